@@ -1,0 +1,1 @@
+//! Checkpoints of LeRobot and openpi: weights, configuration, normalisation statistics, tokenizer.

@@ -1,0 +1,1 @@
+//! An action chunk becomes a trajectory: at every tick, the points that are still ahead.

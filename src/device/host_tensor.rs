@@ -1,0 +1,106 @@
+//! A tensor on the host, in the type in which it was stored.
+
+use std::borrow::Cow;
+
+use half::{bf16, f16};
+
+/// Element types of checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Dtype {
+    pub fn size_in_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 | Self::F16 => 2,
+        }
+    }
+}
+
+/// Row-major values as little-endian bytes, most often a view into a memory-mapped checkpoint.
+#[derive(Clone, Debug)]
+pub struct HostTensor<'a> {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl HostTensor<'static> {
+    /// # Panics
+    /// When `values` are not as many as `shape` says.
+    pub fn from_f32(values: &[f32], shape: &[usize]) -> Self {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of shape {shape:?}");
+        Self {
+            dtype: Dtype::F32,
+            shape: shape.to_vec(),
+            bytes: Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        }
+    }
+}
+
+impl HostTensor<'_> {
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self.dtype {
+            Dtype::F32 => self.elements(f32::from_le_bytes),
+            Dtype::Bf16 => self.elements(|bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Dtype::F16 => self.elements(|bytes| f16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
+    /// Rounded to the nearest bf16, ties to even.
+    pub fn to_bf16(&self) -> Vec<bf16> {
+        match self.dtype {
+            Dtype::F32 => self.elements(|bytes| bf16::from_f32(f32::from_le_bytes(bytes))),
+            Dtype::Bf16 => self.elements(bf16::from_le_bytes),
+            Dtype::F16 => self.elements(|bytes| bf16::from_f32(f16::from_le_bytes(bytes).to_f32())),
+        }
+    }
+
+    /// The same values under another shape of as many elements.
+    pub fn reshape(mut self, shape: &[usize]) -> Self {
+        assert_eq!(self.len(), shape.iter().product::<usize>(), "{:?} to {shape:?}", self.shape);
+        self.shape = shape.to_vec();
+        self
+    }
+
+    fn elements<T, const N: usize>(&self, convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+        let (elements, rest) = self.bytes.as_chunks::<N>();
+        debug_assert!(rest.is_empty());
+        elements.iter().map(|&bytes| convert(bytes)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stored_type_reads_as_f32_and_as_bf16() {
+        let values = [1.5, -2.0, 0.0078125];
+        let stored = |dtype| HostTensor {
+            dtype,
+            shape: vec![3],
+            bytes: Cow::Owned(match dtype {
+                Dtype::F32 => values.iter().flat_map(|v: &f32| v.to_le_bytes()).collect(),
+                Dtype::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+                Dtype::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            }),
+        };
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+            assert_eq!(stored(dtype).to_f32(), values, "{dtype:?}");
+            assert_eq!(stored(dtype).to_bf16(), values.map(bf16::from_f32), "{dtype:?}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The device contract: what π0 asks of a machine that computes.
+//!
+//! [`model`](crate::model) is written once against [`Device`]; a device is added by implementing it. The
+//! operations are at the height of what an accelerator library offers, so that each can be one fused kernel.
+//! Between [`Device::upload`] and [`Device::read_back`] nothing comes back to the host.
+
+mod cpu;
+mod host_tensor;
+
+pub use cpu::{CpuDevice, CpuTensor, Precision};
+pub use host_tensor::{Dtype, HostTensor};
+
+use std::ops::Range;
+
+/// What went wrong on a device, with the operation and the shapes that it met.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("{operation}: {problem}")]
+    Shape {
+        operation: &'static str,
+        problem: String,
+    },
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("embedding: token {token} is not in the vocabulary of {vocab_size}")]
+    Token { token: u32, vocab_size: usize },
+}
+
+impl DeviceError {
+    pub(crate) fn shape(operation: &'static str, problem: impl Into<String>) -> Self {
+        Self::Shape {
+            operation,
+            problem: problem.into(),
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, DeviceError>;
+
+/// What a linear layer applies to its output before storing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    None,
+    /// Gaussian error linear unit, tanh approximation.
+    GeluTanh,
+    /// x · sigmoid(x).
+    Silu,
+}
+
+/// How the columns of a joint query, key and value product divide into heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLayout {
+    pub num_heads: usize,
+    pub num_kv_heads: usize,
+    pub head_dim: usize,
+}
+
+/// Queries, keys and values of one layer: `[heads, tokens, head_dim]`, keys and values with `num_kv_heads`.
+pub struct Heads<T> {
+    pub queries: T,
+    pub keys: T,
+    pub values: T,
+}
+
+/// Cosine and sine of the rotation of every token: `[tokens, head_dim / 2]` each.
+#[derive(Clone)]
+pub struct RopeTable<T> {
+    pub cos: T,
+    pub sin: T,
+}
+
+/// A machine that computes π0's operations on tensors that live on it.
+///
+/// Shapes are row-major; `[rows, width]` unless an operation says otherwise. Every operation checks the shapes
+/// it is given and fails with [`DeviceError::Shape`] when they do not fit.
+pub trait Device: Send + Sync + 'static {
+    /// A tensor on the device. Cloning shares it.
+    type Tensor: Clone + Send + Sync;
+    /// A linear layer's weight and bias, laid out for products.
+    type Linear: Send + Sync;
+    /// An embedding table, `[vocab_size, width]`.
+    type Table: Send + Sync;
+
+    /// For logs and errors: the device, its precision, its size.
+    fn description(&self) -> String;
+
+    /// Host values to the device. `values` are row-major and as many as `shape` says.
+    fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
+
+    /// A norm's weight or bias, or position embeddings, to the device.
+    fn upload_parameter(&self, parameter: &HostTensor) -> Result<Self::Tensor>;
+
+    /// One linear layer of weights `[outputs, inputs]` stacked along their outputs, so that several products of
+    /// one input become one. `biases` is empty or has one `[outputs]` for each weight.
+    fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<Self::Linear>;
+
+    /// An embedding table `[vocab_size, width]` to the device.
+    fn upload_table(&self, table: &HostTensor) -> Result<Self::Table>;
+
+    /// The tensor's values on the host, row-major. The one operation that leaves the device.
+    fn read_back(&self, tensor: &Self::Tensor) -> Result<Vec<f32>>;
+
+    /// How often [`Device::read_back`] was called.
+    fn read_backs(&self) -> u64;
+
+    fn shape(&self, tensor: &Self::Tensor) -> Vec<usize>;
+
+    /// All zeros.
+    fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
+
+    /// `activation(x · weightᵀ + bias)`: `[rows, inputs]` to `[rows, outputs]`.
+    fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
+
+    /// Rows of the table, each times `scale`: `[tokens, width]`.
+    fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Self::Tensor>;
+
+    /// Mean and variance over the width taken out, then `weight · x + bias`.
+    fn layer_norm(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: &Self::Tensor,
+        eps: f32,
+    ) -> Result<Self::Tensor>;
+
+    /// Gemma's norm: `x / rms(x) · (1 + weight)`, the mean square in f32.
+    fn rms_norm(&self, x: &Self::Tensor, weight: &Self::Tensor, eps: f32) -> Result<Self::Tensor>;
+
+    /// `[tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then values, to heads.
+    fn split_heads(&self, qkv: &Self::Tensor, layout: HeadLayout) -> Result<Heads<Self::Tensor>>;
+
+    /// Rotates `[heads, tokens, head_dim]`: the first half of each head against the second (RoFormer, Su et al.
+    /// 2021, in the half-split form).
+    fn rope(&self, x: &Self::Tensor, table: &RopeTable<Self::Tensor>) -> Result<Self::Tensor>;
+
+    /// `softmax(scale · q · kᵀ + mask) · v`, heads merged: `[queries, num_heads · head_dim]`.
+    ///
+    /// Queries `[num_heads, queries, head_dim]`; keys and values `[num_kv_heads, keys, head_dim]`, of which the
+    /// first `valid_keys` are looked at; each key head serves `num_heads / num_kv_heads` query heads. The mask
+    /// `[queries, valid_keys]` is added to the scores.
+    fn attention(
+        &self,
+        heads: &Heads<Self::Tensor>,
+        valid_keys: usize,
+        mask: Option<&Self::Tensor>,
+        scale: f32,
+    ) -> Result<Self::Tensor>;
+
+    /// `gelu_tanh(gate) · up` of a joint product: `[rows, 2 · width]`, gate then up, to `[rows, width]`.
+    fn geglu(&self, gate_up: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `x + y`.
+    fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// Tensors of one width, one below the other.
+    fn concat_rows(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
+
+    /// Tensors of one height, side by side.
+    fn concat_columns(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
+
+    /// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.
+    fn write_tokens(
+        &self,
+        cache: &mut Self::Tensor,
+        start: usize,
+        tokens: &Self::Tensor,
+    ) -> Result<()>;
+
+    /// The rows of a range.
+    fn slice_rows(&self, x: &Self::Tensor, rows: Range<usize>) -> Result<Self::Tensor>;
+
+    /// One Euler step of the flow: `x_t + dt · v_t`.
+    fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;
+}

@@ -1,0 +1,11 @@
+//! π0 on a robot: the policy, its devices, and the control that turns action chunks into trajectories.
+//!
+//! Data flows one way: an observation enters [`policy`], which prepares it for [`model`], which runs on a
+//! [`device`]; the action chunk that comes out is played by [`control`]. `node` (feature `ros`) connects both
+//! ends to ROS 2. Weights and their configuration come from [`checkpoint`].
+
+pub mod checkpoint;
+pub mod control;
+pub mod device;
+pub mod model;
+pub mod policy;

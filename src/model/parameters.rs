@@ -1,0 +1,131 @@
+//! Every parameter of π0: its name and its shape.
+//!
+//! The names are those of the reference (LeRobot `PI0Pytorch`, which are openpi's PyTorch names too), without
+//! LeRobot's leading `model.`. A linear layer's weight is `[outputs, inputs]`.
+
+use super::config::{GemmaConfig, Pi0Config, SiglipConfig};
+
+pub const VISION_TOWER: &str = "paligemma_with_expert.paligemma.model.vision_tower.vision_model";
+pub const PROJECTOR: &str = "paligemma_with_expert.paligemma.model.multi_modal_projector.linear";
+pub const LANGUAGE_MODEL: &str = "paligemma_with_expert.paligemma.model.language_model";
+pub const EXPERT: &str = "paligemma_with_expert.gemma_expert.model";
+pub const EMBED_TOKENS: &str = "paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight";
+
+/// Name and shape of one parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: String,
+    pub shape: Vec<usize>,
+}
+
+/// All parameters that a model of this configuration reads, in the order of the data's way through it.
+pub fn parameters(config: &Pi0Config) -> Vec<Parameter> {
+    let mut list = List(Vec::new());
+    list.siglip(&config.vision);
+    list.linear(PROJECTOR, config.vlm.width, config.vision.width);
+    list.push(EMBED_TOKENS.to_owned(), [config.vocab_size, config.vlm.width]);
+    list.gemma(LANGUAGE_MODEL, &config.vlm);
+    list.gemma(EXPERT, &config.expert);
+    let width = config.expert.width;
+    list.linear("state_proj", width, config.max_state_dim);
+    list.linear("action_in_proj", width, config.max_action_dim);
+    list.linear("action_time_mlp_in", width, 2 * width);
+    list.linear("action_time_mlp_out", width, width);
+    list.linear("action_out_proj", config.max_action_dim, width);
+    list.0
+}
+
+struct List(Vec<Parameter>);
+
+impl List {
+    fn push<const N: usize>(&mut self, name: String, shape: [usize; N]) {
+        self.0.push(Parameter {
+            name,
+            shape: shape.to_vec(),
+        });
+    }
+
+    fn linear(&mut self, name: &str, outputs: usize, inputs: usize) {
+        self.push(format!("{name}.weight"), [outputs, inputs]);
+        self.push(format!("{name}.bias"), [outputs]);
+    }
+
+    fn layer_norm(&mut self, name: &str, width: usize) {
+        self.push(format!("{name}.weight"), [width]);
+        self.push(format!("{name}.bias"), [width]);
+    }
+
+    fn siglip(&mut self, config: &SiglipConfig) {
+        let SiglipConfig {
+            width, patch_size, mlp_dim, ..
+        } = *config;
+        let embeddings = format!("{VISION_TOWER}.embeddings");
+        self.push(
+            format!("{embeddings}.patch_embedding.weight"),
+            [width, 3, patch_size, patch_size],
+        );
+        self.push(format!("{embeddings}.patch_embedding.bias"), [width]);
+        self.push(
+            format!("{embeddings}.position_embedding.weight"),
+            [config.num_patches(), width],
+        );
+        for layer in 0..config.depth {
+            let layer = format!("{VISION_TOWER}.encoder.layers.{layer}");
+            self.layer_norm(&format!("{layer}.layer_norm1"), width);
+            for projection in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+                self.linear(&format!("{layer}.self_attn.{projection}"), width, width);
+            }
+            self.layer_norm(&format!("{layer}.layer_norm2"), width);
+            self.linear(&format!("{layer}.mlp.fc1"), mlp_dim, width);
+            self.linear(&format!("{layer}.mlp.fc2"), width, mlp_dim);
+        }
+        self.layer_norm(&format!("{VISION_TOWER}.post_layernorm"), width);
+    }
+
+    fn gemma(&mut self, name: &str, config: &GemmaConfig) {
+        let GemmaConfig {
+            width, mlp_dim, head_dim, ..
+        } = *config;
+        let query_width = config.num_heads * head_dim;
+        let key_width = config.num_kv_heads * head_dim;
+        for layer in 0..config.depth {
+            let layer = format!("{name}.layers.{layer}");
+            self.push(format!("{layer}.input_layernorm.weight"), [width]);
+            self.push(format!("{layer}.self_attn.q_proj.weight"), [query_width, width]);
+            self.push(format!("{layer}.self_attn.k_proj.weight"), [key_width, width]);
+            self.push(format!("{layer}.self_attn.v_proj.weight"), [key_width, width]);
+            self.push(format!("{layer}.self_attn.o_proj.weight"), [width, query_width]);
+            self.push(format!("{layer}.post_attention_layernorm.weight"), [width]);
+            self.push(format!("{layer}.mlp.gate_proj.weight"), [mlp_dim, width]);
+            self.push(format!("{layer}.mlp.up_proj.weight"), [mlp_dim, width]);
+            self.push(format!("{layer}.mlp.down_proj.weight"), [width, mlp_dim]);
+        }
+        self.push(format!("{name}.norm.weight"), [width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_size_has_3_3_billion_parameters() {
+        let total: usize = parameters(&Pi0Config::pi0())
+            .iter()
+            .map(|parameter| parameter.shape.iter().product::<usize>())
+            .sum();
+        assert_eq!(total / 10_000_000, 323, "{total}");
+    }
+
+    #[test]
+    fn no_parameter_is_listed_twice() {
+        let mut names: Vec<_> = parameters(&Pi0Config::pi0())
+            .into_iter()
+            .map(|parameter| parameter.name)
+            .collect();
+        let listed = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), listed);
+    }
+}
