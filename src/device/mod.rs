@@ -159,12 +159,7 @@ pub trait Device: Send + Sync + 'static {
     fn concat_columns(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
 
     /// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.
-    fn write_tokens(
-        &self,
-        cache: &mut Self::Tensor,
-        start: usize,
-        tokens: &Self::Tensor,
-    ) -> Result<()>;
+    fn write_tokens(&self, cache: &mut Self::Tensor, start: usize, tokens: &Self::Tensor) -> Result<()>;
 
     /// The rows of a range.
     fn slice_rows(&self, x: &Self::Tensor, rows: Range<usize>) -> Result<Self::Tensor>;
