@@ -140,7 +140,9 @@ pub trait Device: Send + Sync + 'static {
     /// `[queries, valid_keys]` is added to the scores.
     fn attention(
         &self,
-        heads: &Heads<Self::Tensor>,
+        queries: &Self::Tensor,
+        keys: &Self::Tensor,
+        values: &Self::Tensor,
         valid_keys: usize,
         mask: Option<&Self::Tensor>,
         scale: f32,

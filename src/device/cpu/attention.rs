@@ -59,37 +59,37 @@ pub(super) fn rope(x: &CpuTensor, table: &RopeTable<CpuTensor>, threads: &Thread
 }
 
 pub(super) fn attention(
-    heads: &Heads<CpuTensor>,
+    (queries, keys, values): (&CpuTensor, &CpuTensor, &CpuTensor),
     valid_keys: usize,
     mask: Option<&CpuTensor>,
     scale: f32,
     threads: &Threads,
 ) -> Result<CpuTensor> {
     const OPERATION: &str = "attention";
-    let (num_heads, queries, head_dim) = heads.queries.heads(OPERATION)?;
-    let (num_kv_heads, capacity, _) = heads.keys.heads(OPERATION)?;
+    let (num_heads, query_count, head_dim) = queries.heads(OPERATION)?;
+    let (num_kv_heads, capacity, _) = keys.heads(OPERATION)?;
     let kv_shape = [num_kv_heads, capacity, head_dim];
-    heads.keys.expect_shape(OPERATION, "keys", &kv_shape)?;
-    heads.values.expect_shape(OPERATION, "values", &kv_shape)?;
+    keys.expect_shape(OPERATION, "keys", &kv_shape)?;
+    values.expect_shape(OPERATION, "values", &kv_shape)?;
     if num_kv_heads == 0 || !num_heads.is_multiple_of(num_kv_heads) || valid_keys > capacity {
         return Err(DeviceError::shape(
             OPERATION,
             format!(
                 "queries {:?} with {valid_keys} valid of keys {kv_shape:?}",
-                heads.queries.shape()
+                queries.shape()
             ),
         ));
     }
     if let Some(mask) = mask {
-        mask.expect_shape(OPERATION, "mask", &[queries, valid_keys])?;
+        mask.expect_shape(OPERATION, "mask", &[query_count, valid_keys])?;
     }
     let width = num_heads * head_dim;
-    let mut merged = vec![0.0; queries * width];
-    if queries == 0 {
-        return Ok(CpuTensor::new(merged, &[queries, width]));
+    let mut merged = vec![0.0; query_count * width];
+    if query_count == 0 {
+        return Ok(CpuTensor::new(merged, &[query_count, width]));
     }
-    let blocks = queries.div_ceil(QUERY_BLOCK);
-    let operations = 2 * num_heads * queries * valid_keys * head_dim;
+    let blocks = query_count.div_ceil(QUERY_BLOCK);
+    let operations = 2 * num_heads * query_count * valid_keys * head_dim;
     let columns: Vec<Columns> = merged
         .chunks_mut(QUERY_BLOCK * width)
         .map(|rows| {
@@ -100,14 +100,14 @@ pub(super) fn attention(
     threads.for_each(num_heads * blocks, operations, |task| {
         let (head, block) = (task / blocks, task % blocks);
         let first_query = block * QUERY_BLOCK;
-        let count = QUERY_BLOCK.min(queries - first_query);
+        let count = QUERY_BLOCK.min(query_count - first_query);
         let kv_head = head / (num_heads / num_kv_heads);
-        let query_values = &heads.queries.values()[(head * queries + first_query) * head_dim..];
+        let query_values = &queries.values()[(head * query_count + first_query) * head_dim..];
         let kv_start = kv_head * capacity * head_dim;
         let mut scores = vec![0.0; count * valid_keys];
         MatrixMut::new(&mut scores, count, valid_keys).assign_product_transposed(
             Matrix::new(query_values, count, head_dim),
-            Matrix::new(&heads.keys.values()[kv_start..], valid_keys, head_dim),
+            Matrix::new(&keys.values()[kv_start..], valid_keys, head_dim),
             scale,
         );
         for (row, scores) in scores.chunks_exact_mut(valid_keys.max(1)).enumerate() {
@@ -123,8 +123,8 @@ pub(super) fn attention(
         // SAFETY: every task has a head's columns of a block's rows for itself.
         unsafe { columns[block].block(head * head_dim, head_dim) }.assign_product(
             Matrix::new(&scores, count, valid_keys),
-            Matrix::new(&heads.values.values()[kv_start..], valid_keys, head_dim),
+            Matrix::new(&values.values()[kv_start..], valid_keys, head_dim),
         );
     });
-    Ok(CpuTensor::new(merged, &[queries, width]))
+    Ok(CpuTensor::new(merged, &[query_count, width]))
 }

@@ -25,8 +25,8 @@ enum Values {
 impl Values {
     fn new(tensors: &[HostTensor], precision: Precision) -> Self {
         match precision {
-            Precision::F32 => Self::F32(stack(tensors, HostTensor::to_f32)),
-            Precision::Bf16 => Self::Bf16(stack(tensors, HostTensor::to_bf16)),
+            Precision::F32 => Self::F32(stack(tensors, |tensor| tensor.to_f32())),
+            Precision::Bf16 => Self::Bf16(stack(tensors, |tensor| tensor.to_bf16())),
         }
     }
 

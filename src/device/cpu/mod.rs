@@ -122,12 +122,14 @@ impl Device for CpuDevice {
 
     fn attention(
         &self,
-        heads: &Heads<CpuTensor>,
+        queries: &CpuTensor,
+        keys: &CpuTensor,
+        values: &CpuTensor,
         valid_keys: usize,
         mask: Option<&CpuTensor>,
         scale: f32,
     ) -> Result<CpuTensor> {
-        attention::attention(heads, valid_keys, mask, scale, &self.threads)
+        attention::attention((queries, keys, values), valid_keys, mask, scale, &self.threads)
     }
 
     fn geglu(&self, gate_up: &CpuTensor) -> Result<CpuTensor> {
