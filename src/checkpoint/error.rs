@@ -30,6 +30,18 @@ pub enum TensorProblem {
     },
 }
 
+impl TensorProblem {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Missing { name, .. }
+            | Self::Unexpected { name, .. }
+            | Self::Shape { name, .. }
+            | Self::Dtype { name, .. }
+            | Self::StoredTwice { name, .. } => name,
+        }
+    }
+}
+
 impl fmt::Display for TensorProblem {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
