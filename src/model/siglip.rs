@@ -17,7 +17,7 @@ pub struct Siglip<D: Device> {
 
 /// One transformer block: attention and MLP, each after a norm and around a residual.
 pub struct Block<D: Device> {
-    layer_norm1: LayerNorm<D>,
+    pub layer_norm1: LayerNorm<D>,
     pub attention: Attention<D>,
     layer_norm2: LayerNorm<D>,
     pub mlp: Mlp<D>,
@@ -36,7 +36,8 @@ pub struct Mlp<D: Device> {
     fc2: D::Linear,
 }
 
-struct LayerNorm<D: Device> {
+/// Mean and variance of each token taken out, then `weight · x + bias`.
+pub struct LayerNorm<D: Device> {
     weight: D::Tensor,
     bias: D::Tensor,
     eps: f32,
@@ -162,7 +163,8 @@ impl<D: Device> LayerNorm<D> {
         })
     }
 
-    fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
+    /// `[patches, width]` to the same shape.
+    pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
         device.layer_norm(hidden, &self.weight, &self.bias, self.eps)
     }
 }

@@ -1,0 +1,106 @@
+//! The whole policy network, from images and tokens to actions, with everything in between.
+
+use anyhow::{Result, ensure};
+use pi0_node::device::{CpuDevice, Device};
+use pi0_node::model::{ModelInput, Pi0};
+
+use crate::fixture::Fixture;
+use crate::measure::Measurements;
+use crate::modules::{first_tokens, valid_rows};
+
+/// The actions in a chunk of this case; the network is built for them.
+pub fn action_horizon(fixture: &Fixture) -> Result<usize> {
+    Ok(fixture.shape("noise")?[0])
+}
+
+/// Compares the prefix's embeddings, each layer's keys and values, each step's velocity and point, and the
+/// actions. Every step starts from the reference's point, so that one step's error is not the next one's; the
+/// actions at the end have gone through all steps of ours.
+pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measurements) -> Result<()> {
+    let Pi0 { config, device, .. } = pi0;
+    let part = |what: &str| format!("{}: {what}", fixture.name());
+    let pixels = 3 * config.vision.image_size.pow(2);
+    let pictures = fixture.f32("images")?;
+    let images: Vec<Option<Vec<f32>>> = pictures
+        .chunks(pixels)
+        .zip(fixture.mask("image_masks")?)
+        .map(|(image, present)| present.then(|| image.to_vec()))
+        .collect();
+    let state = fixture.f32("state")?;
+    let token_mask = fixture.mask("token_mask")?;
+    let input = ModelInput {
+        images: &images,
+        tokens: &fixture.tokens("tokens")?,
+        valid_tokens: token_mask.iter().filter(|&&valid| valid).count(),
+        state: &state,
+    };
+
+    let prefix = pi0.embed_prefix(&input)?;
+    let valid = prefix.valid.clone();
+    ensure!(
+        valid == fixture.mask("prefix_pad_mask")?,
+        "{}",
+        part("prefix mask")
+    );
+    measurements.compare(
+        "prefix",
+        part("embeddings"),
+        &valid_rows(&device.read_back(&prefix.embeddings)?, &valid, config.vlm.width),
+        &valid_rows(&fixture.f32("prefix_embeddings")?, &valid, config.vlm.width),
+    );
+
+    let cache = prefix.prefill(config, device, &pi0.paligemma)?;
+    for (layer, layer_cache) in cache.cache.layers.iter().enumerate() {
+        for (kind, cached) in [("keys", &layer_cache.keys), ("values", &layer_cache.values)] {
+            let name = format!("layer.{layer}.{kind}");
+            if !fixture.has(&name)? {
+                continue;
+            }
+            let ours = first_tokens(device, cached, valid.len())?;
+            measurements.compare(
+                "paligemma",
+                part(&name),
+                &valid_rows(&ours, &valid, config.vlm.head_dim),
+                &valid_rows(&fixture.f32(&name)?, &valid, config.vlm.head_dim),
+            );
+        }
+    }
+
+    let mut context = pi0.attend_state(cache, &state)?;
+    let reference_v_t = fixture.f32("v_t")?;
+    let reference_x_t = fixture.f32("x_t")?;
+    let length = config.action_horizon * config.max_action_dim;
+    let num_steps = reference_v_t.len() / length;
+    let schedule = pi0.schedule(num_steps)?;
+    for (step, time) in schedule.time_embeddings.iter().enumerate() {
+        let x_t = pi0.upload_noise(&reference_x_t[step * length..][..length])?;
+        let v_t = pi0.denoise_step(&mut context, &x_t, time)?;
+        let next = device.euler_update(&x_t, &v_t, schedule.dt)?;
+        let reference_v_t = &reference_v_t[step * length..][..length];
+        let reference_next = &reference_x_t[(step + 1) * length..][..length];
+        measurements.compare_tensor(
+            "denoise",
+            part(&format!("v_t of step {step}")),
+            device,
+            &v_t,
+            reference_v_t,
+        )?;
+        measurements.compare_tensor(
+            "denoise",
+            part(&format!("x_t after step {step}")),
+            device,
+            &next,
+            reference_next,
+        )?;
+    }
+
+    let read_backs = device.read_backs();
+    let actions = pi0.sample_actions(&input, &fixture.f32("noise")?, &schedule)?;
+    ensure!(
+        device.read_backs() == read_backs + 1,
+        "{}: one read-back a chunk",
+        fixture.name()
+    );
+    measurements.compare("pi0", part("actions"), &actions, &fixture.f32("actions")?);
+    Ok(())
+}

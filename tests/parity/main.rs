@@ -1,0 +1,142 @@
+//! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy.
+//!
+//! Prints the table of Pearson correlations and fails when one is below its bar. The fixtures come from
+//! `tools/reference/`; `PI0_FIXTURES` names another folder of them, and `PI0_FULL_SIZE` a folder with a checkpoint
+//! and one case at full size, which is then measured alone.
+
+mod cases;
+mod fixture;
+mod measure;
+mod modules;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Failed, Trial};
+use pi0_node::checkpoint::Checkpoint;
+use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::model::Pi0;
+
+use self::fixture::Fixture;
+use self::measure::{Measurement, Measurements};
+
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let measured = match env::var_os("PI0_FULL_SIZE") {
+        Some(folder) => measure_full_size(Path::new(&folder)),
+        None => measure_small(&fixture_folder()),
+    };
+    let measurements = match measured {
+        Ok(measurements) => measurements,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            return ExitCode::FAILURE;
+        }
+    };
+    print_table(&measurements);
+    let trials = measurements.into_iter().map(trial).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn fixture_folder() -> PathBuf {
+    env::var_os("PI0_FIXTURES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference"),
+        PathBuf::from,
+    )
+}
+
+fn measure_small(folder: &Path) -> Result<Vec<Measurement>> {
+    let checkpoint = Checkpoint::open(&folder.join("checkpoint"))?;
+    let modules = Fixture::open(&folder.join("modules.safetensors"))?;
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.join("cases"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    paths.sort();
+    let mut list = Vec::new();
+    for precision in PRECISIONS {
+        let mut measurements = Measurements::new(precision);
+        let pi0 = network(&checkpoint, precision, modules.shape("inputs.noise")?[0])?;
+        modules::Modules {
+            pi0: &pi0,
+            fixture: &modules,
+            measurements: &mut measurements,
+        }
+        .measure()?;
+        for path in &paths {
+            let fixture = Fixture::open(path)?;
+            let pi0 = network(&checkpoint, precision, cases::action_horizon(&fixture)?)?;
+            cases::measure(&pi0, &fixture, &mut measurements)?;
+        }
+        list.extend(measurements.list);
+    }
+    Ok(list)
+}
+
+fn measure_full_size(folder: &Path) -> Result<Vec<Measurement>> {
+    let checkpoint = Checkpoint::open(&folder.join("checkpoint"))?;
+    let fixture = Fixture::open(&folder.join("full_size.safetensors"))?;
+    let mut list = Vec::new();
+    for precision in PRECISIONS {
+        let mut measurements = Measurements::new(precision);
+        let pi0 = network(&checkpoint, precision, cases::action_horizon(&fixture)?)?;
+        cases::measure(&pi0, &fixture, &mut measurements)?;
+        list.extend(measurements.list);
+    }
+    Ok(list)
+}
+
+fn network(checkpoint: &Checkpoint, precision: Precision, action_horizon: usize) -> Result<Pi0<CpuDevice>> {
+    let mut config = checkpoint.config().model.clone();
+    config.action_horizon = action_horizon;
+    let device = CpuDevice::new(precision, 0)?;
+    Pi0::new(config, device, checkpoint).context("building the network")
+}
+
+fn trial(measurement: Measurement) -> Trial {
+    let name = format!(
+        "{} {:?} agrees with the reference: {}",
+        measurement.module, measurement.precision, measurement.part
+    );
+    Trial::test(name, move || measurement.verdict().map_err(Failed::from))
+}
+
+/// The worst of each module, as the table of the README.
+fn print_table(measurements: &[Measurement]) {
+    let mut rows: BTreeMap<&str, [Worst; 2]> = BTreeMap::new();
+    for measurement in measurements {
+        let index = usize::from(measurement.precision == Precision::Bf16);
+        let worst = &mut rows.entry(measurement.module).or_default()[index];
+        worst.comparisons += 1;
+        worst.pearson_correlation = worst.pearson_correlation.min(measurement.pearson_correlation);
+        worst.max_abs_error = worst.max_abs_error.max(measurement.max_abs_error);
+    }
+    println!("| module | comparisons | PCC, f32 | max abs error, f32 | PCC, bf16 weights |");
+    println!("|---|---|---|---|---|");
+    for (module, [f32, bf16]) in rows {
+        println!(
+            "| {module} | {} | {:.8} | {:.1e} | {:.6} |",
+            f32.comparisons, f32.pearson_correlation, f32.max_abs_error, bf16.pearson_correlation
+        );
+    }
+}
+
+struct Worst {
+    comparisons: usize,
+    pearson_correlation: f64,
+    max_abs_error: f64,
+}
+
+impl Default for Worst {
+    fn default() -> Self {
+        Self {
+            comparisons: 0,
+            pearson_correlation: f64::INFINITY,
+            max_abs_error: 0.0,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Every module of the model, alone, on the reference's own inputs.
+
+use anyhow::Result;
+use pi0_node::device::{CpuDevice, CpuTensor, Device};
+use pi0_node::model::attention::{AttentionMask, positions};
+use pi0_node::model::denoise::{EulerSteps, add_noise, target_velocity};
+use pi0_node::model::embedding::{rope_angles, rope_table, sinusoidal_embedding};
+use pi0_node::model::gemma::{Gemma, KvCache, Placement};
+use pi0_node::model::suffix::embed_time;
+use pi0_node::model::{GemmaConfig, ModelInput, Pi0};
+
+use crate::fixture::Fixture;
+use crate::measure::Measurements;
+
+pub struct Modules<'a> {
+    pub pi0: &'a Pi0<CpuDevice>,
+    pub fixture: &'a Fixture,
+    pub measurements: &'a mut Measurements,
+}
+
+impl Modules<'_> {
+    pub fn measure(&mut self) -> Result<()> {
+        self.siglip()?;
+        self.gemma()?;
+        self.rope()?;
+        self.paligemma()?;
+        self.suffix()?;
+        self.denoise()?;
+        self.attention()?;
+        self.embedding()
+    }
+
+    fn upload(&self, name: &str) -> Result<CpuTensor> {
+        let mut shape = self.fixture.shape(name)?;
+        if shape.len() == 1 {
+            shape.insert(0, 1);
+        }
+        Ok(self.pi0.device.upload(&self.fixture.f32(name)?, &shape)?)
+    }
+
+    /// Compares a tensor with the one that the reference has under this name.
+    fn compare(&mut self, module: &'static str, name: &str, ours: &CpuTensor) -> Result<()> {
+        let reference = self.fixture.f32(name)?;
+        Ok(self
+            .measurements
+            .compare_tensor(module, name, &self.pi0.device, ours, &reference)?)
+    }
+
+    fn siglip(&mut self) -> Result<()> {
+        let Pi0 {
+            device, paligemma, ..
+        } = self.pi0;
+        let tower = &paligemma.vision_tower;
+        let image = self.fixture.f32("siglip.image")?;
+        let embedded = tower.embed_patches(device, &image)?;
+        self.compare("siglip", "siglip.embeddings.output", &embedded)?;
+        let block = &tower.blocks[0];
+        let input = self.upload("siglip.layer.0.norm.input")?;
+        let normed = block.layer_norm1.forward(device, &input)?;
+        self.compare("siglip", "siglip.layer.0.norm.output", &normed)?;
+        let input = self.upload("siglip.layer.0.attention.input")?;
+        let attended = block.attention.forward(device, &input)?;
+        self.compare("siglip", "siglip.layer.0.attention.output", &attended)?;
+        let input = self.upload("siglip.layer.0.mlp.input")?;
+        self.compare(
+            "siglip",
+            "siglip.layer.0.mlp.output",
+            &block.mlp.forward(device, &input)?,
+        )?;
+        for (layer, block) in tower.blocks.iter().enumerate() {
+            let input = self.upload(&format!("siglip.layer.{layer}.input"))?;
+            let output = block.forward(device, &input)?;
+            self.compare("siglip", &format!("siglip.layer.{layer}.output"), &output)?;
+        }
+        self.compare("siglip", "siglip.tower.output", &tower.forward(device, &image)?)
+    }
+
+    /// Both experts, layer by layer: the language model over the prefix, the action expert behind its cache.
+    fn gemma(&mut self) -> Result<()> {
+        let Pi0 {
+            config,
+            device,
+            paligemma,
+            expert,
+            ..
+        } = self.pi0;
+        let valid = self.fixture.mask("gemma.vlm.pad_mask")?;
+        let mut cache = KvCache::new(&config.vlm, device, valid.len() + 1 + config.action_horizon)?;
+        let language_model = &paligemma.language_model;
+        self.transformer("vlm", &config.vlm, language_model, &valid, 0, &mut cache)?;
+        for (layer, cache) in cache.layers.iter_mut().enumerate() {
+            for (kind, cached) in [("keys", &cache.keys), ("values", &cache.values)] {
+                let name = format!("gemma.vlm.layer.{layer}.{kind}");
+                let shape = self.fixture.shape(&name)?;
+                let ours = first_tokens(device, cached, shape[1])?;
+                let reference = self.fixture.f32(&name)?;
+                self.measurements.compare(
+                    "gemma",
+                    &name,
+                    &valid_rows(&ours, &valid, shape[2]),
+                    &valid_rows(&reference, &valid, shape[2]),
+                );
+            }
+            let keys = self.upload(&format!("gemma.vlm.layer.{layer}.keys"))?;
+            let values = self.upload(&format!("gemma.vlm.layer.{layer}.values"))?;
+            device.write_tokens(&mut cache.keys, 0, &keys)?;
+            device.write_tokens(&mut cache.values, 0, &values)?;
+        }
+        let suffix = vec![true; self.fixture.i64("gemma.expert.rope.positions")?.len()];
+        self.transformer("expert", &config.expert, expert, &suffix, valid.len(), &mut cache)
+    }
+
+    fn transformer(
+        &mut self,
+        name: &str,
+        config: &GemmaConfig,
+        gemma: &Gemma<CpuDevice>,
+        valid: &[bool],
+        start: usize,
+        cache: &mut KvCache<CpuDevice>,
+    ) -> Result<()> {
+        let device = &self.pi0.device;
+        let positions = self.fixture.i64(&format!("gemma.{name}.rope.positions"))?;
+        let allowed = self.fixture.mask(&format!("gemma.{name}.attention_mask"))?;
+        let additive: Vec<f32> = allowed
+            .iter()
+            .map(|&allowed| if allowed { 0.0 } else { -1e30 })
+            .collect();
+        let placement = Placement {
+            start,
+            rope: &rope_table(device, &positions, config.head_dim, config.rope_theta)?,
+            mask: Some(&device.upload(&additive, &[positions.len(), start + positions.len()])?),
+        };
+        let mut compare = |part: &str, output: &CpuTensor| -> Result<()> {
+            let name = format!("gemma.{name}.{part}");
+            let reference = self.fixture.f32(&name)?;
+            self.measurements.compare(
+                "gemma",
+                &name,
+                &valid_rows(&device.read_back(output)?, valid, config.width),
+                &valid_rows(&reference, valid, config.width),
+            );
+            Ok(())
+        };
+        let upload = |part: &str| -> Result<CpuTensor> {
+            let name = format!("gemma.{name}.{part}");
+            Ok(device.upload(&self.fixture.f32(&name)?, &self.fixture.shape(&name)?)?)
+        };
+        let first = &gemma.layers[0];
+        let normed = first
+            .input_layernorm
+            .forward(device, &upload("layer.0.norm.input")?)?;
+        compare("layer.0.norm.output", &normed)?;
+        let attended = first.attention.forward(
+            device,
+            &upload("layer.0.attention.input")?,
+            &placement,
+            &mut cache.layers[0],
+        )?;
+        compare("layer.0.attention.output", &attended)?;
+        compare(
+            "layer.0.mlp.output",
+            &first.mlp.forward(device, &upload("layer.0.mlp.input")?)?,
+        )?;
+        for (index, (layer, cache)) in gemma.layers.iter().zip(&mut cache.layers).enumerate() {
+            let input = upload(&format!("layer.{index}.input"))?;
+            let output = layer.forward(device, &input, &placement, cache)?;
+            compare(&format!("layer.{index}.output"), &output)?;
+        }
+        compare(
+            "norm.output",
+            &gemma.norm.forward(device, &upload("norm.input")?)?,
+        )
+    }
+
+    fn rope(&mut self) -> Result<()> {
+        let Pi0 { device, config, .. } = self.pi0;
+        for name in ["gemma.vlm.rope", "gemma.expert.rope", "rope.head_dim_256"] {
+            let positions = self.fixture.i64(&format!("{name}.positions"))?;
+            let head_dim = self.fixture.shape(&format!("{name}.cos"))?[1];
+            let (cos, sin) = rope_angles(&positions, head_dim, config.vlm.rope_theta);
+            for (kind, ours) in [("cos", cos), ("sin", sin)] {
+                let name = format!("{name}.{kind}");
+                let reference = self.fixture.f32(&name)?;
+                let first_halves: Vec<f32> = reference
+                    .chunks(head_dim)
+                    .flat_map(|row| &row[..head_dim / 2])
+                    .copied()
+                    .collect();
+                self.measurements.compare("embedding", name, &ours, &first_halves);
+            }
+        }
+        for name in ["gemma.vlm.rope", "gemma.expert.rope"] {
+            let positions = self.fixture.i64(&format!("{name}.positions"))?;
+            let table = rope_table(device, &positions, config.vlm.head_dim, config.vlm.rope_theta)?;
+            for kind in ["queries", "keys"] {
+                let input = self.upload(&format!("{name}.{kind}.input"))?;
+                let rotated = device.rope(&input, &table)?;
+                self.compare("gemma", &format!("{name}.{kind}.output"), &rotated)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paligemma(&mut self) -> Result<()> {
+        let Pi0 {
+            device, paligemma, ..
+        } = self.pi0;
+        let tokens = self.fixture.tokens("paligemma.embedding.tokens")?;
+        let embedded = paligemma.embed_tokens(device, &tokens)?;
+        self.compare("paligemma", "paligemma.embedding.output", &embedded)?;
+        let features = self.upload("projector.input")?;
+        let projected = paligemma.project(device, &features)?;
+        self.compare("paligemma", "projector.output", &projected)
+    }
+
+    fn suffix(&mut self) -> Result<()> {
+        let Pi0 {
+            device,
+            config,
+            suffix,
+            ..
+        } = self.pi0;
+        let state = self.upload("suffix.state_projection.input")?;
+        let state = suffix.embed_state(device, &state)?;
+        self.compare("suffix", "suffix.state_projection.output", &state)?;
+        let x_t = self.upload("suffix.action_projection.input")?;
+        let time = embed_time(config, device, self.fixture.f32("suffix.time")?[0])?;
+        let actions = suffix.embed_actions(device, &x_t, &time)?;
+        self.compare("suffix", "suffix.time_fusion_out.output", &actions)?;
+        let embeddings = device.concat_rows(&[&state, &actions])?;
+        self.compare("suffix", "suffix.embeddings", &embeddings)?;
+        let outputs = self.upload("suffix.output_projection.input")?;
+        let velocity = suffix.project_velocity(device, &outputs)?;
+        self.compare("suffix", "suffix.output_projection.output", &velocity)
+    }
+
+    fn denoise(&mut self) -> Result<()> {
+        for num_steps in [1, 5, 10] {
+            let name = format!("denoise.times.{num_steps}_steps");
+            let times: Vec<f32> = EulerSteps::new(num_steps).times().collect();
+            let reference = self.fixture.f32(&name)?;
+            self.measurements.compare("denoise", name, &times, &reference);
+        }
+        let pi0 = self.pi0;
+        let tokens = self.fixture.tokens("inputs.tokens")?;
+        let valid_tokens = self.fixture.mask("inputs.token_mask")?;
+        let input = ModelInput {
+            images: &[Some(self.fixture.f32("inputs.images")?)],
+            tokens: &tokens,
+            valid_tokens: valid_tokens.iter().filter(|&&valid| valid).count(),
+            state: &self.fixture.f32("inputs.state")?,
+        };
+        let prefix = pi0
+            .embed_prefix(&input)?
+            .prefill(&pi0.config, &pi0.device, &pi0.paligemma)?;
+        let mut context = pi0.attend_state(prefix, input.state)?;
+        let actions = self.fixture.f32("denoise.flow.actions")?;
+        let noise = self.fixture.f32("denoise.flow.noise")?;
+        let (mut x_t, mut u_t, mut v_t, mut loss) = (vec![], vec![], vec![], vec![]);
+        for time in self.fixture.f32("denoise.flow.times")? {
+            let noisy = add_noise(&actions, &noise, time);
+            let target = target_velocity(&actions, &noise);
+            let embedding = embed_time(&pi0.config, &pi0.device, time)?;
+            let velocity = pi0.denoise_step(&mut context, &pi0.upload_noise(&noisy)?, &embedding)?;
+            let velocity = pi0.device.read_back(&velocity)?;
+            loss.extend(velocity.iter().zip(&target).map(|(v, u)| (u - v).powi(2)));
+            x_t.extend(noisy);
+            u_t.extend(target);
+            v_t.extend(velocity);
+        }
+        for (kind, ours) in [("x_t", x_t), ("u_t", u_t), ("v_t", v_t), ("loss", loss)] {
+            let name = format!("denoise.flow.{kind}");
+            let reference = self.fixture.f32(&name)?;
+            self.measurements.compare("denoise", name, &ours, &reference);
+        }
+        Ok(())
+    }
+
+    /// Masks and positions are equal, not close.
+    fn attention(&mut self) -> Result<()> {
+        for name in [
+            "all_padding",
+            "bidirectional",
+            "blocks",
+            "causal",
+            "combined",
+            "padding",
+            "prefix_lm",
+        ] {
+            let valid = self.fixture.mask(&format!("masks.{name}.pad"))?;
+            let starts_block = self.fixture.mask(&format!("masks.{name}.block_start"))?;
+            let mask = AttentionMask::prefix_lm(&starts_block).without_padding(&valid);
+            let bits = |mask: Vec<bool>| mask.into_iter().map(f32::from).collect::<Vec<_>>();
+            let ours = mask.additive().iter().map(|&added| added == 0.0).collect();
+            let reference = self.fixture.mask(&format!("masks.{name}.mask"))?;
+            assert_eq!(ours, reference, "mask {name}");
+            self.measurements.compare(
+                "attention",
+                format!("masks.{name}"),
+                &bits(ours),
+                &bits(reference),
+            );
+            let reference = self.fixture.i64(&format!("masks.{name}.positions"))?;
+            assert_eq!(positions(&valid), reference, "positions {name}");
+        }
+        let causal = self.fixture.mask("masks.causal.mask")?;
+        let tokens = causal.len().isqrt();
+        let ours = AttentionMask::causal(tokens).additive();
+        assert!(
+            ours.iter()
+                .zip(causal)
+                .all(|(added, allowed)| (*added == 0.0) == allowed),
+            "causal"
+        );
+        Ok(())
+    }
+
+    fn embedding(&mut self) -> Result<()> {
+        let config = &self.pi0.config;
+        let times = self.fixture.f32("sinusoidal.times")?;
+        for width in [2, 48, 64, 1024] {
+            let name = format!("sinusoidal.width_{width}");
+            let embed = |&time| sinusoidal_embedding(time, width, config.min_period, config.max_period);
+            let ours: Vec<f32> = times.iter().flat_map(embed).collect();
+            let reference = self.fixture.f32(&name)?;
+            self.measurements.compare("embedding", name, &ours, &reference);
+        }
+        Ok(())
+    }
+}
+
+/// Of `[heads, tokens, width]` (or `[tokens, width]`), the tokens that are there.
+pub fn valid_rows(values: &[f32], valid: &[bool], width: usize) -> Vec<f32> {
+    values
+        .chunks(width)
+        .zip(valid.iter().cycle())
+        .filter(|(_, valid)| **valid)
+        .flat_map(|(row, _)| row.iter().copied())
+        .collect()
+}
+
+/// The first tokens of a cache `[heads, capacity, head_dim]`, on the host.
+pub fn first_tokens(device: &CpuDevice, cache: &CpuTensor, tokens: usize) -> Result<Vec<f32>> {
+    let [_, capacity, head_dim] = cache.shape()[..] else {
+        anyhow::bail!("a cache of shape {:?}", cache.shape());
+    };
+    Ok(device
+        .read_back(cache)?
+        .chunks(capacity * head_dim)
+        .flat_map(|head| &head[..tokens * head_dim])
+        .copied()
+        .collect())
+}
