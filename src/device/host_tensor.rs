@@ -33,7 +33,11 @@ impl HostTensor<'static> {
     /// # Panics
     /// When `values` are not as many as `shape` says.
     pub fn from_f32(values: &[f32], shape: &[usize]) -> Self {
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of shape {shape:?}");
+        assert_eq!(
+            values.len(),
+            shape.iter().product::<usize>(),
+            "values of shape {shape:?}"
+        );
         Self {
             dtype: Dtype::F32,
             shape: shape.to_vec(),
@@ -70,7 +74,12 @@ impl HostTensor<'_> {
 
     /// The same values under another shape of as many elements.
     pub fn reshape(mut self, shape: &[usize]) -> Self {
-        assert_eq!(self.len(), shape.iter().product::<usize>(), "{:?} to {shape:?}", self.shape);
+        assert_eq!(
+            self.len(),
+            shape.iter().product::<usize>(),
+            "{:?} to {shape:?}",
+            self.shape
+        );
         self.shape = shape.to_vec();
         self
     }
@@ -94,8 +103,14 @@ mod tests {
             shape: vec![3],
             bytes: Cow::Owned(match dtype {
                 Dtype::F32 => values.iter().flat_map(|v: &f32| v.to_le_bytes()).collect(),
-                Dtype::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
-                Dtype::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+                Dtype::Bf16 => values
+                    .iter()
+                    .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
+                    .collect(),
+                Dtype::F16 => values
+                    .iter()
+                    .flat_map(|v| f16::from_f32(*v).to_le_bytes())
+                    .collect(),
             }),
         };
         for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {

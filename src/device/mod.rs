@@ -140,7 +140,9 @@ pub trait Device: Send + Sync + 'static {
     /// `[queries, valid_keys]` is added to the scores.
     fn attention(
         &self,
-        heads: &Heads<Self::Tensor>,
+        queries: &Self::Tensor,
+        keys: &Self::Tensor,
+        values: &Self::Tensor,
         valid_keys: usize,
         mask: Option<&Self::Tensor>,
         scale: f32,
@@ -159,12 +161,7 @@ pub trait Device: Send + Sync + 'static {
     fn concat_columns(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
 
     /// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.
-    fn write_tokens(
-        &self,
-        cache: &mut Self::Tensor,
-        start: usize,
-        tokens: &Self::Tensor,
-    ) -> Result<()>;
+    fn write_tokens(&self, cache: &mut Self::Tensor, start: usize, tokens: &Self::Tensor) -> Result<()>;
 
     /// The rows of a range.
     fn slice_rows(&self, x: &Self::Tensor, rows: Range<usize>) -> Result<Self::Tensor>;

@@ -131,10 +131,7 @@ impl Pi0Config {
             }
         };
         let Self {
-            vision,
-            vlm,
-            expert,
-            ..
+            vision, vlm, expert, ..
         } = self;
         for (name, value) in [
             ("vision.image_size", vision.image_size),

@@ -57,7 +57,10 @@ impl List {
 
     fn siglip(&mut self, config: &SiglipConfig) {
         let SiglipConfig {
-            width, patch_size, mlp_dim, ..
+            width,
+            patch_size,
+            mlp_dim,
+            ..
         } = *config;
         let embeddings = format!("{VISION_TOWER}.embeddings");
         self.push(
@@ -84,7 +87,10 @@ impl List {
 
     fn gemma(&mut self, name: &str, config: &GemmaConfig) {
         let GemmaConfig {
-            width, mlp_dim, head_dim, ..
+            width,
+            mlp_dim,
+            head_dim,
+            ..
         } = *config;
         let query_width = config.num_heads * head_dim;
         let key_width = config.num_kv_heads * head_dim;

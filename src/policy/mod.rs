@@ -1,5 +1,36 @@
 //! An observation becomes an action chunk in the robot's units.
 
 mod chunk;
+mod error;
+mod open;
+mod options;
 
 pub use chunk::{ActionChunk, Observation};
+pub use error::{OpenError, PolicyError};
+pub use open::open;
+pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
+
+/// A policy on some device: what a node or a replay needs of it.
+pub trait Predict {
+    /// The next actions for an observation.
+    ///
+    /// # Errors
+    /// When the observation does not fit the policy, or no finite actions came out. The next observation can be
+    /// predicted as if nothing had happened.
+    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError>;
+
+    /// Names of the cameras that every observation must have an image of.
+    fn cameras(&self) -> &[String];
+
+    /// Values of an observation's state.
+    fn state_dim(&self) -> usize;
+
+    /// Values of one action.
+    fn action_dim(&self) -> usize;
+
+    /// Actions in a chunk.
+    fn action_horizon(&self) -> usize;
+
+    /// For logs: the checkpoint, its size, the device.
+    fn description(&self) -> String;
+}

@@ -1,0 +1,327 @@
+//! The configuration of a checkpoint: LeRobot's `config.json`, or the one that openpi's conversion writes.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::error::CheckpointError;
+use super::json;
+use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
+
+/// Cameras of every openpi π0, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
+const OPENPI_CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
+/// Euler steps of openpi's `sample_actions`; its configuration does not state them.
+const OPENPI_DENOISE_STEPS: usize = 10;
+const OPENPI_PROMPT_TOKENS: usize = 48;
+
+/// What a checkpoint says about its policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyConfig {
+    pub model: Pi0Config,
+    /// Euler steps from noise to actions.
+    pub denoise_steps: usize,
+    /// Actions of a chunk that the policy was meant to execute before it is asked again.
+    pub actions_to_execute: usize,
+    /// Names of the cameras in the model's order, without `observation.images.`.
+    pub cameras: Vec<String>,
+    /// Cameras that the policy was trained with but that never show anything.
+    pub empty_cameras: usize,
+    /// Values of a state and of an action before padding, where the configuration states them.
+    pub(super) dims: Option<Dims>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dims {
+    pub state: usize,
+    pub action: usize,
+}
+
+/// Sizes other than those of the published variants, in `architecture.json` beside `config.json`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Architecture {
+    vision: SiglipConfig,
+    vlm: GemmaConfig,
+    expert: GemmaConfig,
+    vocab_size: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct LeRobotConfig {
+    paligemma_variant: String,
+    action_expert_variant: String,
+    chunk_size: usize,
+    n_action_steps: usize,
+    max_state_dim: usize,
+    max_action_dim: usize,
+    num_inference_steps: usize,
+    tokenizer_max_length: usize,
+    image_resolution: [usize; 2],
+    min_period: f64,
+    max_period: f64,
+    input_features: Map<String, Value>,
+    output_features: Map<String, Value>,
+    empty_cameras: usize,
+}
+
+/// LeRobot `PI0Config`'s defaults.
+impl Default for LeRobotConfig {
+    fn default() -> Self {
+        Self {
+            paligemma_variant: "gemma_2b".to_owned(),
+            action_expert_variant: "gemma_300m".to_owned(),
+            chunk_size: 50,
+            n_action_steps: 50,
+            max_state_dim: 32,
+            max_action_dim: 32,
+            num_inference_steps: 10,
+            tokenizer_max_length: 48,
+            image_resolution: [224, 224],
+            min_period: 4e-3,
+            max_period: 4.0,
+            input_features: Map::new(),
+            output_features: Map::new(),
+            empty_cameras: 0,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct OpenpiConfig {
+    action_dim: usize,
+    action_horizon: usize,
+    paligemma_variant: String,
+    action_expert_variant: String,
+}
+
+#[derive(Deserialize)]
+struct Feature {
+    #[serde(rename = "type")]
+    kind: String,
+    shape: Vec<usize>,
+}
+
+impl PolicyConfig {
+    /// Reads `config.json` and, where it is there, `architecture.json`.
+    ///
+    /// # Errors
+    /// When a file is missing or no JSON, the checkpoint is of another policy, or values cannot be: all of them at
+    /// once.
+    pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
+        let path = folder.join("config.json");
+        let value: Value = json::read(&path)?;
+        let architecture_path = folder.join("architecture.json");
+        let architecture = match architecture_path.exists() {
+            true => Some(json::read(&architecture_path)?),
+            false => None,
+        };
+        let mut problems = Vec::new();
+        let policy = value.get("type").and_then(Value::as_str);
+        let config = if policy == Some("pi0") {
+            Self::from_lerobot(json::parse(&path, value)?, architecture, &mut problems)
+        } else if let Some(policy) = policy {
+            return Err(CheckpointError::OtherPolicy {
+                path: folder.to_owned(),
+                found: policy.to_owned(),
+            });
+        } else if value.get("action_horizon").is_some() {
+            Self::from_openpi(json::parse(&path, value)?, architecture, &mut problems)
+        } else {
+            return Err(CheckpointError::File {
+                path,
+                problem: "neither LeRobot's configuration (it has a \"type\") nor openpi's (it has an \
+                          \"action_horizon\")"
+                    .to_owned(),
+            });
+        };
+        problems.extend(config.model.problems());
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(CheckpointError::Config { path, problems })
+        }
+    }
+
+    fn from_lerobot(
+        config: LeRobotConfig,
+        architecture: Option<Architecture>,
+        problems: &mut Vec<String>,
+    ) -> Self {
+        let [height, width] = config.image_resolution;
+        if height != width {
+            problems.push(format!(
+                "image_resolution is [{height}, {width}], expected a square"
+            ));
+        }
+        let architecture = architecture.unwrap_or_else(|| {
+            let mut published = published(&config.paligemma_variant, &config.action_expert_variant, problems);
+            published.vision.image_size = width;
+            published
+        });
+        if architecture.vision.image_size != width {
+            problems.push(format!(
+                "image_resolution is {width}, but architecture.json's vision.image_size is {}",
+                architecture.vision.image_size
+            ));
+        }
+        if config.num_inference_steps == 0 {
+            problems.push("num_inference_steps is 0, expected at least 1".to_owned());
+        }
+        if config.n_action_steps == 0 || config.n_action_steps > config.chunk_size {
+            problems.push(format!(
+                "n_action_steps is {}, expected 1 to chunk_size, {}",
+                config.n_action_steps, config.chunk_size
+            ));
+        }
+
+        let mut dims = Dims {
+            state: config.max_state_dim,
+            action: config.max_action_dim,
+        };
+        let mut cameras = Vec::new();
+        for (name, feature) in features(&config.input_features, "input_features", problems) {
+            match feature.kind.as_str() {
+                "VISUAL" => cameras.push(camera_name(name)),
+                "STATE" if name == "observation.state" => {
+                    dims.state = length(name, &feature, config.max_state_dim, problems);
+                }
+                _ => {}
+            }
+        }
+        for (name, feature) in features(&config.output_features, "output_features", problems) {
+            if feature.kind == "ACTION" && name == "action" {
+                dims.action = length(name, &feature, config.max_action_dim, problems);
+            }
+        }
+        let is_empty = |camera: &String| {
+            (0..config.empty_cameras).any(|index| *camera == format!("empty_camera_{index}"))
+        };
+        cameras.retain(|camera| !is_empty(camera));
+        if cameras.is_empty() {
+            problems.push("input_features has no camera (a feature of type VISUAL)".to_owned());
+        }
+
+        Self {
+            model: architecture.model(
+                (config.max_state_dim, config.max_action_dim),
+                config.chunk_size,
+                config.tokenizer_max_length,
+                (config.min_period, config.max_period),
+            ),
+            denoise_steps: config.num_inference_steps,
+            actions_to_execute: config.n_action_steps,
+            cameras,
+            empty_cameras: config.empty_cameras,
+            dims: Some(dims),
+        }
+    }
+
+    fn from_openpi(
+        config: OpenpiConfig,
+        architecture: Option<Architecture>,
+        problems: &mut Vec<String>,
+    ) -> Self {
+        let architecture = architecture
+            .unwrap_or_else(|| published(&config.paligemma_variant, &config.action_expert_variant, problems));
+        let Pi0Config {
+            min_period,
+            max_period,
+            ..
+        } = Pi0Config::pi0();
+        Self {
+            model: architecture.model(
+                (config.action_dim, config.action_dim),
+                config.action_horizon,
+                OPENPI_PROMPT_TOKENS,
+                (min_period, max_period),
+            ),
+            denoise_steps: OPENPI_DENOISE_STEPS,
+            actions_to_execute: config.action_horizon,
+            cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
+            empty_cameras: 0,
+            dims: None,
+        }
+    }
+}
+
+impl Architecture {
+    fn model(
+        self,
+        (max_state_dim, max_action_dim): (usize, usize),
+        action_horizon: usize,
+        max_prompt_tokens: usize,
+        (min_period, max_period): (f64, f64),
+    ) -> Pi0Config {
+        Pi0Config {
+            vision: self.vision,
+            vlm: self.vlm,
+            expert: self.expert,
+            vocab_size: self.vocab_size,
+            max_state_dim,
+            max_action_dim,
+            action_horizon,
+            max_prompt_tokens,
+            min_period,
+            max_period,
+        }
+    }
+}
+
+/// The published sizes of the named variants; an unknown name is a problem.
+fn published(vlm: &str, expert: &str, problems: &mut Vec<String>) -> Architecture {
+    let mut variant = |key: &str, name: &str| match name {
+        "gemma_2b" => GemmaConfig::gemma_2b(),
+        "gemma_300m" => GemmaConfig::gemma_300m(),
+        _ => {
+            problems.push(format!(
+                "{key} is {name:?}, expected \"gemma_2b\" or \"gemma_300m\""
+            ));
+            GemmaConfig::gemma_2b()
+        }
+    };
+    Architecture {
+        vlm: variant("paligemma_variant", vlm),
+        expert: variant("action_expert_variant", expert),
+        vision: SiglipConfig::so400m_14_224(),
+        vocab_size: Pi0Config::pi0().vocab_size,
+    }
+}
+
+fn features<'a>(
+    map: &'a Map<String, Value>,
+    key: &str,
+    problems: &mut Vec<String>,
+) -> Vec<(&'a str, Feature)> {
+    let mut features = Vec::new();
+    for (name, value) in map {
+        match Feature::deserialize(value) {
+            Ok(feature) => features.push((name.as_str(), feature)),
+            Err(error) => problems.push(format!("{key}.{name}: {error}")),
+        }
+    }
+    features
+}
+
+/// The length of a vector feature.
+fn length(name: &str, feature: &Feature, max: usize, problems: &mut Vec<String>) -> usize {
+    match feature.shape[..] {
+        [length] if (1..=max).contains(&length) => length,
+        _ => {
+            problems.push(format!(
+                "{name} has shape {:?}, expected one size from 1 to {max}",
+                feature.shape
+            ));
+            max
+        }
+    }
+}
+
+fn camera_name(feature: &str) -> String {
+    ["observation.images.", "observation."]
+        .iter()
+        .find_map(|prefix| feature.strip_prefix(prefix))
+        .unwrap_or(feature)
+        .to_owned()
+}

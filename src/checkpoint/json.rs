@@ -1,0 +1,29 @@
+//! JSON files of a checkpoint.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::CheckpointError;
+
+/// A JSON file as a value of `T`.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
+    let text = fs::read_to_string(path).map_err(|source| CheckpointError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_str(&text).map_err(|error| CheckpointError::File {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+/// A value that was read from `path` as a value of `T`.
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, value: Value) -> Result<T, CheckpointError> {
+    serde_json::from_value(value).map_err(|error| CheckpointError::File {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
+}

@@ -1,0 +1,154 @@
+//! How states and actions are scaled between the robot's units and the model's.
+
+use super::error::CheckpointError;
+
+/// The scaling of a checkpoint's states and actions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    pub state: Normalisation,
+    pub action: Normalisation,
+    /// For each value of an action, whether the model gives it relative to the state; empty when it never does.
+    pub relative: Vec<bool>,
+}
+
+/// The scaling of one vector. Vectors are as long as the vector that they scale.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Normalisation {
+    /// The model's units are the robot's.
+    Identity,
+    /// `(x − mean) / (std + epsilon)`, and back `x · (std + epsilon_back) + mean`.
+    MeanStd {
+        mean: Vec<f32>,
+        std: Vec<f32>,
+        epsilon: f32,
+        /// openpi adds its epsilon on the way back too, LeRobot does not.
+        epsilon_back: f32,
+    },
+    /// `low` to −1 and `high` to 1, linearly: minimum and maximum, or quantiles.
+    Range { low: Vec<f32>, high: Vec<f32> },
+}
+
+impl Normalisation {
+    /// Values of the vector that is scaled, where the statistics say.
+    pub fn dim(&self) -> Option<usize> {
+        match self {
+            Self::Identity => None,
+            Self::MeanStd { mean, .. } => Some(mean.len()),
+            Self::Range { low, .. } => Some(low.len()),
+        }
+    }
+
+    /// Everything that cannot be used, as sentences about `name`; a vector of any length is right when `dim` is
+    /// not known.
+    pub(super) fn problems(&self, name: &str, dim: Option<usize>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |statistic: &str, values: &[f32]| {
+            let dim = dim.or(self.dim()).unwrap_or(0);
+            if values.len() != dim || values.is_empty() {
+                problems.push(format!(
+                    "{name}.{statistic} has {} values, expected {dim}",
+                    values.len()
+                ));
+            }
+            for (index, value) in values.iter().enumerate().filter(|(_, value)| !value.is_finite()) {
+                problems.push(format!(
+                    "{name}.{statistic}[{index}] is {value}, expected a finite number"
+                ));
+            }
+        };
+        match self {
+            Self::Identity => {}
+            Self::MeanStd { mean, std, .. } => {
+                check("mean", mean);
+                check("std", std);
+                for (index, std) in std.iter().enumerate().filter(|(_, std)| **std <= 0.0) {
+                    problems.push(format!("{name}.std[{index}] is {std}, expected more than 0"));
+                }
+            }
+            Self::Range { low, high } => {
+                check("low end", low);
+                check("high end", high);
+                for (index, (low, high)) in low.iter().zip(high).enumerate() {
+                    if low >= high {
+                        problems.push(format!(
+                            "{name}[{index}] ranges from {low} to {high}, expected the second to be larger"
+                        ));
+                    }
+                }
+            }
+        }
+        problems
+    }
+}
+
+impl Statistics {
+    /// # Errors
+    /// Every statistic that is not finite, cannot be divided by, or has another length than its vector.
+    pub(super) fn check(
+        self,
+        folder: &std::path::Path,
+        state_dim: Option<usize>,
+        action_dim: Option<usize>,
+    ) -> Result<Self, CheckpointError> {
+        let mut problems = self.state.problems("state", state_dim);
+        problems.extend(self.action.problems("action", action_dim));
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(CheckpointError::Statistics {
+                path: folder.to_owned(),
+                problems,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean_std(mean: &[f32], std: &[f32]) -> Normalisation {
+        Normalisation::MeanStd {
+            mean: mean.to_vec(),
+            std: std.to_vec(),
+            epsilon: 1e-8,
+            epsilon_back: 0.0,
+        }
+    }
+
+    #[test]
+    fn usable_statistics_have_no_problems() {
+        assert!(
+            mean_std(&[0.0, 1.0], &[1.0, 0.1])
+                .problems("state", Some(2))
+                .is_empty()
+        );
+        assert!(Normalisation::Identity.problems("state", Some(2)).is_empty());
+    }
+
+    #[test]
+    fn zero_std_not_a_number_and_wrong_length_are_listed_at_once() {
+        let problems = mean_std(&[0.0, f32::NAN], &[0.0, 1.0, 1.0]).problems("action", Some(2));
+        assert_eq!(
+            problems,
+            [
+                "action.mean[1] is NaN, expected a finite number",
+                "action.std has 3 values, expected 2",
+                "action.std[0] is 0, expected more than 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_range_without_extent_is_a_problem() {
+        let range = Normalisation::Range {
+            low: vec![0.0, 1.0],
+            high: vec![1.0, 1.0],
+        };
+        let problems = range.problems("state", None);
+        assert_eq!(
+            problems,
+            ["state[1] ranges from 1 to 1, expected the second to be larger"]
+        );
+    }
+}

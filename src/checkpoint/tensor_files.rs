@@ -1,0 +1,178 @@
+//! Tensors in safetensors files, mapped into memory.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+use memmap2::Mmap;
+use safetensors::{SafeTensorError, SafeTensors};
+use serde::Deserialize;
+
+use super::error::CheckpointError;
+use crate::device::{Dtype, HostTensor};
+
+/// Bytes of a safetensors file before its header: the header's length.
+const HEADER_LENGTH_BYTES: usize = 8;
+
+/// Every tensor of one or several safetensors files, by the name under which it is stored.
+pub(super) struct TensorFiles {
+    files: Vec<Mmap>,
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+pub(super) struct StoredTensor {
+    pub dtype: safetensors::Dtype,
+    pub shape: Vec<usize>,
+    file: usize,
+    bytes: Range<usize>,
+}
+
+impl StoredTensor {
+    /// The element type, where it is one that weights may have.
+    pub fn float_type(&self) -> Option<Dtype> {
+        match self.dtype {
+            safetensors::Dtype::F32 => Some(Dtype::F32),
+            safetensors::Dtype::BF16 => Some(Dtype::Bf16),
+            safetensors::Dtype::F16 => Some(Dtype::F16),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    /// File of each tensor.
+    weight_map: BTreeMap<String, String>,
+}
+
+impl TensorFiles {
+    /// The weights of a checkpoint: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    pub fn open_model(folder: &Path) -> Result<Self, CheckpointError> {
+        let whole = folder.join("model.safetensors");
+        let index = folder.join("model.safetensors.index.json");
+        if whole.exists() {
+            Self::open(&whole)
+        } else if index.exists() {
+            Self::open_shards(folder, &index)
+        } else {
+            Err(CheckpointError::File {
+                path: folder.to_owned(),
+                problem: "found neither model.safetensors nor model.safetensors.index.json".to_owned(),
+            })
+        }
+    }
+
+    /// One file.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let mut files = Self {
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        files.add(path)?;
+        Ok(files)
+    }
+
+    fn open_shards(folder: &Path, index_path: &Path) -> Result<Self, CheckpointError> {
+        let index: ShardIndex = super::json::read(index_path)?;
+        let mut files = Self {
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let shards: BTreeSet<&String> = index.weight_map.values().collect();
+        for &shard in &shards {
+            let path = folder.join(shard);
+            if !path.exists() {
+                return Err(CheckpointError::File {
+                    path,
+                    problem: format!("missing, but {} names it", index_path.display()),
+                });
+            }
+            files.add(&path)?;
+        }
+        let missing: Vec<&str> = index
+            .weight_map
+            .keys()
+            .filter(|name| !files.tensors.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        if !missing.is_empty() {
+            return Err(CheckpointError::File {
+                path: index_path.to_owned(),
+                problem: format!("names tensors that are in no shard: {}", missing.join(", ")),
+            });
+        }
+        Ok(files)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), CheckpointError> {
+        let read_error = |source| CheckpointError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file_error = |problem| CheckpointError::File {
+            path: path.to_owned(),
+            problem,
+        };
+        let file = File::open(path).map_err(read_error)?;
+        // SAFETY: the map is only read; checkpoints are not rewritten in place while a robot runs on them.
+        let map = unsafe { Mmap::map(&file) }.map_err(read_error)?;
+        if map.is_empty() {
+            return Err(file_error("the file is empty, expected safetensors".to_owned()));
+        }
+        let (header_bytes, metadata) =
+            SafeTensors::read_metadata(&map).map_err(|error| file_error(describe(&error)))?;
+        let data = HEADER_LENGTH_BYTES + header_bytes;
+        for (name, info) in metadata.tensors() {
+            let (begin, end) = info.data_offsets;
+            let tensor = StoredTensor {
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                file: self.files.len(),
+                bytes: data + begin..data + end,
+            };
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                return Err(file_error(format!("{name} is in another shard too")));
+            }
+        }
+        self.files.push(map);
+        Ok(())
+    }
+
+    /// Every stored name with what is stored under it, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &StoredTensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Type and shape of a stored tensor.
+    pub fn info(&self, name: &str) -> Option<&StoredTensor> {
+        self.tensors.get(name)
+    }
+
+    /// The tensor of a stored name, where it has a type that weights may have.
+    pub fn get(&self, name: &str) -> Option<HostTensor<'_>> {
+        let tensor = self.tensors.get(name)?;
+        Some(HostTensor {
+            dtype: tensor.float_type()?,
+            shape: tensor.shape.clone(),
+            bytes: Cow::Borrowed(&self.files[tensor.file][tensor.bytes.clone()]),
+        })
+    }
+}
+
+fn describe(error: &SafeTensorError) -> String {
+    match error {
+        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
+            "truncated: the file is shorter than its header says, or longer".to_owned()
+        }
+        SafeTensorError::HeaderTooSmall => "truncated: the file ends within its header".to_owned(),
+        SafeTensorError::HeaderTooLarge
+        | SafeTensorError::InvalidHeader(_)
+        | SafeTensorError::InvalidHeaderStart
+        | SafeTensorError::InvalidHeaderDeserialization(_) => {
+            format!("not a safetensors file: {error}")
+        }
+        _ => format!("damaged: {error}"),
+    }
+}

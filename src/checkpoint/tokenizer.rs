@@ -1,0 +1,116 @@
+//! From a prompt in words to PaliGemma's tokens.
+
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+use super::error::CheckpointError;
+
+/// The first token of every prompt.
+const BEGINNING: &str = "<bos>";
+
+/// The tokenizer of a checkpoint.
+pub struct PromptTokenizer {
+    tokenizer: Tokenizer,
+    max_tokens: usize,
+    vocab_size: usize,
+}
+
+/// Why a prompt has no tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    #[error("the prompt is empty, expected what the robot is to do, in words")]
+    Empty,
+    #[error(
+        "the prompt is {found} tokens long, with its beginning and its newline, the checkpoint allows {limit}: {prompt:?}"
+    )]
+    TooLong {
+        found: usize,
+        limit: usize,
+        prompt: String,
+    },
+    #[error(
+        "the tokenizer made token {token} of the prompt, the model's vocabulary has {vocab_size}: {prompt:?}"
+    )]
+    OutsideVocabulary {
+        token: u32,
+        vocab_size: usize,
+        prompt: String,
+    },
+    #[error("the tokenizer failed on the prompt {prompt:?}: {reason}")]
+    Tokenizer { prompt: String, reason: String },
+}
+
+impl PromptTokenizer {
+    /// Reads `tokenizer.json` from a checkpoint's folder.
+    pub(super) fn read(folder: &Path, max_tokens: usize, vocab_size: usize) -> Result<Self, CheckpointError> {
+        let path = folder.join("tokenizer.json");
+        let error = |problem: String| CheckpointError::File {
+            path: path.clone(),
+            problem,
+        };
+        if !path.exists() {
+            return Err(error(
+                "missing; copy the file tokenizer.json of google/paligemma-3b-pt-224 (on the Hugging Face Hub, after \
+                 accepting its licence) into the checkpoint's folder"
+                    .to_owned(),
+            ));
+        }
+        let mut tokenizer =
+            Tokenizer::from_file(&path).map_err(|reason| error(format!("not a tokenizer: {reason}")))?;
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|reason| error(format!("not a tokenizer: {reason}")))?;
+        let begins = tokenizer.encode("", true).is_ok_and(|encoding| {
+            encoding
+                .get_tokens()
+                .first()
+                .is_some_and(|token| token == BEGINNING)
+        });
+        if !begins {
+            return Err(error(format!(
+                "does not begin a prompt with {BEGINNING}, as PaliGemma's does"
+            )));
+        }
+        Ok(Self {
+            tokenizer,
+            max_tokens,
+            vocab_size,
+        })
+    }
+
+    /// The tokens of a prompt: the beginning, the words, and a newline where the prompt has none at its end.
+    ///
+    /// # Errors
+    /// When the prompt is empty or longer than the checkpoint allows. (LeRobot cuts it off there.)
+    pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, PromptError> {
+        if prompt.trim().is_empty() {
+            return Err(PromptError::Empty);
+        }
+        let newline = if prompt.ends_with('\n') { "" } else { "\n" };
+        let encoding = self
+            .tokenizer
+            .encode(format!("{prompt}{newline}"), true)
+            .map_err(|reason| PromptError::Tokenizer {
+                prompt: prompt.to_owned(),
+                reason: reason.to_string(),
+            })?;
+        let tokens = encoding.get_ids().to_vec();
+        if tokens.len() > self.max_tokens {
+            return Err(PromptError::TooLong {
+                found: tokens.len(),
+                limit: self.max_tokens,
+                prompt: prompt.to_owned(),
+            });
+        }
+        match tokens.iter().find(|token| **token as usize >= self.vocab_size) {
+            Some(&token) => Err(PromptError::OutsideVocabulary {
+                token,
+                vocab_size: self.vocab_size,
+                prompt: prompt.to_owned(),
+            }),
+            None => Ok(tokens),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! PaliGemma: SigLIP's image tokens and the prompt's tokens in one language model (Beyer et al. 2024).
+
+use super::config::Pi0Config;
+use super::gemma::Gemma;
+use super::parameters::{EMBED_TOKENS, LANGUAGE_MODEL, PROJECTOR};
+use super::siglip::Siglip;
+use super::weights::{Weights, linear_with_bias};
+use crate::device::{Activation, Device, Result};
+
+/// π0's vision-language model.
+pub struct PaliGemma<D: Device> {
+    pub vision_tower: Siglip<D>,
+    multi_modal_projector: D::Linear,
+    embed_tokens: D::Table,
+    embedding_scale: f32,
+    pub language_model: Gemma<D>,
+}
+
+impl<D: Device> PaliGemma<D> {
+    pub fn new(config: &Pi0Config, device: &D, weights: &dyn Weights) -> Result<Self> {
+        Ok(Self {
+            vision_tower: Siglip::new(&config.vision, device, weights)?,
+            multi_modal_projector: linear_with_bias(device, weights, &[PROJECTOR.to_owned()])?,
+            embed_tokens: device.upload_table(&weights.tensor(EMBED_TOKENS))?,
+            embedding_scale: (config.vlm.width as f32).sqrt(),
+            language_model: Gemma::new(&config.vlm, device, weights, LANGUAGE_MODEL)?,
+        })
+    }
+
+    /// An image `[3, image_size, image_size]` in [−1, 1] to tokens of the language model, `[patches, vlm.width]`.
+    pub fn embed_image(&self, device: &D, image: &[f32]) -> Result<D::Tensor> {
+        let features = self.vision_tower.forward(device, image)?;
+        self.project(device, &features)
+    }
+
+    /// The vision tower's features `[patches, vision.width]` to `[patches, vlm.width]`.
+    pub fn project(&self, device: &D, features: &D::Tensor) -> Result<D::Tensor> {
+        device.linear(features, &self.multi_modal_projector, Activation::None)
+    }
+
+    /// Token ids to embeddings times √width, `[tokens, vlm.width]`. Image tokens are not scaled; the reference
+    /// does both inside of transformers' Gemma.
+    ///
+    /// # Errors
+    /// When a token is not in the vocabulary.
+    pub fn embed_tokens(&self, device: &D, tokens: &[u32]) -> Result<D::Tensor> {
+        device.embedding(&self.embed_tokens, tokens, self.embedding_scale)
+    }
+}

@@ -1,0 +1,60 @@
+//! The suffix: the robot's state and the noisy actions, as tokens of the action expert.
+
+use super::config::Pi0Config;
+use super::embedding::sinusoidal_embedding;
+use super::weights::{Weights, linear_with_bias};
+use crate::device::{Activation, Device, Result};
+
+/// The projections between robot and action expert.
+pub struct SuffixProjections<D: Device> {
+    state_proj: D::Linear,
+    action_in_proj: D::Linear,
+    action_time_mlp_in: D::Linear,
+    action_time_mlp_out: D::Linear,
+    action_out_proj: D::Linear,
+}
+
+impl<D: Device> SuffixProjections<D> {
+    pub fn new(device: &D, weights: &dyn Weights) -> Result<Self> {
+        let linear = |name: &str| linear_with_bias(device, weights, &[name.to_owned()]);
+        Ok(Self {
+            state_proj: linear("state_proj")?,
+            action_in_proj: linear("action_in_proj")?,
+            action_time_mlp_in: linear("action_time_mlp_in")?,
+            action_time_mlp_out: linear("action_time_mlp_out")?,
+            action_out_proj: linear("action_out_proj")?,
+        })
+    }
+
+    /// The state `[1, max_state_dim]` to its token, `[1, expert.width]`.
+    pub fn embed_state(&self, device: &D, state: &D::Tensor) -> Result<D::Tensor> {
+        device.linear(state, &self.state_proj, Activation::None)
+    }
+
+    /// Noisy actions `[horizon, max_action_dim]` and the time's embedding `[horizon, expert.width]` to action
+    /// tokens `[horizon, expert.width]` (π0 appendix B).
+    pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: &D::Tensor) -> Result<D::Tensor> {
+        let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
+        let fused = device.concat_columns(&[&actions, time])?;
+        let fused = device.linear(&fused, &self.action_time_mlp_in, Activation::Silu)?;
+        device.linear(&fused, &self.action_time_mlp_out, Activation::None)
+    }
+
+    /// The expert's outputs for the actions, `[horizon, expert.width]`, to velocities `[horizon, max_action_dim]`.
+    pub fn project_velocity(&self, device: &D, outputs: &D::Tensor) -> Result<D::Tensor> {
+        device.linear(outputs, &self.action_out_proj, Activation::None)
+    }
+}
+
+/// The embedding of one flow-matching time, the same row for every action: `[horizon, expert.width]`.
+///
+/// # Errors
+/// When the device fails.
+pub fn embed_time<D: Device>(config: &Pi0Config, device: &D, time: f32) -> Result<D::Tensor> {
+    let width = config.expert.width;
+    let row = sinusoidal_embedding(time, width, config.min_period, config.max_period);
+    device.upload(
+        &row.repeat(config.action_horizon),
+        &[config.action_horizon, width],
+    )
+}
