@@ -19,10 +19,6 @@ class VisionSizes:
     num_heads: int
     layer_norm_eps: float = 1e-6
 
-    @property
-    def tokens_per_image(self) -> int:
-        return (self.image_size // self.patch_size) ** 2
-
 
 @dataclass(frozen=True)
 class GemmaSizes:

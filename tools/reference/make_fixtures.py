@@ -49,6 +49,7 @@ def main() -> None:
 
     relative = small_config(use_relative_actions=True, action_feature_names=JOINTS)
     write_processors(relative, tokenizer, folder / "checkpoint_relative_actions")
+    SMALL.save(folder / "checkpoint_relative_actions")
     write_robot_rows(
         build_policy(relative),
         tokenizer,

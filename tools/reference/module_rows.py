@@ -17,7 +17,6 @@ from transformers.models.gemma.modeling_gemma import (
     apply_rotary_pos_emb,
 )
 
-from architecture import SMALL
 from fixture_file import save_tensors
 from network_cases import Case, Inputs, random_inputs
 from recording import Recorder
@@ -147,7 +146,7 @@ def _gemma(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
         [pad_mask[0].expand(1 + CASE.horizon, -1), suffix_mask[0]], dim=1
     )
     rows["paligemma.embedding.tokens"] = inputs.tokens[0]
-    rows["paligemma.embedding.output"] = embeddings[0, SMALL.vision.tokens_per_image :]
+    rows["paligemma.embedding.output"] = embeddings[0, -CASE.prompt_tokens :]
     return rows
 
 

@@ -8,7 +8,6 @@ import torch
 from lerobot.policies.common.vla_utils import make_att_2d_masks
 from lerobot.policies.pi0.modeling_pi0 import PI0Policy
 
-from architecture import SMALL
 from fixture_file import save_tensors
 from small_policy import JOINTS
 
@@ -63,8 +62,10 @@ class Inputs:
 
 def random_inputs(case: Case, policy: PI0Policy, seed: int) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
-    side = SMALL.vision.image_size
-    tokens = torch.randint(FIRST_TEXT_TOKEN, SMALL.vocab_size, (1, case.prompt_tokens), generator=generator)
+    side = policy.config.image_resolution[0]
+    language_model = policy.model.paligemma_with_expert.paligemma.model.language_model
+    vocab_size = language_model.embed_tokens.num_embeddings
+    tokens = torch.randint(FIRST_TEXT_TOKEN, vocab_size, (1, case.prompt_tokens), generator=generator)
     tokens[:, 0] = BEGIN_TOKEN
     tokens[:, case.valid_tokens :] = 0
     joints = torch.randn(1, len(JOINTS), generator=generator)
@@ -123,7 +124,7 @@ def run_case(policy: PI0Policy, case: Case, inputs: Inputs) -> dict[str, torch.T
     return recorded
 
 
-def write_cases(policy: PI0Policy, folder: Path) -> None:
-    for index, case in enumerate(CASES):
+def write_cases(policy: PI0Policy, folder: Path, cases: list[Case] = CASES) -> None:
+    for index, case in enumerate(cases):
         inputs = random_inputs(case, policy, CASES_SEED + index)
         save_tensors(folder / f"{case.name}.safetensors", run_case(policy, case, inputs))

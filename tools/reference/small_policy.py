@@ -99,13 +99,13 @@ def write_processors(config: PI0Config, tokenizer, folder: Path) -> None:
     config.save_pretrained(folder)
     for pipeline in build_processors(config, tokenizer):
         pipeline.save_pretrained(folder)
-    SMALL.save(folder)
     write_tokenizer(tokenizer, folder)
 
 
 def write_checkpoint(policy: PI0Policy, tokenizer, folder: Path) -> None:
     policy.save_pretrained(folder)
     write_processors(policy.config, tokenizer, folder)
+    SMALL.save(folder)
     with sized(SMALL):
         loaded = PI0Policy.from_pretrained(folder)
     for name, value in policy.state_dict().items():
