@@ -1,8 +1,7 @@
 //! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy.
 //!
 //! Prints the table of Pearson correlations and fails when one is below its bar. The fixtures come from
-//! `tools/reference/`; `PI0_FIXTURES` names another folder of them, and `PI0_FULL_SIZE` a folder with a checkpoint
-//! and one case at full size, which is then measured alone.
+//! `tools/reference/`; `PI0_FIXTURES` names another folder of them.
 
 mod cases;
 mod fixture;
@@ -27,11 +26,7 @@ const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let measured = match env::var_os("PI0_FULL_SIZE") {
-        Some(folder) => measure_full_size(Path::new(&folder)),
-        None => measure_small(&fixture_folder()),
-    };
-    let measurements = match measured {
+    let measurements = match measure(&fixture_folder()) {
         Ok(measurements) => measurements,
         Err(error) => {
             eprintln!("error: {error:?}");
@@ -50,8 +45,8 @@ fn fixture_folder() -> PathBuf {
     )
 }
 
-fn measure_small(folder: &Path) -> Result<Vec<Measurement>> {
-    let checkpoint = Checkpoint::open(&folder.join("checkpoint"))?;
+fn measure(folder: &Path) -> Result<Vec<Measurement>> {
+    let checkpoint = Checkpoint::open(folder.join("checkpoint"))?;
     let modules = Fixture::open(&folder.join("modules.safetensors"))?;
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.join("cases"))?
         .map(|entry| Ok(entry?.path()))
@@ -60,7 +55,8 @@ fn measure_small(folder: &Path) -> Result<Vec<Measurement>> {
     let mut list = Vec::new();
     for precision in PRECISIONS {
         let mut measurements = Measurements::new(precision);
-        let pi0 = network(&checkpoint, precision, modules.shape("inputs.noise")?[0])?;
+        let horizon = modules.shape("inputs.noise")?[0];
+        let mut pi0 = network(&checkpoint, precision, horizon)?;
         modules::Modules {
             pi0: &pi0,
             fixture: &modules,
@@ -69,7 +65,7 @@ fn measure_small(folder: &Path) -> Result<Vec<Measurement>> {
         .measure()?;
         for path in &paths {
             let fixture = Fixture::open(path)?;
-            let pi0 = network(&checkpoint, precision, cases::action_horizon(&fixture)?)?;
+            pi0.config.action_horizon = cases::action_horizon(&fixture)?;
             cases::measure(&pi0, &fixture, &mut measurements)?;
         }
         list.extend(measurements.list);
@@ -77,19 +73,7 @@ fn measure_small(folder: &Path) -> Result<Vec<Measurement>> {
     Ok(list)
 }
 
-fn measure_full_size(folder: &Path) -> Result<Vec<Measurement>> {
-    let checkpoint = Checkpoint::open(&folder.join("checkpoint"))?;
-    let fixture = Fixture::open(&folder.join("full_size.safetensors"))?;
-    let mut list = Vec::new();
-    for precision in PRECISIONS {
-        let mut measurements = Measurements::new(precision);
-        let pi0 = network(&checkpoint, precision, cases::action_horizon(&fixture)?)?;
-        cases::measure(&pi0, &fixture, &mut measurements)?;
-        list.extend(measurements.list);
-    }
-    Ok(list)
-}
-
+/// No weight depends on the horizon, so that one network serves fixtures of any.
 fn network(checkpoint: &Checkpoint, precision: Precision, action_horizon: usize) -> Result<Pi0<CpuDevice>> {
     let mut config = checkpoint.config().model.clone();
     config.action_horizon = action_horizon;

@@ -52,4 +52,4 @@ rm -rf "$full"
 "$environment/bin/python" tools/reference/full_size.py "$full"
 
 say "Comparing at full size"
-cargo run --release --no-default-features --example parity -- "$full"
+PI0_FIXTURES=$PWD/$full cargo test --release --no-default-features --test parity
