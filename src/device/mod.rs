@@ -10,8 +10,6 @@ mod host_tensor;
 pub use cpu::{CpuDevice, CpuTensor, Precision};
 pub use host_tensor::{Dtype, HostTensor};
 
-use std::ops::Range;
-
 /// What went wrong on a device, with the operation and the shapes that it met.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
@@ -162,9 +160,6 @@ pub trait Device: Send + Sync + 'static {
 
     /// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.
     fn write_tokens(&self, cache: &mut Self::Tensor, start: usize, tokens: &Self::Tensor) -> Result<()>;
-
-    /// The rows of a range.
-    fn slice_rows(&self, x: &Self::Tensor, rows: Range<usize>) -> Result<Self::Tensor>;
 
     /// One Euler step of the flow: `x_t + dt · v_t`.
     fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;

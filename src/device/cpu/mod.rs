@@ -7,7 +7,6 @@ mod product;
 mod tensor;
 mod threads;
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use linear::{CpuLinear, CpuTable, Precision};
@@ -214,18 +213,6 @@ impl Device for CpuDevice {
             destination[(head * capacity + start) * head_dim..][..count * head_dim].copy_from_slice(values);
         }
         Ok(())
-    }
-
-    fn slice_rows(&self, x: &CpuTensor, rows: Range<usize>) -> Result<CpuTensor> {
-        let (height, width) = x.matrix("slice_rows")?;
-        if rows.start > rows.end || rows.end > height {
-            return Err(DeviceError::shape(
-                "slice_rows",
-                format!("{rows:?} of {:?}", x.shape()),
-            ));
-        }
-        let values = x.values()[rows.start * width..rows.end * width].to_vec();
-        Ok(CpuTensor::new(values, &[rows.len(), width]))
     }
 
     fn euler_update(&self, x_t: &CpuTensor, v_t: &CpuTensor, dt: f32) -> Result<CpuTensor> {
