@@ -92,6 +92,14 @@ impl Statistics {
     ) -> Result<Self, CheckpointError> {
         let mut problems = self.state.problems("state", state_dim);
         problems.extend(self.action.problems("action", action_dim));
+        if let Some(state_dim) = state_dim
+            && self.relative.len() > state_dim
+        {
+            problems.push(format!(
+                "actions of {} values are relative to a state of {state_dim}, expected at least as many",
+                self.relative.len()
+            ));
+        }
         if problems.is_empty() {
             Ok(self)
         } else {

@@ -10,6 +10,7 @@ use super::error::CheckpointError;
 const BEGINNING: &str = "<bos>";
 
 /// The tokenizer of a checkpoint.
+#[derive(Clone)]
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,
     max_tokens: usize,

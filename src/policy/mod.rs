@@ -2,13 +2,18 @@
 
 mod chunk;
 mod error;
+mod normalise;
 mod open;
 mod options;
+mod pi0_policy;
+mod preprocess;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
 pub use open::open;
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
+pub use pi0_policy::Policy;
+pub use preprocess::{ImageError, prepare_image};
 
 /// A policy on some device: what a node or a replay needs of it.
 pub trait Predict {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{DeviceChoice, DeviceOptions, OpenError, PolicyOptions, Predict};
+use super::{DeviceChoice, DeviceOptions, OpenError, Policy, PolicyOptions, Predict};
+use crate::checkpoint::Checkpoint;
+use crate::device::CpuDevice;
 
 /// The policy of a checkpoint, on the device of choice.
 ///
@@ -14,6 +16,13 @@ pub fn open(
     device_options: DeviceOptions,
     options: PolicyOptions,
 ) -> Result<Box<dyn Predict + Send>, OpenError> {
-    let _ = (checkpoint, device, device_options, options);
-    todo!("the model")
+    if device == DeviceChoice::Tenstorrent {
+        return Err(OpenError::NoDevice {
+            device: "Tenstorrent",
+            reason: "this build has none; choose cpu, or auto for the fastest there is".to_owned(),
+        });
+    }
+    let checkpoint = Checkpoint::open(checkpoint)?;
+    let device = CpuDevice::new(device_options.precision, device_options.threads)?;
+    Ok(Box::new(Policy::new(&checkpoint, device, options)?))
 }

@@ -1,0 +1,106 @@
+//! Between the robot's units and the model's.
+
+use crate::checkpoint::Normalisation;
+
+/// A vector of the robot's units in the model's.
+pub(super) fn normalise(normalisation: &Normalisation, values: &mut [f32]) {
+    match normalisation {
+        Normalisation::Identity => {}
+        Normalisation::MeanStd {
+            mean, std, epsilon, ..
+        } => each(values, mean, std, |x, mean, std| (x - mean) / (std + epsilon)),
+        Normalisation::Range { low, high } => {
+            each(values, low, high, |x, low, high| {
+                2.0 * (x - low) / (high - low) - 1.0
+            });
+        }
+    }
+}
+
+/// A vector of the model's units in the robot's.
+pub(super) fn denormalise(normalisation: &Normalisation, values: &mut [f32]) {
+    match normalisation {
+        Normalisation::Identity => {}
+        Normalisation::MeanStd {
+            mean,
+            std,
+            epsilon_back,
+            ..
+        } => each(values, mean, std, |x, mean, std| x * (std + epsilon_back) + mean),
+        Normalisation::Range { low, high } => {
+            each(values, low, high, |x, low, high| {
+                (x + 1.0) / 2.0 * (high - low) + low
+            });
+        }
+    }
+}
+
+/// An action relative to a state becomes absolute, where `relative` says so.
+pub(super) fn add_state(action: &mut [f32], state: &[f32], relative: &[bool]) {
+    for ((value, state), relative) in action.iter_mut().zip(state).zip(relative) {
+        if *relative {
+            *value += state;
+        }
+    }
+}
+
+fn each(values: &mut [f32], first: &[f32], second: &[f32], map: impl Fn(f32, f32, f32) -> f32) {
+    for ((value, &first), &second) in values.iter_mut().zip(first).zip(second) {
+        *value = map(*value, first, second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_std_follow_lerobot() {
+        let normalisation = Normalisation::MeanStd {
+            mean: vec![1.0, -2.0],
+            std: vec![0.5, 4.0],
+            epsilon: 0.25,
+            epsilon_back: 0.0,
+        };
+        let mut values = [2.5, 6.5];
+        normalise(&normalisation, &mut values);
+        assert_eq!(values, [2.0, 2.0]);
+        denormalise(&normalisation, &mut values);
+        assert_eq!(values, [2.0, 6.0]);
+    }
+
+    #[test]
+    fn openpi_adds_its_epsilon_on_the_way_back() {
+        let normalisation = Normalisation::MeanStd {
+            mean: vec![1.0],
+            std: vec![0.5],
+            epsilon: 0.5,
+            epsilon_back: 0.5,
+        };
+        let mut values = [3.0];
+        denormalise(&normalisation, &mut values);
+        assert_eq!(values, [4.0]);
+    }
+
+    #[test]
+    fn a_range_goes_to_minus_one_and_one_and_back() {
+        let normalisation = Normalisation::Range {
+            low: vec![-2.0, 0.0, 0.0],
+            high: vec![2.0, 8.0, 4.0],
+        };
+        let mut values = [-2.0, 8.0, 2.0];
+        normalise(&normalisation, &mut values);
+        assert_eq!(values, [-1.0, 1.0, 0.0]);
+        denormalise(&normalisation, &mut values);
+        assert_eq!(values, [-2.0, 8.0, 2.0]);
+    }
+
+    #[test]
+    fn only_relative_values_get_the_state() {
+        let mut action = [1.0, 1.0, 1.0];
+        add_state(&mut action, &[10.0, 20.0, 30.0], &[true, false, true]);
+        assert_eq!(action, [11.0, 1.0, 31.0]);
+        add_state(&mut action, &[10.0, 20.0, 30.0], &[]);
+        assert_eq!(action, [11.0, 1.0, 31.0]);
+    }
+}

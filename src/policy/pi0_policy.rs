@@ -1,0 +1,242 @@
+//! π0 with everything around the network: preparation, noise, scaling.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::normalise::{add_state, denormalise, normalise};
+use super::preprocess::prepare_image;
+use super::{ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict};
+use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
+use crate::device::Device;
+use crate::model::{ModelInput, Pi0, Schedule};
+
+/// A checkpoint's policy on a device.
+pub struct Policy<D: Device> {
+    model: Pi0<D>,
+    schedule: Schedule<D>,
+    tokenizer: PromptTokenizer,
+    statistics: Statistics,
+    /// Cameras with images, in the checkpoint's order.
+    cameras: Vec<CameraOptions>,
+    camera_names: Vec<String>,
+    /// Cameras of the checkpoint that never have images.
+    num_absent_cameras: usize,
+    state_dim: usize,
+    action_dim: usize,
+    seed: u64,
+    /// Chunks whose noise was drawn.
+    num_chunks: u64,
+    /// The last prompt and its tokens.
+    prompt: Option<(String, Vec<u32>)>,
+    description: String,
+}
+
+impl<D: Device> Policy<D> {
+    /// Brings a checkpoint to a device.
+    ///
+    /// # Errors
+    /// When the options do not fit the checkpoint (all problems at once), or the device has no room for it.
+    pub fn new(checkpoint: &Checkpoint, device: D, options: PolicyOptions) -> Result<Self, OpenError> {
+        let config = checkpoint.config();
+        let problems = options.problems(&config.cameras);
+        if !problems.is_empty() {
+            return Err(OpenError::Options { problems });
+        }
+        let mut cameras = options.cameras;
+        cameras.sort_by_key(|camera| config.cameras.iter().position(|name| *name == camera.name));
+        let steps = options.denoise_steps.unwrap_or(config.denoise_steps);
+        let description = format!(
+            "{}: {} actions of {} values in {steps} steps, on {}",
+            checkpoint.folder().display(),
+            config.model.action_horizon,
+            checkpoint.action_dim(),
+            device.description()
+        );
+        let model = Pi0::new(config.model.clone(), device, checkpoint)?;
+        Ok(Self {
+            schedule: model.schedule(steps)?,
+            model,
+            tokenizer: checkpoint.tokenizer().clone(),
+            statistics: checkpoint.statistics().clone(),
+            camera_names: cameras.iter().map(|camera| camera.name.clone()).collect(),
+            num_absent_cameras: config.cameras.len() - cameras.len() + config.empty_cameras,
+            cameras,
+            state_dim: checkpoint.state_dim(),
+            action_dim: checkpoint.action_dim(),
+            seed: options.seed,
+            num_chunks: 0,
+            prompt: None,
+            description,
+        })
+    }
+
+    /// The actions that noise `[action_horizon, max_action_dim]` becomes under an observation.
+    ///
+    /// # Errors
+    /// As [`Predict::predict`], and when the noise has another length.
+    pub fn predict_from_noise(
+        &mut self,
+        observation: &Observation,
+        noise: &[f32],
+    ) -> Result<ActionChunk, PolicyError> {
+        let config = &self.model.config;
+        let expected = config.action_horizon * config.max_action_dim;
+        if noise.len() != expected {
+            return Err(PolicyError::NoiseLength {
+                found: noise.len(),
+                expected,
+            });
+        }
+        self.check_state(&observation.state)?;
+        let images = self.prepare_images(observation)?;
+        let mut state = observation.state.clone();
+        normalise(&self.statistics.state, &mut state);
+        state.resize(self.model.config.max_state_dim, 0.0);
+        let tokens = prompt_tokens(&mut self.prompt, &self.tokenizer, &observation.prompt)?;
+
+        let input = ModelInput {
+            images: &images,
+            tokens,
+            valid_tokens: tokens.len(),
+            state: &state,
+        };
+        let actions = self.model.sample_actions(&input, noise, &self.schedule)?;
+        self.to_robot_units(&actions, &observation.state)
+    }
+
+    fn check_state(&self, state: &[f32]) -> Result<(), PolicyError> {
+        if state.len() != self.state_dim {
+            return Err(PolicyError::StateLength {
+                found: state.len(),
+                expected: self.state_dim,
+            });
+        }
+        match state.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(PolicyError::State { index, value }),
+            None => Ok(()),
+        }
+    }
+
+    /// Images in the model's order: the reference puts absent cameras last, wherever the checkpoint names them.
+    fn prepare_images(&self, observation: &Observation) -> Result<Vec<Option<Vec<f32>>>, PolicyError> {
+        let mut images = Vec::with_capacity(self.cameras.len() + self.num_absent_cameras);
+        for CameraOptions { name, crop } in &self.cameras {
+            let frame = observation
+                .images
+                .get(name)
+                .ok_or_else(|| PolicyError::CameraMissing {
+                    camera: name.clone(),
+                    present: match observation.images.is_empty() {
+                        true => "no camera".to_owned(),
+                        false => observation.images.keys().cloned().collect::<Vec<_>>().join(", "),
+                    },
+                })?;
+            let image =
+                prepare_image(frame, *crop, self.model.config.vision.image_size).map_err(|error| {
+                    PolicyError::Image {
+                        camera: name.clone(),
+                        error,
+                    }
+                })?;
+            images.push(Some(image));
+        }
+        images.resize(images.len() + self.num_absent_cameras, None);
+        Ok(images)
+    }
+
+    /// Normalised, padded actions of the model in the robot's units.
+    fn to_robot_units(&self, actions: &[f32], state: &[f32]) -> Result<ActionChunk, PolicyError> {
+        let mut values = Vec::with_capacity(self.model.config.action_horizon * self.action_dim);
+        for padded in actions.chunks_exact(self.model.config.max_action_dim) {
+            let mut action = padded[..self.action_dim].to_vec();
+            denormalise(&self.statistics.action, &mut action);
+            add_state(&mut action, state, &self.statistics.relative);
+            values.extend(action);
+        }
+        match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(PolicyError::Action {
+                action: index / self.action_dim,
+                dimension: index % self.action_dim,
+                value,
+            }),
+            None => Ok(ActionChunk::new(values, self.action_dim)),
+        }
+    }
+}
+
+impl<D: Device> Predict for Policy<D> {
+    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+        let config = &self.model.config;
+        let noise = noise(
+            self.seed,
+            self.num_chunks,
+            config.action_horizon * config.max_action_dim,
+        );
+        let chunk = self.predict_from_noise(observation, &noise)?;
+        self.num_chunks += 1;
+        Ok(chunk)
+    }
+
+    fn cameras(&self) -> &[String] {
+        &self.camera_names
+    }
+
+    fn state_dim(&self) -> usize {
+        self.state_dim
+    }
+
+    fn action_dim(&self) -> usize {
+        self.action_dim
+    }
+
+    fn action_horizon(&self) -> usize {
+        self.model.config.action_horizon
+    }
+
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+}
+
+/// The tokens of a prompt, from the last time where it is the same.
+fn prompt_tokens<'a>(
+    last: &'a mut Option<(String, Vec<u32>)>,
+    tokenizer: &PromptTokenizer,
+    prompt: &str,
+) -> Result<&'a [u32], PolicyError> {
+    let entry = match last.take().filter(|(text, _)| text == prompt) {
+        Some(entry) => entry,
+        None => (prompt.to_owned(), tokenizer.encode(prompt)?),
+    };
+    Ok(&last.insert(entry).1)
+}
+
+/// Standard normal noise of one chunk: a stream of its own of the seed's generator, so that a chunk can be made
+/// again without those before it.
+fn noise(seed: u64, chunk: u64, length: usize) -> Vec<f32> {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(chunk);
+    StandardNormal.sample_iter(generator).take(length).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_the_same_for_a_seed_and_a_chunk_and_for_no_other() {
+        assert_eq!(noise(7, 3, 100), noise(7, 3, 100));
+        assert_ne!(noise(7, 3, 100), noise(7, 4, 100));
+        assert_ne!(noise(7, 3, 100), noise(8, 3, 100));
+    }
+
+    #[test]
+    fn noise_is_standard_normal() {
+        let values = noise(1, 0, 100_000);
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len() as f32;
+        assert!(mean.abs() < 0.02, "{mean}");
+        assert!((variance - 1.0).abs() < 0.02, "{variance}");
+    }
+}

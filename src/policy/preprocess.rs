@@ -1,0 +1,254 @@
+//! From a camera's frame to the image that SigLIP sees.
+
+use fast_image_resize as fir;
+use fir::images::{TypedImage, TypedImageRef};
+use fir::pixels::F32x3;
+use image::RgbImage;
+
+use super::Crop;
+
+/// Why a frame cannot be seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    #[error("the image is {width} × {height} pixels, expected at least 1 × 1")]
+    Empty { width: u32, height: u32 },
+    #[error(
+        "the crop of {} × {} pixels at ({}, {}) is empty or reaches out of the image of {width} × {height}",
+        crop.width, crop.height, crop.x, crop.y
+    )]
+    Crop { crop: Crop, width: u32, height: u32 },
+    #[error("nothing is left of {width} × {height} pixels in a square of {side}, the image is too narrow")]
+    AspectRatio { width: u32, height: u32, side: usize },
+    #[error("the image could not be resized: {0}")]
+    Resize(String),
+}
+
+/// Crops a frame, fits it into a square of `side` pixels with its aspect kept, black around it, and maps it to
+/// [−1, 1]: `[3, side, side]`.
+///
+/// The reference is LeRobot's `resize_with_pad_torch`: bilinear between pixel centres without antialiasing, sizes
+/// rounded down, the odd pixel of padding to the right and below.
+///
+/// # Errors
+/// When there is no pixel to see.
+pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Result<Vec<f32>, ImageError> {
+    let (frame_width, frame_height) = frame.dimensions();
+    if frame_width == 0 || frame_height == 0 {
+        return Err(ImageError::Empty {
+            width: frame_width,
+            height: frame_height,
+        });
+    }
+    let crop = crop.unwrap_or(Crop {
+        x: 0,
+        y: 0,
+        width: frame_width,
+        height: frame_height,
+    });
+    let inside = |start: u32, length: u32, limit: u32| {
+        length > 0 && start.checked_add(length).is_some_and(|end| end <= limit)
+    };
+    if !inside(crop.x, crop.width, frame_width) || !inside(crop.y, crop.height, frame_height) {
+        return Err(ImageError::Crop {
+            crop,
+            width: frame_width,
+            height: frame_height,
+        });
+    }
+
+    let (width, height) = fit(crop.width, crop.height, side);
+    if width == 0 || height == 0 {
+        return Err(ImageError::AspectRatio {
+            width: crop.width,
+            height: crop.height,
+            side,
+        });
+    }
+    let pixels = resize(&cropped(frame, crop), crop, width, height)
+        .map_err(|error| ImageError::Resize(error.to_string()))?;
+
+    let (width, height) = (width as usize, height as usize);
+    let left = (side - width) / 2;
+    let top = (side - height) / 2;
+    let mut image = vec![-1.0; 3 * side * side];
+    for (channel, plane) in image.chunks_exact_mut(side * side).enumerate() {
+        for (row, pixels) in plane[top * side..]
+            .chunks_exact_mut(side)
+            .zip(pixels.chunks_exact(width))
+        {
+            for (value, pixel) in row[left..].iter_mut().zip(pixels) {
+                *value = pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
+            }
+        }
+    }
+    Ok(image)
+}
+
+/// Size of an image in a square that it fits into. Rounded down after a division by a ratio that is itself rounded,
+/// so that it is one below the exact size where the reference's is.
+fn fit(width: u32, height: u32, side: usize) -> (u32, u32) {
+    let side = side as f64;
+    let (width, height) = (f64::from(width), f64::from(height));
+    let ratio = (width / side).max(height / side);
+    ((width / ratio) as u32, (height / ratio) as u32)
+}
+
+fn cropped(frame: &RgbImage, crop: Crop) -> Vec<F32x3> {
+    let stride = 3 * frame.width() as usize;
+    let columns = 3 * crop.x as usize..3 * (crop.x + crop.width) as usize;
+    frame
+        .chunks_exact(stride)
+        .skip(crop.y as usize)
+        .take(crop.height as usize)
+        .flat_map(|row| row[columns.clone()].as_chunks::<3>().0)
+        .map(|rgb| F32x3::new(rgb.map(|value| f32::from(value) / 255.0)))
+        .collect()
+}
+
+fn resize(
+    pixels: &[F32x3],
+    crop: Crop,
+    width: u32,
+    height: u32,
+) -> Result<Vec<F32x3>, Box<dyn std::error::Error>> {
+    if (crop.width, crop.height) == (width, height) {
+        return Ok(pixels.to_vec());
+    }
+    let frame = TypedImageRef::new(crop.width, crop.height, pixels)?;
+    let mut resized = TypedImage::new(width, height);
+    let bilinear = fir::ResizeOptions::new()
+        .resize_alg(fir::ResizeAlg::Interpolation(fir::FilterType::Bilinear))
+        .use_alpha(false);
+    fir::Resizer::new().resize_typed(&frame, &mut resized, &bilinear)?;
+    Ok(resized.pixels().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: Option<Crop> = None;
+
+    /// An image whose every pixel is another colour.
+    fn picture(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            let value = |factor: u32| ((x * 31 + y * 57) * factor % 256) as u8;
+            image::Rgb([value(1), value(7), value(13)])
+        })
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_refused() {
+        assert_eq!(
+            prepare_image(&RgbImage::new(0, 4), WHOLE, 8),
+            Err(ImageError::Empty { width: 0, height: 4 })
+        );
+    }
+
+    #[test]
+    fn an_image_too_narrow_for_the_square_is_refused() {
+        assert_eq!(
+            prepare_image(&RgbImage::new(100, 1), WHOLE, 8),
+            Err(ImageError::AspectRatio {
+                width: 100,
+                height: 1,
+                side: 8
+            })
+        );
+    }
+
+    #[test]
+    fn a_crop_out_of_the_image_is_refused() {
+        let frame = picture(10, 8);
+        for (x, y, width, height) in [
+            (0, 0, 11, 8),
+            (3, 0, 8, 8),
+            (0, 8, 1, 1),
+            (0, 0, 0, 4),
+            (u32::MAX, 0, 2, 2),
+        ] {
+            let crop = Crop { x, y, width, height };
+            let refused = prepare_image(&frame, Some(crop), 8);
+            assert!(
+                matches!(refused, Err(ImageError::Crop { .. })),
+                "{crop:?}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_crop_is_the_same_as_a_smaller_frame() {
+        let frame = picture(20, 12);
+        let crop = Crop {
+            x: 5,
+            y: 2,
+            width: 9,
+            height: 7,
+        };
+        let smaller = image::imageops::crop_imm(&frame, crop.x, crop.y, crop.width, crop.height).to_image();
+        assert_eq!(
+            prepare_image(&frame, Some(crop), 16),
+            prepare_image(&smaller, WHOLE, 16)
+        );
+    }
+
+    #[test]
+    fn a_frame_of_the_models_size_is_not_resampled() {
+        let frame = picture(6, 6);
+        let image = prepare_image(&frame, WHOLE, 6).unwrap();
+        for (x, y, pixel) in frame.enumerate_pixels() {
+            for (channel, value) in pixel.0.into_iter().enumerate() {
+                let expected = f32::from(value) / 255.0 * 2.0 - 1.0;
+                assert_eq!(image[channel * 36 + (y * 6 + x) as usize], expected);
+            }
+        }
+    }
+
+    /// Bilinear interpolation between the centres of pixels, written as its definition.
+    fn sample(frame: &RgbImage, channel: usize, x: f64, y: f64) -> f64 {
+        let value = |x: f64, y: f64| {
+            let x = (x.max(0.0) as u32).min(frame.width() - 1);
+            let y = (y.max(0.0) as u32).min(frame.height() - 1);
+            f64::from(frame.get_pixel(x, y).0[channel]) / 255.0
+        };
+        let (x, y) = (x.max(0.0), y.max(0.0));
+        let (left, above) = (x.floor(), y.floor());
+        let (right_part, below_part) = (x - left, y - above);
+        let row = |y: f64| value(left, y) * (1.0 - right_part) + value(left + 1.0, y) * right_part;
+        row(above) * (1.0 - below_part) + row(above + 1.0) * below_part
+    }
+
+    #[test]
+    fn every_size_is_interpolated_without_antialiasing_and_centred() {
+        let side = 24;
+        let sizes = [1, 2, 3, 5, 7, 11, 23, 24, 25, 48, 61, 97, 150];
+        for (width, height) in sizes.iter().flat_map(|w| sizes.iter().map(move |h| (*w, *h))) {
+            let frame = picture(width, height);
+            let (fit_width, fit_height) = fit(width, height, side);
+            if fit_width == 0 || fit_height == 0 {
+                continue;
+            }
+            let image = prepare_image(&frame, WHOLE, side).unwrap();
+            let left = (side as u32 - fit_width) / 2;
+            let top = (side as u32 - fit_height) / 2;
+            for (index, value) in image.into_iter().enumerate() {
+                let (channel, pixel) = (index / (side * side), (index % (side * side)) as u32);
+                let (x, y) = (pixel % side as u32, pixel / side as u32);
+                let inside = (left..left + fit_width).contains(&x) && (top..top + fit_height).contains(&y);
+                let expected = match inside {
+                    false => -1.0,
+                    true => {
+                        let x = (f64::from(x - left) + 0.5) * f64::from(width) / f64::from(fit_width) - 0.5;
+                        let y = (f64::from(y - top) + 0.5) * f64::from(height) / f64::from(fit_height) - 0.5;
+                        2.0 * sample(&frame, channel, x, y) - 1.0
+                    }
+                };
+                let error = (f64::from(value) - expected).abs();
+                assert!(
+                    error < 1e-5,
+                    "{width} × {height}, channel {channel} at ({x}, {y}): off by {error}"
+                );
+            }
+        }
+    }
+}
