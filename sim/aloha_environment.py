@@ -10,6 +10,7 @@ from gym_aloha.tasks import sim as tasks
 from gym_aloha.utils import sample_box_pose, sample_insertion_pose
 
 STEP_SECONDS = DT
+SHADOW_MAP_SIZE = 1024
 TASK_NAMES = ("transfer_cube", "insertion")
 # The order of gym-aloha's states and actions.
 JOINT_NAMES = tuple(
@@ -74,4 +75,7 @@ class AlohaEnvironment:
 
 def load_physics(task_name):
     """The task's scene, in a state of its own."""
-    return mujoco.Physics.from_xml_path(str(Path(ASSETS_DIR) / f"bimanual_viperx_{task_name}.xml"))
+    physics = mujoco.Physics.from_xml_path(str(Path(ASSETS_DIR) / f"bimanual_viperx_{task_name}.xml"))
+    # The authors' 4096 takes half as long again to draw without a GPU, for pictures that differ by 0.06 of 255.
+    physics.model.vis.quality.shadowsize = SHADOW_MAP_SIZE
+    return physics

@@ -5,13 +5,7 @@ import array
 import sys
 
 import rclpy
-from aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
 from builtin_interfaces.msg import Time
-from camera import Camera
-from episodes import Episodes
-from joint_trajectory import TrajectoryRefused, hold, seconds, trajectory_from_message
-from pace import Pace
-from parameters import declare_parameters
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -21,6 +15,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray, Int32
 from trajectory_msgs.msg import JointTrajectory
+
+from aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
+from camera import Camera
+from episodes import Episodes
+from joint_trajectory import TrajectoryRefused, hold, seconds, trajectory_from_message
+from pace import Pace
+from parameters import declare_parameters
+from recording import RecordedStep, Recording
 
 NANOSECONDS_PER_STEP = round(STEP_SECONDS * 1e9)
 CAMERA = "top"
@@ -56,6 +58,7 @@ class AlohaSim(Node):
             self.parameters.image_height,
             self._publish_image,
         )
+        self._recording = Recording(self.parameters.task)
         self._steps = 0
         self._frames = 0
         self._last_refusal = None
@@ -73,6 +76,8 @@ class AlohaSim(Node):
         best_before = self._episodes.reward_max[-1]
         episode_ended = self._episodes.stepped(reward)
         self._publish_state(reward)
+        if self.parameters.recording and self._episodes.running:
+            self._record(reward)
         if self._episodes.reward_max[-1] > best_before:
             self._publish_reward_max()
         if not episode_ended:
@@ -85,6 +90,9 @@ class AlohaSim(Node):
         return True
 
     def close(self):
+        """After the last episode: writes the recording and waits until subscribers have the results."""
+        if self.parameters.recording:
+            self._recording.save(self.parameters.recording)
         self._camera.close()
         for publisher in (self._reward_max_publisher, self._episode_publisher):
             publisher.wait_for_all_acked(Duration(seconds=1))
@@ -142,6 +150,17 @@ class AlohaSim(Node):
         image.data = array.array("B", frame.tobytes())
         self._image_publisher.publish(image)
 
+    def _record(self, reward):
+        self._recording.steps.append(
+            RecordedStep(
+                self._episodes.number,
+                self._episodes.seconds,
+                reward,
+                self._episodes.reward_max[-1],
+                self._environment.physics.get_state(),
+            )
+        )
+
     def _publish_reward_max(self):
         self._reward_max_publisher.publish(Float64MultiArray(data=self._episodes.reward_max))
 
@@ -161,7 +180,7 @@ def run(node):
         if not pace.next_step() and not slowness_said:
             slowness_said = True
             node.get_logger().warning(
-                "the simulation cannot keep pace with the wall clock here; simulated time runs slower than it should"
+                "the simulation cannot keep pace with the wall clock; simulated time runs slower than real time"
             )
 
 

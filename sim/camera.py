@@ -9,10 +9,11 @@ from aloha_environment import load_physics
 
 
 class Camera:
-    """Draws one camera of a task's scene in a thread, the newest requested state first.
+    """Draws one camera of a task's scene in a thread; a state that waits gives way to a newer one.
 
-    on_frame(frame, stamp) is called on that thread with pixels of shape (height, width, 3), uint8 RGB. After a
-    failure, request raises the exception that ended the thread.
+    on_frame(frame, stamp) is called on that thread with pixels of shape (height, width, 3), uint8 RGB. The constructor
+    returns when the camera has drawn its first picture. It raises what kept the camera from drawing, and so does
+    request.
     """
 
     def __init__(self, task_name, camera_name, width, height, on_frame):
@@ -23,10 +24,15 @@ class Camera:
         self._on_frame = on_frame
         self._changed = threading.Condition()
         self._requested = None
+        self._ready = False
         self._closing = False
         self._failure = None
         self._thread = threading.Thread(target=self._run, name=f"camera {camera_name}", daemon=True)
         self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._failure is not None)
+            if self._failure is not None:
+                raise self._failure
 
     def request(self, physics_state, stamp):
         """Asks for a frame of a state (physics.get_state()). A request that is still waiting is replaced."""
@@ -34,12 +40,12 @@ class Camera:
             if self._failure is not None:
                 raise self._failure
             self._requested = (physics_state, stamp)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self):
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
 
     def _run(self):
@@ -48,11 +54,17 @@ class Camera:
         except Exception as failure:
             with self._changed:
                 self._failure = failure
+                self._changed.notify_all()
 
     def _draw_until_closed(self):
         # OpenGL contexts belong to a thread: everything that draws is made, used and freed on this one.
         physics = load_physics(self._task_name)
         try:
+            # The first picture takes longer than the others.
+            self._draw(physics)
+            with self._changed:
+                self._ready = True
+                self._changed.notify_all()
             while True:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closing or self._requested is not None)
@@ -61,7 +73,9 @@ class Camera:
                     (state, stamp), self._requested = self._requested, None
                 with physics.reset_context():
                     physics.set_state(state)
-                frame = physics.render(height=self._height, width=self._width, camera_id=self._camera_name)
-                self._on_frame(frame, stamp)
+                self._on_frame(self._draw(physics), stamp)
         finally:
             physics.free()
+
+    def _draw(self, physics):
+        return physics.render(height=self._height, width=self._width, camera_id=self._camera_name)

@@ -14,15 +14,21 @@ class Episodes:
         self._count = count
         self._steps_per_episode = max(1, round(seconds / step_seconds))
         self._max_reward = max_reward
-        self._running = False
+        self.running = False
         self._steps = 0
+        self._step_seconds = step_seconds
+
+    @property
+    def seconds(self):
+        """Simulated seconds since the episode's first trajectory."""
+        return self._steps * self._step_seconds
 
     def trajectory_received(self):
-        self._running = True
+        self.running = True
 
     def stepped(self, reward):
         """Takes the reward of one step; returns True when it was the episode's last."""
-        if not self._running:
+        if not self.running:
             return False
         self._steps += 1
         self.reward_max[-1] = max(self.reward_max[-1], reward)
@@ -35,5 +41,5 @@ class Episodes:
     def start_next(self):
         self.number += 1
         self.reward_max.append(0.0)
-        self._running = False
+        self.running = False
         self._steps = 0

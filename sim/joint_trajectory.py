@@ -43,9 +43,9 @@ def hold(positions, time_s):
 def trajectory_from_message(message, robot_joint_names, now_s, current_target):
     """Reads a trajectory_msgs/JointTrajectory that arrived at the simulated time now_s, in seconds.
 
-    Joints are found by name, in any order. The points count from header.stamp; a stamp of zero means on arrival, as
-    in ros2_controllers' joint_trajectory_controller. Until the first point that lies ahead of now_s, the robot moves
-    linearly from current_target, shape (joints,), unless an earlier point says where to be.
+    Joints are found by name, in any order. The points count from header.stamp; a stamp of zero means arrival, as in
+    ros2_controllers' joint_trajectory_controller. Where all points lie ahead of now_s, the robot moves linearly from
+    current_target, shape (joints,), to the first.
     Raises TrajectoryRefused when the message cannot be executed as a whole.
     """
     column_of = columns_by_joint(list(message.joint_names), list(robot_joint_names))

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from aloha_environment import TASK_NAMES
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+from aloha_environment import TASK_NAMES
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,14 @@ class Parameters:
     image_width: int
     image_height: int
     real_time_factor: float
+    recording: str
 
 
 def declare_parameters(node):
     """Declares every parameter and returns the values. Raises ValueError or an rclpy parameter exception."""
 
     def declare(name, default, description, minimum=None, maximum=None):
+        # What the simulation is made of cannot change while it runs.
         descriptor = ParameterDescriptor(name=name, description=description, read_only=True)
         if isinstance(default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=minimum, to_value=maximum)]
@@ -40,7 +43,11 @@ def declare_parameters(node):
         ),
         episodes=declare("episodes", 0, "Episodes until the process ends; 0 for no end", 0, 1_000_000),
         episode_seconds=declare(
-            "episode_seconds", 8.0, "Simulated seconds from an episode's first trajectory to its end", 0.1, 3600.0
+            "episode_seconds",
+            8.0,
+            "Simulated seconds from an episode's first trajectory to its end",
+            0.1,
+            3600.0,
         ),
         camera_rate_hz=declare(
             "camera_rate_hz", 10.0, "Camera frames per simulated second, at most one a step", 0.1, 50.0
@@ -50,7 +57,10 @@ def declare_parameters(node):
         real_time_factor=declare(
             "real_time_factor", 1.0, "Simulated seconds per second of wall-clock time", 0.01, 100.0
         ),
+        recording=declare("recording", "", "File (.npz) for every step of all episodes; empty for none"),
     )
+    if parameters.recording and parameters.episodes == 0:
+        raise ValueError("parameter recording needs episodes above 0: the file is written after the last one")
     if parameters.task not in TASK_NAMES:
         raise ValueError(f"parameter task is '{parameters.task}', and must be one of {', '.join(TASK_NAMES)}")
     return parameters
