@@ -39,6 +39,7 @@ isolate_from_the_network()
 sys.path.insert(0, str(CHECKOUT / "sim"))
 
 import rclpy  # noqa: E402
+from rclpy.signals import SignalHandlerOptions  # noqa: E402
 
 from demo_film import draw_frames, write_contact_sheet, write_film  # noqa: E402
 from demo_processes import DemoFailed, started  # noqa: E402
@@ -132,6 +133,8 @@ def summary(recorder, node, episodes):
 
 
 def run_demo(arguments):
+    if not arguments.node.is_file():
+        raise DemoFailed(f"{arguments.node} is missing; 'make build' makes it")
     arguments.output.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.checkpoint
     note = ""
@@ -143,9 +146,6 @@ def run_demo(arguments):
             "demo: the checkpoint's weights are random: the robot moves, but it does not do the task",
             flush=True,
         )
-    if not arguments.node.is_file():
-        raise DemoFailed(f"{arguments.node} is missing; 'make build' makes it")
-
     recording_path = arguments.output / "recording.npz"
     simulation_command = [sys.executable, CHECKOUT / "sim/aloha_sim.py", "--ros-args"]
     for setting in (
@@ -163,7 +163,8 @@ def run_demo(arguments):
         started("simulation", simulation_command, arguments.output / "aloha_sim.log") as simulation,
         started("node", node_command, arguments.output / "pi0_node.log") as node,
     ):
-        rclpy.init()
+        # Ctrl-C and SIGTERM stay Python's, so that they end the demo through its own clean-up.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         recorder = Recorder()
         record(recorder, simulation, node)
         result = summary(recorder, node, arguments.episodes)
