@@ -1,0 +1,48 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint rust-test python-test smoke-test parity clean
+
+# ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
+IN_ENVIRONMENT := source tools/env.sh &&
+# Tests publish trajectories, and must never move a robot on the network. The last variable is Humble's for the second.
+IN_ISOLATION := $(IN_ENVIRONMENT) export ROS_DOMAIN_ID=$$((1 + $$$$ % 101)) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST && \
+	if [[ "$$ROS_DISTRO" == humble ]]; then export ROS_LOCALHOST_ONLY=1; fi &&
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing, in .env/ of the checkout
+	@tools/setup.sh
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with rustup" >&2; exit 1; }
+
+build: setup ## build the node for use
+	@$(IN_ENVIRONMENT) cargo build --release --locked
+
+demo: build ## run the policy on the simulated robot and film it, in target/demo/
+	@$(IN_ENVIRONMENT) python tools/demo.py
+
+test: lint rust-test python-test smoke-test ## everything that CI runs
+
+lint: setup ## format and lint checks of Rust and Python
+	@$(IN_ENVIRONMENT) cargo fmt --all --check
+	@$(IN_ENVIRONMENT) cargo clippy --locked --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) ruff check .
+	@$(IN_ENVIRONMENT) ruff format --check .
+
+rust-test: setup ## Rust tests, with ROS 2 and without
+	@$(IN_ISOLATION) cargo test --locked
+	@$(IN_ISOLATION) cargo test --locked --no-default-features
+
+python-test: setup ## tests of the simulated robot and the tools
+	@$(IN_ISOLATION) python -m pytest -q
+
+smoke-test: build ## a short demo
+	@$(IN_ENVIRONMENT) python tools/demo.py --episodes 1 --episode-seconds 3 --output target/smoke_test
+
+parity: setup ## compare the model with the reference implementation, from nothing
+	@$(IN_ENVIRONMENT) tools/reference/parity.sh
+
+clean: ## remove the builds and the environment
+	rm -rf target .env .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

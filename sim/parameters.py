@@ -1,0 +1,66 @@
+"""The ROS parameters of the simulated robot: type, unit, range and default of each, in one place."""
+
+from dataclasses import dataclass
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+from aloha_environment import TASK_NAMES
+
+
+@dataclass(frozen=True)
+class Parameters:
+    task: str
+    seed: int
+    episodes: int
+    episode_seconds: float
+    camera_rate_hz: float
+    image_width: int
+    image_height: int
+    real_time_factor: float
+    recording: str
+
+
+def declare_parameters(node):
+    """Declares every parameter and returns the values. Raises ValueError or an rclpy parameter exception."""
+
+    def declare(name, default, description, minimum=None, maximum=None):
+        # What the simulation is made of cannot change while it runs.
+        descriptor = ParameterDescriptor(name=name, description=description, read_only=True)
+        if isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=minimum, to_value=maximum)]
+        elif isinstance(default, int):
+            descriptor.integer_range = [IntegerRange(from_value=minimum, to_value=maximum, step=1)]
+        return node.declare_parameter(name, default, descriptor).value
+
+    parameters = Parameters(
+        task=declare("task", "transfer_cube", f"Task of gym-aloha, one of {', '.join(TASK_NAMES)}"),
+        seed=declare(
+            "seed",
+            0,
+            "Seed of the objects' start poses; episode n uses seed + n",
+            0,
+            2**32 - 1_000_001,
+        ),
+        episodes=declare("episodes", 0, "Episodes until the process ends; 0 for no end", 0, 1_000_000),
+        episode_seconds=declare(
+            "episode_seconds",
+            8.0,
+            "Simulated seconds from an episode's first trajectory to its end",
+            0.1,
+            3600.0,
+        ),
+        camera_rate_hz=declare(
+            "camera_rate_hz", 10.0, "Camera frames per simulated second, at most one a step", 0.1, 50.0
+        ),
+        image_width=declare("image_width", 224, "Width of the camera image in pixels", 16, 640),
+        image_height=declare("image_height", 168, "Height of the camera image in pixels", 16, 480),
+        real_time_factor=declare(
+            "real_time_factor", 1.0, "Simulated seconds per second of wall-clock time", 0.01, 100.0
+        ),
+        recording=declare("recording", "", "File (.npz) for every step of all episodes; empty for none"),
+    )
+    if parameters.recording and parameters.episodes == 0:
+        raise ValueError("parameter recording needs episodes above 0: the file is written after the last one")
+    if parameters.task not in TASK_NAMES:
+        raise ValueError(f"parameter task is '{parameters.task}', and must be one of {', '.join(TASK_NAMES)}")
+    return parameters

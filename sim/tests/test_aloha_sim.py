@@ -1,0 +1,139 @@
+"""The simulated robot as a process, seen over ROS 2."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from builtin_interfaces.msg import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray, Int32
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from aloha_environment import JOINT_NAMES
+
+SIMULATION = Path(__file__).resolve().parent.parent / "aloha_sim.py"
+TIMEOUT_S = 60
+
+
+def command(**parameters):
+    settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    return [sys.executable, SIMULATION, "--ros-args", *settings]
+
+
+class Robot:
+    """A running simulation, and all that it has published since."""
+
+    def __init__(self, log_path, **parameters):
+        self.node = rclpy.create_node("robot_test")
+        self.log_path = log_path
+        self.joint_states, self.clocks, self.images, self.episodes, self.reward_max = [], [], [], [], []
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.node.create_subscription(JointState, "/joint_states", self.joint_states.append, 10)
+        self.node.create_subscription(Clock, "/clock", self.clocks.append, 10)
+        self.node.create_subscription(Image, "/camera/top/image_raw", self.images.append, 2)
+        self.node.create_subscription(Int32, "/episode", self.episodes.append, latched)
+        self.node.create_subscription(Float64MultiArray, "/reward_max", self.reward_max.append, latched)
+        self._publisher = self.node.create_publisher(JointTrajectory, "/joint_trajectory", 10)
+        with open(log_path, "w") as log:
+            self.process = subprocess.Popen(command(**parameters), stdout=log, stderr=subprocess.STDOUT)
+        self.wait_until(lambda: self.joint_states and self._publisher.get_subscription_count() > 0)
+
+    def wait_until(self, condition):
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            rclpy.spin_once(self.node, timeout_sec=0.05)
+            assert time.monotonic() < deadline, self.log_path.read_text()
+
+    def move_to(self, positions, joint_names=JOINT_NAMES):
+        point = JointTrajectoryPoint(positions=list(positions), time_from_start=Duration(nanosec=100_000_000))
+        self._publisher.publish(JointTrajectory(joint_names=list(joint_names), points=[point]))
+
+    def position(self):
+        return np.array(self.joint_states[-1].position)
+
+    def simulated_s(self):
+        return self.joint_states[-1].header.stamp.sec + self.joint_states[-1].header.stamp.nanosec * 1e-9
+
+    def wait_simulated_seconds(self, seconds):
+        end_s = self.simulated_s() + seconds
+        self.wait_until(lambda: self.simulated_s() >= end_s)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def start_robot(tmp_path):
+    rclpy.init()
+    robots = []
+
+    def start(**parameters):
+        robots.append(Robot(tmp_path / "aloha_sim.log", **parameters))
+        return robots[-1]
+
+    yield start
+    for robot in robots:
+        robot.close()
+    rclpy.shutdown()
+
+
+def test_two_episodes_end_the_process_with_success_and_time_never_goes_back(start_robot):
+    robot = start_robot(episodes=2, episode_seconds=0.5, image_width=64, image_height=48, real_time_factor=2.0)
+    target = robot.position()
+    target[JOINT_NAMES.index("left_waist")] += 0.3
+
+    def moved_through_all():
+        robot.move_to(target)
+        return robot.process.poll() is not None
+
+    robot.wait_until(moved_through_all)
+
+    assert robot.process.returncode == 0, robot.log_path.read_text()
+    assert [message.data for message in robot.episodes] == [0, 1]
+    assert list(robot.reward_max[-1].data) == [0.0, 0.0]
+    stamps = [message.clock.sec * 10**9 + message.clock.nanosec for message in robot.clocks]
+    assert stamps == sorted(stamps)
+
+
+def test_a_joint_goes_where_a_trajectory_in_another_joint_order_sends_it(start_robot):
+    robot = start_robot(image_width=64, image_height=48)
+    target = robot.position()
+    target[JOINT_NAMES.index("right_elbow")] -= 0.3
+    robot.move_to(reversed(target.tolist()), reversed(JOINT_NAMES))
+    robot.wait_simulated_seconds(1.5)
+    assert robot.position() == pytest.approx(target, abs=0.05)
+
+
+def test_joint_states_and_images_come_before_any_trajectory_in_the_sizes_asked_for(start_robot):
+    robot = start_robot(image_width=64, image_height=48)
+    robot.wait_until(lambda: robot.images)
+    image = robot.images[-1]
+    assert (image.encoding, image.width, image.height, image.step) == ("rgb8", 64, 48, 192)
+    assert len(image.data) == 48 * 192
+    assert robot.joint_states[-1].name == list(JOINT_NAMES)
+
+
+def test_a_refused_trajectory_stops_the_robot_and_is_logged_once(start_robot):
+    robot = start_robot(image_width=64, image_height=48)
+    before = robot.position()
+    target = before.copy()
+    target[0] = np.nan
+    for _ in range(5):
+        robot.move_to(target)
+        robot.wait_simulated_seconds(0.1)
+    assert robot.position() == pytest.approx(before, abs=0.05)
+    assert robot.log_path.read_text().count("position of left_waist that is not finite") == 1
+
+
+def test_a_parameter_out_of_range_ends_the_process_with_its_name():
+    finished = subprocess.run(command(image_width=5000), capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert finished.returncode != 0
+    assert "image_width out of range" in finished.stderr

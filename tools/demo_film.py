@@ -1,0 +1,129 @@
+"""Draws what the robot did, from a recording of the simulation: a contact sheet (PNG) and a film (GIF)."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+
+from PIL import Image, ImageDraw, ImageFont
+
+from aloha_environment import load_physics
+
+FILM_LIMIT_BYTES = 3_000_000
+FRAME_RATE_HZ = 8
+# More would neither fit in the limit nor be drawn in a minute.
+MOST_FRAMES = 240
+VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT = "angle", 480, 300
+POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT = "top", 128, 96
+CAPTION_HEIGHT = 26
+SHEET_COLUMNS = 4
+SHEET_ROWS = 8
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    episode: int
+    episode_s: float
+    picture: Image.Image
+
+
+def draw_frames(recording, episode_count, note):
+    """Pictures of the whole recording, in order: the robot, what the policy's camera saw, and a caption.
+
+    note: a few words for the corner of each picture, or "".
+    """
+    physics = load_physics(recording.task)
+    frames = []
+    try:
+        for step in _steps_of_film(recording.steps):
+            with physics.reset_context():
+                physics.set_state(step.physics_state)
+            picture = Image.new("RGB", (VIEW_WIDTH, VIEW_HEIGHT + CAPTION_HEIGHT), "black")
+            picture.paste(_rendered(physics, VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT))
+            corner = VIEW_WIDTH - POLICY_WIDTH
+            picture.paste(_rendered(physics, POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT), (corner, 0))
+            ImageDraw.Draw(picture).rectangle((corner, 0, VIEW_WIDTH - 1, POLICY_HEIGHT - 1), outline="gray")
+            _write_caption(picture, step, episode_count, note)
+            frames.append(FilmFrame(step.episode, step.episode_s, picture))
+    finally:
+        physics.free()
+    return frames
+
+
+def write_contact_sheet(frames, path):
+    """One row an episode, from its first frame to its last."""
+    width, height = frames[0].picture.size
+    episodes = sorted({frame.episode for frame in frames})[:SHEET_ROWS]
+    sheet = Image.new("RGB", (width * SHEET_COLUMNS, height * len(episodes)))
+    for row, episode in enumerate(episodes):
+        of_episode = [frame for frame in frames if frame.episode == episode]
+        for column, index in enumerate(_spread(len(of_episode), SHEET_COLUMNS)):
+            sheet.paste(of_episode[index].picture, (column * width, row * height))
+    sheet.save(path, optimize=True)
+
+
+def write_film(frames, path):
+    """A GIF at the speed of simulated time, of the best quality that keeps it within FILM_LIMIT_BYTES."""
+    durations_ms = [
+        round(1000 * (after.episode_s - before.episode_s)) if after.episode == before.episode else 1000
+        for before, after in pairwise(frames)
+    ]
+    # A pause on the last frame shows where the film starts over.
+    durations_ms.append(1000)
+    pictures = [frame.picture for frame in frames]
+    for colours in (128, 64, 32, 16):
+        film = _encoded(pictures, durations_ms, colours)
+        if len(film) <= FILM_LIMIT_BYTES:
+            path.write_bytes(film)
+            return
+    raise ValueError(f"{len(frames)} frames make a film larger than {FILM_LIMIT_BYTES} bytes")
+
+
+def _steps_of_film(steps):
+    """The recorded steps to draw: FRAME_RATE_HZ a simulated second, fewer where that exceeds MOST_FRAMES."""
+    interval_s = 1 / FRAME_RATE_HZ
+    while True:
+        chosen = []
+        for step in steps:
+            new_episode = not chosen or step.episode != chosen[-1].episode
+            # Half a simulation step of tolerance, because times are sums of steps.
+            if new_episode or step.episode_s >= chosen[-1].episode_s + interval_s - 0.01:
+                chosen.append(step)
+        if len(chosen) <= MOST_FRAMES:
+            return chosen
+        interval_s *= len(chosen) / MOST_FRAMES
+
+
+def _rendered(physics, camera, width, height):
+    return Image.fromarray(physics.render(height=height, width=width, camera_id=camera))
+
+
+def _write_caption(picture, step, episode_count, note):
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=15)
+    middle = VIEW_HEIGHT + CAPTION_HEIGHT / 2
+    left = f"episode {step.episode + 1} of {episode_count}    {step.episode_s:4.1f} s"
+    right = f"reward {step.reward:g}    best {step.reward_max:g}"
+    draw.text((8, middle), left, fill="white", font=font, anchor="lm")
+    draw.text((VIEW_WIDTH - 8, middle), right, fill="white", font=font, anchor="rm")
+    draw.text((8, 6), note, fill="white", font=font)
+
+
+def _encoded(pictures, durations_ms, colours):
+    # One palette for all and no dithering: what does not move takes no space.
+    samples = [pictures[index] for index in _spread(len(pictures), 8)]
+    width, height = samples[0].size
+    strip = Image.new("RGB", (width, height * len(samples)))
+    for index, sample in enumerate(samples):
+        strip.paste(sample, (0, index * height))
+    palette = strip.quantize(colours)
+    first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    encoded = BytesIO()
+    first.save(encoded, format="GIF", save_all=True, append_images=others, duration=durations_ms, loop=0)
+    return encoded.getvalue()
+
+
+def _spread(length, count):
+    """At most count indices into a list of this length, evenly from the first to the last."""
+    if length <= count:
+        return list(range(length))
+    return [round(index * (length - 1) / (count - 1)) for index in range(count)]
