@@ -3,7 +3,7 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/choose_environment.sh"
 
-if [[ ! -f "$environment/setup_done" ]]; then
+if [[ ! -f "$environment/mujoco_gl" ]]; then
   echo "tools/env.sh: $environment is not set up; run tools/setup.sh first" >&2
   return 1
 fi

