@@ -1,0 +1,7 @@
+//! Checkpoints and the whole policy, from files to actions.
+
+mod bad_checkpoint;
+mod bad_observation;
+mod checkpoint_layouts;
+mod equals_reference;
+mod folder;
