@@ -31,8 +31,8 @@ lint: setup ## format and lint checks of Rust and Python
 	@$(IN_ENVIRONMENT) ruff format --check .
 
 rust-test: setup ## Rust tests, with ROS 2 and without
-	@$(IN_ISOLATION) cargo test --locked
-	@$(IN_ISOLATION) cargo test --locked --no-default-features
+	@$(IN_ISOLATION) cargo test --release --locked
+	@$(IN_ISOLATION) cargo test --release --locked --no-default-features
 
 python-test: setup ## tests of the simulated robot and the tools
 	@$(IN_ISOLATION) python -m pytest -q
