@@ -8,4 +8,5 @@ pub mod checkpoint;
 pub mod control;
 pub mod device;
 pub mod model;
+pub mod node;
 pub mod policy;

@@ -1,0 +1,65 @@
+"""Starts the π0 node.
+
+ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint device:=auto
+"""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
+
+# Arguments that are parameters of the node; an empty one leaves what the parameter file says.
+PARAMETERS = {
+    "checkpoint": "Folder of the checkpoint.",
+    "device": "Where the model runs: auto, cpu or tenstorrent.",
+    "use_sim_time": "Whether time comes from /clock: true or false.",
+    "prompt": "What the robot is to do, in words.",
+}
+
+
+def pi0_node(context: LaunchContext) -> list[Node]:
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    given = {name: argument(name) for name in PARAMETERS if argument(name)}
+    if "use_sim_time" in given:
+        if given["use_sim_time"].lower() not in ("true", "false"):
+            raise ValueError(f"use_sim_time is {given['use_sim_time']}, expected true or false")
+        given["use_sim_time"] = given["use_sim_time"].lower() == "true"
+    return [
+        Node(
+            package="pi0_node",
+            executable="pi0_node",
+            name="pi0_node",
+            namespace=argument("namespace"),
+            output="screen",
+            parameters=[argument("params_file"), given],
+            ros_arguments=["--log-level", argument("log_level")],
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(name, default_value="", description=f"{description} Empty: what params_file says.")
+        for name, description in PARAMETERS.items()
+    ]
+    arguments += [
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=str(CONFIGURATION),
+            description="YAML file with the node's parameters.",
+        ),
+        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+        DeclareLaunchArgument(
+            "log_level",
+            default_value="info",
+            description="From which level up the node logs: debug, info, warn or error.",
+        ),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=pi0_node)])

@@ -1,0 +1,102 @@
+//! The time of the stamps: the system's, or a simulation's from `/clock`.
+
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, SystemTime};
+
+use super::lock;
+
+/// ROS time, shared by everything that stamps or compares stamps.
+#[derive(Debug)]
+pub struct RosClock {
+    simulation: Option<Simulation>,
+}
+
+#[derive(Debug, Default)]
+struct Simulation {
+    time: Mutex<SimulationTime>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct SimulationTime {
+    now: Option<Duration>,
+    resets: u64,
+}
+
+impl RosClock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self { simulation: None }
+    }
+
+    /// A clock that stands still until it is [set](Self::set).
+    pub fn simulated() -> Self {
+        Self {
+            simulation: Some(Simulation::default()),
+        }
+    }
+
+    pub fn is_simulated(&self) -> bool {
+        self.simulation.is_some()
+    }
+
+    /// Time since the epoch; none before the first message of a simulation's clock.
+    pub fn now(&self) -> Option<Duration> {
+        match &self.simulation {
+            Some(simulation) => lock(&simulation.time).now,
+            None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok(),
+        }
+    }
+
+    /// How often simulated time jumped back.
+    pub fn resets(&self) -> u64 {
+        self.simulation
+            .as_ref()
+            .map_or(0, |simulation| lock(&simulation.time).resets)
+    }
+
+    /// Moves simulated time, and answers whether it jumped back. The system's clock is not moved.
+    pub fn set(&self, now: Duration) -> bool {
+        let Some(simulation) = &self.simulation else {
+            return false;
+        };
+        let mut time = lock(&simulation.time);
+        let jumped_back = time.now.is_some_and(|previous| now < previous);
+        time.resets += u64::from(jumped_back);
+        time.now = Some(now);
+        simulation.changed.notify_all();
+        jumped_back
+    }
+
+    /// Waits until simulated time is another than `seen`, at most `patience`. At once on the system's clock.
+    pub fn wait_for_change(&self, seen: Option<Duration>, patience: Duration) {
+        if let Some(simulation) = &self.simulation {
+            let unchanged = |time: &mut SimulationTime| time.now == seen;
+            let time = lock(&simulation.time);
+            // Whoever was woken reads the clock again, so it does not matter here what ended the wait.
+            drop(simulation.changed.wait_timeout_while(time, patience, unchanged));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulated_time_is_unknown_until_it_is_set() {
+        let clock = RosClock::simulated();
+        assert_eq!(clock.now(), None);
+        clock.set(Duration::from_secs(3));
+        assert_eq!(clock.now(), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_jump_back_is_counted() {
+        let clock = RosClock::simulated();
+        for (seconds, jumps) in [(5, false), (6, false), (6, false), (1, true), (2, false)] {
+            assert_eq!(clock.set(Duration::from_secs(seconds)), jumps, "{seconds}");
+        }
+        assert_eq!(clock.resets(), 1);
+    }
+}

@@ -1,0 +1,256 @@
+//! The inference thread: the newest observation becomes a chunk, one after the other.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{ChunkSlot, ControlReport, Inputs, NewChunk, PlaybackSettings, RosClock, Shared, lock};
+use crate::control::{TimedChunk, Window};
+use crate::policy::Predict;
+
+/// Chunks that the median duration is taken over.
+const CHUNK_WINDOW: usize = 200;
+
+/// What the inference thread did.
+#[derive(Clone, Debug)]
+pub struct InferenceReport {
+    pub chunks: u64,
+    /// How long the newest predictions took, in milliseconds.
+    pub durations_ms: Window,
+    /// Why the newest observation gave no chunk.
+    pub error: Option<String>,
+    /// What the policy says of itself and its device.
+    pub description: String,
+}
+
+/// What the inference thread works with.
+pub struct InferenceLoop {
+    pub policy: Box<dyn Predict + Send>,
+    pub clock: Arc<RosClock>,
+    pub inputs: Arc<Inputs>,
+    pub chunks: Arc<ChunkSlot>,
+    pub settings: Arc<Shared<PlaybackSettings>>,
+    pub control: Arc<Mutex<ControlReport>>,
+    pub report: Arc<Mutex<InferenceReport>>,
+}
+
+impl InferenceReport {
+    /// Of a policy that has not predicted yet.
+    pub fn new(description: String) -> Self {
+        Self {
+            chunks: 0,
+            durations_ms: Window::new(CHUNK_WINDOW),
+            error: None,
+            description,
+        }
+    }
+}
+
+impl InferenceLoop {
+    /// Predicts until the inputs are closed.
+    ///
+    /// A policy so slow that its chunks are spent when they come observes only while the robot stands still: a chunk
+    /// observed in motion would be refused.
+    pub fn run(mut self) {
+        let mut sequence = 0;
+        let mut too_slow_for_motion = false;
+        while let Some(stamped) = self.inputs.wait_for_observation(sequence) {
+            sequence = stamped.sequence;
+            if too_slow_for_motion && !self.robot_stands_still(stamped.observed_at) {
+                continue;
+            }
+            let started = Instant::now();
+            match self.policy.predict(&stamped.observation) {
+                Ok(actions) => {
+                    let settings = self.settings.get();
+                    let chunk = TimedChunk {
+                        actions,
+                        observed_at: stamped.observed_at,
+                        action_period: settings.action_period,
+                        actions_to_execute: settings.actions_to_execute,
+                    };
+                    let age = self
+                        .clock
+                        .now()
+                        .map_or(Duration::ZERO, |now| now.saturating_sub(stamped.observed_at));
+                    too_slow_for_motion = age >= chunk.reach();
+                    let mut report = lock(&self.report);
+                    report.chunks += 1;
+                    report.durations_ms.push(started.elapsed().as_secs_f64() * 1e3);
+                    report.error = None;
+                    drop(report);
+                    self.chunks.put(NewChunk {
+                        chunk,
+                        clock_resets: stamped.clock_resets,
+                    });
+                }
+                Err(error) => lock(&self.report).error = Some(error.to_string()),
+            }
+        }
+    }
+
+    fn robot_stands_still(&self, observed_at: Duration) -> bool {
+        let standstill_since = lock(&self.control).standstill_since;
+        self.chunks.is_empty() && standstill_since.is_some_and(|since| observed_at >= since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::policy::{ActionChunk, Observation, PolicyError};
+
+    /// Takes `takes` of simulated time for ten actions, and fails when told to do nothing.
+    struct SimulatedPolicy {
+        clock: Arc<RosClock>,
+        takes: Duration,
+        observed: mpsc::Sender<f32>,
+    }
+
+    impl Predict for SimulatedPolicy {
+        fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+            self.observed.send(observation.state[0]).unwrap();
+            if observation.prompt == "nothing" {
+                return Err(PolicyError::StateLength {
+                    found: 0,
+                    expected: 1,
+                });
+            }
+            self.clock.set(self.clock.now().unwrap() + self.takes);
+            Ok(ActionChunk::new(vec![0.0; 10], 1))
+        }
+        fn cameras(&self) -> &[String] {
+            &[]
+        }
+        fn state_dim(&self) -> usize {
+            1
+        }
+        fn action_dim(&self) -> usize {
+            1
+        }
+        fn action_horizon(&self) -> usize {
+            10
+        }
+        fn description(&self) -> String {
+            "simulated".to_owned()
+        }
+    }
+
+    struct Bench {
+        inputs: Arc<Inputs>,
+        chunks: Arc<ChunkSlot>,
+        control: Arc<Mutex<ControlReport>>,
+        report: Arc<Mutex<InferenceReport>>,
+        observed: mpsc::Receiver<f32>,
+        thread: std::thread::JoinHandle<()>,
+    }
+
+    /// Ten actions reach half a second.
+    fn bench(takes: Duration) -> Bench {
+        let clock = Arc::new(RosClock::simulated());
+        clock.set(Duration::from_secs(1));
+        let inputs = Arc::new(Inputs::new(&[], "/joint_states", "/prompt"));
+        inputs.take_prompt("wave");
+        let chunks = Arc::<ChunkSlot>::default();
+        let control = Arc::<Mutex<ControlReport>>::default();
+        let report = Arc::new(Mutex::new(InferenceReport::new("simulated".to_owned())));
+        let (observe, observed) = mpsc::channel();
+        let inference = InferenceLoop {
+            policy: Box::new(SimulatedPolicy {
+                clock: Arc::clone(&clock),
+                takes,
+                observed: observe,
+            }),
+            clock,
+            inputs: Arc::clone(&inputs),
+            chunks: Arc::clone(&chunks),
+            settings: Arc::new(Shared::new(PlaybackSettings {
+                control_period: Duration::from_millis(50),
+                action_period: Duration::from_millis(50),
+                actions_to_execute: NonZeroUsize::MAX,
+                publish_horizon: NonZeroUsize::MAX,
+            })),
+            control: Arc::clone(&control),
+            report: Arc::clone(&report),
+        };
+        Bench {
+            inputs,
+            chunks,
+            control,
+            report,
+            observed,
+            thread: std::thread::spawn(move || inference.run()),
+        }
+    }
+
+    impl Bench {
+        fn joint(&self, position: f32, seconds: u64) {
+            self.inputs
+                .take_joint_positions(Ok(vec![position]), Duration::from_secs(seconds));
+        }
+
+        fn next_observed(&self) -> Option<f32> {
+            self.observed.recv_timeout(Duration::from_millis(300)).ok()
+        }
+
+        fn next_chunk(&self) -> NewChunk {
+            loop {
+                if let Some(chunk) = self.chunks.take() {
+                    return chunk;
+                }
+                std::thread::yield_now();
+            }
+        }
+
+        fn stop(self) {
+            self.inputs.close();
+            self.thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn every_fresh_observation_becomes_a_chunk_with_its_stamp() {
+        let bench = bench(Duration::from_millis(10));
+        for second in 1..4 {
+            bench.joint(second as f32, second);
+            assert_eq!(bench.next_chunk().chunk.observed_at, Duration::from_secs(second));
+        }
+        assert_eq!(lock(&bench.report).chunks, 3);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_slow_policy_observes_only_while_the_robot_stands_still() {
+        let bench = bench(Duration::from_secs(2));
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        bench.next_chunk();
+        lock(&bench.control).standstill_since = None;
+        bench.joint(2.0, 4);
+        assert_eq!(bench.next_observed(), None);
+        lock(&bench.control).standstill_since = Some(Duration::from_secs(5));
+        bench.joint(3.0, 4);
+        assert_eq!(bench.next_observed(), None);
+        bench.joint(4.0, 5);
+        assert_eq!(bench.next_observed(), Some(4.0));
+        bench.stop();
+    }
+
+    #[test]
+    fn a_prediction_that_fails_gives_no_chunk_and_the_next_one_clears_the_error() {
+        let bench = bench(Duration::ZERO);
+        bench.inputs.take_prompt("nothing");
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        while lock(&bench.report).error.is_none() {
+            std::thread::yield_now();
+        }
+        assert!(bench.chunks.is_empty());
+        bench.inputs.take_prompt("wave");
+        bench.next_chunk();
+        assert_eq!(lock(&bench.report).error, None);
+        bench.stop();
+    }
+}

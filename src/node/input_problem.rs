@@ -1,0 +1,27 @@
+//! What can be wrong with a message.
+
+/// Why a message cannot be used. The input it came on counts as missing until a good one comes.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InputProblem {
+    #[error("the encoding is {found:?}, expected rgb8, bgr8, rgba8, bgra8 or mono8")]
+    Encoding { found: String },
+    #[error("the image is {width} × {height} pixels, expected at least 1 × 1")]
+    EmptyImage { width: u32, height: u32 },
+    #[error("the step is {found} bytes, but a row of pixels takes {expected}")]
+    Step { found: u32, expected: usize },
+    #[error(
+        "the data is {found} bytes long, expected at least {expected}: {height} rows with a step of {step}"
+    )]
+    ImageData {
+        found: usize,
+        expected: u64,
+        height: u32,
+        step: u32,
+    },
+    #[error("no position of {}", missing.join(", "))]
+    MissingJoints { missing: Vec<String> },
+    #[error("{found} positions for {names} names")]
+    Positions { found: usize, names: usize },
+    #[error("the position of {joint} is {value}, expected a finite number")]
+    NotFinite { joint: String, value: f64 },
+}

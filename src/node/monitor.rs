@@ -1,0 +1,269 @@
+//! How the node is doing: the status of every part for `/diagnostics`, and a log line when something changes.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::{ControlReport, InferenceReport, InputKind, InputReport};
+use crate::control::{PlayerState, Window};
+
+/// After this long without a first message, an input is reported as missing.
+const FIRST_MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The levels of `diagnostic_msgs/DiagnosticStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Ok,
+    Warn,
+    Error,
+}
+
+/// The status of one part of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub name: String,
+    pub level: Level,
+    pub message: String,
+    pub values: Vec<(&'static str, String)>,
+}
+
+impl Status {
+    fn new(
+        part: &str,
+        (level, message): (Level, impl Into<String>),
+        values: Vec<(&'static str, String)>,
+    ) -> Self {
+        Self {
+            name: format!("pi0_node: {part}"),
+            level,
+            message: message.into(),
+            values,
+        }
+    }
+}
+
+/// Turns reports into statuses, and logs each change once.
+#[derive(Debug)]
+pub struct Monitor {
+    started: Instant,
+    state: PlayerState,
+    error: Option<String>,
+    refusal: Option<String>,
+    missing: BTreeSet<String>,
+}
+
+impl Monitor {
+    pub fn new(started: Instant) -> Self {
+        Self {
+            started,
+            state: PlayerState::Waiting,
+            error: None,
+            refusal: None,
+            missing: BTreeSet::new(),
+        }
+    }
+
+    /// The statuses of control, of inference, and of every input.
+    pub fn statuses(
+        &mut self,
+        control: &ControlReport,
+        inference: &InferenceReport,
+        inputs: &[InputReport],
+    ) -> Vec<Status> {
+        self.log_changes(control, inference);
+        let mut statuses = vec![control_status(control), inference_status(inference)];
+        let patient = self.started.elapsed() < FIRST_MESSAGE_PATIENCE;
+        for input in inputs {
+            let status = input_status(input, patient);
+            let part = input.kind.to_string();
+            let is_missing = status.level == Level::Error && input.age.is_none() && input.problem.is_none();
+            if is_missing && self.missing.insert(part.clone()) {
+                tracing::warn!("{part}: {}", status.message);
+            } else if !is_missing && self.missing.remove(&part) {
+                tracing::info!("{part} on {}: the first message came", input.topic);
+            }
+            statuses.push(status);
+        }
+        statuses
+    }
+
+    fn log_changes(&mut self, control: &ControlReport, inference: &InferenceReport) {
+        if self.state != control.state {
+            tracing::info!("control is {}", state_name(control.state));
+            self.state = control.state;
+        }
+        if self.refusal != control.refusal {
+            if let Some(refusal) = &control.refusal {
+                tracing::warn!("a chunk is not played: {refusal}");
+            }
+            self.refusal.clone_from(&control.refusal);
+        }
+        if self.error != inference.error {
+            match &inference.error {
+                Some(error) => tracing::error!("no chunk could be predicted: {error}"),
+                None => tracing::info!("chunks are predicted again"),
+            }
+            self.error.clone_from(&inference.error);
+        }
+    }
+}
+
+fn state_name(state: PlayerState) -> &'static str {
+    match state {
+        PlayerState::Waiting => "waiting",
+        PlayerState::Playing => "playing",
+        PlayerState::Holding => "holding",
+    }
+}
+
+fn control_status(report: &ControlReport) -> Status {
+    let summary = match (report.state, &report.refusal) {
+        (PlayerState::Playing, None) => (Level::Ok, "playing a chunk".to_owned()),
+        (PlayerState::Playing, Some(refusal)) => {
+            (Level::Warn, format!("the newest chunk is refused: {refusal}"))
+        }
+        (PlayerState::Holding, None) => (
+            Level::Warn,
+            "holding the last action until a chunk comes".to_owned(),
+        ),
+        (PlayerState::Holding, Some(refusal)) => (Level::Warn, format!("holding the last action: {refusal}")),
+        (PlayerState::Waiting, None) => (Level::Warn, "waiting for the first chunk".to_owned()),
+        (PlayerState::Waiting, Some(refusal)) => (Level::Error, format!("no chunk to play: {refusal}")),
+    };
+    let rate_hz = report
+        .periods_s
+        .mean()
+        .filter(|period| *period > 0.0)
+        .map(|period| 1.0 / period);
+    let values = vec![
+        ("ticks", report.ticks.to_string()),
+        ("rate_hz", figure(rate_hz)),
+        ("jitter_p99_ms", figure(report.period_errors_ms.percentile(99.0))),
+        ("state", state_name(report.state).to_owned()),
+        ("refused_chunks", report.refused_chunks.to_string()),
+    ];
+    Status::new("control", summary, values)
+}
+
+fn inference_status(report: &InferenceReport) -> Status {
+    let summary = match &report.error {
+        Some(error) => (Level::Error, error.clone()),
+        None if report.chunks == 0 => (
+            Level::Warn,
+            "no chunk yet: waiting for a complete observation".to_owned(),
+        ),
+        None => (Level::Ok, "predicting chunks".to_owned()),
+    };
+    let values = vec![
+        ("chunks", report.chunks.to_string()),
+        ("chunk_ms_p50", median(&report.durations_ms)),
+        ("device", report.description.clone()),
+        ("last_error", report.error.clone().unwrap_or_default()),
+    ];
+    Status::new("inference", summary, values)
+}
+
+fn input_status(report: &InputReport, patient: bool) -> Status {
+    let topic = &report.topic;
+    let summary = match (&report.problem, report.age) {
+        (Some(problem), _) => (Level::Error, format!("bad message on {topic}: {problem}")),
+        (None, Some(_)) => (Level::Ok, format!("messages come on {topic}")),
+        (None, None) if report.kind == InputKind::Prompt => (
+            Level::Warn,
+            format!("no prompt: give one in the parameter prompt or on {topic}"),
+        ),
+        (None, None) if patient => (Level::Warn, format!("waiting for the first message on {topic}")),
+        (None, None) => (Level::Error, format!("no message ever came on {topic}")),
+    };
+    let values = vec![
+        ("topic", topic.clone()),
+        ("age_s", figure(report.age.map(|age| age.as_secs_f64()))),
+        ("problem", report.problem.clone().unwrap_or_default()),
+    ];
+    Status::new(&report.kind.to_string(), summary, values)
+}
+
+fn median(window: &Window) -> String {
+    figure(window.percentile(50.0))
+}
+
+/// Empty when there is no figure.
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn camera(age: Option<Duration>, problem: Option<&str>) -> InputReport {
+        InputReport {
+            kind: InputKind::Camera("top".to_owned()),
+            topic: "/camera/top/image_raw".to_owned(),
+            age,
+            problem: problem.map(str::to_owned),
+        }
+    }
+
+    fn value<'a>(status: &'a Status, key: &str) -> &'a str {
+        &status.values.iter().find(|(name, _)| *name == key).unwrap().1
+    }
+
+    #[test]
+    fn a_camera_that_never_comes_is_an_error_that_names_camera_and_topic() {
+        let started = Instant::now() - Duration::from_secs(6);
+        let statuses = Monitor::new(started).statuses(
+            &ControlReport::default(),
+            &InferenceReport::new("cpu".to_owned()),
+            &[camera(None, None)],
+        );
+        let status = &statuses[2];
+        assert_eq!(status.name, "pi0_node: camera top");
+        assert_eq!(status.level, Level::Error);
+        assert!(status.message.contains("/camera/top/image_raw"), "{status:?}");
+    }
+
+    #[test]
+    fn a_camera_that_has_not_come_yet_is_only_waited_for() {
+        assert_eq!(input_status(&camera(None, None), true).level, Level::Warn);
+    }
+
+    #[test]
+    fn a_bad_message_is_an_error_with_its_cause() {
+        let status = input_status(
+            &camera(Some(Duration::from_millis(1500)), Some("the step is 5")),
+            false,
+        );
+        assert_eq!(status.level, Level::Error);
+        assert_eq!(value(&status, "problem"), "the step is 5");
+        assert_eq!(value(&status, "age_s"), "1.500");
+    }
+
+    #[test]
+    fn control_reports_rate_jitter_and_state() {
+        let mut report = ControlReport {
+            ticks: 3,
+            state: PlayerState::Playing,
+            ..ControlReport::default()
+        };
+        for (period_s, error_ms) in [(0.02, 0.0), (0.03, 10.0)] {
+            report.periods_s.push(period_s);
+            report.period_errors_ms.push(error_ms);
+        }
+        let status = control_status(&report);
+        assert_eq!(
+            (status.level, status.name.as_str()),
+            (Level::Ok, "pi0_node: control")
+        );
+        let figures = ["ticks", "rate_hz", "jitter_p99_ms", "state"].map(|key| value(&status, key));
+        assert_eq!(figures, ["3", "40.000", "10.000", "playing"]);
+    }
+
+    #[test]
+    fn a_prediction_that_fails_is_an_error_with_its_cause() {
+        let mut report = InferenceReport::new("cpu".to_owned());
+        report.error = Some("the prompt is too long".to_owned());
+        let status = inference_status(&report);
+        assert_eq!(status.level, Level::Error);
+        assert_eq!(value(&status, "last_error"), "the prompt is too long");
+    }
+}

@@ -1,0 +1,382 @@
+//! Every parameter of the node, as data: what ROS is told of it, what is checked, and what the documentation says.
+
+use r2r::ParameterValue;
+
+/// The value of a parameter that is not set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DefaultValue {
+    Boolean(bool),
+    Integer(i64),
+    Double(f64),
+    Text(&'static str),
+    Texts(&'static [&'static str]),
+    Integers(&'static [i64]),
+}
+
+/// What a parameter may be, beyond its type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Allowed {
+    Any,
+    Integers { from: i64, to: i64 },
+    Doubles { from: f64, to: f64 },
+    OneOf(&'static [&'static str]),
+    NotEmpty,
+}
+
+/// One parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Declaration {
+    pub name: &'static str,
+    /// Also tells the type.
+    pub default: DefaultValue,
+    /// Empty when it has none.
+    pub unit: &'static str,
+    pub allowed: Allowed,
+    /// Whether it can be set while the node runs.
+    pub changeable: bool,
+    pub description: &'static str,
+}
+
+const ALOHA_JOINTS: &[&str] = &[
+    "left_waist",
+    "left_shoulder",
+    "left_elbow",
+    "left_forearm_roll",
+    "left_wrist_angle",
+    "left_wrist_rotate",
+    "left_gripper",
+    "right_waist",
+    "right_shoulder",
+    "right_elbow",
+    "right_forearm_roll",
+    "right_wrist_angle",
+    "right_wrist_rotate",
+    "right_gripper",
+];
+
+const fn fixed(
+    name: &'static str,
+    default: DefaultValue,
+    allowed: Allowed,
+    description: &'static str,
+) -> Declaration {
+    Declaration {
+        name,
+        default,
+        unit: "",
+        allowed,
+        changeable: false,
+        description,
+    }
+}
+
+const fn changeable(declaration: Declaration) -> Declaration {
+    Declaration {
+        changeable: true,
+        ..declaration
+    }
+}
+
+const fn with_unit(unit: &'static str, declaration: Declaration) -> Declaration {
+    Declaration { unit, ..declaration }
+}
+
+/// Every parameter, in the order in which it is documented.
+pub const DECLARATIONS: &[Declaration] = &[
+    fixed(
+        "checkpoint",
+        DefaultValue::Text(""),
+        Allowed::NotEmpty,
+        "Folder of the checkpoint: its weights, configuration, tokenizer and normalisation statistics.",
+    ),
+    fixed(
+        "device",
+        DefaultValue::Text("auto"),
+        Allowed::OneOf(&["auto", "cpu", "tenstorrent"]),
+        "Where the model runs; auto takes the fastest device there is.",
+    ),
+    fixed(
+        "precision",
+        DefaultValue::Text("f32"),
+        Allowed::OneOf(&["f32", "bf16"]),
+        "What the CPU device stores weights in; bf16 takes half the memory.",
+    ),
+    with_unit(
+        "threads",
+        fixed(
+            "threads",
+            DefaultValue::Integer(0),
+            Allowed::Integers { from: 0, to: 1024 },
+            "Threads of the CPU device; 0 is one for each core.",
+        ),
+    ),
+    fixed(
+        "cameras",
+        DefaultValue::Texts(&["top"]),
+        Allowed::NotEmpty,
+        "The checkpoint's names of the cameras that the robot has.",
+    ),
+    fixed(
+        "camera_topics",
+        DefaultValue::Texts(&["/camera/top/image_raw"]),
+        Allowed::NotEmpty,
+        "Topic of each camera (sensor_msgs/Image), in the order of cameras.",
+    ),
+    with_unit(
+        "pixels",
+        fixed(
+            "camera_crops",
+            DefaultValue::Integers(&[]),
+            Allowed::Any,
+            "The part of each frame that the policy sees: x and y of its top left corner, width and height, for each \
+             camera in the order of cameras; empty is the whole frames.",
+        ),
+    ),
+    fixed(
+        "absent_cameras",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "The checkpoint's names of the cameras that the robot does not have; the model is told that they are missing.",
+    ),
+    fixed(
+        "joint_names",
+        DefaultValue::Texts(ALOHA_JOINTS),
+        Allowed::NotEmpty,
+        "The robot's joints in the order of the checkpoint's state and actions.",
+    ),
+    fixed(
+        "joint_states_topic",
+        DefaultValue::Text("/joint_states"),
+        Allowed::NotEmpty,
+        "Topic of the joint positions (sensor_msgs/JointState); joints are found by name.",
+    ),
+    fixed(
+        "trajectory_topic",
+        DefaultValue::Text("/joint_trajectory"),
+        Allowed::NotEmpty,
+        "Topic that trajectories are published on (trajectory_msgs/JointTrajectory).",
+    ),
+    fixed(
+        "prompt_topic",
+        DefaultValue::Text("/prompt"),
+        Allowed::NotEmpty,
+        "Topic that a new prompt comes on (std_msgs/String); the newest of it and the parameter prompt counts.",
+    ),
+    changeable(fixed(
+        "prompt",
+        DefaultValue::Text(""),
+        Allowed::Any,
+        "What the robot is to do, in words; while it is empty no chunk is made.",
+    )),
+    changeable(with_unit(
+        "hertz",
+        fixed(
+            "control_rate_hz",
+            DefaultValue::Double(50.0),
+            Allowed::Doubles {
+                from: 1.0,
+                to: 1000.0,
+            },
+            "Trajectories published a second, in ROS time.",
+        ),
+    )),
+    changeable(with_unit(
+        "hertz",
+        fixed(
+            "action_rate_hz",
+            DefaultValue::Double(50.0),
+            Allowed::Doubles {
+                from: 0.1,
+                to: 1000.0,
+            },
+            "Actions a second in the recordings that the policy learned from; counts from the next chunk on.",
+        ),
+    )),
+    changeable(with_unit(
+        "actions",
+        fixed(
+            "actions_to_execute",
+            DefaultValue::Integer(0),
+            Allowed::Integers { from: 0, to: 1000 },
+            "Actions of a chunk that are executed before it is spent, at most the checkpoint's horizon; 0 is all. \
+             Counts from the next chunk on.",
+        ),
+    )),
+    with_unit(
+        "steps",
+        fixed(
+            "denoise_steps",
+            DefaultValue::Integer(0),
+            Allowed::Integers { from: 0, to: 1000 },
+            "Euler steps from noise to actions; 0 is the checkpoint's number.",
+        ),
+    ),
+    fixed(
+        "seed",
+        DefaultValue::Integer(0),
+        Allowed::Integers {
+            from: 0,
+            to: i64::MAX,
+        },
+        "Seed of the noise; the same seed and observations give the same chunks.",
+    ),
+    changeable(with_unit(
+        "points",
+        fixed(
+            "publish_horizon",
+            DefaultValue::Integer(50),
+            Allowed::Integers { from: 1, to: 1000 },
+            "Points of a published trajectory at most.",
+        ),
+    )),
+    fixed(
+        "use_sim_time",
+        DefaultValue::Boolean(false),
+        Allowed::Any,
+        "Whether time comes from the topic /clock instead of the system.",
+    ),
+];
+
+impl DefaultValue {
+    /// As ROS holds it.
+    pub fn value(&self) -> ParameterValue {
+        match *self {
+            Self::Boolean(value) => ParameterValue::Bool(value),
+            Self::Integer(value) => ParameterValue::Integer(value),
+            Self::Double(value) => ParameterValue::Double(value),
+            Self::Text(value) => ParameterValue::String(value.to_owned()),
+            Self::Texts(values) => {
+                ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
+            }
+            Self::Integers(values) => ParameterValue::IntegerArray(values.to_vec()),
+        }
+    }
+}
+
+impl Declaration {
+    /// The value as the parameter's type.
+    ///
+    /// Two literals of YAML are taken for what they must mean here: `50` for a number with a fraction, and `[]`,
+    /// which ROS gives no type, for an empty array.
+    ///
+    /// # Errors
+    /// What was expected, when it has another type or lies outside of what is allowed.
+    pub fn check(&self, value: &ParameterValue) -> Result<ParameterValue, String> {
+        let value = match (&self.default, value) {
+            (DefaultValue::Double(_), ParameterValue::Integer(integer)) => {
+                ParameterValue::Double(*integer as f64)
+            }
+            (DefaultValue::Texts(_), ParameterValue::NotSet) => ParameterValue::StringArray(Vec::new()),
+            (DefaultValue::Integers(_), ParameterValue::NotSet) => ParameterValue::IntegerArray(Vec::new()),
+            _ => value.clone(),
+        };
+        let expected = self.default.value();
+        if std::mem::discriminant(&value) != std::mem::discriminant(&expected) {
+            return Err(format!("a value of type {}", expected.type_name()));
+        }
+        let is_allowed = match (self.allowed, &value) {
+            (Allowed::Integers { from, to }, ParameterValue::Integer(value)) => (from..=to).contains(value),
+            (Allowed::Doubles { from, to }, ParameterValue::Double(value)) => (from..=to).contains(value),
+            (Allowed::OneOf(choices), ParameterValue::String(value)) => choices.contains(&value.as_str()),
+            (Allowed::NotEmpty, ParameterValue::String(value)) => !value.is_empty(),
+            (Allowed::NotEmpty, ParameterValue::StringArray(values)) => {
+                !values.is_empty() && values.iter().all(|value| !value.is_empty())
+            }
+            _ => true,
+        };
+        if is_allowed {
+            Ok(value)
+        } else {
+            Err(self.expected())
+        }
+    }
+
+    /// What is allowed, in words.
+    pub fn expected(&self) -> String {
+        match (self.allowed, self.default) {
+            (Allowed::Any, _) => "any".to_owned(),
+            (Allowed::Integers { from, to: i64::MAX }, _) => format!("at least {from}"),
+            (Allowed::Integers { from, to }, _) => format!("{from} to {to}"),
+            (Allowed::Doubles { from, to }, _) => format!("{from} to {to}"),
+            (Allowed::OneOf(choices), _) => format!("one of {}", choices.join(", ")),
+            (Allowed::NotEmpty, DefaultValue::Texts(_)) => "at least one, none of them empty".to_owned(),
+            (Allowed::NotEmpty, _) => "not empty".to_owned(),
+        }
+    }
+}
+
+/// The value as it is written in YAML.
+pub fn in_yaml(value: &ParameterValue) -> String {
+    fn list<T>(values: &[T], text: impl Fn(&T) -> String) -> String {
+        format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(", "))
+    }
+    match value {
+        ParameterValue::NotSet => "not set".to_owned(),
+        ParameterValue::Bool(value) => value.to_string(),
+        ParameterValue::Integer(value) => value.to_string(),
+        ParameterValue::Double(value) => format!("{value:?}"),
+        ParameterValue::String(value) => format!("{value:?}"),
+        ParameterValue::BoolArray(values) => list(values, bool::to_string),
+        ParameterValue::ByteArray(values) => list(values, u8::to_string),
+        ParameterValue::IntegerArray(values) => list(values, i64::to_string),
+        ParameterValue::DoubleArray(values) => list(values, |value| format!("{value:?}")),
+        ParameterValue::StringArray(values) => list(values, String::clone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration(name: &str) -> &'static Declaration {
+        DECLARATIONS
+            .iter()
+            .find(|declaration| declaration.name == name)
+            .unwrap()
+    }
+
+    #[test]
+    fn every_default_but_the_checkpoint_is_allowed() {
+        for declaration in DECLARATIONS.iter().filter(|one| one.name != "checkpoint") {
+            let value = declaration.default.value();
+            assert_eq!(declaration.check(&value), Ok(value), "{}", declaration.name);
+        }
+    }
+
+    #[test]
+    fn a_whole_number_serves_as_a_number_with_a_fraction() {
+        let checked = declaration("control_rate_hz").check(&ParameterValue::Integer(25));
+        assert_eq!(checked, Ok(ParameterValue::Double(25.0)));
+    }
+
+    #[test]
+    fn an_empty_list_without_a_type_is_an_empty_array() {
+        let checked = declaration("absent_cameras").check(&ParameterValue::NotSet);
+        assert_eq!(checked, Ok(ParameterValue::StringArray(vec![])));
+    }
+
+    #[test]
+    fn other_types_and_values_out_of_range_are_refused_with_what_is_expected() {
+        let text = |value: &str| ParameterValue::String(value.to_owned());
+        for (name, value, expected) in [
+            ("threads", text("all"), "a value of type integer"),
+            ("threads", ParameterValue::Integer(-1), "0 to 1024"),
+            ("control_rate_hz", ParameterValue::Double(0.0), "1 to 1000"),
+            ("control_rate_hz", ParameterValue::Double(f64::NAN), "1 to 1000"),
+            ("device", text("gpu"), "one of auto, cpu, tenstorrent"),
+            ("seed", ParameterValue::Integer(-7), "at least 0"),
+            ("checkpoint", text(""), "not empty"),
+            (
+                "cameras",
+                ParameterValue::StringArray(vec![String::new()]),
+                "at least one, none of them empty",
+            ),
+        ] {
+            assert_eq!(
+                declaration(name).check(&value),
+                Err(expected.to_owned()),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! The node put together: subscriptions, publishers, services and the three threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, StreamExt};
+use r2r::diagnostic_msgs::msg::DiagnosticArray;
+use r2r::rosgraph_msgs::msg::Clock;
+use r2r::sensor_msgs::msg::{Image, JointState};
+use r2r::trajectory_msgs::msg::JointTrajectory;
+use r2r::{Context, Node, Publisher, QosProfile, WrappedTypesupport};
+use tokio::runtime::{Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::parameter_service::ParameterService;
+use super::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
+use super::{
+    ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
+    lock, logging, messages,
+};
+use crate::policy::{OpenError, Predict, open};
+
+const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
+/// How long one spin may wait for ROS before it looks whether it shall stop.
+const SPIN_PATIENCE: Duration = Duration::from_millis(50);
+/// How long the end of the node waits for the prediction that is under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why the node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("the parameters do not fit:{}", list(.0))]
+    Parameters(Vec<ParameterProblem>),
+    #[error("no policy from the checkpoint {checkpoint}")]
+    Policy { checkpoint: String, source: OpenError },
+    #[error("ROS 2 could not make {what}")]
+    Ros { what: String, source: r2r::Error },
+    #[error("the system could not provide {what}")]
+    System {
+        what: &'static str,
+        source: std::io::Error,
+    },
+    #[error("the {0} thread ended by itself, which is a mistake in the program; its last words are above")]
+    ThreadEnded(&'static str),
+}
+
+/// A node that runs until it is stopped.
+#[derive(Debug)]
+pub struct Pi0Node {
+    runtime: Runtime,
+    inputs: Arc<Inputs>,
+    /// For control and inference.
+    stop: Arc<AtomicBool>,
+    stop_spinning: Arc<AtomicBool>,
+    control: JoinHandle<()>,
+    inference: JoinHandle<()>,
+    spin: JoinHandle<()>,
+    ended: mpsc::UnboundedReceiver<&'static str>,
+}
+
+/// The node of this process: from its ROS arguments until it is interrupted or terminated.
+///
+/// # Errors
+/// When the parameters or the checkpoint are not whole, ROS 2 fails, or a thread ends by itself.
+pub fn run() -> Result<(), NodeError> {
+    logging::start();
+    let context = Context::create().map_err(|source| ros("the arguments", source))?;
+    let mut node = Node::create(context, "pi0_node", "").map_err(|source| ros("the node", source))?;
+    logging::publish_on_rosout(&mut node).map_err(|source| ros("/rosout", source))?;
+    let running = Pi0Node::start(node, |settings| {
+        open(
+            &settings.checkpoint,
+            settings.device,
+            settings.device_options,
+            settings.policy.clone(),
+        )
+    })?;
+    running.run_until_signal()
+}
+
+impl Pi0Node {
+    /// Checks the node's parameters and the policy that `open` makes of them, and starts.
+    ///
+    /// # Errors
+    /// Before the first message is sent: every parameter that does not fit, or why there is no policy.
+    pub fn start(
+        mut node: Node,
+        open: impl FnOnce(&Settings) -> Result<Box<dyn Predict + Send>, OpenError>,
+    ) -> Result<Self, NodeError> {
+        let overrides: Vec<_> = lock(&node.params)
+            .iter()
+            .map(|(name, parameter)| (name.clone(), parameter.value.clone()))
+            .collect();
+        let parameters = Parameters::from_overrides(overrides.into_iter()).map_err(NodeError::Parameters)?;
+        let settings = parameters.settings().clone();
+        let policy = open(&settings).map_err(|source| NodeError::Policy {
+            checkpoint: settings.checkpoint.display().to_string(),
+            source,
+        })?;
+        let shape = PolicyShape::from(&*policy as &dyn Predict);
+        settings.check_against(shape).map_err(NodeError::Parameters)?;
+        let name = node
+            .fully_qualified_name()
+            .map_err(|source| ros("the node's name", source))?;
+
+        let description = policy.description();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("ros callbacks")
+            .enable_all()
+            .build()
+            .map_err(|source| NodeError::System {
+                what: "tokio",
+                source,
+            })?;
+        let clock = Arc::new(if settings.use_sim_time {
+            RosClock::simulated()
+        } else {
+            RosClock::system()
+        });
+        let inputs = Arc::new(Inputs::new(
+            &settings.cameras,
+            &settings.joint_states_topic,
+            &settings.prompt_topic,
+        ));
+        inputs.take_prompt(&settings.prompt);
+        let playback = Arc::new(Shared::new(settings.playback));
+        let chunks = Arc::<ChunkSlot>::default();
+        let control_report = Arc::<Mutex<ControlReport>>::default();
+        let inference_report = Arc::new(Mutex::new(InferenceReport::new(description.clone())));
+        let stop = Arc::<AtomicBool>::default();
+
+        subscribe_inputs(&mut node, runtime.handle(), &settings, &inputs, &clock)?;
+        serve_parameters(&mut node, runtime.handle(), parameters, shape, &playback, &inputs)?;
+        let diagnostics = publisher(&mut node, "/diagnostics")?;
+        runtime.spawn(publish_diagnostics(
+            diagnostics,
+            Arc::clone(&clock),
+            Arc::clone(&control_report),
+            Arc::clone(&inference_report),
+            Arc::clone(&inputs),
+        ));
+        let trajectories = publisher(&mut node, &settings.trajectory_topic)?;
+
+        let (ending, ended) = mpsc::unbounded_channel();
+        let control = ControlLoop {
+            clock: Arc::clone(&clock),
+            chunks: Arc::clone(&chunks),
+            settings: Arc::clone(&playback),
+            report: Arc::clone(&control_report),
+            stop: Arc::clone(&stop),
+            joint_count: settings.joint_names.len(),
+        };
+        let inference = InferenceLoop {
+            policy,
+            clock,
+            inputs: Arc::clone(&inputs),
+            chunks,
+            settings: playback,
+            control: control_report,
+            report: inference_report,
+        };
+        let joints = settings.joint_names;
+        let stop_spinning = Arc::<AtomicBool>::default();
+        let spinning = Arc::clone(&stop_spinning);
+        tracing::info!("{name} is running {description}");
+        Ok(Self {
+            control: spawn("control", &ending, move || {
+                run_control(control, &trajectories, &joints);
+            })?,
+            inference: spawn("inference", &ending, move || inference.run())?,
+            spin: spawn("spin", &ending, move || {
+                while !spinning.load(Ordering::Relaxed) {
+                    node.spin_once(SPIN_PATIENCE);
+                }
+            })?,
+            runtime,
+            inputs,
+            stop,
+            stop_spinning,
+            ended,
+        })
+    }
+
+    /// Runs until the process is interrupted or terminated, then stops.
+    ///
+    /// # Errors
+    /// When a thread ends by itself.
+    pub fn run_until_signal(mut self) -> Result<(), NodeError> {
+        let ended = &mut self.ended;
+        let why = self.runtime.block_on(async {
+            let failed = |source| NodeError::System {
+                what: "signals",
+                source,
+            };
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+            tokio::select! {
+                _ = interrupt.recv() => Ok("interrupted"),
+                _ = terminate.recv() => Ok("terminated"),
+                Some(name) = ended.recv() => Err(NodeError::ThreadEnded(name)),
+            }
+        });
+        if let Ok(why) = &why {
+            tracing::info!("{why}, stopping");
+        }
+        self.stop();
+        why.map(|_| ())
+    }
+
+    /// Ends the threads. A prediction that is under way is not waited for longer than a second: it ends with the
+    /// process.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.inputs.close();
+        join("control", self.control);
+        let started = Instant::now();
+        while !self.inference.is_finished() && started.elapsed() < STOP_PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.inference.is_finished() {
+            join("inference", self.inference);
+        } else {
+            tracing::info!("a prediction is under way and is left to end with the process");
+        }
+        self.runtime.shutdown_timeout(STOP_PATIENCE);
+        self.stop_spinning.store(true, Ordering::Relaxed);
+        join("spin", self.spin);
+    }
+}
+
+fn subscribe_inputs(
+    node: &mut Node,
+    runtime: &Handle,
+    settings: &Settings,
+    inputs: &Arc<Inputs>,
+    clock: &Arc<RosClock>,
+) -> Result<(), NodeError> {
+    let newest = QosProfile::sensor_data().keep_last(1);
+    for (index, camera) in settings.cameras.iter().enumerate() {
+        let inputs = Arc::clone(inputs);
+        subscribe(
+            node,
+            runtime,
+            &camera.topic,
+            newest.clone(),
+            move |message: Image| {
+                inputs.take_image(index, messages::image(&message));
+            },
+        )?;
+    }
+    let (joints, joint_inputs, stamps) = (
+        settings.joint_names.clone(),
+        Arc::clone(inputs),
+        Arc::clone(clock),
+    );
+    subscribe(
+        node,
+        runtime,
+        &settings.joint_states_topic,
+        newest.clone(),
+        move |message: JointState| {
+            // What its sender did not stamp counts as measured when it came.
+            let stamp = messages::stamp(&message.header).or_else(|| stamps.now());
+            joint_inputs
+                .take_joint_positions(messages::positions(&message, &joints), stamp.unwrap_or_default());
+        },
+    )?;
+    let prompt_inputs = Arc::clone(inputs);
+    subscribe(
+        node,
+        runtime,
+        &settings.prompt_topic,
+        QosProfile::default(),
+        move |message: r2r::std_msgs::msg::String| prompt_inputs.take_prompt(&message.data),
+    )?;
+    if settings.use_sim_time {
+        let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
+        subscribe(
+            node,
+            runtime,
+            "/clock",
+            QosProfile::default().keep_last(1).best_effort(),
+            move |message: Clock| {
+                if clock.set(messages::time(&message.clock)) {
+                    tracing::info!("time jumped back: waiting for what comes after it");
+                    inputs.forget_before_reset(clock.resets());
+                }
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Hands each message to `take`, on tokio; of messages that wait together only the newest.
+fn subscribe<T: WrappedTypesupport + Send + 'static>(
+    node: &mut Node,
+    runtime: &Handle,
+    topic: &str,
+    qos: QosProfile,
+    mut take: impl FnMut(T) + Send + 'static,
+) -> Result<(), NodeError> {
+    let mut messages = node
+        .subscribe::<T>(topic, qos)
+        .map_err(|source| ros(topic, source))?;
+    runtime.spawn(async move {
+        while let Some(mut message) = messages.next().await {
+            while let Some(Some(newer)) = messages.next().now_or_never() {
+                message = newer;
+            }
+            take(message);
+        }
+    });
+    Ok(())
+}
+
+fn serve_parameters(
+    node: &mut Node,
+    runtime: &Handle,
+    parameters: Parameters,
+    shape: PolicyShape,
+    playback: &Arc<Shared<super::PlaybackSettings>>,
+    inputs: &Arc<Inputs>,
+) -> Result<(), NodeError> {
+    let (playback, inputs) = (Arc::clone(playback), Arc::clone(inputs));
+    let on_change = move |settings: &Settings, names: &[&str]| {
+        settings.check_against(shape)?;
+        playback.set(settings.playback);
+        if names.contains(&"prompt") {
+            inputs.take_prompt(&settings.prompt);
+        }
+        Ok(())
+    };
+    ParameterService::start(node, runtime, parameters, Box::new(on_change))
+        .map_err(|source| ros("the parameter services", source))
+}
+
+fn publisher<T: WrappedTypesupport>(node: &mut Node, topic: &str) -> Result<Publisher<T>, NodeError> {
+    node.create_publisher(topic, QosProfile::default().keep_last(1))
+        .map_err(|source| ros(topic, source))
+}
+
+fn run_control(control: ControlLoop, trajectories: &Publisher<JointTrajectory>, joints: &[String]) {
+    let mut failed_before = false;
+    control.run(|now, points| {
+        let published = trajectories.publish(&messages::trajectory(now, joints, points));
+        if let Err(error) = &published
+            && !failed_before
+        {
+            tracing::error!("a trajectory could not be published: {error}");
+        }
+        failed_before = published.is_err();
+    });
+}
+
+async fn publish_diagnostics(
+    diagnostics: Publisher<DiagnosticArray>,
+    clock: Arc<RosClock>,
+    control: Arc<Mutex<ControlReport>>,
+    inference: Arc<Mutex<InferenceReport>>,
+    inputs: Arc<Inputs>,
+) {
+    let mut monitor = Monitor::new(Instant::now());
+    let mut interval = tokio::time::interval(DIAGNOSTICS_PERIOD);
+    loop {
+        interval.tick().await;
+        let control = lock(&control).clone();
+        let inference = lock(&inference).clone();
+        let statuses = monitor.statuses(&control, &inference, &inputs.report());
+        let message = messages::diagnostics(clock.now().unwrap_or_default(), statuses);
+        if let Err(error) = diagnostics.publish(&message) {
+            tracing::warn!("diagnostics could not be published: {error}");
+        }
+    }
+}
+
+/// A thread that tells `ending` its name when it ends, however it ends.
+fn spawn(
+    name: &'static str,
+    ending: &mpsc::UnboundedSender<&'static str>,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, NodeError> {
+    struct Ending(&'static str, mpsc::UnboundedSender<&'static str>);
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            // Nobody listens once the node is stopping.
+            let _ = self.1.send(self.0);
+        }
+    }
+    let ending = Ending(name, ending.clone());
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let _ending = ending;
+            work();
+        })
+        .map_err(|source| NodeError::System { what: name, source })
+}
+
+fn join(name: &str, thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("the {name} thread panicked");
+    }
+}
+
+fn ros(what: &str, source: r2r::Error) -> NodeError {
+    NodeError::Ros {
+        what: what.to_owned(),
+        source,
+    }
+}
+
+fn list(problems: &[ParameterProblem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}

@@ -1,0 +1,92 @@
+//! The node as a process: its arguments, its end, and what it says when it does not start.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn node(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pi0_node"));
+    let domain = 101 + std::process::id() % 100;
+    command
+        .arg("--ros-args")
+        .args(arguments)
+        .env("ROS_DOMAIN_ID", domain.to_string())
+        .env("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        .env_remove("RUST_LOG");
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/aloha_sim.yaml");
+
+#[test]
+fn wrong_parameters_are_all_listed_and_the_node_does_not_start() {
+    let output = node(&[
+        "--params-file",
+        CONFIGURATION,
+        "-p",
+        "device:=gpu",
+        "-p",
+        "control_rate_hz:=0.0",
+        "-p",
+        "typo:=1",
+    ])
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    for name in ["checkpoint", "device", "control_rate_hz", "typo"] {
+        assert!(
+            message.contains(&format!("\n  {name}: found")),
+            "{name} in {message}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_checkpoint_is_named() {
+    let output = node(&[
+        "--params-file",
+        CONFIGURATION,
+        "-p",
+        "checkpoint:=/no/such/folder",
+    ])
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/no/such/folder"), "{}", stderr(&output));
+}
+
+const CHECKPOINT: &str = concat!(
+    "checkpoint:=",
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/reference/checkpoint"
+);
+
+#[test]
+fn the_node_runs_the_configuration_and_ends_cleanly_when_told_to() {
+    for (kill, word) in [("-INT", "interrupted"), ("-TERM", "terminated")] {
+        let mut child = node(&["--params-file", CONFIGURATION, "-p", CHECKPOINT])
+            .args(["-p", "absent_cameras:=[left_wrist,right_wrist]"])
+            .args(["-r", "__node:=arm"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let running = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains("is running"));
+        assert!(running.unwrap().contains("/arm"));
+        let told = Instant::now();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([kill, &id]).status().unwrap().success());
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+        assert!(rest.iter().any(|line| line.contains(word)), "{rest:?}");
+        assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    }
+}

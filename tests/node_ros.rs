@@ -1,0 +1,420 @@
+//! The node over ROS 2, with a policy that stands in for π0.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::{FutureExt, Stream, StreamExt};
+use pi0_node::node::Pi0Node;
+use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
+use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus};
+use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
+use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParameters, SetParametersAtomically};
+use r2r::rosgraph_msgs::msg::Clock;
+use r2r::sensor_msgs::msg::{Image, JointState};
+use r2r::trajectory_msgs::msg::JointTrajectory;
+use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const HORIZON: usize = 50;
+const JOINTS: [&str; 2] = ["waist", "elbow"];
+
+/// Asks for the state it saw, then ten more of it with every action; fails when told to "fail".
+struct StandIn {
+    cameras: Vec<String>,
+}
+
+impl Predict for StandIn {
+    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+        if observation.prompt == "fail" {
+            return Err(PolicyError::StateLength {
+                found: 0,
+                expected: 1,
+            });
+        }
+        assert_eq!(observation.images["top"].dimensions(), (4, 3));
+        let actions = (0..HORIZON).flat_map(|action| {
+            let state = observation.state.iter();
+            state.map(move |position| position + 10.0 * action as f32)
+        });
+        Ok(ActionChunk::new(actions.collect(), JOINTS.len()))
+    }
+    fn cameras(&self) -> &[String] {
+        &self.cameras
+    }
+    fn state_dim(&self) -> usize {
+        JOINTS.len()
+    }
+    fn action_dim(&self) -> usize {
+        JOINTS.len()
+    }
+    fn action_horizon(&self) -> usize {
+        HORIZON
+    }
+    fn description(&self) -> String {
+        "stand-in".to_owned()
+    }
+}
+
+/// Runs a test in a process and a ROS domain of its own: r2r has one context for each process, and tests shall not
+/// hear each other.
+fn isolated(test: &str, body: impl FnOnce()) {
+    const MARK: &str = "PI0_NODE_TEST_IS_ISOLATED";
+    if std::env::var_os(MARK).is_some() {
+        return body();
+    }
+    let executable = std::env::current_exe().unwrap();
+    let status = Command::new(executable)
+        .args([test, "--exact", "--nocapture"])
+        .env(MARK, "1")
+        .envs(private_ros(test))
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test} failed in its own process: {status}");
+}
+
+/// A ROS domain that no other test of this machine uses at the same time.
+fn private_ros(test: &str) -> [(&'static str, String); 2] {
+    let letters: u32 = test.bytes().map(u32::from).sum();
+    let domain = 1 + (std::process::id() + letters) % 100;
+    [
+        ("ROS_DOMAIN_ID", domain.to_string()),
+        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST".to_owned()),
+    ]
+}
+
+type Messages<T> = Pin<Box<dyn Stream<Item = T>>>;
+
+/// The other side: publishes what a robot would, and listens to the node.
+struct Robot {
+    node: Node,
+    images: Publisher<Image>,
+    joint_states: Publisher<JointState>,
+    prompts: Publisher<r2r::std_msgs::msg::String>,
+    clock: Publisher<Clock>,
+    trajectories: Messages<JointTrajectory>,
+    diagnostics: Messages<DiagnosticArray>,
+    image: Image,
+    joint_state: JointState,
+}
+
+fn qos() -> QosProfile {
+    QosProfile::default()
+}
+
+impl Robot {
+    fn new() -> Self {
+        let mut node = Node::create(Context::create().unwrap(), "robot", "").unwrap();
+        Self {
+            images: node.create_publisher("/top", qos()).unwrap(),
+            joint_states: node.create_publisher("/joint_states", qos()).unwrap(),
+            prompts: node.create_publisher("/prompt", qos()).unwrap(),
+            clock: node.create_publisher("/clock", qos()).unwrap(),
+            trajectories: Box::pin(node.subscribe("/joint_trajectory", qos()).unwrap()),
+            diagnostics: Box::pin(node.subscribe("/diagnostics", qos()).unwrap()),
+            image: Image {
+                width: 4,
+                height: 3,
+                step: 12,
+                encoding: "rgb8".to_owned(),
+                data: vec![0; 36],
+                ..Image::default()
+            },
+            joint_state: JointState {
+                name: ["wheel", "elbow", "waist"].map(str::to_owned).to_vec(),
+                position: vec![9.0, 2.0, 1.0],
+                ..JointState::default()
+            },
+            node,
+        }
+    }
+
+    fn publish(&mut self) {
+        self.images.publish(&self.image).unwrap();
+        self.joint_states.publish(&self.joint_state).unwrap();
+        self.node.spin_once(Duration::from_millis(10));
+    }
+
+    /// Publishes frames and joint states until `look` finds something.
+    fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            self.publish();
+            if let Some(found) = look(self) {
+                return found;
+            }
+        }
+        panic!("nothing in {PATIENCE:?}: {what}");
+    }
+
+    fn trajectory(&mut self) -> JointTrajectory {
+        self.until("a trajectory", |robot| {
+            robot.trajectories.next().now_or_never()?
+        })
+    }
+
+    /// The next status of this name that `fits`.
+    fn status(&mut self, name: &str, fits: impl Fn(&DiagnosticStatus) -> bool) -> DiagnosticStatus {
+        self.until(name, |robot| {
+            let message = robot.diagnostics.next().now_or_never()??;
+            message
+                .status
+                .into_iter()
+                .find(|status| status.name == name && fits(status))
+        })
+    }
+
+    /// How many trajectories come in half a second.
+    fn trajectories_in_half_a_second(&mut self) -> usize {
+        while self.trajectories.next().now_or_never().is_some() {}
+        let started = Instant::now();
+        let mut count = 0;
+        while started.elapsed() < Duration::from_millis(500) {
+            self.publish();
+            while self.trajectories.next().now_or_never().is_some() {
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn ask<S: r2r::WrappedServiceTypeSupport + 'static>(
+        &mut self,
+        service: &str,
+        request: &S::Request,
+    ) -> S::Response {
+        let client = self
+            .node
+            .create_client::<S>(&format!("/pi0_node/{service}"), qos())
+            .unwrap();
+        let mut available = Box::pin(Node::is_available(&client).unwrap());
+        self.until("a service", |_| (&mut available).now_or_never())
+            .unwrap();
+        let mut response = Box::pin(client.request(request).unwrap());
+        self.until("a response", |_| (&mut response).now_or_never())
+            .unwrap()
+    }
+
+    fn set(&mut self, name: &str, value: ParameterValueMessage) -> (bool, String) {
+        let request = SetParameters::Request {
+            parameters: vec![ParameterMessage {
+                name: name.to_owned(),
+                value,
+            }],
+        };
+        let response = self.ask::<SetParameters::Service>("set_parameters", &request);
+        (response.results[0].successful, response.results[0].reason.clone())
+    }
+}
+
+fn texts(values: &[&str]) -> ParameterValue {
+    ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
+}
+
+fn text(value: &str) -> ParameterValue {
+    ParameterValue::String(value.to_owned())
+}
+
+fn start_with(more: &[(&str, ParameterValue)]) -> Pi0Node {
+    let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
+    let mut parameters = BTreeMap::from([
+        ("checkpoint", text("/stand-in")),
+        ("cameras", texts(&["top"])),
+        ("camera_topics", texts(&["/top"])),
+        ("joint_names", texts(&JOINTS)),
+        ("prompt", text("wave")),
+    ]);
+    parameters.extend(more.iter().cloned());
+    for (name, value) in parameters {
+        node.params
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), Parameter::new(value));
+    }
+    let policy = StandIn {
+        cameras: vec!["top".to_owned()],
+    };
+    Pi0Node::start(node, |_| Ok(Box::new(policy))).unwrap()
+}
+
+fn seconds(message: &JointTrajectory) -> f64 {
+    f64::from(message.header.stamp.sec) + f64::from(message.header.stamp.nanosec) * 1e-9
+}
+
+#[test]
+fn an_observation_becomes_a_trajectory_of_the_configured_joints() {
+    isolated(
+        "an_observation_becomes_a_trajectory_of_the_configured_joints",
+        || {
+            let node = start_with(&[]);
+            let mut robot = Robot::new();
+            let trajectory = robot.trajectory();
+            assert_eq!(trajectory.joint_names, JOINTS);
+            assert_eq!(trajectory.points.len(), HORIZON);
+            assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
+            assert_eq!(trajectory.points[1].positions, [11.0, 12.0]);
+            let from_start = &trajectory.points[1].time_from_start;
+            assert_eq!((from_start.sec, from_start.nanosec), (0, 20_000_000));
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            assert!((now.as_secs_f64() - seconds(&trajectory)).abs() < 1.0);
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes() {
+    isolated(
+        "a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes",
+        || {
+            let node = start_with(&[]);
+            let mut robot = Robot::new();
+            robot.image.encoding = "yuv422".to_owned();
+            let status = robot.status("pi0_node: camera top", |status| status.level == 2);
+            assert!(
+                status.message.contains("/top") && status.message.contains("yuv422"),
+                "{status:?}"
+            );
+            assert_eq!(robot.trajectories_in_half_a_second(), 0);
+            robot.image.encoding = "rgb8".to_owned();
+            robot.trajectory();
+            robot.status("pi0_node: camera top", |status| status.level == 0);
+
+            robot.joint_state.position[1] = f64::NAN;
+            let status = robot.status("pi0_node: joint states", |status| status.level == 2);
+            assert!(status.message.contains("elbow"), "{status:?}");
+            let holding =
+                |status: &DiagnosticStatus| status.values.iter().any(|pair| pair.value == "holding");
+            robot.status("pi0_node: control", holding);
+            robot.until("a trajectory of the one point to hold", |robot| {
+                let trajectory = robot.trajectories.next().now_or_never()??;
+                (trajectory.points.len() == 1).then_some(())
+            });
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn a_prediction_that_fails_is_reported_and_nothing_is_published() {
+    isolated(
+        "a_prediction_that_fails_is_reported_and_nothing_is_published",
+        || {
+            let node = start_with(&[("prompt", text("fail"))]);
+            let mut robot = Robot::new();
+            let status = robot.status("pi0_node: inference", |status| status.level == 2);
+            assert!(status.message.contains("the state has 0 values"), "{status:?}");
+            assert_eq!(robot.trajectories_in_half_a_second(), 0);
+            let prompt = r2r::std_msgs::msg::String {
+                data: "wave".to_owned(),
+            };
+            robot.prompts.publish(&prompt).unwrap();
+            robot.trajectory();
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn parameters_are_set_described_and_refused_with_a_reason() {
+    isolated("parameters_are_set_described_and_refused_with_a_reason", || {
+        let node = start_with(&[]);
+        let mut robot = Robot::new();
+        let text = |value: &str| ParameterValueMessage {
+            type_: 4,
+            string_value: value.to_owned(),
+            ..Default::default()
+        };
+        let double = |value: f64| ParameterValueMessage {
+            type_: 3,
+            double_value: value,
+            ..Default::default()
+        };
+        let integer = |value: i64| ParameterValueMessage {
+            type_: 2,
+            integer_value: value,
+            ..Default::default()
+        };
+        let (successful, reason) = robot.set("device", text("cpu"));
+        assert!(!successful && reason.contains("needs a restart"), "{reason}");
+        let (successful, reason) = robot.set("control_rate_hz", double(0.0));
+        assert!(!successful && reason.contains("1 to 1000"), "{reason}");
+        let (successful, reason) = robot.set("actions_to_execute", integer(51));
+        assert!(!successful && reason.contains("at most 50"), "{reason}");
+
+        let half_and_half = SetParametersAtomically::Request {
+            parameters: vec![
+                ParameterMessage {
+                    name: "control_rate_hz".to_owned(),
+                    value: double(20.0),
+                },
+                ParameterMessage {
+                    name: "publish_horizon".to_owned(),
+                    value: integer(0),
+                },
+            ],
+        };
+        let response =
+            robot.ask::<SetParametersAtomically::Service>("set_parameters_atomically", &half_and_half);
+        assert!(!response.result.successful);
+        let names = GetParameters::Request {
+            names: vec!["control_rate_hz".to_owned()],
+        };
+        let values = robot
+            .ask::<GetParameters::Service>("get_parameters", &names)
+            .values;
+        assert_eq!(values[0].double_value, 50.0);
+
+        assert!(robot.set("publish_horizon", integer(3)).0);
+        robot.until("a trajectory of three points", |robot| {
+            let trajectory = robot.trajectories.next().now_or_never()??;
+            (trajectory.points.len() == 3).then_some(())
+        });
+        assert!(robot.set("control_rate_hz", double(10.0)).0);
+        let count = robot.trajectories_in_half_a_second();
+        assert!(
+            (3..=8).contains(&count),
+            "{count} trajectories in half a second at 10 Hz"
+        );
+
+        let names = DescribeParameters::Request {
+            names: vec!["control_rate_hz".to_owned()],
+        };
+        let described = robot.ask::<DescribeParameters::Service>("describe_parameters", &names);
+        assert_eq!(described.descriptors[0].floating_point_range[0].to_value, 1000.0);
+        node.stop();
+    });
+}
+
+#[test]
+fn simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait() {
+    isolated(
+        "simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait",
+        || {
+            let node = start_with(&[("use_sim_time", ParameterValue::Bool(true))]);
+            let mut robot = Robot::new();
+            let mut now = Duration::from_secs(100);
+            let step = |robot: &mut Robot, now: Duration| {
+                let clock = r2r::Clock::to_builtin_time(&now);
+                robot.joint_state.header.stamp = clock.clone();
+                robot.clock.publish(&Clock { clock }).unwrap();
+            };
+            let trajectory = robot.until("a trajectory", |robot| {
+                now += Duration::from_millis(20);
+                step(robot, now);
+                robot.trajectories.next().now_or_never()?
+            });
+            assert!((100.0..now.as_secs_f64() + 0.1).contains(&seconds(&trajectory)));
+            now = Duration::ZERO;
+            let trajectory = robot.until("a trajectory after the reset", |robot| {
+                now += Duration::from_millis(20);
+                step(robot, now);
+                let trajectory = robot.trajectories.next().now_or_never()??;
+                (seconds(&trajectory) < 50.0).then_some(trajectory)
+            });
+            assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
+            node.stop();
+        },
+    );
+}
