@@ -47,7 +47,10 @@ impl Input {
 fn an_input_of_the_right_shapes_becomes_finite_actions() {
     let pi0 = small_pi0();
     let actions = Input::new(&pi0).sample(&pi0).unwrap();
-    assert_eq!(actions.len(), pi0.config.action_horizon * pi0.config.max_action_dim);
+    assert_eq!(
+        actions.len(),
+        pi0.config.action_horizon * pi0.config.max_action_dim
+    );
     assert!(actions.iter().all(|action| action.is_finite()));
 }
 
@@ -60,13 +63,19 @@ fn wrong_shapes_are_refused_and_named() {
         input.sample(&pi0).unwrap_err().to_string()
     };
     let image = refusal(|input| input.images = vec![Some(vec![0.0; 10])]);
-    assert!(image.contains("10 values, expected an image [3, 56, 56]"), "{image}");
+    assert!(
+        image.contains("10 values, expected an image [3, 56, 56]"),
+        "{image}"
+    );
     let state = refusal(|input| input.state.truncate(3));
     assert!(state.contains("3 values for shape [1, 24]"), "{state}");
     let noise = refusal(|input| input.noise.truncate(7));
     assert!(noise.contains("7 values for shape [50, 32]"), "{noise}");
     let token = refusal(|input| input.tokens.push(300));
-    assert!(token.contains("token 300 is not in the vocabulary of 300"), "{token}");
+    assert!(
+        token.contains("token 300 is not in the vocabulary of 300"),
+        "{token}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Flow matching (Lipman et al. 2023; π0 section IV): from noise at t = 1 to actions at t = 0.
 
-use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 /// The times of Euler integration with `num_steps` equal steps.
@@ -68,7 +68,8 @@ pub fn target_velocity(action: &[f32], noise: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// Standard normal noise: the same for the same seed and chunk, on every machine and device.
+/// Standard normal noise: the same for the same seed and chunk, on every machine and device. Each chunk has a stream
+/// of its own, so that it can be made again without those before it.
 pub fn sample_noise(seed: u64, chunk: u64, count: usize) -> Vec<f32> {
     let mut generator = ChaCha12Rng::seed_from_u64(seed);
     generator.set_stream(chunk);

@@ -1,14 +1,11 @@
 //! π0 with everything around the network: preparation, noise, scaling.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-
 use super::normalise::{add_state, denormalise, normalise};
 use super::preprocess::prepare_image;
 use super::{ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict};
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
 use crate::device::Device;
+use crate::model::denoise::sample_noise;
 use crate::model::{ModelInput, Pi0, Schedule};
 
 /// A checkpoint's policy on a device.
@@ -168,7 +165,7 @@ impl<D: Device> Policy<D> {
 impl<D: Device> Predict for Policy<D> {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         let config = &self.model.config;
-        let noise = noise(
+        let noise = sample_noise(
             self.seed,
             self.num_chunks,
             config.action_horizon * config.max_action_dim,
@@ -210,33 +207,4 @@ fn prompt_tokens<'a>(
         None => (prompt.to_owned(), tokenizer.encode(prompt)?),
     };
     Ok(&last.insert(entry).1)
-}
-
-/// Standard normal noise of one chunk: a stream of its own of the seed's generator, so that a chunk can be made
-/// again without those before it.
-fn noise(seed: u64, chunk: u64, length: usize) -> Vec<f32> {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(chunk);
-    StandardNormal.sample_iter(generator).take(length).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn noise_is_the_same_for_a_seed_and_a_chunk_and_for_no_other() {
-        assert_eq!(noise(7, 3, 100), noise(7, 3, 100));
-        assert_ne!(noise(7, 3, 100), noise(7, 4, 100));
-        assert_ne!(noise(7, 3, 100), noise(8, 3, 100));
-    }
-
-    #[test]
-    fn noise_is_standard_normal() {
-        let values = noise(1, 0, 100_000);
-        let mean = values.iter().sum::<f32>() / values.len() as f32;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len() as f32;
-        assert!(mean.abs() < 0.02, "{mean}");
-        assert!((variance - 1.0).abs() < 0.02, "{variance}");
-    }
 }
