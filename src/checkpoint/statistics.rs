@@ -61,8 +61,8 @@ impl Normalisation {
             Self::MeanStd { mean, std, .. } => {
                 check("mean", mean);
                 check("std", std);
-                for (index, std) in std.iter().enumerate().filter(|(_, std)| **std <= 0.0) {
-                    problems.push(format!("{name}.std[{index}] is {std}, expected more than 0"));
+                for (index, std) in std.iter().enumerate().filter(|(_, std)| **std < 0.0) {
+                    problems.push(format!("{name}.std[{index}] is {std}, expected at least 0"));
                 }
             }
             Self::Range { low, high } => {
@@ -91,6 +91,13 @@ impl Statistics {
         action_dim: Option<usize>,
     ) -> Result<Self, CheckpointError> {
         let mut problems = self.state.problems("state", state_dim);
+        // An action that never changed is its mean again. A joint that never moved while the data were recorded has no
+        // scale: the smallest deviation of a live one would enter the network a million times as large.
+        if let Normalisation::MeanStd { std, .. } = &self.state {
+            for (index, _) in std.iter().enumerate().filter(|(_, std)| **std == 0.0) {
+                problems.push(format!("state.std[{index}] is 0, expected more than 0"));
+            }
+        }
         problems.extend(self.action.problems("action", action_dim));
         if let Some(state_dim) = state_dim
             && self.relative.len() > state_dim
@@ -135,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn zero_std_not_a_number_and_wrong_length_are_listed_at_once() {
-        let problems = mean_std(&[0.0, f32::NAN], &[0.0, 1.0, 1.0]).problems("action", Some(2));
+    fn negative_std_not_a_number_and_wrong_length_are_listed_at_once() {
+        let problems = mean_std(&[0.0, f32::NAN], &[-1.0, 1.0, 1.0]).problems("action", Some(2));
         assert_eq!(
             problems,
             [
                 "action.mean[1] is NaN, expected a finite number",
                 "action.std has 3 values, expected 2",
-                "action.std[0] is 0, expected more than 0",
+                "action.std[0] is -1, expected at least 0",
             ]
         );
     }

@@ -322,6 +322,24 @@ fn statistics_that_cannot_be_used() {
 }
 
 #[test]
+fn actions_relative_to_a_shorter_state() {
+    let folder = Folder::overlaid(&["checkpoint_relative_actions"]);
+    folder.change_json("config.json", |config| {
+        config["input_features"]["observation.state"]["shape"] = json!([13]);
+    });
+    folder.change_tensors(
+        "policy_preprocessor_step_6_normalizer_processor.safetensors",
+        |tensors| {
+            for statistic in ["mean", "std"] {
+                let name = format!("observation.state.{statistic}");
+                tensors.insert(name, Tensor::f32(&[1.0; 13], &[13]));
+            }
+        },
+    );
+    refused_with(&folder, &["actions of 14 values are relative to a state of 13"]);
+}
+
+#[test]
 fn a_processor_step_that_is_none_of_pi0() {
     let folder = Folder::new();
     folder.change_json("policy_postprocessor.json", |pipeline| {
