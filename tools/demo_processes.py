@@ -48,9 +48,9 @@ def started(name, command, log_path):
 
     The command gets a process group of its own, so that a Ctrl-C in the terminal reaches it once, through stop().
     """
-    # If this process is killed outright, the kernel ends the command.
     with open(log_path, "wb") as log:
         process = subprocess.Popen(
+            # If this process is killed outright, the kernel ends the command.
             ["setpriv", "--pdeathsig", "KILL", *[str(part) for part in command]],
             stdin=subprocess.DEVNULL,
             stdout=log,
