@@ -39,7 +39,8 @@ def pi0_node(context: LaunchContext) -> list[Node]:
             namespace=argument("namespace"),
             output="screen",
             parameters=[argument("params_file"), given],
-            ros_arguments=["--log-level", argument("log_level")],
+            # The node's own logger: the same level for ROS's inner workings would bury what the node says.
+            ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],
         )
     ]
 
@@ -59,6 +60,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "log_level",
             default_value="info",
+            choices=["debug", "info", "warn", "error"],
             description="From which level up the node logs: debug, info, warn or error.",
         ),
     ]

@@ -270,7 +270,7 @@ mod tests {
         let mut thirds = chunk(0.0, 4, ms(0));
         thirds.action_period = Duration::from_secs_f64(1.0 / 30.0);
         player.offer(thirds, ms(0)).unwrap();
-        for nanoseconds in [66_666_666, 66_666_667] {
+        for nanoseconds in [66_666_665, 66_666_666, 66_666_667] {
             let (_, points) = tick(&mut player, Duration::from_nanos(nanoseconds));
             assert_eq!(points.len(), 2, "{points:?}");
             assert!(

@@ -67,6 +67,9 @@ impl ControlLoop {
             if settings.control_period != schedule.period() {
                 schedule = TickSchedule::new(settings.control_period);
                 previous_tick = None;
+                let mut report = lock(&self.report);
+                report.periods_s = Window::new(TICK_WINDOW);
+                report.period_errors_ms = Window::new(TICK_WINDOW);
             }
             let now = self.clock.now();
             // Deadlines on the system's clock are kept in steady time, which no adjustment of the clock moves.

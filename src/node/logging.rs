@@ -56,7 +56,9 @@ pub fn publish_on_rosout(node: &mut Node) -> r2r::Result<()> {
 /// The level after `--log-level`, in the words of `RUST_LOG`.
 fn log_level(arguments: impl Iterator<Item = String>) -> String {
     let level = arguments.skip_while(|argument| argument != "--log-level").nth(1);
-    match level.as_deref().map(str::to_ascii_lowercase).as_deref() {
+    let level = level.unwrap_or_default().to_ascii_lowercase();
+    // `level`, or `logger:=level`
+    match level.rsplit(":=").next() {
         Some("debug") => "debug",
         Some("warn") => "warn",
         Some("error" | "fatal") => "error",
@@ -112,6 +114,10 @@ mod tests {
         assert_eq!(
             arguments("pi0_node --ros-args --log-level DEBUG -p a:=1"),
             "debug"
+        );
+        assert_eq!(
+            arguments("pi0_node --ros-args --log-level pi0_node:=warn"),
+            "warn"
         );
         assert_eq!(arguments("pi0_node --ros-args -p a:=1"), "info");
     }

@@ -166,7 +166,8 @@ fn input_status(report: &InputReport, patient: bool) -> Status {
     let topic = &report.topic;
     let summary = match (&report.problem, report.age) {
         (Some(problem), _) => (Level::Error, format!("bad message on {topic}: {problem}")),
-        (None, Some(_)) => (Level::Ok, format!("messages come on {topic}")),
+        (None, Some(_)) if report.kind == InputKind::Prompt => (Level::Ok, "a prompt is given".to_owned()),
+        (None, Some(_)) => (Level::Ok, format!("messages came on {topic}")),
         (None, None) if report.kind == InputKind::Prompt => (
             Level::Warn,
             format!("no prompt: give one in the parameter prompt or on {topic}"),

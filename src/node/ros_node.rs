@@ -50,6 +50,8 @@ pub enum NodeError {
 /// A node that runs until it is stopped.
 #[derive(Debug)]
 pub struct Pi0Node {
+    /// For the log: the node's name and its policy.
+    description: String,
     runtime: Runtime,
     inputs: Arc<Inputs>,
     /// For control and inference.
@@ -166,8 +168,8 @@ impl Pi0Node {
         let joints = settings.joint_names;
         let stop_spinning = Arc::<AtomicBool>::default();
         let spinning = Arc::clone(&stop_spinning);
-        tracing::info!("{name} is running {description}");
         Ok(Self {
+            description: format!("{name} is running {description}"),
             control: spawn("control", &ending, move || {
                 run_control(control, &trajectories, &joints);
             })?,
@@ -190,7 +192,7 @@ impl Pi0Node {
     /// # Errors
     /// When a thread ends by itself.
     pub fn run_until_signal(mut self) -> Result<(), NodeError> {
-        let ended = &mut self.ended;
+        let (ended, description) = (&mut self.ended, &self.description);
         let why = self.runtime.block_on(async {
             let failed = |source| NodeError::System {
                 what: "signals",
@@ -198,6 +200,8 @@ impl Pi0Node {
             };
             let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
             let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+            // Only now does a signal end the node cleanly, so only now may anyone be told that it runs.
+            tracing::info!("{description}");
             tokio::select! {
                 _ = interrupt.recv() => Ok("interrupted"),
                 _ = terminate.recv() => Ok("terminated"),
