@@ -21,8 +21,6 @@ pub struct PolicyConfig {
     pub model: Pi0Config,
     /// Euler steps from noise to actions.
     pub denoise_steps: usize,
-    /// Actions of a chunk that the policy was meant to execute before it is asked again.
-    pub actions_to_execute: usize,
     /// Names of the cameras in the model's order, without `observation.images.`.
     pub cameras: Vec<String>,
     /// Cameras that the policy was trained with but that never show anything.
@@ -211,7 +209,6 @@ impl PolicyConfig {
                 (config.min_period, config.max_period),
             ),
             denoise_steps: config.num_inference_steps,
-            actions_to_execute: config.n_action_steps,
             cameras,
             empty_cameras: config.empty_cameras,
             dims: Some(dims),
@@ -238,7 +235,6 @@ impl PolicyConfig {
                 (min_period, max_period),
             ),
             denoise_steps: OPENPI_DENOISE_STEPS,
-            actions_to_execute: config.action_horizon,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
             empty_cameras: 0,
             dims: None,

@@ -16,8 +16,9 @@ pub struct TimedChunk {
     pub observed_at: Duration,
     /// Time from one action to the next: that of the recordings the policy learned from.
     pub action_period: Duration,
-    /// Actions after which the chunk is spent; all of them when the chunk has fewer.
-    pub actions_to_execute: NonZeroUsize,
+    /// Actions that are played before the robot is observed for the next chunk; the rest play on until that one comes.
+    /// None for half of them.
+    pub actions_to_execute: Option<NonZeroUsize>,
 }
 
 /// Where every joint shall be at some moment.
@@ -87,19 +88,25 @@ enum Motion {
 }
 
 impl TimedChunk {
-    fn executed(&self) -> usize {
-        self.actions_to_execute.get().min(self.actions.horizon())
-    }
-
     /// Time from the first action to when the chunk is spent.
     pub fn reach(&self) -> Duration {
+        self.time_of(self.actions.horizon())
+    }
+
+    /// Time from the first action to when the robot is to be observed for the next chunk.
+    fn until_next_observation(&self) -> Duration {
+        let half = self.actions.horizon() / 2;
+        self.time_of(self.actions_to_execute.map_or(half, NonZeroUsize::get))
+    }
+
+    fn time_of(&self, actions: usize) -> Duration {
         self.action_period
-            .saturating_mul(self.executed().try_into().unwrap_or(u32::MAX))
+            .saturating_mul(actions.try_into().unwrap_or(u32::MAX))
     }
 
     /// The positions `elapsed` after the first action, and the actions that come after them.
     fn points(&self, elapsed: Duration, limit: usize) -> Vec<TrajectoryPoint> {
-        let last = self.executed() - 1;
+        let last = self.actions.horizon() - 1;
         let place = elapsed.as_secs_f64() / self.action_period.as_secs_f64();
         let present = ((place + SAME_ACTION) as usize).min(last);
         let following = self.actions.action((present + 1).min(last));
@@ -180,6 +187,14 @@ impl ChunkPlayer {
         }
     }
 
+    /// From when on an observation is to become the next chunk: at once, unless a chunk is played.
+    pub fn next_observation_due(&self) -> Duration {
+        match &self.motion {
+            Motion::Waiting | Motion::Holding { .. } => Duration::ZERO,
+            Motion::Playing { chunk, start } => start.saturating_add(chunk.until_next_observation()),
+        }
+    }
+
     fn advance(&mut self, now: Duration) {
         if self.newest_time.is_some_and(|newest| now < newest) {
             self.motion = Motion::Waiting;
@@ -188,7 +203,7 @@ impl ChunkPlayer {
         if let Motion::Playing { chunk, start } = &self.motion {
             let end = start.saturating_add(chunk.reach());
             if now >= end {
-                let positions = chunk.actions.action(chunk.executed() - 1).to_vec();
+                let positions = chunk.actions.action(chunk.actions.horizon() - 1).to_vec();
                 self.motion = Motion::Holding {
                     positions,
                     since: end,
@@ -229,7 +244,7 @@ mod tests {
             actions: ActionChunk::new(values.collect(), 2),
             observed_at,
             action_period: ms(100),
-            actions_to_execute: NonZeroUsize::MAX,
+            actions_to_execute: None,
         }
     }
 
@@ -326,20 +341,18 @@ mod tests {
     }
 
     #[test]
-    fn only_the_actions_to_execute_are_played_and_published() {
+    fn the_next_observation_is_due_when_the_actions_to_execute_are_played() {
         let mut player = ChunkPlayer::new(2);
-        let mut four = chunk(0.0, 10, ms(0));
-        four.actions_to_execute = NonZeroUsize::new(4).unwrap();
-        player.offer(four, ms(0)).unwrap();
-        assert_eq!(tick(&mut player, ms(0)).1.len(), 4);
-        assert_eq!(
-            tick(&mut player, ms(350)),
-            (PlayerState::Playing, vec![(3.0, ms(0))])
-        );
-        assert_eq!(
-            tick(&mut player, ms(400)),
-            (PlayerState::Holding, vec![(3.0, ms(0))])
-        );
+        assert_eq!(player.next_observation_due(), ms(0));
+        player.offer(chunk(0.0, 10, ms(2000)), ms(3000)).unwrap();
+        assert_eq!(player.next_observation_due(), ms(3500));
+        let mut four = chunk(0.0, 10, ms(3500));
+        four.actions_to_execute = NonZeroUsize::new(4);
+        player.offer(four, ms(3600)).unwrap();
+        assert_eq!(player.next_observation_due(), ms(3900));
+        assert_eq!(tick(&mut player, ms(3900)).0, PlayerState::Playing);
+        assert_eq!(tick(&mut player, ms(4500)).0, PlayerState::Holding);
+        assert_eq!(player.next_observation_due(), ms(0));
     }
 
     #[test]

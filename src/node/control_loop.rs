@@ -19,6 +19,8 @@ pub struct ControlReport {
     pub state: PlayerState,
     /// See [`ChunkPlayer::standstill_since`].
     pub standstill_since: Option<Duration>,
+    /// See [`ChunkPlayer::next_observation_due`].
+    pub next_observation_due: Duration,
     /// Wall time between the newest ticks, in seconds.
     pub periods_s: Window,
     /// How far those were from the control period, in milliseconds.
@@ -35,6 +37,7 @@ impl Default for ControlReport {
             ticks: 0,
             state: PlayerState::Waiting,
             standstill_since: Some(Duration::ZERO),
+            next_observation_due: Duration::ZERO,
             periods_s: Window::new(TICK_WINDOW),
             period_errors_ms: Window::new(TICK_WINDOW),
             refused_chunks: 0,
@@ -113,6 +116,7 @@ impl ControlLoop {
         report.ticks += 1;
         report.state = state;
         report.standstill_since = player.standstill_since();
+        report.next_observation_due = player.next_observation_due();
         match offered {
             Some(Err(refusal)) => {
                 report.refused_chunks += 1;
@@ -145,7 +149,7 @@ mod tests {
         let settings = PlaybackSettings {
             control_period,
             action_period: Duration::from_millis(20),
-            actions_to_execute: NonZeroUsize::MAX,
+            actions_to_execute: None,
             publish_horizon: NonZeroUsize::MAX,
         };
         ControlLoop {
@@ -164,7 +168,7 @@ mod tests {
                 actions: ActionChunk::new((0..50).map(|action| action as f32).collect(), 1),
                 observed_at,
                 action_period: Duration::from_millis(20),
-                actions_to_execute: NonZeroUsize::MAX,
+                actions_to_execute: None,
             },
             clock_resets,
         }

@@ -46,7 +46,7 @@ impl InferenceReport {
 }
 
 impl InferenceLoop {
-    /// Predicts until the inputs are closed.
+    /// Predicts until the inputs are closed: one chunk whenever the next observation is due.
     ///
     /// A policy so slow that its chunks are spent when they come observes only while the robot stands still: a chunk
     /// observed in motion would be refused.
@@ -55,7 +55,7 @@ impl InferenceLoop {
         let mut too_slow_for_motion = false;
         while let Some(stamped) = self.inputs.wait_for_observation(sequence) {
             sequence = stamped.sequence;
-            if too_slow_for_motion && !self.robot_stands_still(stamped.observed_at) {
+            if !self.is_due(stamped.observed_at, too_slow_for_motion) {
                 continue;
             }
             let started = Instant::now();
@@ -88,9 +88,17 @@ impl InferenceLoop {
         }
     }
 
-    fn robot_stands_still(&self, observed_at: Duration) -> bool {
-        let standstill_since = lock(&self.control).standstill_since;
-        self.chunks.is_empty() && standstill_since.is_some_and(|since| observed_at >= since)
+    fn is_due(&self, observed_at: Duration, too_slow_for_motion: bool) -> bool {
+        // Control speaks of the chunk that it plays, not of one that it has not taken yet.
+        if !self.chunks.is_empty() {
+            return false;
+        }
+        let control = lock(&self.control);
+        let due = match too_slow_for_motion {
+            true => control.standstill_since,
+            false => Some(control.next_observation_due),
+        };
+        due.is_some_and(|due| observed_at >= due)
     }
 }
 
@@ -169,7 +177,7 @@ mod tests {
             settings: Arc::new(Shared::new(PlaybackSettings {
                 control_period: Duration::from_millis(50),
                 action_period: Duration::from_millis(50),
-                actions_to_execute: NonZeroUsize::MAX,
+                actions_to_execute: None,
                 publish_horizon: NonZeroUsize::MAX,
             })),
             control: Arc::clone(&control),
@@ -234,6 +242,26 @@ mod tests {
         bench.joint(3.0, 4);
         assert_eq!(bench.next_observed(), None);
         bench.joint(4.0, 5);
+        assert_eq!(bench.next_observed(), Some(4.0));
+        bench.stop();
+    }
+
+    #[test]
+    fn no_chunk_is_made_before_the_actions_to_execute_are_played() {
+        let bench = bench(Duration::from_millis(10));
+        lock(&bench.control).next_observation_due = Duration::from_secs(5);
+        bench.joint(1.0, 4);
+        assert_eq!(bench.next_observed(), None);
+        bench.joint(2.0, 5);
+        assert_eq!(bench.next_observed(), Some(2.0));
+        bench.joint(3.0, 6);
+        assert_eq!(
+            bench.next_observed(),
+            None,
+            "the chunk before is still to be taken"
+        );
+        bench.next_chunk();
+        bench.joint(4.0, 7);
         assert_eq!(bench.next_observed(), Some(4.0));
         bench.stop();
     }

@@ -14,8 +14,8 @@ pub struct PlaybackSettings {
     pub control_period: Duration,
     /// Time from one action of the next chunk to the next.
     pub action_period: Duration,
-    /// Actions of the next chunk after which it is spent.
-    pub actions_to_execute: NonZeroUsize,
+    /// Actions of the next chunk that are played before the robot is observed again; none for half of them.
+    pub actions_to_execute: Option<NonZeroUsize>,
     /// Points of a trajectory at most.
     pub publish_horizon: NonZeroUsize,
 }

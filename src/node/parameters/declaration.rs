@@ -198,8 +198,8 @@ pub const DECLARATIONS: &[Declaration] = &[
             "actions_to_execute",
             DefaultValue::Integer(0),
             Allowed::Integers { from: 0, to: 1000 },
-            "Actions of a chunk that are executed before it is spent, at most the checkpoint's horizon; 0 is all. \
-             Counts from the next chunk on.",
+            "Actions of a chunk that are played before the next chunk is inferred, at most the checkpoint's horizon; \
+             the rest play on until it comes. 0 is half of the horizon. Counts from the next chunk on.",
         ),
     )),
     with_unit(

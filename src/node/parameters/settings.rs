@@ -125,7 +125,7 @@ impl Settings {
             playback: PlaybackSettings {
                 control_period: period(values, "control_rate_hz"),
                 action_period: period(values, "action_rate_hz"),
-                actions_to_execute: nonzero(values, "actions_to_execute").unwrap_or(NonZeroUsize::MAX),
+                actions_to_execute: nonzero(values, "actions_to_execute"),
                 publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
             },
             use_sim_time: values["use_sim_time"] == ParameterValue::Bool(true),
@@ -147,8 +147,9 @@ impl Settings {
             }
         }
         let horizon = policy.action_horizon;
-        let actions = self.playback.actions_to_execute;
-        if actions != NonZeroUsize::MAX && actions.get() > horizon {
+        if let Some(actions) = self.playback.actions_to_execute
+            && actions.get() > horizon
+        {
             problems.push(ParameterProblem {
                 name: "actions_to_execute".to_owned(),
                 found: actions.to_string(),
