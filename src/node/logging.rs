@@ -1,6 +1,7 @@
 //! Log lines go to standard error and, from warnings up, to `/rosout`.
 
 use std::fmt::{Debug, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
@@ -31,9 +32,12 @@ struct Message(String);
 pub fn start() {
     let from_arguments = log_level(std::env::args());
     let filter = std::env::var("RUST_LOG").unwrap_or(from_arguments);
+    let standard_error = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry()
         .with(EnvFilter::new(filter))
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(standard_error)
         .with(RosoutLayer)
         .init();
 }
