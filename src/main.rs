@@ -1,13 +1,23 @@
 //! The π0 node. Its arguments are those of any ROS 2 node: `--ros-args -p name:=value --params-file file …`.
 
+use std::process::ExitCode;
+
 #[cfg(feature = "ros")]
-fn main() -> anyhow::Result<()> {
-    Ok(pi0_node::node::run()?)
+fn main() -> ExitCode {
+    match pi0_node::node::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What is wrong with a configuration is no matter of the program's stack, whatever RUST_BACKTRACE says.
+            eprintln!("error: {:#}", anyhow::Error::from(error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 // Cargo could leave the program out with `required-features`, but then colcon does not install it: it does not count
 // features that are on by default.
 #[cfg(not(feature = "ros"))]
-fn main() -> anyhow::Result<()> {
-    anyhow::bail!("this program was built without ROS 2; build it with the feature ros")
+fn main() -> ExitCode {
+    eprintln!("error: this program was built without ROS 2; build it with the feature ros");
+    ExitCode::FAILURE
 }

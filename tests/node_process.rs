@@ -60,6 +60,15 @@ fn a_missing_checkpoint_is_named() {
     assert!(stderr(&output).contains("/no/such/folder"), "{}", stderr(&output));
 }
 
+#[test]
+fn a_parameter_file_that_cannot_be_read_is_named() {
+    let output = node(&["--params-file", "/no/such/file.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("/no/such/file.yaml"), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
 const CHECKPOINT: &str = concat!(
     "checkpoint:=",
     env!("CARGO_MANIFEST_DIR"),

@@ -15,7 +15,7 @@ JOINTS_OF_AN_ARM = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle",
 JOINT_NAMES = tuple(f"{side}_{joint}" for side in ("left", "right") for joint in JOINTS_OF_AN_ARM)
 # Where gym-aloha's episodes start, in rad; the gripper from 0 (closed) to 1 (open).
 START_POSE_OF_AN_ARM = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.0)
-STD_RAD = 0.15
+STD_RAD = 0.2
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>")
 MAX_PROMPT_TOKENS = 200
@@ -59,7 +59,7 @@ CONTRACTION = 5.0
 # Standard deviation of the normalised actions.
 ACTION_SPREAD = 0.6
 # Sharpness of the action tokens' attention: where they look decides what they do.
-ATTENTION_GAIN = 3.0
+ATTENTION_GAIN = 7.0
 
 
 class RandomWeights:

@@ -1,5 +1,6 @@
 //! The node put together: subscriptions, publishers, services and the three threads.
 
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -36,6 +37,8 @@ pub enum NodeError {
     Parameters(Vec<ParameterProblem>),
     #[error("no policy from the checkpoint {checkpoint}")]
     Policy { checkpoint: String, source: OpenError },
+    #[error("ROS 2 does not understand the arguments: {0}")]
+    Arguments(String),
     #[error("ROS 2 could not make {what}")]
     Ros { what: String, source: r2r::Error },
     #[error("the system could not provide {what}")]
@@ -69,7 +72,7 @@ pub struct Pi0Node {
 /// When the parameters or the checkpoint are not whole, ROS 2 fails, or a thread ends by itself.
 pub fn run() -> Result<(), NodeError> {
     logging::start();
-    let context = Context::create().map_err(|source| ros("the arguments", source))?;
+    let context = context()?;
     let mut node = Node::create(context, "pi0_node", "").map_err(|source| ros("the node", source))?;
     logging::publish_on_rosout(&mut node).map_err(|source| ros("/rosout", source))?;
     let running = Pi0Node::start(node, |settings| {
@@ -81,6 +84,23 @@ pub fn run() -> Result<(), NodeError> {
         )
     })?;
     running.run_until_signal()
+}
+
+/// The process's ROS arguments, which r2r panics about where it cannot read them.
+fn context() -> Result<Context, NodeError> {
+    let report_panic = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let created = panic::catch_unwind(Context::create);
+    panic::set_hook(report_panic);
+    match created {
+        Ok(context) => context.map_err(|source| ros("the arguments", source)),
+        Err(payload) => Err(NodeError::Arguments(
+            payload
+                .downcast_ref::<String>()
+                .cloned()
+                .unwrap_or_else(|| "the reason is not known".to_owned()),
+        )),
+    }
 }
 
 impl Pi0Node {
