@@ -24,52 +24,6 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Columns of a row-major matrix that several threads fill side by side.
-#[derive(Clone, Copy)]
-pub(super) struct Columns<'a> {
-    values: *mut f32,
-    rows: usize,
-    row_stride: usize,
-    marker: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: `Columns` writes only through `block`, whose callers promise that no two threads hold the same columns.
-unsafe impl Send for Columns<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Columns<'_> {}
-
-impl<'a> Columns<'a> {
-    pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(
-            values.len(),
-            rows * columns,
-            "values of a {rows} × {columns} matrix"
-        );
-        Self {
-            values: values.as_mut_ptr(),
-            rows,
-            row_stride: columns,
-            marker: PhantomData,
-        }
-    }
-
-    /// The columns from `start` on, `columns` wide, for writing.
-    ///
-    /// # Safety
-    /// While the block is in use nothing else reads or writes these columns.
-    pub unsafe fn block(&self, start: usize, columns: usize) -> MatrixMut<'_> {
-        assert!(start + columns <= self.row_stride, "block beyond the last column");
-        MatrixMut {
-            // SAFETY: `start` is at most the width of the first row, which is inside the values or one past them.
-            values: unsafe { self.values.add(start) },
-            rows: self.rows,
-            columns,
-            row_stride: self.row_stride,
-            marker: PhantomData,
-        }
-    }
-}
-
 /// A matrix to write, alone.
 pub(super) struct MatrixMut<'a> {
     values: *mut f32,
@@ -79,7 +33,36 @@ pub(super) struct MatrixMut<'a> {
     marker: PhantomData<&'a mut [f32]>,
 }
 
+/// A matrix whose columns several threads fill side by side.
+pub(super) struct Columns<'a>(MatrixMut<'a>);
+
+// SAFETY: the matrix is written only through `block`, whose callers promise that no two threads hold the same columns.
+unsafe impl Sync for Columns<'_> {}
+
+impl<'a> Columns<'a> {
+    /// Rows without gaps.
+    pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
+        Self(MatrixMut::new(values, rows, columns))
+    }
+
+    /// The columns from `start` on, `columns` wide, for writing.
+    ///
+    /// # Safety
+    /// While the block is in use nothing else reads or writes these columns.
+    pub unsafe fn block(&self, start: usize, columns: usize) -> MatrixMut<'_> {
+        let whole = &self.0;
+        assert!(start + columns <= whole.columns, "block beyond the last column");
+        MatrixMut {
+            // SAFETY: `start` is at most the width of the first row, which is inside the values or one past them.
+            values: unsafe { whole.values.add(start) },
+            columns,
+            ..*whole
+        }
+    }
+}
+
 impl<'a> MatrixMut<'a> {
+    /// Rows without gaps.
     pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(
             values.len(),
