@@ -43,13 +43,14 @@ def test_a_program_ends_when_the_block_fails(tmp_path):
 def test_a_program_ends_when_the_process_that_started_it_is_killed(tmp_path):
     starter = (
         "import sys, time; from demo_processes import started\n"
-        f"with started('sleeper', ['sleep', '100'], '{tmp_path}/log') as program:\n"
+        f"with started('sleeper', ['bash', '-c', 'echo runs; exec sleep 100'], '{tmp_path}/log') as program:\n"
         "    print(program.process.pid, flush=True); time.sleep(100)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, env=environment)
     program_id = int(process.stdout.readline())
-    wait_for(lambda: is_running(program_id))
+    # Only once the program itself runs is it tied to its starter.
+    wait_for(lambda: (tmp_path / "log").read_text() == "runs\n")
     process.kill()
     process.wait()
     wait_for(lambda: not is_running(program_id))
