@@ -21,10 +21,9 @@ pub struct PolicyConfig {
     pub model: Pi0Config,
     /// Euler steps from noise to actions.
     pub denoise_steps: usize,
-    /// Names of the cameras in the model's order, without `observation.images.`.
+    /// Names of the cameras in the model's order, without `observation.images.`. Those that never showed anything
+    /// (`empty_camera_0` …) are not among them.
     pub cameras: Vec<String>,
-    /// Cameras that the policy was trained with but that never show anything.
-    pub empty_cameras: usize,
     /// Values of a state and of an action before padding, where the configuration states them.
     pub(super) dims: Option<Dims>,
 }
@@ -210,7 +209,6 @@ impl PolicyConfig {
             ),
             denoise_steps: config.num_inference_steps,
             cameras,
-            empty_cameras: config.empty_cameras,
             dims: Some(dims),
         }
     }
@@ -236,7 +234,6 @@ impl PolicyConfig {
             ),
             denoise_steps: OPENPI_DENOISE_STEPS,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
-            empty_cameras: 0,
             dims: None,
         }
     }

@@ -18,14 +18,12 @@ mod weights;
 pub use config::{GemmaConfig, Pi0Config, SiglipConfig};
 pub use weights::Weights;
 
-use self::attention::{AttentionMask, positions};
 use self::denoise::EulerSteps;
-use self::embedding::rope_table;
-use self::gemma::{Gemma, Placement};
+use self::gemma::Gemma;
 use self::paligemma::PaliGemma;
-use self::prefix::{Prefix, PrefixCache, upload_mask};
+use self::prefix::{Prefix, PrefixCache};
 use self::suffix::SuffixProjections;
-use crate::device::{Device, Result, RopeTable};
+use crate::device::{Device, Result};
 
 /// The policy network of one checkpoint on one device.
 pub struct Pi0<D: Device> {
@@ -53,13 +51,6 @@ pub struct Schedule<D: Device> {
     pub dt: f32,
     /// `[horizon, expert.width]` a step.
     pub time_embeddings: Vec<D::Tensor>,
-}
-
-/// What every denoising step attends to: the prefix and the state.
-pub struct Context<D: Device> {
-    pub prefix: PrefixCache<D>,
-    action_rope: RopeTable<D::Tensor>,
-    action_mask: Option<D::Tensor>,
 }
 
 impl<D: Device> Pi0<D> {
@@ -103,11 +94,21 @@ impl<D: Device> Pi0<D> {
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let prefix = self.embed_prefix(input)?;
-        let prefix = prefix.prefill(&self.config, &self.device, &self.paligemma)?;
-        let mut context = self.attend_state(prefix, input.state)?;
+        self.denoise(&mut self.prefill(&prefix)?, input.state, noise, schedule)
+    }
+
+    /// The same behind a prefix that was run before.
+    pub fn denoise(
+        &self,
+        prefix: &mut PrefixCache<D>,
+        state: &[f32],
+        noise: &[f32],
+        schedule: &Schedule<D>,
+    ) -> Result<Vec<f32>> {
+        self.attend_state(prefix, state)?;
         let mut x_t = self.upload_noise(noise)?;
         for time in &schedule.time_embeddings {
-            let v_t = self.denoise_step(&mut context, &x_t, time)?;
+            let v_t = self.denoise_step(prefix, &x_t, time)?;
             x_t = self.device.euler_update(&x_t, &v_t, schedule.dt)?;
         }
         self.device.read_back(&x_t)
@@ -128,37 +129,18 @@ impl<D: Device> Pi0<D> {
         Prefix::new(&self.config, &self.device, &images, &prompt, input.valid_tokens)
     }
 
+    /// Runs a prefix through the language model.
+    pub fn prefill(&self, prefix: &Prefix<D>) -> Result<PrefixCache<D>> {
+        prefix.prefill(&self.config, &self.device, &self.paligemma)
+    }
+
     /// Puts the state `[max_state_dim]` behind the prefix. It attends to the prefix and itself, never to the
     /// actions, so its keys and values hold for every denoising step.
-    pub fn attend_state(&self, mut prefix: PrefixCache<D>, state: &[f32]) -> Result<Context<D>> {
-        let Self { config, device, .. } = self;
-        let state = device.upload(state, &[1, config.max_state_dim])?;
-        let token = self.suffix.embed_state(device, &state)?;
-
-        // Suffix positions go on where the valid prefix ends.
-        let suffix = 1 + config.action_horizon;
-        let prefix_tokens = prefix.valid.len();
-        let mut valid = prefix.valid.clone();
-        valid.extend(std::iter::repeat_n(true, suffix));
-        let positions = &positions(&valid)[prefix_tokens..];
-        let GemmaConfig {
-            head_dim, rope_theta, ..
-        } = config.expert;
-
-        let keys = &valid[..prefix_tokens + 1];
-        let mask = upload_mask(device, &AttentionMask::padding(1, keys))?;
-        let placement = Placement {
-            start: prefix_tokens,
-            rope: &rope_table(device, &positions[..1], head_dim, rope_theta)?,
-            mask: mask.as_ref(),
-        };
-        self.expert
-            .fill_cache(device, token, &placement, &mut prefix.cache)?;
-        Ok(Context {
-            prefix,
-            action_rope: rope_table(device, &positions[1..], head_dim, rope_theta)?,
-            action_mask: upload_mask(device, &AttentionMask::padding(config.action_horizon, &valid))?,
-        })
+    pub fn attend_state(&self, prefix: &mut PrefixCache<D>, state: &[f32]) -> Result<()> {
+        let state = self.device.upload(state, &[1, self.config.max_state_dim])?;
+        let token = self.suffix.embed_state(&self.device, &state)?;
+        let (cache, placement) = prefix.for_state();
+        self.expert.fill_cache(&self.device, token, &placement, cache)
     }
 
     /// Noise `[horizon, max_action_dim]` on the device.
@@ -167,22 +149,16 @@ impl<D: Device> Pi0<D> {
         self.device.upload(noise, &shape)
     }
 
-    /// The velocity v_t at a point x_t of the flow, `[horizon, max_action_dim]` both.
+    /// The velocity v_t at a point x_t of the flow, `[horizon, max_action_dim]` both, behind prefix and state.
     pub fn denoise_step(
         &self,
-        context: &mut Context<D>,
+        prefix: &mut PrefixCache<D>,
         x_t: &D::Tensor,
         time: &D::Tensor,
     ) -> Result<D::Tensor> {
         let tokens = self.suffix.embed_actions(&self.device, x_t, time)?;
-        let placement = Placement {
-            start: context.prefix.valid.len() + 1,
-            rope: &context.action_rope,
-            mask: context.action_mask.as_ref(),
-        };
-        let outputs = self
-            .expert
-            .forward(&self.device, tokens, &placement, &mut context.prefix.cache)?;
+        let (cache, placement) = prefix.for_actions();
+        let outputs = self.expert.forward(&self.device, tokens, &placement, cache)?;
         self.suffix.project_velocity(&self.device, &outputs)
     }
 }

@@ -1,11 +1,13 @@
 //! The prefix: what the robot sees and what it is asked to do, as tokens that all attend to each other.
 
+use std::ops::Range;
+
 use super::attention::{AttentionMask, positions};
-use super::config::Pi0Config;
+use super::config::{GemmaConfig, Pi0Config};
 use super::embedding::rope_table;
 use super::gemma::{KvCache, Placement};
 use super::paligemma::PaliGemma;
-use crate::device::{Device, Result};
+use crate::device::{Device, Result, RopeTable};
 
 /// Tokens of all cameras, then of the prompt.
 pub struct Prefix<D: Device> {
@@ -15,11 +17,21 @@ pub struct Prefix<D: Device> {
     pub valid: Vec<bool>,
 }
 
-/// Keys and values of a prefix in every layer, with room for a suffix behind them.
+/// Keys and values of a prefix in every layer, with room for a suffix behind them, and where that suffix stands.
+///
+/// They hold for as long as images and prompt stay the same, whatever the state and the noise are.
 pub struct PrefixCache<D: Device> {
     pub cache: KvCache<D>,
     /// Which of the cached tokens are there.
     pub valid: Vec<bool>,
+    state: Place<D>,
+    actions: Place<D>,
+}
+
+/// Rotation and mask of suffix tokens.
+struct Place<D: Device> {
+    rope: RopeTable<D::Tensor>,
+    mask: Option<D::Tensor>,
 }
 
 impl<D: Device> Prefix<D> {
@@ -61,30 +73,60 @@ impl<D: Device> Prefix<D> {
         let tokens = self.valid.len();
         let suffix = 1 + config.action_horizon;
         let mut cache = KvCache::new(&config.vlm, device, tokens + suffix)?;
-        let rope = rope_table(
-            device,
-            &positions(&self.valid),
-            config.vlm.head_dim,
-            config.vlm.rope_theta,
-        )?;
-        let mask = upload_mask(device, &AttentionMask::padding(tokens, &self.valid))?;
-        let placement = Placement {
-            start: 0,
-            rope: &rope,
-            mask: mask.as_ref(),
+        // Suffix positions go on where the valid prefix ends.
+        let mut valid = self.valid.clone();
+        valid.extend(std::iter::repeat_n(true, suffix));
+        let positions = positions(&valid);
+        let place = |rows: Range<usize>| {
+            let GemmaConfig {
+                head_dim, rope_theta, ..
+            } = config.vlm;
+            let mask = AttentionMask::padding(rows.len(), &valid[..rows.end]);
+            Ok(Place {
+                rope: rope_table(device, &positions[rows], head_dim, rope_theta)?,
+                mask: upload_mask(device, &mask)?,
+            })
         };
-        paligemma
-            .language_model
-            .fill_cache(device, self.embeddings.clone(), &placement, &mut cache)?;
+        let prefix = place(0..tokens)?;
+        paligemma.language_model.fill_cache(
+            device,
+            self.embeddings.clone(),
+            &prefix.behind(0),
+            &mut cache,
+        )?;
         Ok(PrefixCache {
             cache,
             valid: self.valid.clone(),
+            state: place(tokens..tokens + 1)?,
+            actions: place(tokens + 1..tokens + suffix)?,
         })
     }
 }
 
+impl<D: Device> PrefixCache<D> {
+    /// The cache, and the place of the state's token in it: behind the prefix.
+    pub(super) fn for_state(&mut self) -> (&mut KvCache<D>, Placement<'_, D>) {
+        (&mut self.cache, self.state.behind(self.valid.len()))
+    }
+
+    /// The cache, and the place of the action tokens in it: behind the state.
+    pub(super) fn for_actions(&mut self) -> (&mut KvCache<D>, Placement<'_, D>) {
+        (&mut self.cache, self.actions.behind(self.valid.len() + 1))
+    }
+}
+
+impl<D: Device> Place<D> {
+    fn behind(&self, start: usize) -> Placement<'_, D> {
+        Placement {
+            start,
+            rope: &self.rope,
+            mask: self.mask.as_ref(),
+        }
+    }
+}
+
 /// The mask on the device, or none when it masks nothing.
-pub(super) fn upload_mask<D: Device>(device: &D, mask: &AttentionMask) -> Result<Option<D::Tensor>> {
+fn upload_mask<D: Device>(device: &D, mask: &AttentionMask) -> Result<Option<D::Tensor>> {
     if mask.allows_all() {
         return Ok(None);
     }

@@ -2,6 +2,7 @@
 
 mod chunk;
 mod error;
+mod memory;
 mod normalise;
 mod open;
 mod options;
@@ -10,6 +11,7 @@ mod preprocess;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
+pub use memory::Computed;
 pub use open::open;
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;

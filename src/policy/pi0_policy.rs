@@ -1,12 +1,17 @@
 //! π0 with everything around the network: preparation, noise, scaling.
 
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::memory::{Computed, Memory};
 use super::normalise::{add_state, denormalise, normalise};
 use super::preprocess::prepare_image;
 use super::{ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict};
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::sample_noise;
-use crate::model::{ModelInput, Pi0, Schedule};
+use crate::model::{Pi0, Schedule};
 
 /// A checkpoint's policy on a device.
 pub struct Policy<D: Device> {
@@ -17,15 +22,12 @@ pub struct Policy<D: Device> {
     /// Cameras with images, in the checkpoint's order.
     cameras: Vec<CameraOptions>,
     camera_names: Vec<String>,
-    /// Cameras of the checkpoint that never have images.
-    num_absent_cameras: usize,
     state_dim: usize,
     action_dim: usize,
     seed: u64,
     /// Chunks whose noise was drawn.
     num_chunks: u64,
-    /// The last prompt and its tokens.
-    prompt: Option<(String, Vec<u32>)>,
+    memory: Memory<D>,
     description: String,
 }
 
@@ -56,14 +58,13 @@ impl<D: Device> Policy<D> {
             model,
             tokenizer: checkpoint.tokenizer().clone(),
             statistics: checkpoint.statistics().clone(),
+            memory: Memory::new(),
             camera_names: cameras.iter().map(|camera| camera.name.clone()).collect(),
-            num_absent_cameras: config.cameras.len() - cameras.len() + config.empty_cameras,
             cameras,
             state_dim: checkpoint.state_dim(),
             action_dim: checkpoint.action_dim(),
             seed: options.seed,
             num_chunks: 0,
-            prompt: None,
             description,
         })
     }
@@ -86,20 +87,31 @@ impl<D: Device> Policy<D> {
             });
         }
         self.check_state(&observation.state)?;
-        let images = self.prepare_images(observation)?;
+        let frames = self.frames(observation)?;
         let mut state = observation.state.clone();
         normalise(&self.statistics.state, &mut state);
         state.resize(self.model.config.max_state_dim, 0.0);
-        let tokens = prompt_tokens(&mut self.prompt, &self.tokenizer, &observation.prompt)?;
-
-        let input = ModelInput {
-            images: &images,
-            tokens,
-            valid_tokens: tokens.len(),
-            state: &state,
-        };
-        let actions = self.model.sample_actions(&input, noise, &self.schedule)?;
+        let image_size = self.model.config.vision.image_size;
+        let prefix = self.memory.prefix(
+            &self.model,
+            &frames,
+            &observation.prompt,
+            |camera, frame| {
+                let CameraOptions { name, crop } = &self.cameras[camera];
+                prepare_image(frame, *crop, image_size).map_err(|error| PolicyError::Image {
+                    camera: name.clone(),
+                    error,
+                })
+            },
+            |prompt| Ok(self.tokenizer.encode(prompt)?),
+        )?;
+        let actions = self.model.denoise(prefix, &state, noise, &self.schedule)?;
         self.to_robot_units(&actions, &observation.state)
+    }
+
+    /// How often each part of a prefix was computed so far.
+    pub fn computed(&self) -> Computed {
+        self.memory.computed()
     }
 
     fn check_state(&self, state: &[f32]) -> Result<(), PolicyError> {
@@ -115,31 +127,21 @@ impl<D: Device> Policy<D> {
         }
     }
 
-    /// Images in the model's order: the reference puts absent cameras last, wherever the checkpoint names them.
-    fn prepare_images(&self, observation: &Observation) -> Result<Vec<Option<Vec<f32>>>, PolicyError> {
-        let mut images = Vec::with_capacity(self.cameras.len() + self.num_absent_cameras);
-        for CameraOptions { name, crop } in &self.cameras {
-            let frame = observation
+    /// The newest frame of every camera, in the checkpoint's order.
+    fn frames<'a>(&self, observation: &'a Observation) -> Result<Vec<&'a Arc<RgbImage>>, PolicyError> {
+        let frame = |camera: &String| {
+            observation
                 .images
-                .get(name)
+                .get(camera)
                 .ok_or_else(|| PolicyError::CameraMissing {
-                    camera: name.clone(),
+                    camera: camera.clone(),
                     present: match observation.images.is_empty() {
                         true => "no camera".to_owned(),
                         false => observation.images.keys().cloned().collect::<Vec<_>>().join(", "),
                     },
-                })?;
-            let image =
-                prepare_image(frame, *crop, self.model.config.vision.image_size).map_err(|error| {
-                    PolicyError::Image {
-                        camera: name.clone(),
-                        error,
-                    }
-                })?;
-            images.push(Some(image));
-        }
-        images.resize(images.len() + self.num_absent_cameras, None);
-        Ok(images)
+                })
+        };
+        self.camera_names.iter().map(frame).collect()
     }
 
     /// Normalised, padded actions of the model in the robot's units.
@@ -194,17 +196,4 @@ impl<D: Device> Predict for Policy<D> {
     fn description(&self) -> String {
         self.description.clone()
     }
-}
-
-/// The tokens of a prompt, from the last time where it is the same.
-fn prompt_tokens<'a>(
-    last: &'a mut Option<(String, Vec<u32>)>,
-    tokenizer: &PromptTokenizer,
-    prompt: &str,
-) -> Result<&'a [u32], PolicyError> {
-    let entry = match last.take().filter(|(text, _)| text == prompt) {
-        Some(entry) => entry,
-        None => (prompt.to_owned(), tokenizer.encode(prompt)?),
-    };
-    Ok(&last.insert(entry).1)
 }

@@ -49,8 +49,8 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         &valid_rows(&fixture.f32("prefix_embeddings")?, &valid, config.vlm.width),
     );
 
-    let cache = prefix.prefill(config, device, &pi0.paligemma)?;
-    for (layer, layer_cache) in cache.cache.layers.iter().enumerate() {
+    let mut prefix = pi0.prefill(&prefix)?;
+    for (layer, layer_cache) in prefix.cache.layers.iter().enumerate() {
         for (kind, cached) in [("keys", &layer_cache.keys), ("values", &layer_cache.values)] {
             let name = format!("layer.{layer}.{kind}");
             if !fixture.has(&name)? {
@@ -66,7 +66,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         }
     }
 
-    let mut context = pi0.attend_state(cache, &state)?;
+    pi0.attend_state(&mut prefix, &state)?;
     let reference_v_t = fixture.f32("v_t")?;
     let reference_x_t = fixture.f32("x_t")?;
     let length = config.action_horizon * config.max_action_dim;
@@ -74,7 +74,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
     let schedule = pi0.schedule(num_steps)?;
     for (step, time) in schedule.time_embeddings.iter().enumerate() {
         let x_t = pi0.upload_noise(&reference_x_t[step * length..][..length])?;
-        let v_t = pi0.denoise_step(&mut context, &x_t, time)?;
+        let v_t = pi0.denoise_step(&mut prefix, &x_t, time)?;
         let next = device.euler_update(&x_t, &v_t, schedule.dt)?;
         let reference_v_t = &reference_v_t[step * length..][..length];
         let reference_next = &reference_x_t[(step + 1) * length..][..length];

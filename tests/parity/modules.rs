@@ -251,10 +251,8 @@ impl Modules<'_> {
             valid_tokens: valid_tokens.iter().filter(|&&valid| valid).count(),
             state: &self.fixture.f32("inputs.state")?,
         };
-        let prefix = pi0
-            .embed_prefix(&input)?
-            .prefill(&pi0.config, &pi0.device, &pi0.paligemma)?;
-        let mut context = pi0.attend_state(prefix, input.state)?;
+        let mut prefix = pi0.prefill(&pi0.embed_prefix(&input)?)?;
+        pi0.attend_state(&mut prefix, input.state)?;
         let actions = self.fixture.f32("denoise.flow.actions")?;
         let noise = self.fixture.f32("denoise.flow.noise")?;
         let (mut x_t, mut u_t, mut v_t, mut loss) = (vec![], vec![], vec![], vec![]);
@@ -262,7 +260,7 @@ impl Modules<'_> {
             let noisy = add_noise(&actions, &noise, time);
             let target = target_velocity(&actions, &noise);
             let embedding = embed_time(&pi0.config, &pi0.device, time)?;
-            let velocity = pi0.denoise_step(&mut context, &pi0.upload_noise(&noisy)?, &embedding)?;
+            let velocity = pi0.denoise_step(&mut prefix, &pi0.upload_noise(&noisy)?, &embedding)?;
             let velocity = pi0.device.read_back(&velocity)?;
             loss.extend(velocity.iter().zip(&target).map(|(v, u)| (u - v).powi(2)));
             x_t.extend(noisy);

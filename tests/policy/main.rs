@@ -3,5 +3,6 @@
 mod bad_checkpoint;
 mod bad_observation;
 mod checkpoint_layouts;
+mod computed_once;
 mod equals_reference;
 mod folder;

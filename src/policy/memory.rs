@@ -1,0 +1,138 @@
+//! What stays the same from one observation to the next, and is therefore not computed again.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::PolicyError;
+use crate::device::Device;
+use crate::model::Pi0;
+use crate::model::prefix::{Prefix, PrefixCache};
+
+/// Embeddings of the newest frames and prompt, and the prefix that was made of them.
+pub(super) struct Memory<D: Device> {
+    cameras: Vec<Option<Seen<D>>>,
+    prompt: Option<Told<D>>,
+    prefix: Option<PrefixCache<D>>,
+    computed: Computed,
+}
+
+struct Seen<D: Device> {
+    frame: Arc<RgbImage>,
+    /// `[patches, vlm.width]`
+    embedding: D::Tensor,
+}
+
+struct Told<D: Device> {
+    text: String,
+    tokens: usize,
+    /// `[tokens, vlm.width]`
+    embedding: D::Tensor,
+}
+
+/// How often each part of a prefix was computed, and not found to be the same as before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computed {
+    /// Frames that went through the vision tower.
+    pub images: u64,
+    /// Prompts that were tokenised and embedded.
+    pub prompts: u64,
+    /// Prefixes that went through the language model.
+    pub prefixes: u64,
+}
+
+impl<D: Device> Memory<D> {
+    /// Of nothing yet.
+    pub fn new() -> Self {
+        Self {
+            cameras: Vec::new(),
+            prompt: None,
+            prefix: None,
+            computed: Computed::default(),
+        }
+    }
+
+    pub fn computed(&self) -> Computed {
+        self.computed
+    }
+
+    /// The prefix of these frames, one a camera, and this prompt.
+    ///
+    /// `prepare` makes an image `[3, image_size, image_size]` of a camera's frame, `tokenise` token ids of the prompt;
+    /// neither is called for what is the same as before. An absent camera has no tokens in the prefix: nothing would
+    /// attend to them.
+    pub fn prefix(
+        &mut self,
+        model: &Pi0<D>,
+        frames: &[&Arc<RgbImage>],
+        prompt: &str,
+        prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
+        tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
+    ) -> Result<&mut PrefixCache<D>, PolicyError> {
+        let mut images = Vec::with_capacity(frames.len());
+        for (camera, frame) in frames.iter().enumerate() {
+            images.push(Some(self.embed_frame(model, camera, frame, &prepare)?));
+        }
+        let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
+        let prefix = match self.prefix.take() {
+            Some(prefix) => prefix,
+            None => {
+                self.computed.prefixes += 1;
+                let Pi0 { config, device, .. } = model;
+                model.prefill(&Prefix::new(config, device, &images, &embedding, tokens)?)?
+            }
+        };
+        Ok(self.prefix.insert(prefix))
+    }
+
+    /// `[patches, vlm.width]`
+    fn embed_frame(
+        &mut self,
+        model: &Pi0<D>,
+        camera: usize,
+        frame: &Arc<RgbImage>,
+        prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
+    ) -> Result<D::Tensor, PolicyError> {
+        if let Some(Some(seen)) = self.cameras.get(camera)
+            && (Arc::ptr_eq(&seen.frame, frame) || seen.frame == *frame)
+        {
+            return Ok(seen.embedding.clone());
+        }
+        let image = prepare(camera, frame)?;
+        self.prefix = None;
+        self.computed.images += 1;
+        let embedding = model.paligemma.embed_image(&model.device, &image)?;
+        if self.cameras.len() <= camera {
+            self.cameras.resize_with(camera + 1, || None);
+        }
+        self.cameras[camera] = Some(Seen {
+            frame: Arc::clone(frame),
+            embedding: embedding.clone(),
+        });
+        Ok(embedding)
+    }
+
+    /// `[tokens, vlm.width]`, and how many tokens they are.
+    fn embed_prompt(
+        &mut self,
+        model: &Pi0<D>,
+        text: &str,
+        tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
+    ) -> Result<(D::Tensor, usize), PolicyError> {
+        if let Some(told) = &self.prompt
+            && told.text == text
+        {
+            return Ok((told.embedding.clone(), told.tokens));
+        }
+        let tokens = tokenise(text)?;
+        self.prefix = None;
+        self.computed.prompts += 1;
+        let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
+        self.prompt = Some(Told {
+            text: text.to_owned(),
+            tokens: tokens.len(),
+            embedding: embedding.clone(),
+        });
+        Ok((embedding, tokens.len()))
+    }
+}
