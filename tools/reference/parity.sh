@@ -39,7 +39,7 @@ rm -rf "$small"
 "$environment/bin/python" tools/reference/compare_fixtures.py tests/fixtures/reference "$small"
 
 say "Comparing with them"
-PI0_FIXTURES=$PWD/$small cargo test --release --no-default-features --test parity
+PI0_FIXTURES=$PWD/$small cargo test --release --no-default-features --test parity -- --quiet
 
 available_gb=$(awk '/^MemAvailable:/ { print int($2 / 1e6) }' /proc/meminfo)
 if [ "$available_gb" -lt "$needed_gb" ]; then
@@ -52,4 +52,4 @@ rm -rf "$full"
 "$environment/bin/python" tools/reference/full_size.py "$full"
 
 say "Comparing at full size"
-PI0_FIXTURES=$PWD/$full cargo test --release --no-default-features --test parity
+PI0_FIXTURES=$PWD/$full cargo test --release --no-default-features --test parity -- --quiet
