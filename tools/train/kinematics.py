@@ -4,7 +4,7 @@ The forearm's roll stays at zero. The waist then turns a vertical plane towards 
 wrist angle move in that plane like the joints of a planar arm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import atan, atan2, cos, hypot, pi, sin, tan
 
 import numpy as np
@@ -87,6 +87,16 @@ def gripper_pose(side, joints):
     heading = BASE_YAW_RAD[side] + waist
     position = (BASE_X[side] + forward * cos(heading), BASE_Y + forward * sin(heading), SHOULDER_HEIGHT - down)
     return GripperPose(position, pitch, wrist_rotate)
+
+
+def backed_off(side, pose, distance_m):
+    """The pose from which the gripper gets to this one straight ahead, over a distance."""
+    x, y, z = pose.position_m
+    waist, _ = _waist_and_distance(side, pose.position_m)
+    heading = BASE_YAW_RAD[side] + waist
+    back = distance_m * cos(pose.pitch_rad)
+    behind = (x - back * cos(heading), y - back * sin(heading), z + distance_m * sin(pose.pitch_rad))
+    return replace(pose, position_m=behind)
 
 
 def square_roll_rad(side, position_m, pitch_rad):

@@ -1,0 +1,65 @@
+"""What the scripted expert knows of the simulation, and of the cube in its grippers.
+
+The trained policy sees pictures and joint positions alone; the expert also gets the cube's place and what touches it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinematics import gripper_pose
+
+ARMS = {"left": slice(0, 6), "right": slice(7, 13)}
+GRIPPERS = {"left": 6, "right": 13}
+CUBE_SIDE_M = 0.04
+# Around the cube, a gripper is at 0.61.
+CLOSED_ON_CUBE = 0.75
+
+# gym-aloha's names of the bodies.
+CUBE, TABLE = "red_box", "table"
+ARM_OF_FINGER = {
+    f"vx300s_{side}/10_{finger}_gripper_finger": side for side in ("left", "right") for finger in ("left", "right")
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """joint_positions: shape (14,), as the simulation publishes them. cube_position_m: shape (3,), its middle.
+
+    touching: the arms with a finger on the cube.
+    """
+
+    joint_positions: np.ndarray
+    cube_position_m: np.ndarray
+    touching: frozenset[str]
+    cube_on_table: bool
+
+    def gripper_pose(self, side):
+        return gripper_pose(side, self.joint_positions[ARMS[side]])
+
+    def holds(self, side):
+        """Whether the cube is between the closed fingers of an arm, off the table.
+
+        By where things are: contacts come and go from one step to the next while a cube is held.
+        """
+        distance_m = np.linalg.norm(np.subtract(self.gripper_pose(side).position_m, self.cube_position_m))
+        closed = self.joint_positions[GRIPPERS[side]] < CLOSED_ON_CUBE
+        return bool(closed and distance_m < CUBE_SIDE_M / 2 and not self.cube_on_table)
+
+
+def scene_of(environment):
+    physics = environment.physics
+    contacts = physics.data.contact
+    touching = set()
+    cube_on_table = False
+    for pair in zip(contacts.geom1.tolist(), contacts.geom2.tolist(), strict=True):
+        names = {physics.model.id2name(geom, "geom") for geom in pair}
+        if CUBE not in names:
+            continue
+        (other,) = names - {CUBE}
+        cube_on_table |= other == TABLE
+        if other in ARM_OF_FINGER:
+            touching.add(ARM_OF_FINGER[other])
+    return Scene(
+        environment.joint_positions(), environment.object_poses()[:3].copy(), frozenset(touching), cube_on_table
+    )
