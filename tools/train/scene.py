@@ -12,8 +12,9 @@ from kinematics import gripper_pose
 ARMS = {"left": slice(0, 6), "right": slice(7, 13)}
 GRIPPERS = {"left": 6, "right": 13}
 CUBE_SIDE_M = 0.04
-# Around the cube, a gripper is at 0.61.
-CLOSED_ON_CUBE = 0.75
+FINGER_GAP_TOLERANCE_M = 0.008
+# Between a finger's joint and its inside.
+FINGER_INSIDE_M = 0.0225
 
 # gym-aloha's names of the bodies.
 CUBE, TABLE = "red_box", "table"
@@ -26,11 +27,13 @@ ARM_OF_FINGER = {
 class Scene:
     """joint_positions: shape (14,), as the simulation publishes them. cube_position_m: shape (3,), its middle.
 
-    touching: the arms with a finger on the cube.
+    finger_gap_m: between the insides of the fingers of each arm. The joint positions have only one finger of each, and
+    around a cube that is not in the middle the fingers differ. touching: the arms with a finger on the cube.
     """
 
     joint_positions: np.ndarray
     cube_position_m: np.ndarray
+    finger_gap_m: dict[str, float]
     touching: frozenset[str]
     cube_on_table: bool
 
@@ -43,7 +46,7 @@ class Scene:
         By where things are: contacts come and go from one step to the next while a cube is held.
         """
         distance_m = np.linalg.norm(np.subtract(self.gripper_pose(side).position_m, self.cube_position_m))
-        closed = self.joint_positions[GRIPPERS[side]] < CLOSED_ON_CUBE
+        closed = self.finger_gap_m[side] < CUBE_SIDE_M + FINGER_GAP_TOLERANCE_M
         return bool(closed and distance_m < CUBE_SIDE_M / 2 and not self.cube_on_table)
 
 
@@ -60,6 +63,18 @@ def scene_of(environment):
         cube_on_table |= other == TABLE
         if other in ARM_OF_FINGER:
             touching.add(ARM_OF_FINGER[other])
+    finger_gap_m = {
+        side: float(
+            physics.named.data.qpos[f"vx300s_{side}/left_finger"].item()
+            - physics.named.data.qpos[f"vx300s_{side}/right_finger"].item()
+            - 2 * FINGER_INSIDE_M
+        )
+        for side in ARMS
+    }
     return Scene(
-        environment.joint_positions(), environment.object_poses()[:3].copy(), frozenset(touching), cube_on_table
+        environment.joint_positions(),
+        environment.object_poses()[:3].copy(),
+        finger_gap_m,
+        frozenset(touching),
+        cube_on_table,
     )

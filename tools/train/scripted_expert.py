@@ -10,7 +10,7 @@ from math import ceil, pi, radians
 import numpy as np
 
 from aloha_environment import STEP_SECONDS
-from kinematics import GripperPose, arm_joints, backed_off, square_roll_rad
+from kinematics import GripperPose, arm_joints, backed_off, gripper_pose, square_roll_rad
 from scene import ARMS, GRIPPERS
 
 RIGHT_PICK = "pick up the cube with the right arm"
@@ -41,10 +41,12 @@ MEETING = GripperPose((0.0, 0.5, 0.25), PICK_PITCH_RAD)
 TAKING_ROLL_RAD = pi / 2
 TAKING = GripperPose(MEETING.position_m, 0.0, TAKING_ROLL_RAD)
 # Far enough for two open grippers to pass.
-PARTING_M = 0.13
+PARTING_M = 0.1
 TAKEN = GripperPose((-0.12, 0.5, 0.25), 0.0, TAKING_ROLL_RAD)
 
 FASTEST_JOINT_RAD_S = 2.0
+# Faster, the joints lag behind so differently that the gripper leaves the line by more than a centimetre.
+FASTEST_GRIPPER_M_S = 0.3
 # The highest speed of a motion with minimum jerk, over its mean speed.
 PEAK_TO_MEAN = 1.875
 SHORTEST_MOTION_STEPS = 12
@@ -109,7 +111,7 @@ class ScriptedExpert:
         """Ends with the fingers closed where the cube is; the cube is still on the table."""
         while True:
             yield from self._approach(side)
-            yield from self._move({side: _arm_target(side, self._at_cube(side), OPEN)})
+            yield from self._move_straight(side, self._at_cube(side))
             yield from self._hold(SETTLE_STEPS)
             if self._distance_from_cube_m(side) < GRASP_TOLERANCE_M:
                 break
@@ -135,14 +137,13 @@ class ScriptedExpert:
     def _take(self):
         """The left fingers close on the cube while the right ones hold it; then those open."""
         around_cube = replace(TAKING, position_m=tuple(self._scene.cube_position_m))
-        yield from self._move({"left": _arm_target("left", around_cube, OPEN)})
+        yield from self._move_straight("left", around_cube)
         yield from self._hold(SETTLE_STEPS)
         yield from self._grip("left", CLOSED)
 
     def _part(self):
         yield from self._grip("right", OPEN)
-        behind = backed_off("right", self._scene.gripper_pose("right"), PARTING_M)
-        yield from self._move({"right": _arm_target("right", behind, OPEN)})
+        yield from self._move_straight("right", backed_off("right", self._scene.gripper_pose("right"), PARTING_M))
         yield from self._move({"right": AT_START, "left": _arm_target("left", TAKEN, CLOSED)})
 
     def _at_cube(self, side):
@@ -159,25 +160,44 @@ class ScriptedExpert:
         start, end = self._targets, self._targets.copy()
         for side, target in arm_targets.items():
             end[ARMS[side]], end[GRIPPERS[side]] = target.joints, target.gripper
-        turns = [np.abs(end[joints] - start[joints]).max() for joints in ARMS.values()]
-        steps = ceil(PEAK_TO_MEAN * max(turns) / FASTEST_JOINT_RAD_S / STEP_SECONDS)
-        yield from self._interpolate(end, max(steps, SHORTEST_MOTION_STEPS))
+        turn_rad = max(np.abs(end[joints] - start[joints]).max() for joints in ARMS.values())
+        for share in _minimum_jerk(turn_rad, FASTEST_JOINT_RAD_S):
+            yield start + share * (end - start)
+
+    def _move_straight(self, side, pose):
+        """Moves a gripper along a line; a motion with all joints at once would leave it by up to 9 mm."""
+        start = gripper_pose(side, self._targets[ARMS[side]])
+        way = np.subtract(pose.position_m, start.position_m)
+        for share in _minimum_jerk(np.linalg.norm(way), FASTEST_GRIPPER_M_S):
+            on_the_way = GripperPose(
+                tuple(start.position_m + share * way),
+                start.pitch_rad + share * (pose.pitch_rad - start.pitch_rad),
+                start.roll_rad + share * (pose.roll_rad - start.roll_rad),
+            )
+            targets = self._targets.copy()
+            targets[ARMS[side]] = arm_joints(side, on_the_way)
+            yield targets
 
     def _grip(self, side, gripper):
-        end = self._targets.copy()
-        end[GRIPPERS[side]] = gripper
-        yield from self._interpolate(end, GRIP_STEPS)
-        yield from self._hold(SETTLE_STEPS)
-
-    def _interpolate(self, end, steps):
         start = self._targets
-        for step in range(1, steps + 1):
-            time = step / steps
-            yield start + (end - start) * (10 * time**3 - 15 * time**4 + 6 * time**5)
+        end = start.copy()
+        end[GRIPPERS[side]] = gripper
+        for step in range(1, GRIP_STEPS + 1):
+            yield start + step / GRIP_STEPS * (end - start)
+        yield from self._hold(SETTLE_STEPS)
 
     def _hold(self, steps):
         for _ in range(steps):
             yield self._targets
+
+
+def _minimum_jerk(way, highest_speed):
+    """The share of a way that is behind after each step; way and speed in the same unit, and seconds."""
+    seconds = PEAK_TO_MEAN * way / highest_speed
+    steps = max(ceil(seconds / STEP_SECONDS), SHORTEST_MOTION_STEPS)
+    for step in range(1, steps + 1):
+        time = step / steps
+        yield 10 * time**3 - 15 * time**4 + 6 * time**5
 
 
 def _arm_target(side, pose, gripper):
