@@ -4,6 +4,7 @@ The trained policy sees pictures and joint positions alone; the expert also gets
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from kinematics import gripper_pose
 ARMS = {"left": slice(0, 6), "right": slice(7, 13)}
 GRIPPERS = {"left": 6, "right": 13}
 CUBE_SIDE_M = 0.04
-FINGER_GAP_TOLERANCE_M = 0.008
+# The widest that fingers around it can be; an open gripper has 0.067.
+CUBE_DIAGONAL_M = sqrt(2) * CUBE_SIDE_M
 # Between a finger's joint and its inside.
 FINGER_INSIDE_M = 0.0225
 
@@ -46,7 +48,7 @@ class Scene:
         By where things are: contacts come and go from one step to the next while a cube is held.
         """
         distance_m = np.linalg.norm(np.subtract(self.gripper_pose(side).position_m, self.cube_position_m))
-        closed = self.finger_gap_m[side] < CUBE_SIDE_M + FINGER_GAP_TOLERANCE_M
+        closed = self.finger_gap_m[side] < CUBE_DIAGONAL_M
         return bool(closed and distance_m < CUBE_SIDE_M / 2 and not self.cube_on_table)
 
 
