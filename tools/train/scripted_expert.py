@@ -135,7 +135,7 @@ class ScriptedExpert:
         yield from self._hold(SETTLE_STEPS)
 
     def _take(self):
-        """The left fingers close on the cube while the right ones hold it; then those open."""
+        """Ends with the left fingers closed on the cube that the right ones still hold."""
         around_cube = replace(TAKING, position_m=tuple(self._scene.cube_position_m))
         yield from self._move_straight("left", around_cube)
         yield from self._hold(SETTLE_STEPS)
