@@ -7,6 +7,9 @@ import threading
 
 from aloha_environment import load_physics
 
+# What π0's 224×224 input leaves of the camera's 4:3 picture after padding.
+DEFAULT_WIDTH, DEFAULT_HEIGHT = 224, 168
+
 
 class Camera:
     """Draws one camera of a task's scene in a thread; a state that waits gives way to a newer one.
@@ -61,7 +64,7 @@ class Camera:
         physics = load_physics(self._task_name)
         try:
             # The first picture takes longer than the others.
-            self._draw(physics)
+            self._draw(physics, physics.get_state())
             with self._changed:
                 self._ready = True
                 self._changed.notify_all()
@@ -71,11 +74,16 @@ class Camera:
                     if self._closing:
                         return
                     (state, stamp), self._requested = self._requested, None
-                with physics.reset_context():
-                    physics.set_state(state)
-                self._on_frame(self._draw(physics), stamp)
+                self._on_frame(self._draw(physics, state), stamp)
         finally:
             physics.free()
 
-    def _draw(self, physics):
-        return physics.render(height=self._height, width=self._width, camera_id=self._camera_name)
+    def _draw(self, physics, state):
+        return draw_state(physics, state, self._camera_name, self._width, self._height)
+
+
+def draw_state(physics, physics_state, camera_name, width, height):
+    """What a camera sees in a state (physics.get_state()): shape (height, width, 3), uint8 RGB."""
+    with physics.reset_context():
+        physics.set_state(physics_state)
+    return physics.render(height=height, width=width, camera_id=camera_name)

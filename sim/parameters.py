@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from aloha_environment import TASK_NAMES
+from camera import DEFAULT_HEIGHT, DEFAULT_WIDTH
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def declare_parameters(node):
         camera_rate_hz=declare(
             "camera_rate_hz", 10.0, "Camera frames per simulated second, at most one a step", 0.1, 50.0
         ),
-        image_width=declare("image_width", 224, "Width of the camera image in pixels", 16, 640),
-        image_height=declare("image_height", 168, "Height of the camera image in pixels", 16, 480),
+        image_width=declare("image_width", DEFAULT_WIDTH, "Width of the camera image in pixels", 16, 640),
+        image_height=declare("image_height", DEFAULT_HEIGHT, "Height of the camera image in pixels", 16, 480),
         real_time_factor=declare(
             "real_time_factor", 1.0, "Simulated seconds per second of wall-clock time", 0.01, 100.0
         ),

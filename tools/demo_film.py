@@ -7,6 +7,7 @@ from itertools import pairwise
 from PIL import Image, ImageDraw, ImageFont
 
 from aloha_environment import load_physics
+from camera import draw_state
 
 FILM_LIMIT_BYTES = 3_000_000
 FRAME_RATE_HZ = 8
@@ -35,12 +36,10 @@ def draw_frames(recording, episode_count, note):
     frames = []
     try:
         for step in _steps_of_film(recording.steps):
-            with physics.reset_context():
-                physics.set_state(step.physics_state)
             picture = Image.new("RGB", (VIEW_WIDTH, VIEW_HEIGHT + CAPTION_HEIGHT), "black")
-            picture.paste(_rendered(physics, VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT))
+            picture.paste(_drawn(physics, step, VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT))
             corner = VIEW_WIDTH - POLICY_WIDTH
-            picture.paste(_rendered(physics, POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT), (corner, 0))
+            picture.paste(_drawn(physics, step, POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT), (corner, 0))
             ImageDraw.Draw(picture).rectangle((corner, 0, VIEW_WIDTH - 1, POLICY_HEIGHT - 1), outline="gray")
             _write_caption(picture, step, episode_count, note)
             frames.append(FilmFrame(step.episode, step.episode_s, picture))
@@ -93,8 +92,8 @@ def _steps_of_film(steps):
         interval_s *= len(chosen) / MOST_FRAMES
 
 
-def _rendered(physics, camera, width, height):
-    return Image.fromarray(physics.render(height=height, width=width, camera_id=camera))
+def _drawn(physics, step, camera, width, height):
+    return Image.fromarray(draw_state(physics, step.physics_state, camera, width, height))
 
 
 def _write_caption(picture, step, episode_count, note):

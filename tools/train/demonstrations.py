@@ -12,6 +12,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sim"))
 
 from aloha_environment import AlohaEnvironment
+from camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
 from recorded_episode import record_episode
 from scripted_expert import HAND_OVER, LEFT_PICK, RIGHT_PICK
 
@@ -83,9 +84,7 @@ class Demonstrations:
 def draw_frames(physics, physics_states, width, height):
     """The pictures that the simulation's camera draws of these states."""
     for state in physics_states:
-        with physics.reset_context():
-            physics.set_state(state)
-        yield physics.render(height=height, width=width, camera_id=CAMERA)
+        yield draw_state(physics, state, CAMERA, width, height)
 
 
 def demonstrate(environment, skill, arguments, report):
@@ -150,8 +149,8 @@ def parse_arguments(words=None):
         "--first-seed", type=int, default=FIRST_SEED, help=f"of the start poses (default and least {FIRST_SEED})"
     )
     parser.add_argument("--image-every", type=int, default=5, help="steps of 20 ms from one picture to the next")
-    parser.add_argument("--image-width", type=int, default=224, help="pixels (default 224)")
-    parser.add_argument("--image-height", type=int, default=168, help="pixels (default 168)")
+    parser.add_argument("--image-width", type=int, default=DEFAULT_WIDTH, help=f"pixels (default {DEFAULT_WIDTH})")
+    parser.add_argument("--image-height", type=int, default=DEFAULT_HEIGHT, help=f"pixels (default {DEFAULT_HEIGHT})")
     parser.add_argument(
         "--without-perturbation", action="store_false", dest="perturbed", help="no mishaps and no noise"
     )
