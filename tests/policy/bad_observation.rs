@@ -6,43 +6,19 @@ use std::sync::Arc;
 use image::RgbImage;
 use pi0_node::device::Precision;
 use pi0_node::policy::{
-    self, CameraOptions, Crop, DeviceChoice, DeviceOptions, Observation, OpenError, PolicyOptions, Predict,
+    self, Crop, DeviceChoice, DeviceOptions, Observation, OpenError, PolicyOptions, Predict,
 };
 
 use crate::folder::{Folder, reference};
+use crate::robot::{observation, options};
 
 const DEVICE: DeviceOptions = DeviceOptions {
     precision: Precision::F32,
     threads: 1,
 };
 
-fn options() -> PolicyOptions {
-    PolicyOptions {
-        denoise_steps: Some(2),
-        seed: 5,
-        cameras: ["right_wrist", "top"]
-            .map(|name| CameraOptions {
-                name: name.to_owned(),
-                crop: None,
-            })
-            .to_vec(),
-        absent_cameras: vec!["left_wrist".to_owned()],
-    }
-}
-
 fn open(options: PolicyOptions) -> Box<dyn Predict + Send> {
     policy::open(&reference("checkpoint"), DeviceChoice::Auto, DEVICE, options).unwrap()
-}
-
-fn observation() -> Observation {
-    let image = |shade: u8| Arc::new(RgbImage::from_pixel(40, 30, image::Rgb([shade, 90, 160])));
-    Observation {
-        images: [("top", 10), ("right_wrist", 200)]
-            .map(|(name, shade)| (name.to_owned(), image(shade)))
-            .into(),
-        state: vec![0.1; 14],
-        prompt: "pick up the cube".to_owned(),
-    }
 }
 
 /// The message for an observation after a change; one without the change must be predicted afterwards.

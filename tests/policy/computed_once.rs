@@ -1,44 +1,15 @@
 //! What does not change from one observation to the next is not computed again, and the actions are the same.
 
-use std::sync::Arc;
-
-use image::{Rgb, RgbImage};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{CameraOptions, Computed, Observation, Policy, PolicyOptions};
+use pi0_node::policy::{Computed, Observation, Policy};
 
 use crate::folder::reference;
+use crate::robot::{frame, observation, options};
 
 fn policy() -> Policy<CpuDevice> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
-    let options = PolicyOptions {
-        denoise_steps: Some(2),
-        cameras: ["top", "right_wrist"]
-            .map(|name| CameraOptions {
-                name: name.to_owned(),
-                crop: None,
-            })
-            .to_vec(),
-        absent_cameras: vec!["left_wrist".to_owned()],
-        ..PolicyOptions::default()
-    };
-    Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options).unwrap()
-}
-
-fn frame(shade: u8) -> Arc<RgbImage> {
-    Arc::new(RgbImage::from_fn(40, 30, |x, y| {
-        Rgb([shade, x as u8 * 5, y as u8 * 7])
-    }))
-}
-
-fn observation() -> Observation {
-    Observation {
-        images: [("top", 10), ("right_wrist", 200)]
-            .map(|(name, shade)| (name.to_owned(), frame(shade)))
-            .into(),
-        state: vec![0.1; 14],
-        prompt: "pick up the cube".to_owned(),
-    }
+    Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options()).unwrap()
 }
 
 /// Predicts one observation after the other with one policy, and each with a policy that has seen nothing before;

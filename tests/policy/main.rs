@@ -6,3 +6,4 @@ mod checkpoint_layouts;
 mod computed_once;
 mod equals_reference;
 mod folder;
+mod robot;
