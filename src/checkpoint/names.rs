@@ -1,7 +1,5 @@
 //! From the names under which tensors are stored to the model's names.
 
-use crate::model::parameters::EMBED_TOKENS;
-
 const LANGUAGE_HEAD: &str = "paligemma_with_expert.paligemma.lm_head.weight";
 const EXPERT_HEAD: &str = "paligemma_with_expert.gemma_expert.lm_head.weight";
 
@@ -32,11 +30,6 @@ pub(super) fn role(stored: &str) -> Role {
         return Role::Parameter(format!("action_{stored}"));
     }
     Role::Parameter(name.to_owned())
-}
-
-/// The embedding's name, for a tensor of [`Role::LanguageHead`] that stands in for it.
-pub(super) fn tied_to_language_head() -> &'static str {
-    EMBED_TOKENS
 }
 
 /// Whether only π0.5 has a tensor of this name: its expert's norms are conditioned on time, and so are layers.

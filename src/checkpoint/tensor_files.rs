@@ -17,6 +17,7 @@ use crate::device::{Dtype, HostTensor};
 const HEADER_LENGTH_BYTES: usize = 8;
 
 /// Every tensor of one or several safetensors files, by the name under which it is stored.
+#[derive(Default)]
 pub(super) struct TensorFiles {
     files: Vec<Mmap>,
     tensors: BTreeMap<String, StoredTensor>,
@@ -66,20 +67,14 @@ impl TensorFiles {
 
     /// One file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let mut files = Self {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
+        let mut files = Self::default();
         files.add(path)?;
         Ok(files)
     }
 
     fn open_shards(folder: &Path, index_path: &Path) -> Result<Self, CheckpointError> {
         let index: ShardIndex = super::json::read(index_path)?;
-        let mut files = Self {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
+        let mut files = Self::default();
         let shards: BTreeSet<&String> = index.weight_map.values().collect();
         for &shard in &shards {
             let path = folder.join(shard);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::error::TensorProblem;
-use super::names::{Role, role, tied_to_language_head};
+use super::names::{Role, role};
 use super::tensor_files::TensorFiles;
 use crate::model::Pi0Config;
-use crate::model::parameters::parameters;
+use crate::model::parameters::{EMBED_TOKENS, parameters};
 
 /// The stored name of every parameter of the model.
 ///
@@ -32,9 +32,7 @@ pub(super) fn stored_names(
         }
     }
     if let Some(head) = language_head {
-        stored_names
-            .entry(tied_to_language_head().to_owned())
-            .or_insert(head);
+        stored_names.entry(EMBED_TOKENS.to_owned()).or_insert(head);
     }
 
     let mut unexpected = stored_names.clone();

@@ -12,15 +12,6 @@ pub enum Dtype {
     F16,
 }
 
-impl Dtype {
-    pub fn size_in_bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 | Self::F16 => 2,
-        }
-    }
-}
-
 /// Row-major values as little-endian bytes, most often a view into a memory-mapped checkpoint.
 #[derive(Clone, Debug)]
 pub struct HostTensor<'a> {

@@ -28,7 +28,7 @@ pub struct PrefixCache<D: Device> {
     actions: Place<D>,
 }
 
-/// Rotation and mask of suffix tokens.
+/// Rotation and mask of tokens that stand side by side.
 struct Place<D: Device> {
     rope: RopeTable<D::Tensor>,
     mask: Option<D::Tensor>,
@@ -45,10 +45,13 @@ impl<D: Device> Prefix<D> {
         valid_tokens: usize,
     ) -> Result<Self> {
         let patches = config.vision.num_patches();
-        let absent = device.zeros(&[patches, config.vlm.width])?;
+        let absent = match images.iter().any(Option::is_none) {
+            true => Some(device.zeros(&[patches, config.vlm.width])?),
+            false => None,
+        };
         let mut parts: Vec<&D::Tensor> = images
             .iter()
-            .map(|image| image.as_ref().unwrap_or(&absent))
+            .filter_map(|image| image.as_ref().or(absent.as_ref()))
             .collect();
         parts.push(prompt);
         let prompt_tokens = device.shape(prompt)[0];

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{ControlReport, InferenceReport, InputKind, InputReport};
-use crate::control::{PlayerState, Window};
+use crate::control::PlayerState;
 
 /// After this long without a first message, an input is reported as missing.
 const FIRST_MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -155,7 +155,7 @@ fn inference_status(report: &InferenceReport) -> Status {
     };
     let values = vec![
         ("chunks", report.chunks.to_string()),
-        ("chunk_ms_p50", median(&report.durations_ms)),
+        ("chunk_ms_p50", figure(report.durations_ms.percentile(50.0))),
         ("device", report.description.clone()),
         ("last_error", report.error.clone().unwrap_or_default()),
     ];
@@ -181,10 +181,6 @@ fn input_status(report: &InputReport, patient: bool) -> Status {
         ("problem", report.problem.clone().unwrap_or_default()),
     ];
     Status::new(&report.kind.to_string(), summary, values)
-}
-
-fn median(window: &Window) -> String {
-    figure(window.percentile(50.0))
 }
 
 /// Empty when there is no figure.
