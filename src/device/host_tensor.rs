@@ -54,6 +54,33 @@ impl HostTensor<'_> {
         }
     }
 
+    /// The values from `start` on, as many as there is room for, in f32.
+    ///
+    /// # Panics
+    /// When the tensor has fewer.
+    pub fn read_f32(&self, start: usize, values: &mut [f32]) {
+        fn read<const N: usize>(
+            bytes: &[u8],
+            start: usize,
+            values: &mut [f32],
+            convert: impl Fn([u8; N]) -> f32,
+        ) {
+            let elements = &bytes.as_chunks::<N>().0[start..][..values.len()];
+            for (value, bytes) in values.iter_mut().zip(elements) {
+                *value = convert(*bytes);
+            }
+        }
+        match self.dtype {
+            Dtype::F32 => read(&self.bytes, start, values, f32::from_le_bytes),
+            Dtype::Bf16 => read(&self.bytes, start, values, |bytes| {
+                f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)
+            }),
+            Dtype::F16 => read(&self.bytes, start, values, |bytes| {
+                f16::from_le_bytes(bytes).to_f32()
+            }),
+        }
+    }
+
     /// Rounded to the nearest bf16, ties to even.
     pub fn to_bf16(&self) -> Vec<bf16> {
         match self.dtype {

@@ -101,7 +101,7 @@ pub trait Device: Send + Sync + 'static {
     /// How often [`Device::read_back`] was called.
     fn read_backs(&self) -> u64;
 
-    fn shape(&self, tensor: &Self::Tensor) -> Vec<usize>;
+    fn shape<'a>(&self, tensor: &'a Self::Tensor) -> &'a [usize];
 
     /// All zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;

@@ -22,7 +22,7 @@ use pi0_node::model::Pi0;
 use self::fixture::Fixture;
 use self::measure::{Measurement, Measurements};
 
-const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -91,20 +91,29 @@ fn trial(measurement: Measurement) -> Trial {
 
 /// The worst of each module, as the table of the README.
 fn print_table(measurements: &[Measurement]) {
-    let mut rows: BTreeMap<&str, [Worst; 2]> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, [Worst; PRECISIONS.len()]> = BTreeMap::new();
     for measurement in measurements {
-        let index = usize::from(measurement.precision == Precision::Bf16);
-        let worst = &mut rows.entry(measurement.module).or_default()[index];
+        let index = PRECISIONS
+            .iter()
+            .position(|precision| *precision == measurement.precision);
+        let worst =
+            &mut rows.entry(measurement.module).or_default()[index.expect("a precision of the table")];
         worst.comparisons += 1;
         worst.pearson_correlation = worst.pearson_correlation.min(measurement.pearson_correlation);
         worst.max_abs_error = worst.max_abs_error.max(measurement.max_abs_error);
     }
-    println!("| module | comparisons | PCC, f32 | max abs error, f32 | PCC, bf16 weights |");
-    println!("|---|---|---|---|---|");
-    for (module, [f32, bf16]) in rows {
+    println!(
+        "| module | comparisons | PCC, f32 | max abs error, f32 | PCC, bf16 weights | PCC, int8 weights |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for (module, [f32, bf16, int8]) in rows {
         println!(
-            "| {module} | {} | {:.8} | {:.1e} | {:.6} |",
-            f32.comparisons, f32.pearson_correlation, f32.max_abs_error, bf16.pearson_correlation
+            "| {module} | {} | {:.8} | {:.1e} | {:.6} | {:.5} |",
+            f32.comparisons,
+            f32.pearson_correlation,
+            f32.max_abs_error,
+            bf16.pearson_correlation,
+            int8.pearson_correlation
         );
     }
 }

@@ -1,15 +1,20 @@
 //! Head splitting, rotary positions and attention.
 
 use super::math::softmax;
-use super::product::{Columns, Matrix, MatrixMut};
-use super::tensor::CpuTensor;
+use super::panels::{PackedColumns, pack_panel, pack_transposed_panel};
+use super::product::{Matrix, MatrixMut, PANEL, Tiles};
+use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{DeviceError, HeadLayout, Heads, Result, RopeTable};
 
-/// Queries that one task attends with: enough to fill a product, few enough that the scores stay in cache.
-const QUERY_BLOCK: usize = 64;
+/// Queries that one task attends with: few enough that the scores stay in cache, and whole tiles of a product.
+const QUERY_BLOCK: usize = 60;
 
-pub(super) fn split_heads(qkv: &CpuTensor, layout: HeadLayout) -> Result<Heads<CpuTensor>> {
+pub(super) fn split_heads(
+    qkv: &CpuTensor,
+    layout: HeadLayout,
+    buffers: &Buffers,
+) -> Result<Heads<CpuTensor>> {
     let (tokens, width) = qkv.matrix("split_heads")?;
     let HeadLayout {
         num_heads,
@@ -23,29 +28,37 @@ pub(super) fn split_heads(qkv: &CpuTensor, layout: HeadLayout) -> Result<Heads<C
         ));
     }
     let gather = |first_head: usize, heads: usize| {
-        let mut values = Vec::with_capacity(heads * tokens * head_dim);
+        let mut gathered = buffers.tensor(&[heads, tokens, head_dim])?;
+        let mut rows = gathered.values_mut().chunks_exact_mut(head_dim.max(1));
         for head in first_head..first_head + heads {
-            for token in 0..tokens {
-                values.extend_from_slice(&qkv.values()[token * width + head * head_dim..][..head_dim]);
+            for (token, row) in rows.by_ref().take(tokens).enumerate() {
+                row.copy_from_slice(&qkv.values()[token * width + head * head_dim..][..head_dim]);
             }
         }
-        CpuTensor::new(values, &[heads, tokens, head_dim])
+        Ok(gathered)
     };
     Ok(Heads {
-        queries: gather(0, num_heads),
-        keys: gather(num_heads, num_kv_heads),
-        values: gather(num_heads + num_kv_heads, num_kv_heads),
+        queries: gather(0, num_heads)?,
+        keys: gather(num_heads, num_kv_heads)?,
+        values: gather(num_heads + num_kv_heads, num_kv_heads)?,
     })
 }
 
-pub(super) fn rope(x: &CpuTensor, table: &RopeTable<CpuTensor>, threads: &Threads) -> Result<CpuTensor> {
+pub(super) fn rope(
+    x: &CpuTensor,
+    table: &RopeTable<CpuTensor>,
+    buffers: &Buffers,
+    threads: &Threads,
+) -> Result<CpuTensor> {
     let (_, tokens, head_dim) = x.heads("rope")?;
     let half = head_dim / 2;
     table.cos.expect_shape("rope", "cos", &[tokens, half])?;
     table.sin.expect_shape("rope", "sin", &[tokens, half])?;
-    let mut rotated = x.values().to_vec();
-    let operations = 8 * rotated.len();
-    threads.for_each_chunk(&mut rotated, tokens * head_dim, operations, |_, head| {
+    let mut rotated = buffers.tensor(x.shape())?;
+    rotated.values_mut().copy_from_slice(x.values());
+    let operations = 8 * x.values().len();
+    let head_length = (tokens * head_dim).max(1);
+    threads.for_each_chunk(rotated.values_mut(), head_length, operations, |_, head| {
         for (token, values) in head.chunks_exact_mut(head_dim).enumerate() {
             let cos = &table.cos.values()[token * half..][..half];
             let sin = &table.sin.values()[token * half..][..half];
@@ -55,7 +68,7 @@ pub(super) fn rope(x: &CpuTensor, table: &RopeTable<CpuTensor>, threads: &Thread
             }
         }
     });
-    Ok(CpuTensor::new(rotated, x.shape()))
+    Ok(rotated)
 }
 
 pub(super) fn attention(
@@ -63,6 +76,7 @@ pub(super) fn attention(
     valid_keys: usize,
     mask: Option<&CpuTensor>,
     scale: f32,
+    buffers: &Buffers,
     threads: &Threads,
 ) -> Result<CpuTensor> {
     const OPERATION: &str = "attention";
@@ -84,47 +98,81 @@ pub(super) fn attention(
         mask.expect_shape(OPERATION, "mask", &[query_count, valid_keys])?;
     }
     let width = num_heads * head_dim;
-    let mut merged = vec![0.0; query_count * width];
-    if query_count == 0 {
-        return Ok(CpuTensor::new(merged, &[query_count, width]));
+    let mut merged = buffers.tensor(&[query_count, width])?;
+    if valid_keys == 0 {
+        merged.values_mut().fill(0.0);
+        return Ok(merged);
     }
+    let of_kv_head = |kv_head: usize| {
+        let start = kv_head * capacity * head_dim;
+        start..start + valid_keys * head_dim
+    };
+    let key_panels = valid_keys.div_ceil(PANEL);
+    let mut packed_keys = buffers.tensor(&[num_kv_heads, key_panels * head_dim * PANEL])?;
+    let length = packed_keys.values().len();
+    threads.for_each_chunk(
+        packed_keys.values_mut(),
+        head_dim * PANEL,
+        length,
+        |panel, values| {
+            let keys = &keys.values()[of_kv_head(panel / key_panels)];
+            pack_transposed_panel(keys, head_dim, panel % key_panels * PANEL, values);
+        },
+    );
+    let value_panels = head_dim.div_ceil(PANEL);
+    let mut packed_values = buffers.tensor(&[num_kv_heads, value_panels * valid_keys * PANEL])?;
+    let length = packed_values.values().len();
+    threads.for_each_chunk(
+        packed_values.values_mut(),
+        valid_keys * PANEL,
+        length,
+        |panel, packed| {
+            let values = &values.values()[of_kv_head(panel / value_panels)];
+            pack_panel(values, head_dim, panel % value_panels * PANEL, packed);
+        },
+    );
+
     let blocks = query_count.div_ceil(QUERY_BLOCK);
     let operations = 2 * num_heads * query_count * valid_keys * head_dim;
-    let columns: Vec<Columns> = merged
-        .chunks_mut(QUERY_BLOCK * width)
-        .map(|rows| {
-            let count = rows.len() / width;
-            Columns::new(rows, count, width)
-        })
-        .collect();
+    let tiles = Tiles::new(merged.values_mut(), query_count, width);
     threads.for_each(num_heads * blocks, operations, |task| {
         let (head, block) = (task / blocks, task % blocks);
         let first_query = block * QUERY_BLOCK;
         let count = QUERY_BLOCK.min(query_count - first_query);
         let kv_head = head / (num_heads / num_kv_heads);
+        let of_head = |packed: &'_ CpuTensor| packed.shape()[1] * kv_head..packed.shape()[1] * (kv_head + 1);
+        let keys = PackedColumns::new(&packed_keys.values()[of_head(&packed_keys)], head_dim, valid_keys);
+        let values = PackedColumns::new(
+            &packed_values.values()[of_head(&packed_values)],
+            valid_keys,
+            head_dim,
+        );
         let query_values = &queries.values()[(head * query_count + first_query) * head_dim..];
-        let kv_start = kv_head * capacity * head_dim;
-        let mut scores = vec![0.0; count * valid_keys];
-        MatrixMut::new(&mut scores, count, valid_keys).assign_product_transposed(
-            Matrix::new(query_values, count, head_dim),
-            Matrix::new(&keys.values()[kv_start..], valid_keys, head_dim),
-            scale,
-        );
-        for (row, scores) in scores.chunks_exact_mut(valid_keys.max(1)).enumerate() {
-            if let Some(mask) = mask {
-                let mask = &mask.values()[(first_query + row) * valid_keys..];
-                scores
-                    .iter_mut()
-                    .zip(mask)
-                    .for_each(|(score, mask)| *score += mask);
+        with_scratch(count * valid_keys, |scores| {
+            MatrixMut::new(scores, count, valid_keys).assign_product(
+                Matrix::new(query_values, count, head_dim),
+                &keys,
+                0,
+            );
+            for (row, scores) in scores.chunks_exact_mut(valid_keys).enumerate() {
+                scores.iter_mut().for_each(|score| *score *= scale);
+                if let Some(mask) = mask {
+                    let mask = &mask.values()[(first_query + row) * valid_keys..];
+                    scores
+                        .iter_mut()
+                        .zip(mask)
+                        .for_each(|(score, mask)| *score += mask);
+                }
+                softmax(scores);
             }
-            softmax(scores);
-        }
-        // SAFETY: every task has a head's columns of a block's rows for itself.
-        unsafe { columns[block].block(head * head_dim, head_dim) }.assign_product(
-            Matrix::new(&scores, count, valid_keys),
-            Matrix::new(&values.values()[kv_start..], valid_keys, head_dim),
-        );
+            let columns = head * head_dim..(head + 1) * head_dim;
+            // SAFETY: every task has a head's columns of a block's rows for itself.
+            unsafe { tiles.tile(first_query..first_query + count, columns) }.assign_product(
+                Matrix::new(scores, count, valid_keys),
+                &values,
+                0,
+            );
+        });
     });
-    Ok(CpuTensor::new(merged, &[query_count, width]))
+    Ok(merged)
 }

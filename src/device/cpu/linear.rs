@@ -1,68 +1,29 @@
-//! Linear layers and embedding tables, in f32 or bf16.
+//! Linear layers and embedding tables, in the type that their weights are stored in.
 
 use half::bf16;
-use half::slice::HalfFloatSliceExt;
 
 use super::math::activate;
-use super::product::{Columns, Matrix};
-use super::tensor::CpuTensor;
+use super::panels::{Precision, WeightPanels, int8_scale, quantised};
+use super::product::{Matrix, PANEL, Tiles};
+use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{Activation, DeviceError, HostTensor, Result};
 
-/// In which type the CPU device keeps weights. It computes in f32 either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    F32,
-    /// Half the memory; weights are rounded to 8 bits of mantissa.
-    Bf16,
-}
-
-enum Values {
-    F32(Vec<f32>),
-    Bf16(Vec<bf16>),
-}
-
-impl Values {
-    fn new(tensors: &[HostTensor], precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::F32(stack(tensors, |tensor| tensor.to_f32())),
-            Precision::Bf16 => Self::Bf16(stack(tensors, |tensor| tensor.to_bf16())),
-        }
-    }
-
-    /// A range of values in f32; `scratch` holds them when they were stored otherwise.
-    fn as_f32<'a>(&'a self, start: usize, length: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        match self {
-            Self::F32(values) => &values[start..start + length],
-            Self::Bf16(values) => {
-                scratch.resize(length, 0.0);
-                values[start..start + length].convert_to_f32_slice(scratch);
-                scratch
-            }
-        }
-    }
-}
-
-/// The values of all tensors, one after the other; a single one is not copied again.
-fn stack<T>(tensors: &[HostTensor], convert: impl Fn(&HostTensor) -> Vec<T>) -> Vec<T> {
-    let mut tensors = tensors.iter();
-    let mut values = tensors.next().map_or_else(Vec::new, &convert);
-    for tensor in tensors {
-        values.extend(convert(tensor));
-    }
-    values
-}
-
 /// A linear layer: weight `[outputs, inputs]` and perhaps bias `[outputs]`.
 pub struct CpuLinear {
-    weight: Values,
+    weight: WeightPanels,
     bias: Option<Vec<f32>>,
     outputs: usize,
     inputs: usize,
 }
 
 impl CpuLinear {
-    pub(super) fn new(weights: &[HostTensor], biases: &[HostTensor], precision: Precision) -> Result<Self> {
+    pub(super) fn new(
+        weights: &[HostTensor],
+        biases: &[HostTensor],
+        precision: Precision,
+        threads: &Threads,
+    ) -> Result<Self> {
         const OPERATION: &str = "upload_linear";
         let Some([_, inputs]) = weights.first().map(|weight| weight.shape.as_slice()) else {
             return Err(DeviceError::shape(
@@ -89,8 +50,17 @@ impl CpuLinear {
                 format!("{} biases for {outputs} outputs", bias.len()),
             ));
         }
+        let read_row = |mut output: usize, row: &mut [f32]| {
+            for weight in weights {
+                let outputs = weight.shape[0];
+                if output < outputs {
+                    return weight.read_f32(output * inputs, row);
+                }
+                output -= outputs;
+            }
+        };
         Ok(Self {
-            weight: Values::new(weights, precision),
+            weight: WeightPanels::new(outputs, *inputs, precision, threads, read_row),
             bias: (!biases.is_empty()).then_some(bias),
             outputs,
             inputs: *inputs,
@@ -101,6 +71,7 @@ impl CpuLinear {
         &self,
         x: &CpuTensor,
         activation: Activation,
+        buffers: &Buffers,
         threads: &Threads,
     ) -> Result<CpuTensor> {
         let (rows, width) = x.matrix("linear")?;
@@ -110,24 +81,16 @@ impl CpuLinear {
                 format!("x is {:?}, the layer takes {} inputs", x.shape(), self.inputs),
             ));
         }
-        let mut y = vec![0.0; rows * self.outputs];
-        let columns = Columns::new(&mut y, rows, self.outputs);
+        let mut y = buffers.tensor(&[rows, self.outputs])?;
+        let tiles = Tiles::new(y.values_mut(), rows, self.outputs);
         let block = self.block_size(threads.count());
         let operations = rows * self.inputs * self.outputs;
         threads.for_each(self.outputs.div_ceil(block), operations, |index| {
             let start = index * block;
             let outputs = block.min(self.outputs - start);
-            let mut scratch = Vec::new();
-            let weight = self
-                .weight
-                .as_f32(start * self.inputs, outputs * self.inputs, &mut scratch);
             // SAFETY: every index has columns of its own.
-            let mut y = unsafe { columns.block(start, outputs) };
-            y.assign_product_transposed(
-                Matrix::new(x.values(), rows, width),
-                Matrix::new(weight, outputs, self.inputs),
-                1.0,
-            );
+            let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
+            y.assign_product(Matrix::new(x.values(), rows, width), &self.weight, start / PANEL);
             for row in y.rows() {
                 if let Some(bias) = &self.bias {
                     for (y, bias) in row.iter_mut().zip(&bias[start..]) {
@@ -137,44 +100,79 @@ impl CpuLinear {
                 activate(row, activation);
             }
         });
-        Ok(CpuTensor::new(y, &[rows, self.outputs]))
+        Ok(y)
     }
 
-    /// Outputs that one task computes: enough tasks for every thread, none too small to pack well.
+    /// Outputs that one task computes, in whole panels: enough tasks to keep every thread busy to the end.
     fn block_size(&self, threads: usize) -> usize {
         self.outputs
             .div_ceil(4 * threads)
-            .next_multiple_of(64)
-            .clamp(64, 512)
+            .next_multiple_of(PANEL)
+            .min(512)
     }
 }
 
 /// An embedding table `[vocab_size, width]`.
 pub struct CpuTable {
-    rows: Values,
+    rows: Rows,
     vocab_size: usize,
     width: usize,
 }
 
+enum Rows {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+    /// A scale for each row.
+    Int8 {
+        values: Vec<i8>,
+        scales: Vec<f32>,
+    },
+}
+
 impl CpuTable {
-    pub(super) fn new(table: &HostTensor, precision: Precision) -> Result<Self> {
+    pub(super) fn new(table: &HostTensor, precision: Precision, threads: &Threads) -> Result<Self> {
         let [vocab_size, width] = table.shape[..] else {
             return Err(DeviceError::shape(
                 "upload_table",
                 format!("expected [vocab_size, width], got {:?}", table.shape),
             ));
         };
+        let rows = match precision {
+            Precision::F32 => Rows::F32(table.to_f32()),
+            Precision::Bf16 => Rows::Bf16(table.to_bf16()),
+            Precision::Int8 => {
+                let read_row = |row: usize, work: &mut dyn FnMut(&[f32])| {
+                    with_scratch(width, |values| {
+                        table.read_f32(row * width, values);
+                        work(values);
+                    });
+                };
+                let mut scales = vec![0.0; vocab_size];
+                threads.for_each_chunk(&mut scales, 1, table.len(), |row, scale| {
+                    read_row(row, &mut |values| scale[0] = int8_scale(values));
+                });
+                let mut values = vec![0; table.len()];
+                threads.for_each_chunk(&mut values, width.max(1), table.len(), |row, quantised_row| {
+                    read_row(row, &mut |values| {
+                        for (quantised_value, value) in quantised_row.iter_mut().zip(values) {
+                            *quantised_value = quantised(*value, scales[row]);
+                        }
+                    });
+                });
+                Rows::Int8 { values, scales }
+            }
+        };
         Ok(Self {
-            rows: Values::new(std::slice::from_ref(table), precision),
+            rows,
             vocab_size,
             width,
         })
     }
 
-    pub(super) fn embed(&self, tokens: &[u32], scale: f32) -> Result<CpuTensor> {
-        let mut embeddings = Vec::with_capacity(tokens.len() * self.width);
-        let mut scratch = Vec::new();
-        for &token in tokens {
+    pub(super) fn embed(&self, tokens: &[u32], scale: f32, buffers: &Buffers) -> Result<CpuTensor> {
+        let mut embeddings = buffers.tensor(&[tokens.len(), self.width])?;
+        let rows = embeddings.values_mut().chunks_exact_mut(self.width.max(1));
+        for (&token, embedding) in tokens.iter().zip(rows) {
             let row = token as usize;
             if row >= self.vocab_size {
                 return Err(DeviceError::Token {
@@ -182,9 +180,22 @@ impl CpuTable {
                     vocab_size: self.vocab_size,
                 });
             }
-            let row = self.rows.as_f32(row * self.width, self.width, &mut scratch);
-            embeddings.extend(row.iter().map(|value| value * scale));
+            let range = row * self.width..(row + 1) * self.width;
+            match &self.rows {
+                Rows::F32(values) => scaled(embedding, &values[range], |value| value * scale),
+                Rows::Bf16(values) => scaled(embedding, &values[range], |value| value.to_f32() * scale),
+                Rows::Int8 { values, scales } => {
+                    let scale = scales[row] * scale;
+                    scaled(embedding, &values[range], |value| f32::from(value) * scale);
+                }
+            }
         }
-        Ok(CpuTensor::new(embeddings, &[tokens.len(), self.width]))
+        Ok(embeddings)
+    }
+}
+
+fn scaled<T: Copy>(embedding: &mut [f32], values: &[T], scale: impl Fn(T) -> f32) {
+    for (embedding, value) in embedding.iter_mut().zip(values) {
+        *embedding = scale(*value);
     }
 }

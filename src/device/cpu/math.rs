@@ -1,60 +1,186 @@
-//! Norms, activations and element-wise operations on rows.
+//! Norms, activations and element-wise operations on rows, vectorised for the machine that runs them.
+//!
+//! Nothing here contracts a product and a sum into one rounding, so results do not depend on the machine's width.
+
+use pulp::Arch;
 
 use crate::device::Activation;
+
+/// Partial sums that go on side by side: the lanes of the widest registers.
+const LANES: usize = 16;
 
 pub(super) fn activate(row: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
-        Activation::GeluTanh => row.iter_mut().for_each(|x| *x = gelu_tanh(*x)),
-        Activation::Silu => row.iter_mut().for_each(|x| *x /= 1.0 + (-*x).exp()),
+        Activation::GeluTanh => Arch::new().dispatch(|| row.iter_mut().for_each(|x| *x = gelu_tanh(*x))),
+        Activation::Silu => Arch::new().dispatch(|| row.iter_mut().for_each(|x| *x *= sigmoid(*x))),
     }
 }
 
-/// Hendrycks and Gimpel 2016, the tanh approximation.
-pub(super) fn gelu_tanh(x: f32) -> f32 {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)).tanh())
+/// `y = gelu_tanh(gate) · up`.
+pub(super) fn geglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
+    Arch::new().dispatch(|| {
+        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+            *y = gelu_tanh(*gate) * up;
+        }
+    });
 }
 
 /// `y = (x − mean) / sqrt(variance + eps) · weight + bias`.
 pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
-    let width = x.len() as f64;
-    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / width;
-    let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width;
-    let scale = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
-    let mean = mean as f32;
-    for (((y, x), weight), bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
-        *y = (x - mean) * scale * weight + bias;
-    }
+    Arch::new().dispatch(|| {
+        let width = x.len() as f32;
+        let mean = sum(x, |x| x) / width;
+        let variance = sum(x, |x| (x - mean) * (x - mean)) / width;
+        let scale = 1.0 / (variance + eps).sqrt();
+        for (((y, x), weight), bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+            *y = (x - mean) * scale * weight + bias;
+        }
+    });
 }
 
 /// `y = x / sqrt(mean(x²) + eps) · (1 + weight)`.
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
-    let mean_square = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / x.len() as f64;
-    let scale = (1.0 / (mean_square + f64::from(eps)).sqrt()) as f32;
-    for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
-        *y = x * scale * (1.0 + weight);
-    }
+    Arch::new().dispatch(|| {
+        let mean_square = sum(x, |x| x * x) / x.len() as f32;
+        let scale = 1.0 / (mean_square + eps).sqrt();
+        for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * scale * (1.0 + weight);
+        }
+    });
 }
 
 /// In place, stable for large scores. A row whose every score is −∞ becomes zeros, not NaN.
 pub(super) fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if largest == f32::NEG_INFINITY {
-        scores.fill(0.0);
-        return;
+    Arch::new().dispatch(|| {
+        let largest = largest(scores);
+        if largest == f32::NEG_INFINITY {
+            scores.fill(0.0);
+            return;
+        }
+        scores.iter_mut().for_each(|score| *score = exp(*score - largest));
+        let scale = 1.0 / sum(scores, |score| score);
+        scores.iter_mut().for_each(|score| *score *= scale);
+    });
+}
+
+/// Hendrycks and Gimpel 2016, the tanh approximation: `x/2 · (1 + tanh u)` is `x · sigmoid(2u)`.
+#[inline(always)]
+fn gelu_tanh(x: f32) -> f32 {
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
+    x * sigmoid(TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x))
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// eˣ within two units in the last place, without branches; 0 where it is below the smallest normal number, and
+/// 2¹²⁷ where it would be above.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Added to a number below 2²², it leaves the nearest integer in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, so that n · ln 2 is exact in the first.
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let clamped = x.clamp(-87.336_54, 88.02);
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = clamped - n * LN_2_HIGH - n * LN_2_LOW;
+    // Cephes' polynomial for |r| ≤ ln 2 / 2.
+    let mut polynomial = 1.987_569_2e-4;
+    polynomial = polynomial * r + 1.398_199_9e-3;
+    polynomial = polynomial * r + 8.333_452e-3;
+    polynomial = polynomial * r + 4.166_579_6e-2;
+    polynomial = polynomial * r + 1.666_666_5e-1;
+    polynomial = polynomial * r + 0.5;
+    let mantissa = polynomial * r * r + r + 1.0;
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    let power = mantissa * f32::from_bits(exponent);
+    if x < -87.336_54 { 0.0 } else { power }
+}
+
+/// The sum of `f` over the values.
+#[inline(always)]
+fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for block in blocks {
+        for (lane, value) in lanes.iter_mut().zip(block) {
+            *lane += f(*value);
+        }
     }
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - largest).exp();
-        sum += *score;
+    let rest = rest.iter().map(|value| f(*value)).sum::<f32>();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// −∞ of nothing; NaN is passed over.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for block in blocks {
+        for (lane, value) in lanes.iter_mut().zip(block) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
     }
-    scores.iter_mut().for_each(|score| *score /= sum);
+    lanes
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// From the smallest to the largest that do not overflow, closer together near zero.
+    fn arguments() -> impl Iterator<Item = f32> {
+        (-87_000..88_000).map(|step| step as f32 * 1e-3)
+    }
+
+    #[test]
+    fn exp_is_within_two_units_in_the_last_place() {
+        for x in arguments() {
+            let exact = f64::from(x).exp();
+            let unit = f64::from((exact as f32).next_up() - exact as f32);
+            let error = (f64::from(exp(x)) - exact).abs() / unit;
+            assert!(error <= 2.0, "exp({x}) is off by {error} units");
+        }
+    }
+
+    #[test]
+    fn exp_of_what_is_out_of_range_neither_wraps_nor_hides_a_nan() {
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(-1000.0), 0.0);
+        assert!(exp(f32::INFINITY) > 1e38 && exp(1000.0).is_finite());
+        assert!(exp(f32::NAN).is_nan());
+        assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn gelu_is_hendrycks_and_gimpel_s() {
+        for x in arguments().map(|x| x / 8.0) {
+            let exact = f64::from(x);
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (exact + 0.044715 * exact.powi(3));
+            let exact = 0.5 * exact * (1.0 + inner.tanh());
+            let error = (f64::from(gelu_tanh(x)) - exact).abs();
+            assert!(
+                error <= 4e-7 * exact.abs().max(1.0),
+                "gelu({x}) is off by {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_nan_among_scores_is_not_hidden() {
+        let mut scores = [1.0, f32::NAN, 2.0];
+        softmax(&mut scores);
+        assert!(scores.iter().all(|score| score.is_nan()));
+    }
 
     #[test]
     fn softmax_of_masked_scores_gives_masked_keys_nothing() {

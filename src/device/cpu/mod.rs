@@ -3,15 +3,18 @@
 mod attention;
 mod linear;
 mod math;
+mod panels;
 mod product;
 mod tensor;
 mod threads;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use linear::{CpuLinear, CpuTable, Precision};
+pub use linear::{CpuLinear, CpuTable};
+pub use panels::Precision;
 pub use tensor::CpuTensor;
 
+use self::tensor::Buffers;
 use self::threads::Threads;
 use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, Result, RopeTable};
 
@@ -19,6 +22,7 @@ use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, Resu
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,
+    buffers: Buffers,
     read_backs: AtomicU64,
 }
 
@@ -31,6 +35,7 @@ impl CpuDevice {
         Ok(Self {
             threads: Threads::new(threads)?,
             precision,
+            buffers: Buffers::default(),
             read_backs: AtomicU64::new(0),
         })
     }
@@ -45,6 +50,7 @@ impl Device for CpuDevice {
         let weights = match self.precision {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
         };
         format!("CPU, {} threads, {weights} weights", self.threads.count())
     }
@@ -56,19 +62,19 @@ impl Device for CpuDevice {
                 format!("{} values for shape {shape:?}", values.len()),
             ));
         }
-        Ok(CpuTensor::new(values.to_vec(), shape))
+        self.tensor_from(shape, values)
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<CpuTensor> {
-        Ok(CpuTensor::new(parameter.to_f32(), &parameter.shape))
+        self.tensor_from(&parameter.shape, &parameter.to_f32())
     }
 
     fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<CpuLinear> {
-        CpuLinear::new(weights, biases, self.precision)
+        CpuLinear::new(weights, biases, self.precision, &self.threads)
     }
 
     fn upload_table(&self, table: &HostTensor) -> Result<CpuTable> {
-        CpuTable::new(table, self.precision)
+        CpuTable::new(table, self.precision, &self.threads)
     }
 
     fn read_back(&self, tensor: &CpuTensor) -> Result<Vec<f32>> {
@@ -80,43 +86,45 @@ impl Device for CpuDevice {
         self.read_backs.load(Ordering::Relaxed)
     }
 
-    fn shape(&self, tensor: &CpuTensor) -> Vec<usize> {
-        tensor.shape().to_vec()
+    fn shape<'a>(&self, tensor: &'a CpuTensor) -> &'a [usize] {
+        tensor.shape()
     }
 
     fn zeros(&self, shape: &[usize]) -> Result<CpuTensor> {
-        Ok(CpuTensor::new(vec![0.0; shape.iter().product()], shape))
+        let mut zeros = self.buffers.tensor(shape)?;
+        zeros.values_mut().fill(0.0);
+        Ok(zeros)
     }
 
     fn linear(&self, x: &CpuTensor, layer: &CpuLinear, activation: Activation) -> Result<CpuTensor> {
-        layer.forward(x, activation, &self.threads)
+        layer.forward(x, activation, &self.buffers, &self.threads)
     }
 
     fn embedding(&self, table: &CpuTable, tokens: &[u32], scale: f32) -> Result<CpuTensor> {
-        table.embed(tokens, scale)
+        table.embed(tokens, scale, &self.buffers)
     }
 
     fn layer_norm(&self, x: &CpuTensor, weight: &CpuTensor, bias: &CpuTensor, eps: f32) -> Result<CpuTensor> {
         let (_, width) = x.matrix("layer_norm")?;
         weight.expect_shape("layer_norm", "weight", &[width])?;
         bias.expect_shape("layer_norm", "bias", &[width])?;
-        Ok(self.map_rows(x, width, |x, y| {
+        self.map_rows(x, width, |x, y| {
             math::layer_norm(x, weight.values(), bias.values(), eps, y)
-        }))
+        })
     }
 
     fn rms_norm(&self, x: &CpuTensor, weight: &CpuTensor, eps: f32) -> Result<CpuTensor> {
         let (_, width) = x.matrix("rms_norm")?;
         weight.expect_shape("rms_norm", "weight", &[width])?;
-        Ok(self.map_rows(x, width, |x, y| math::rms_norm(x, weight.values(), eps, y)))
+        self.map_rows(x, width, |x, y| math::rms_norm(x, weight.values(), eps, y))
     }
 
     fn split_heads(&self, qkv: &CpuTensor, layout: HeadLayout) -> Result<Heads<CpuTensor>> {
-        attention::split_heads(qkv, layout)
+        attention::split_heads(qkv, layout, &self.buffers)
     }
 
     fn rope(&self, x: &CpuTensor, table: &RopeTable<CpuTensor>) -> Result<CpuTensor> {
-        attention::rope(x, table, &self.threads)
+        attention::rope(x, table, &self.buffers, &self.threads)
     }
 
     fn attention(
@@ -128,7 +136,8 @@ impl Device for CpuDevice {
         mask: Option<&CpuTensor>,
         scale: f32,
     ) -> Result<CpuTensor> {
-        attention::attention((queries, keys, values), valid_keys, mask, scale, &self.threads)
+        let (buffers, threads) = (&self.buffers, &self.threads);
+        attention::attention((queries, keys, values), valid_keys, mask, scale, buffers, threads)
     }
 
     fn geglu(&self, gate_up: &CpuTensor) -> Result<CpuTensor> {
@@ -139,18 +148,15 @@ impl Device for CpuDevice {
                 format!("odd width of {:?}", gate_up.shape()),
             ));
         }
-        Ok(self.map_rows(gate_up, width / 2, |gate_up, y| {
+        self.map_rows(gate_up, width / 2, |gate_up, y| {
             let (gate, up) = gate_up.split_at(width / 2);
-            for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-                *y = math::gelu_tanh(*gate) * up;
-            }
-        }))
+            math::geglu(gate, up, y);
+        })
     }
 
     fn add(&self, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {
         y.expect_shape("add", "y", x.shape())?;
-        let sum = x.values().iter().zip(y.values()).map(|(x, y)| x + y).collect();
-        Ok(CpuTensor::new(sum, x.shape()))
+        self.zip(x, y, |x, y| x + y)
     }
 
     fn concat_rows(&self, parts: &[&CpuTensor]) -> Result<CpuTensor> {
@@ -159,16 +165,20 @@ impl Device for CpuDevice {
             .first()
             .ok_or_else(|| DeviceError::shape(OPERATION, "nothing to concatenate"))?;
         let (_, width) = first.matrix(OPERATION)?;
-        let mut values = Vec::new();
+        let mut rows = 0;
         for part in parts {
-            let (rows, _) = part.matrix(OPERATION)?;
-            part.expect_shape(OPERATION, "a part", &[rows, width])?;
-            values.extend_from_slice(part.values());
+            let (height, _) = part.matrix(OPERATION)?;
+            part.expect_shape(OPERATION, "a part", &[height, width])?;
+            rows += height;
         }
-        Ok(CpuTensor::new(
-            values,
-            &[parts.iter().map(|part| part.shape()[0]).sum(), width],
-        ))
+        let mut joined = self.buffers.tensor(&[rows, width])?;
+        let mut rest = joined.values_mut();
+        for part in parts {
+            let (place, behind) = rest.split_at_mut(part.values().len());
+            place.copy_from_slice(part.values());
+            rest = behind;
+        }
+        Ok(joined)
     }
 
     fn concat_columns(&self, parts: &[&CpuTensor]) -> Result<CpuTensor> {
@@ -183,14 +193,17 @@ impl Device for CpuDevice {
             part.expect_shape(OPERATION, "a part", &[rows, width])?;
             total += width;
         }
-        let mut values = Vec::with_capacity(rows * total);
-        for row in 0..rows {
+        let mut joined = self.buffers.tensor(&[rows, total])?;
+        for (row, joined) in joined.values_mut().chunks_exact_mut(total.max(1)).enumerate() {
+            let mut rest = joined;
             for part in parts {
                 let width = part.shape()[1];
-                values.extend_from_slice(&part.values()[row * width..][..width]);
+                let (place, behind) = rest.split_at_mut(width);
+                place.copy_from_slice(&part.values()[row * width..][..width]);
+                rest = behind;
             }
         }
-        Ok(CpuTensor::new(values, &[rows, total]))
+        Ok(joined)
     }
 
     fn write_tokens(&self, cache: &mut CpuTensor, start: usize, tokens: &CpuTensor) -> Result<()> {
@@ -217,39 +230,49 @@ impl Device for CpuDevice {
 
     fn euler_update(&self, x_t: &CpuTensor, v_t: &CpuTensor, dt: f32) -> Result<CpuTensor> {
         v_t.expect_shape("euler_update", "v_t", x_t.shape())?;
-        let updated = x_t
-            .values()
-            .iter()
-            .zip(v_t.values())
-            .map(|(x, v)| x + dt * v)
-            .collect();
-        Ok(CpuTensor::new(updated, x_t.shape()))
+        self.zip(x_t, v_t, |x, v| x + dt * v)
     }
 }
 
 impl CpuDevice {
+    fn tensor_from(&self, shape: &[usize], values: &[f32]) -> Result<CpuTensor> {
+        let mut tensor = self.buffers.tensor(shape)?;
+        tensor.values_mut().copy_from_slice(values);
+        Ok(tensor)
+    }
+
+    /// A new tensor whose every value is made from those of two tensors of one shape.
+    fn zip(&self, x: &CpuTensor, y: &CpuTensor, f: impl Fn(f32, f32) -> f32) -> Result<CpuTensor> {
+        let mut result = self.buffers.tensor(x.shape())?;
+        for ((result, x), y) in result.values_mut().iter_mut().zip(x.values()).zip(y.values()) {
+            *result = f(*x, *y);
+        }
+        Ok(result)
+    }
+
     /// A new tensor of `width` columns whose every row is made from the row of `x`.
     fn map_rows(
         &self,
         x: &CpuTensor,
         width: usize,
         map: impl Fn(&[f32], &mut [f32]) + Sync + Send,
-    ) -> CpuTensor {
-        let rows = x.shape()[0];
-        let mut y = vec![0.0; rows * width];
-        if width > 0 {
-            let x_width = x.shape()[1];
-            // A transcendental function or a sum in f64 takes about this many elementary operations a value.
+    ) -> Result<CpuTensor> {
+        let [rows, x_width] = *x.shape() else {
+            unreachable!("rows of a matrix, which the operation checked");
+        };
+        let mut y = self.buffers.tensor(&[rows, width])?;
+        if width > 0 && rows > 0 {
+            // A transcendental function takes about this many elementary operations a value.
             let operations = 16 * x.values().len();
-            let rows_per_task = rows.div_ceil(8 * self.threads.count()).max(1);
+            let rows_per_task = rows.div_ceil(8 * self.threads.count());
             self.threads
-                .for_each_chunk(&mut y, rows_per_task * width, operations, |task, rows| {
+                .for_each_chunk(y.values_mut(), rows_per_task * width, operations, |task, rows| {
                     let first = task * rows_per_task;
                     for (row, y) in rows.chunks_exact_mut(width).enumerate() {
                         map(&x.values()[(first + row) * x_width..][..x_width], y);
                     }
                 });
         }
-        CpuTensor::new(y, &[rows, width])
+        Ok(y)
     }
 }

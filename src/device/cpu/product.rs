@@ -1,30 +1,51 @@
-//! Matrix products, by the `gemm` crate.
+//! Matrix products: `y = x · w`, with `w` in panels that a kernel reads from front to back.
+//!
+//! The kernel holds a tile of `y` in registers and goes along the inner dimension once; `w` is cut so that what all rows
+//! of `x` meet next stays in the nearest cache (Goto and van de Geijn 2008).
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
-/// A row-major matrix whose rows lie `row_stride` values apart.
+use pulp::{Arch, Simd, WithSimd};
+
+/// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
+pub(super) const PANEL: usize = 16;
+/// Rows of a panel that are read before the next panel's: 16 KiB, half of a small first-level cache.
+pub(super) const INNER_BLOCK: usize = 256;
+
+/// Memory for a part of a panel that has to be made first.
+pub(super) type PanelPart = [f32; INNER_BLOCK * PANEL];
+
+/// A matrix `[inner, columns]`, column panel by column panel: `[panels, inner, PANEL]`, zeros behind the last column.
+pub(super) trait Panels: Sync {
+    fn inner(&self) -> usize;
+
+    fn columns(&self) -> usize;
+
+    /// These rows of a panel, `[rows, PANEL]`; `part` is there to hold them.
+    fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, part: &'a mut PanelPart) -> &'a [f32];
+}
+
+/// A row-major matrix without gaps.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
-    row_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows without gaps.
     pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert!(rows * columns <= values.len(), "matrix larger than its values");
         Self {
             values,
             rows,
             columns,
-            row_stride: columns,
         }
     }
 }
 
-/// A matrix to write, alone.
+/// A matrix to write, alone; its rows lie `row_stride` values apart.
 pub(super) struct MatrixMut<'a> {
     values: *mut f32,
     rows: usize,
@@ -33,29 +54,33 @@ pub(super) struct MatrixMut<'a> {
     marker: PhantomData<&'a mut [f32]>,
 }
 
-/// A matrix whose columns several threads fill side by side.
-pub(super) struct Columns<'a>(MatrixMut<'a>);
+/// A matrix whose tiles several threads fill side by side.
+pub(super) struct Tiles<'a>(MatrixMut<'a>);
 
-// SAFETY: the matrix is written only through `block`, whose callers promise that no two threads hold the same columns.
-unsafe impl Sync for Columns<'_> {}
+// SAFETY: the matrix is written only through `tile`, whose callers promise that no two threads hold the same values.
+unsafe impl Sync for Tiles<'_> {}
 
-impl<'a> Columns<'a> {
+impl<'a> Tiles<'a> {
     /// Rows without gaps.
     pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
         Self(MatrixMut::new(values, rows, columns))
     }
 
-    /// The columns from `start` on, `columns` wide, for writing.
+    /// These rows and columns, for writing.
     ///
     /// # Safety
-    /// While the block is in use nothing else reads or writes these columns.
-    pub unsafe fn block(&self, start: usize, columns: usize) -> MatrixMut<'_> {
+    /// While the tile is in use nothing else reads or writes its values.
+    pub unsafe fn tile(&self, rows: Range<usize>, columns: Range<usize>) -> MatrixMut<'_> {
         let whole = &self.0;
-        assert!(start + columns <= whole.columns, "block beyond the last column");
+        assert!(
+            rows.end <= whole.rows && columns.end <= whole.columns,
+            "tile beyond the matrix"
+        );
         MatrixMut {
-            // SAFETY: `start` is at most the width of the first row, which is inside the values or one past them.
-            values: unsafe { whole.values.add(start) },
-            columns,
+            // SAFETY: the tile's first value is inside the matrix, or one past the end of an empty tile.
+            values: unsafe { whole.values.add(rows.start * whole.row_stride + columns.start) },
+            rows: rows.len(),
+            columns: columns.len(),
             ..*whole
         }
     }
@@ -86,86 +111,184 @@ impl<'a> MatrixMut<'a> {
         })
     }
 
-    /// `self = scale · lhs · rhsᵀ`: `[m, k]` and `[n, k]` to `[m, n]`.
-    pub fn assign_product_transposed(&mut self, lhs: Matrix, rhs: Matrix, scale: f32) {
-        assert_eq!(
-            (lhs.rows, rhs.rows, lhs.columns),
-            (self.rows, self.columns, rhs.columns),
-            "shapes of a product"
+    /// `self = x · w`, `w` being the panels from `first_panel` on: `[m, k]` and `[k, n]` to `[m, n]`.
+    pub fn assign_product(&mut self, x: Matrix, w: &impl Panels, first_panel: usize) {
+        let inner = w.inner();
+        assert_eq!((x.rows, x.columns), (self.rows, inner), "shapes of a product");
+        assert!(
+            first_panel * PANEL + self.columns <= w.columns(),
+            "columns of a product"
         );
-        self.assign(lhs, rhs, (1, rhs.row_stride as isize), scale);
+        let mut part = [0.0; INNER_BLOCK * PANEL];
+        for (index, start) in (0..self.columns).step_by(PANEL).enumerate() {
+            let columns = PANEL.min(self.columns - start);
+            // A product over nothing is zero, so there is always a first part.
+            for inner_start in (0..inner.max(1)).step_by(INNER_BLOCK) {
+                let inner_end = inner.min(inner_start + INNER_BLOCK);
+                let panel = w.rows(first_panel + index, inner_start..inner_end, &mut part);
+                assert_eq!(panel.len(), (inner_end - inner_start) * PANEL);
+                Arch::new().dispatch(PanelProduct {
+                    x: &x.values[inner_start..],
+                    x_stride: x.columns,
+                    panel,
+                    rows: self.rows,
+                    columns,
+                    accumulate: inner_start > 0,
+                    // SAFETY: the panel's first column is inside the matrix.
+                    y: unsafe { self.values.add(start) },
+                    y_stride: self.row_stride,
+                });
+            }
+        }
+    }
+}
+
+/// `y (+)= x · panel` for all rows of `x`.
+struct PanelProduct<'a> {
+    /// From the first value that meets the panel on.
+    x: &'a [f32],
+    x_stride: usize,
+    /// `[inner, PANEL]`
+    panel: &'a [f32],
+    rows: usize,
+    /// Of `y`; at most PANEL.
+    columns: usize,
+    accumulate: bool,
+    y: *mut f32,
+    y_stride: usize,
+}
+
+impl WithSimd for PanelProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Tiles that fill the registers: accumulators, a row of the panel and a broadcast.
+        match S::F32_LANES {
+            16 => self.in_tiles::<S, 12, 1>(simd),
+            8 => self.in_tiles::<S, 6, 2>(simd),
+            4 => self.in_tiles::<S, 4, 4>(simd),
+            _ => self.in_tiles::<S, 1, PANEL>(simd),
+        }
+    }
+}
+
+impl PanelProduct<'_> {
+    #[inline(always)]
+    fn in_tiles<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S) {
+        let mut row = 0;
+        while row + ROWS <= self.rows {
+            self.tile::<S, ROWS, VECTORS>(simd, row);
+            row += ROWS;
+        }
+        // Whoever is left over goes in fewer and fewer rows.
+        while row + 4 <= self.rows {
+            self.tile::<S, 4, VECTORS>(simd, row);
+            row += 4;
+        }
+        while row + 2 <= self.rows {
+            self.tile::<S, 2, VECTORS>(simd, row);
+            row += 2;
+        }
+        if row < self.rows {
+            self.tile::<S, 1, VECTORS>(simd, row);
+        }
     }
 
-    /// `self = lhs · rhs`: `[m, k]` and `[k, n]` to `[m, n]`.
-    pub fn assign_product(&mut self, lhs: Matrix, rhs: Matrix) {
-        assert_eq!(
-            (lhs.rows, rhs.columns, lhs.columns),
-            (self.rows, self.columns, rhs.rows),
-            "shapes of a product"
-        );
-        self.assign(lhs, rhs, (rhs.row_stride as isize, 1), 1.0);
+    /// Rows `row` to `row + ROWS`.
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S, row: usize) {
+        let inner = self.panel.len() / PANEL;
+        if inner > 0 {
+            assert!((row + ROWS - 1) * self.x_stride + inner <= self.x.len());
+        }
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        // SAFETY: the last row's last value was checked to be inside x, and with it all before.
+        let x = unsafe { self.x.as_ptr().add((row * self.x_stride).min(self.x.len())) };
+        for (k, weights) in self.panel.chunks_exact(PANEL).enumerate() {
+            let weights = S::as_simd_f32s(weights).0;
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: as above.
+                let x = simd.splat_f32s(unsafe { *x.add(r * self.x_stride + k) });
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = simd.mul_add_f32s(x, *weights, *sum);
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let sums: &[f32] = pulp::bytemuck::cast_slice(sums.as_slice());
+            // SAFETY: the row is inside the matrix, which is ours alone.
+            let y = unsafe {
+                std::slice::from_raw_parts_mut(self.y.add((row + r) * self.y_stride), self.columns)
+            };
+            if self.columns == PANEL {
+                // Of a length that the compiler knows.
+                self.store(&mut y[..PANEL], &sums[..PANEL]);
+            } else {
+                self.store(y, &sums[..self.columns]);
+            }
+        }
     }
 
-    /// `rhs_strides`: of the inner dimension and of the output's columns.
-    fn assign(&mut self, lhs: Matrix, rhs: Matrix, rhs_strides: (isize, isize), scale: f32) {
-        // SAFETY: all three matrices are inside their values (checked where they are made), the shapes fit
-        // (checked by the callers), and the destination is ours alone.
-        unsafe {
-            gemm::gemm(
-                self.rows,
-                self.columns,
-                lhs.columns,
-                self.values,
-                1,
-                self.row_stride as isize,
-                false,
-                lhs.values.as_ptr(),
-                1,
-                lhs.row_stride as isize,
-                rhs.values.as_ptr(),
-                rhs_strides.1,
-                rhs_strides.0,
-                0.0,
-                scale,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
+    #[inline(always)]
+    fn store(&self, y: &mut [f32], sums: &[f32]) {
+        if self.accumulate {
+            y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+        } else {
+            y.copy_from_slice(sums);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::panels::{PackedColumns, pack_panel};
     use super::*;
 
-    #[test]
-    fn products_agree_with_hand_computed_ones() {
-        let lhs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let rhs = [1.0, 0.0, -1.0, 2.0, 1.0, 0.5];
-        let mut product = [0.0; 4];
-        MatrixMut::new(&mut product, 2, 2).assign_product_transposed(
-            Matrix::new(&lhs, 2, 3),
-            Matrix::new(&rhs, 2, 3),
-            2.0,
-        );
-        assert_eq!(product, [-4.0, 11.0, -4.0, 32.0]);
-        let mut product = [0.0; 4];
-        MatrixMut::new(&mut product, 2, 2).assign_product(Matrix::new(&lhs, 2, 3), Matrix::new(&rhs, 3, 2));
-        assert_eq!(product, [2.0, 5.5, 5.0, 13.0]);
+    fn values(count: usize, seed: usize) -> Vec<f32> {
+        let value = |index: usize| ((index * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
+        (0..count).map(value).collect()
     }
 
     #[test]
-    fn a_block_of_columns_leaves_the_others_alone() {
-        let mut values = [9.0; 6];
-        let columns = Columns::new(&mut values, 2, 3);
-        // SAFETY: the only block.
-        unsafe { columns.block(1, 1) }.assign_product_transposed(
-            Matrix::new(&[1.0, 2.0], 2, 1),
-            Matrix::new(&[3.0], 1, 1),
-            1.0,
-        );
-        assert_eq!(values, [9.0, 3.0, 9.0, 9.0, 6.0, 9.0]);
+    fn products_of_every_shape_agree_with_the_sum_of_products() {
+        for (rows, inner, columns) in [
+            (1, 1, 1),
+            (6, 16, 16),
+            (13, 300, 33),
+            (50, 257, 72),
+            (2, 600, 5),
+            (3, 0, 4),
+        ] {
+            let (x, w) = (values(rows * inner, 1), values(inner * columns, 2));
+            let mut packed = vec![0.0; PackedColumns::length(inner, columns)];
+            for (panel, values) in packed.chunks_exact_mut((inner * PANEL).max(1)).enumerate() {
+                pack_panel(&w, columns, panel * PANEL, values);
+            }
+            let w_panels = PackedColumns::new(&packed, inner, columns);
+            let mut y = vec![9.0; rows * columns];
+            MatrixMut::new(&mut y, rows, columns).assign_product(Matrix::new(&x, rows, inner), &w_panels, 0);
+            for row in 0..rows {
+                for column in 0..columns {
+                    let exact: f64 = (0..inner)
+                        .map(|k| f64::from(x[row * inner + k]) * f64::from(w[k * columns + column]))
+                        .sum();
+                    let found = f64::from(y[row * columns + column]);
+                    assert!((found - exact).abs() < 1e-4, "{rows} {inner} {columns}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tile_leaves_the_others_alone() {
+        let mut values = [9.0; 9];
+        let tiles = Tiles::new(&mut values, 3, 3);
+        let mut packed = [0.0; PANEL];
+        packed[0] = 3.0;
+        let three = PackedColumns::new(&packed, 1, 1);
+        // SAFETY: the only tile.
+        unsafe { tiles.tile(1..3, 1..2) }.assign_product(Matrix::new(&[1.0, 2.0], 2, 1), &three, 0);
+        assert_eq!(values, [9.0, 9.0, 9.0, 9.0, 3.0, 9.0, 9.0, 6.0, 9.0]);
     }
 }

@@ -1,68 +1,198 @@
-//! A tensor in host memory.
+//! A tensor in host memory, and the buffers that tensors leave to each other.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::device::{DeviceError, Result};
 
+const MAX_RANK: usize = 4;
+
 /// Row-major f32 values, shared between clones.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CpuTensor {
-    shape: Vec<usize>,
-    values: Arc<Vec<f32>>,
+    sizes: [usize; MAX_RANK],
+    rank: usize,
+    /// At least as many as the shape says. None only while the tensor is dropped.
+    values: Option<Arc<Vec<f32>>>,
+    buffers: Buffers,
+}
+
+/// Buffers of tensors that are gone, for those to come: once every size has been there, none is allocated.
+#[derive(Clone, Default)]
+pub(super) struct Buffers(Arc<Mutex<FreeBuffers>>);
+
+/// By length.
+type FreeBuffers = BTreeMap<usize, Vec<Arc<Vec<f32>>>>;
+
+impl Buffers {
+    /// A tensor that nobody shares, with values of no meaning.
+    ///
+    /// # Errors
+    /// When the shape has more dimensions than a tensor can have.
+    pub fn tensor(&self, shape: &[usize]) -> Result<CpuTensor> {
+        if shape.len() > MAX_RANK {
+            return Err(DeviceError::shape(
+                "allocation",
+                format!("{shape:?} has more than {MAX_RANK} dimensions"),
+            ));
+        }
+        let mut sizes = [1; MAX_RANK];
+        sizes[..shape.len()].copy_from_slice(shape);
+        let length = shape.iter().product();
+        Ok(CpuTensor {
+            sizes,
+            rank: shape.len(),
+            values: Some(self.take(length).unwrap_or_else(|| Arc::new(vec![0.0; length]))),
+            buffers: self.clone(),
+        })
+    }
+
+    /// The shortest free buffer that is long enough, unless half of it would lie idle.
+    fn take(&self, length: usize) -> Option<Arc<Vec<f32>>> {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        free.range_mut(length..=2 * length)
+            .find_map(|(_, buffers)| buffers.pop())
+    }
+
+    fn give_back(&self, values: Arc<Vec<f32>>) {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        free.entry(values.len()).or_default().push(values);
+    }
 }
 
 impl CpuTensor {
-    pub(super) fn new(values: Vec<f32>, shape: &[usize]) -> Self {
-        debug_assert_eq!(values.len(), shape.iter().product::<usize>());
-        Self {
-            shape: shape.to_vec(),
-            values: Arc::new(values),
-        }
+    pub fn shape(&self) -> &[usize] {
+        &self.sizes[..self.rank]
     }
 
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
+    fn len(&self) -> usize {
+        self.shape().iter().product()
     }
 
     pub fn values(&self) -> &[f32] {
-        &self.values
+        let values = self.values.as_ref().expect("values until the tensor is dropped");
+        &values[..self.len()]
     }
 
     /// The values for writing; copied first if another tensor shares them.
-    pub(super) fn values_mut(&mut self) -> &mut Vec<f32> {
-        Arc::make_mut(&mut self.values)
+    pub(super) fn values_mut(&mut self) -> &mut [f32] {
+        let length = self.len();
+        let shared = self.values.as_mut().and_then(Arc::get_mut).is_none();
+        if shared {
+            let mut copy = self
+                .buffers
+                .tensor(self.shape())
+                .expect("a shape that a tensor has already");
+            copy.values_mut().copy_from_slice(self.values());
+            *self = copy;
+        }
+        let values = self.values.as_mut().and_then(Arc::get_mut);
+        &mut values.expect("values that nobody shares")[..length]
     }
 
     /// `[rows, width]`, or what does not fit.
     pub(super) fn matrix(&self, operation: &'static str) -> Result<(usize, usize)> {
-        match self.shape[..] {
+        match *self.shape() {
             [rows, width] => Ok((rows, width)),
             _ => Err(DeviceError::shape(
                 operation,
-                format!("expected [rows, width], got {:?}", self.shape),
+                format!("expected [rows, width], got {:?}", self.shape()),
             )),
         }
     }
 
     /// `[heads, tokens, head_dim]`, or what does not fit.
     pub(super) fn heads(&self, operation: &'static str) -> Result<(usize, usize, usize)> {
-        match self.shape[..] {
+        match *self.shape() {
             [heads, tokens, head_dim] => Ok((heads, tokens, head_dim)),
             _ => Err(DeviceError::shape(
                 operation,
-                format!("expected [heads, tokens, head_dim], got {:?}", self.shape),
+                format!("expected [heads, tokens, head_dim], got {:?}", self.shape()),
             )),
         }
     }
 
     pub(super) fn expect_shape(&self, operation: &'static str, what: &str, shape: &[usize]) -> Result<()> {
-        if self.shape == shape {
+        if self.shape() == shape {
             Ok(())
         } else {
             Err(DeviceError::shape(
                 operation,
-                format!("{what} is {:?}, expected {shape:?}", self.shape),
+                format!("{what} is {:?}, expected {shape:?}", self.shape()),
             ))
         }
+    }
+}
+
+impl Drop for CpuTensor {
+    fn drop(&mut self) {
+        // Whoever is last leaves the buffer to others.
+        if let Some(mut values) = self.values.take()
+            && Arc::get_mut(&mut values).is_some()
+        {
+            self.buffers.give_back(values);
+        }
+    }
+}
+
+/// Calls `work` with memory of this thread's own, of no meaning, for what does not outlive the call.
+pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < length {
+            scratch.resize(length, 0.0);
+        }
+        work(&mut scratch[..length])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_keeps_its_values_when_the_other_is_written() {
+        let buffers = Buffers::default();
+        let mut tensor = buffers.tensor(&[2, 2]).unwrap();
+        tensor.values_mut().fill(1.0);
+        let clone = tensor.clone();
+        tensor.values_mut().fill(2.0);
+        assert_eq!(clone.values(), [1.0; 4]);
+        assert_eq!(tensor.values(), [2.0; 4]);
+    }
+
+    #[test]
+    fn a_buffer_goes_to_the_next_tensor_that_fits_and_never_to_two() {
+        let buffers = Buffers::default();
+        let tensor = buffers.tensor(&[10]).unwrap();
+        let place = tensor.values().as_ptr();
+        let clone = tensor.clone();
+        drop(tensor);
+        assert_ne!(
+            buffers.tensor(&[10]).unwrap().values().as_ptr(),
+            place,
+            "still held by the clone"
+        );
+        drop(clone);
+        let smaller = buffers.tensor(&[3, 3]).unwrap();
+        let other = buffers.tensor(&[9]).unwrap();
+        assert_eq!(smaller.values().len(), 9);
+        assert_ne!(smaller.values().as_ptr(), other.values().as_ptr());
+    }
+
+    #[test]
+    fn a_buffer_twice_as_long_as_needed_is_left_alone() {
+        let buffers = Buffers::default();
+        drop(buffers.tensor(&[100]).unwrap());
+        assert_eq!(buffers.take(49), None);
+        assert!(buffers.take(50).is_some());
+    }
+
+    #[test]
+    fn five_dimensions_are_refused() {
+        assert!(Buffers::default().tensor(&[1; 5]).is_err());
     }
 }

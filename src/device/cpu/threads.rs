@@ -47,12 +47,12 @@ impl Threads {
     }
 
     /// Calls `task` for every chunk of `length` values, with the chunk's index.
-    pub fn for_each_chunk(
+    pub fn for_each_chunk<T: Send>(
         &self,
-        values: &mut [f32],
+        values: &mut [T],
         length: usize,
         operations: usize,
-        task: impl Fn(usize, &mut [f32]) + Sync + Send,
+        task: impl Fn(usize, &mut [T]) + Sync + Send,
     ) {
         match &self.pool {
             Some(pool) if operations > WORTH_SHARING => pool.install(|| {

@@ -98,8 +98,8 @@ pub const DECLARATIONS: &[Declaration] = &[
     fixed(
         "precision",
         DefaultValue::Text("f32"),
-        Allowed::OneOf(&["f32", "bf16"]),
-        "What the CPU device stores weights in; bf16 takes half the memory.",
+        Allowed::OneOf(&["f32", "bf16", "int8"]),
+        "What the CPU device stores weights in; bf16 takes half the memory, int8 a quarter.",
     ),
     with_unit(
         "threads",

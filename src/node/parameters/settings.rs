@@ -102,6 +102,7 @@ impl Settings {
             device_options: DeviceOptions {
                 precision: match text(values, "precision").as_str() {
                     "bf16" => Precision::Bf16,
+                    "int8" => Precision::Int8,
                     _ => Precision::F32,
                 },
                 threads: count(values, "threads"),
