@@ -4,6 +4,7 @@
 //! [`device`]; the action chunk that comes out is played by [`control`]. `node` (feature `ros`) connects both
 //! ends to ROS 2. Weights and their configuration come from [`checkpoint`].
 
+pub mod benchmark;
 pub mod checkpoint;
 pub mod control;
 pub mod device;

@@ -1,0 +1,174 @@
+//! What a benchmark found, for people and for programs.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Workload;
+
+/// The durations of one stage.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    pub name: &'static str,
+    /// Floating-point operations of one run; `None` for what is no arithmetic of the model.
+    pub operations: Option<f64>,
+    pub times_ms: Vec<f64>,
+}
+
+/// The durations of all stages, and what they are to be compared with.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub device: String,
+    pub workload: Workload,
+    pub prefix_tokens: usize,
+    /// Of a large square product on the same device, in the same run.
+    pub peak_gflops: f64,
+    pub resident_bytes: Option<u64>,
+    pub stages: Vec<Stage>,
+}
+
+impl Stage {
+    pub(super) fn new(name: &'static str, operations: Option<f64>) -> Self {
+        Self {
+            name,
+            operations,
+            times_ms: Vec::new(),
+        }
+    }
+
+    pub(super) fn time<T>(&mut self, measured: bool, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.add(measured, started.elapsed());
+        result
+    }
+
+    pub(super) fn add(&mut self, measured: bool, duration: Duration) {
+        if measured {
+            self.times_ms.push(duration.as_secs_f64() * 1e3);
+        }
+    }
+
+    /// The time that a share of the runs, from 0 to 1, stayed within; NaN when there was none.
+    pub fn quantile_ms(&self, share: f64) -> f64 {
+        let mut sorted = self.times_ms.clone();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1) as f64;
+        sorted
+            .get((share * last).round() as usize)
+            .copied()
+            .unwrap_or(f64::NAN)
+    }
+
+    pub fn median_ms(&self) -> f64 {
+        self.quantile_ms(0.5)
+    }
+
+    /// At the median.
+    pub fn gflops(&self) -> Option<f64> {
+        Some(self.operations? / self.median_ms() / 1e6)
+    }
+}
+
+impl Report {
+    pub fn to_json(&self) -> Value {
+        let stages: serde_json::Map<String, Value> = self
+            .stages
+            .iter()
+            .map(|stage| {
+                let values = json!({
+                    "median_ms": stage.median_ms(),
+                    "p99_ms": stage.quantile_ms(0.99),
+                    "gflop": stage.operations.map(|operations| operations / 1e9),
+                    "gflops": stage.gflops(),
+                    "peak_fraction": stage.gflops().map(|gflops| gflops / self.peak_gflops),
+                });
+                (stage.name.to_owned(), values)
+            })
+            .collect();
+        json!({
+            "device": self.device,
+            "cameras": self.workload.cameras,
+            "prompt_tokens": self.workload.prompt_tokens,
+            "denoise_steps": self.workload.denoise_steps,
+            "repeats": self.workload.repeats,
+            "prefix_tokens": self.prefix_tokens,
+            "peak_gflops": self.peak_gflops,
+            "resident_bytes": self.resident_bytes,
+            "stages": stages,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Workload {
+            cameras,
+            prompt_tokens,
+            denoise_steps,
+            repeats,
+        } = self.workload;
+        writeln!(f, "{}", self.device)?;
+        writeln!(
+            f,
+            "{cameras} cameras, {prompt_tokens} prompt tokens ({} of prefix), {denoise_steps} steps, {repeats} chunks",
+            self.prefix_tokens
+        )?;
+        writeln!(
+            f,
+            "a product of 1024 × 1024 × 1024 runs at {:.0} GFLOP/s",
+            self.peak_gflops
+        )?;
+        if let Some(bytes) = self.resident_bytes {
+            writeln!(f, "{:.2} GB resident", bytes as f64 / 1e9)?;
+        }
+        writeln!(
+            f,
+            "\n{:<18} {:>10} {:>10} {:>10} {:>10} {:>8}",
+            "stage", "median ms", "p99 ms", "GFLOP", "GFLOP/s", "of peak"
+        )?;
+        for stage in &self.stages {
+            write!(
+                f,
+                "{:<18} {:>10.2} {:>10.2}",
+                stage.name,
+                stage.median_ms(),
+                stage.quantile_ms(0.99)
+            )?;
+            if let (Some(operations), Some(gflops)) = (stage.operations, stage.gflops()) {
+                let share = 100.0 * gflops / self.peak_gflops;
+                write!(f, " {:>10.2} {gflops:>10.1} {share:>6.0} %", operations / 1e9)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(times_ms: &[f64]) -> Stage {
+        Stage {
+            times_ms: times_ms.to_vec(),
+            ..Stage::new("step", Some(6e9))
+        }
+    }
+
+    #[test]
+    fn quantiles_are_of_the_sorted_times() {
+        let stage = stage(&[5.0, 1.0, 3.0]);
+        assert_eq!(
+            (stage.quantile_ms(0.0), stage.median_ms(), stage.quantile_ms(0.99)),
+            (1.0, 3.0, 5.0)
+        );
+        assert_eq!(stage.gflops(), Some(2000.0));
+    }
+
+    #[test]
+    fn a_stage_that_never_ran_has_no_time() {
+        assert!(stage(&[]).median_ms().is_nan());
+    }
+}

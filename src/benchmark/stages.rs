@@ -1,0 +1,143 @@
+//! Runs the stages of a chunk, one after the other and again.
+
+use std::time::Instant;
+
+use image::RgbImage;
+
+use super::memory::resident_bytes;
+use super::{Arithmetic, Report, Stage};
+use crate::device::{Activation, Device, HostTensor, Result};
+use crate::model::Pi0;
+use crate::model::denoise::sample_noise;
+use crate::model::prefix::Prefix;
+use crate::policy::prepare_image;
+
+/// Pixels of a camera's frame.
+const FRAME_WIDTH: u32 = 640;
+const FRAME_HEIGHT: u32 = 480;
+/// Side of the square product that tells the machine's peak.
+const PEAK_SIDE: usize = 1024;
+const PEAK_REPEATS: usize = 8;
+
+/// What a chunk is made of, and how often it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    pub cameras: usize,
+    pub prompt_tokens: usize,
+    pub denoise_steps: usize,
+    /// Chunks that are measured, after one that is not.
+    pub repeats: usize,
+}
+
+/// Measures a policy on a device: every chunk from camera frames to actions, with nothing kept from the last one.
+///
+/// # Errors
+/// When the device fails.
+pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
+    let config = &model.config;
+    let device = &model.device;
+    let peak_gflops = product_gflops(device)?;
+    let frame = RgbImage::from_fn(FRAME_WIDTH, FRAME_HEIGHT, |x, y| {
+        image::Rgb([x as u8, y as u8, (x ^ y) as u8])
+    });
+    let tokens: Vec<u32> = (0..workload.prompt_tokens)
+        .map(|token| (token % config.vocab_size) as u32)
+        .collect();
+    let state = vec![0.1; config.max_state_dim];
+    let noise = sample_noise(0, 1, config.action_horizon * config.max_action_dim);
+    let schedule = model.schedule(workload.denoise_steps)?;
+    let prefix_tokens = workload.cameras * config.vision.num_patches() + tokens.len();
+    let arithmetic = Arithmetic::new(config, prefix_tokens);
+
+    let mut resize = Stage::new("resize, a camera", None);
+    let mut vision = Stage::new("vision, a camera", Some(arithmetic.vision));
+    let mut prefill = Stage::new("prefix", Some(arithmetic.prefill));
+    let mut state_token = Stage::new("state", Some(arithmetic.state));
+    let mut step = Stage::new("denoising step", Some(arithmetic.step));
+    let mut chunk = Stage::new(
+        "chunk",
+        Some(arithmetic.chunk(workload.cameras, workload.denoise_steps)),
+    );
+    for repeat in 0..=workload.repeats {
+        // The first chunk finds caches and branch predictors cold.
+        let measured = repeat > 0;
+        let started = Instant::now();
+        let mut images = Vec::with_capacity(workload.cameras);
+        for _ in 0..workload.cameras {
+            let pixels = resize.time(measured, || {
+                prepare_image(&frame, None, config.vision.image_size).expect("a frame has pixels")
+            });
+            images.push(Some(
+                vision.time(measured, || model.paligemma.embed_image(device, &pixels))?,
+            ));
+        }
+        let mut cache = prefill.time(measured, || {
+            let prompt = model.paligemma.embed_tokens(device, &tokens)?;
+            let prefix = Prefix::new(config, device, &images, &prompt, tokens.len())?;
+            model.prefill(&prefix)
+        })?;
+        state_token.time(measured, || model.attend_state(&mut cache, &state))?;
+        let mut x_t = model.upload_noise(&noise)?;
+        for time in &schedule.time_embeddings {
+            x_t = step.time(measured, || {
+                let v_t = model.denoise_step(&mut cache, &x_t, time)?;
+                device.euler_update(&x_t, &v_t, schedule.dt)
+            })?;
+        }
+        device.read_back(&x_t)?;
+        chunk.add(measured, started.elapsed());
+    }
+    Ok(Report {
+        device: device.description(),
+        workload,
+        prefix_tokens,
+        peak_gflops,
+        resident_bytes: resident_bytes(),
+        stages: vec![resize, vision, prefill, state_token, step, chunk],
+    })
+}
+
+/// The speed of large square products on this device, in GFLOP/s: the best of several.
+///
+/// # Errors
+/// When the device fails.
+pub fn product_gflops<D: Device>(device: &D) -> Result<f64> {
+    let values = sample_noise(0, 2, PEAK_SIDE * PEAK_SIDE);
+    let shape = [PEAK_SIDE, PEAK_SIDE];
+    let layer = device.upload_linear(&[HostTensor::from_f32(&values, &shape)], &[])?;
+    let x = device.upload(&values, &shape)?;
+    let mut best_s = f64::INFINITY;
+    for _ in 0..PEAK_REPEATS {
+        let started = Instant::now();
+        // Reading back waits for a device that works on its own.
+        device.read_back(&device.linear(&x, &layer, Activation::None)?)?;
+        best_s = best_s.min(started.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * (PEAK_SIDE as f64).powi(3) / best_s / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::benchmark::{RandomWeights, demo_sized};
+    use crate::device::{CpuDevice, Precision};
+
+    #[test]
+    fn every_stage_is_measured_as_often_as_it_ran() {
+        let config = demo_sized();
+        let weights = RandomWeights::new(&config);
+        let device = CpuDevice::new(Precision::F32, 1).unwrap();
+        let model = Pi0::new(config, device, &weights).unwrap();
+        let workload = Workload {
+            cameras: 2,
+            prompt_tokens: 5,
+            denoise_steps: 3,
+            repeats: 2,
+        };
+        let report = run(&model, workload).unwrap();
+        let measured: Vec<_> = report.stages.iter().map(|stage| stage.times_ms.len()).collect();
+        assert_eq!(measured, [4, 4, 2, 2, 6, 2]);
+        assert_eq!(report.prefix_tokens, 2 * 36 + 5);
+        assert!(report.peak_gflops > 0.0);
+    }
+}

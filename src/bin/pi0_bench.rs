@@ -1,0 +1,91 @@
+//! Measures how fast π0 runs here: `pi0_bench --config full --precision bf16 --cameras 2`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, run};
+use pi0_node::checkpoint::Checkpoint;
+use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::model::{Pi0, Pi0Config};
+
+/// Measures every stage of a chunk: medians, p99, operations a second and their share of the machine's peak.
+#[derive(Parser)]
+struct Arguments {
+    /// full: π0 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
+    #[arg(long, default_value = "demo")]
+    config: String,
+    /// What weights are stored in.
+    #[arg(long, value_enum, default_value_t = WeightType::F32)]
+    precision: WeightType,
+    /// Cameras, each with a frame of 640 × 480 pixels.
+    #[arg(long, default_value_t = 1)]
+    cameras: usize,
+    /// Tokens of the prompt, with its first and its newline.
+    #[arg(long, default_value_t = 20)]
+    prompt_tokens: usize,
+    /// Euler steps from noise to actions.
+    #[arg(long, default_value_t = 10)]
+    steps: usize,
+    /// Threads; 0 is one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Chunks that are measured, after one that is not.
+    #[arg(long, default_value_t = 20)]
+    repeats: usize,
+    /// Print one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WeightType {
+    F32,
+    Bf16,
+    Int8,
+}
+
+fn main() -> ExitCode {
+    match benchmark(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
+    anyhow::ensure!(arguments.repeats > 0, "--repeats is 0, expected at least 1");
+    anyhow::ensure!(arguments.steps > 0, "--steps is 0, expected at least 1");
+    let precision = match arguments.precision {
+        WeightType::F32 => Precision::F32,
+        WeightType::Bf16 => Precision::Bf16,
+        WeightType::Int8 => Precision::Int8,
+    };
+    let device = CpuDevice::new(precision, arguments.threads)?;
+    let random = |config: Pi0Config, device| {
+        let weights = RandomWeights::new(&config);
+        Pi0::new(config, device, &weights)
+    };
+    let model = match arguments.config.as_str() {
+        "full" => random(Pi0Config::pi0(), device)?,
+        "demo" => random(demo_sized(), device)?,
+        folder => {
+            let checkpoint = Checkpoint::open(Path::new(folder))?;
+            Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?
+        }
+    };
+    let workload = Workload {
+        cameras: arguments.cameras,
+        prompt_tokens: arguments.prompt_tokens,
+        denoise_steps: arguments.steps,
+        repeats: arguments.repeats,
+    };
+    let report = run(&model, workload)?;
+    match arguments.json {
+        true => println!("{}", report.to_json()),
+        false => print!("{report}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Once it is warm, denoising asks the system for no memory.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use pi0_node::benchmark::{RandomWeights, demo_sized};
+use pi0_node::device::{CpuDevice, Device, Precision};
+use pi0_node::model::denoise::sample_noise;
+use pi0_node::model::{ModelInput, Pi0};
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting for each thread.
+struct Counting;
+
+// SAFETY: everything is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promises are the system allocator's conditions.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn denoising_steps_allocate_nothing() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let config = demo_sized();
+        // On one thread all work is this thread's, and so are its allocations.
+        let device = CpuDevice::new(precision, 1).unwrap();
+        let model = Pi0::new(config.clone(), device, &RandomWeights::new(&config)).unwrap();
+        let pixels = vec![0.5; 3 * config.vision.image_size.pow(2)];
+        let state = vec![0.1; config.max_state_dim];
+        let input = ModelInput {
+            images: &[Some(pixels)],
+            tokens: &[2, 5, 7],
+            valid_tokens: 3,
+            state: &state,
+        };
+        let prefix = model.embed_prefix(&input).unwrap();
+        let mut cache = model.prefill(&prefix).unwrap();
+        let schedule = model.schedule(3).unwrap();
+        let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
+        let mut chunk = || {
+            model.attend_state(&mut cache, input.state).unwrap();
+            let mut x_t = model.upload_noise(&noise).unwrap();
+            for time in &schedule.time_embeddings {
+                let v_t = model.denoise_step(&mut cache, &x_t, time).unwrap();
+                x_t = model.device.euler_update(&x_t, &v_t, schedule.dt).unwrap();
+            }
+        };
+        chunk();
+        let before = ALLOCATIONS.get();
+        chunk();
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{precision:?}");
+    }
+}
