@@ -2,8 +2,11 @@
 """The simulated ALOHA robot as a ROS 2 node. README.md says what it publishes, takes and can be told."""
 
 import array
+import json
 import sys
+from pathlib import Path
 
+import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
@@ -23,6 +26,7 @@ from joint_trajectory import TrajectoryRefused, hold, seconds, trajectory_from_m
 from pace import Pace
 from parameters import declare_parameters
 from recording import RecordedStep, Recording
+from skills import EpisodeJudge
 
 NANOSECONDS_PER_STEP = round(STEP_SECONDS * 1e9)
 CAMERA = "top"
@@ -49,7 +53,6 @@ class AlohaSim(Node):
             self.parameters.episodes,
             self.parameters.episode_seconds,
             STEP_SECONDS,
-            self._environment.max_reward,
         )
         self._camera = Camera(
             self.parameters.task,
@@ -59,6 +62,9 @@ class AlohaSim(Node):
             self._publish_image,
         )
         self._recording = Recording(self.parameters.task)
+        # The skills are those of one task.
+        self._judge = None
+        self._outcomes = []
         self._steps = 0
         self._frames = 0
         self._last_refusal = None
@@ -74,7 +80,7 @@ class AlohaSim(Node):
         reward = self._environment.step(self._trajectory.target_at(self.now_s))
         self._steps += 1
         best_before = self._episodes.reward_max[-1]
-        episode_ended = self._episodes.stepped(reward)
+        episode_ended = self._episodes.stepped(reward, self._is_solved(reward))
         self._publish_state(reward)
         if self.parameters.recording and self._episodes.running:
             self._record(reward)
@@ -83,6 +89,8 @@ class AlohaSim(Node):
         if not episode_ended:
             return True
         self.get_logger().info(f"episode {self._episodes.number} ended, reward_max {self._episodes.reward_max[-1]:g}")
+        if self.parameters.outcomes:
+            self._write_outcome()
         if self._episodes.all_done():
             return False
         self._episodes.start_next()
@@ -97,8 +105,26 @@ class AlohaSim(Node):
         for publisher in (self._reward_max_publisher, self._episode_publisher):
             publisher.wait_for_all_acked(Duration(seconds=1))
 
+    def _is_solved(self, reward):
+        if self._judge is not None and self._episodes.running:
+            self._judge.stepped(self._environment, reward, self._episodes.seconds + STEP_SECONDS)
+        if self.parameters.skill:
+            return self.parameters.skill in self._judge.outcome.kept
+        return reward >= self._environment.max_reward
+
+    def _write_outcome(self):
+        """Adds the episode that ended to the file, which is whole whenever it is read."""
+        self._outcomes.append(self._judge.outcome.as_dict())
+        path = Path(self.parameters.outcomes)
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self._outcomes, indent=1) + "\n", encoding="utf-8")
+        unfinished.rename(path)
+
     def _start_episode(self):
-        self._environment.reset(self.parameters.seed + self._episodes.number)
+        seed = self.parameters.seed + self._episodes.number
+        self._environment.reset(seed)
+        if self.parameters.task == "transfer_cube":
+            self._judge = EpisodeJudge(seed, self._environment.joint_positions())
         self._episode_start_s = self.now_s
         self._trajectory = hold(self._environment.joint_positions(), self.now_s)
         self._episode_publisher.publish(Int32(data=self._episodes.number))
@@ -139,7 +165,11 @@ class AlohaSim(Node):
         frames_due = int(self.now_s * self.parameters.camera_rate_hz + 1e-9)
         if frames_due > self._frames:
             self._frames = frames_due
-            self._camera.request(self._environment.physics.get_state(), stamp)
+            if self.parameters.camera_covered:
+                shape = (self.parameters.image_height, self.parameters.image_width, 3)
+                self._publish_image(np.zeros(shape, np.uint8), stamp)
+            else:
+                self._camera.request(self._environment.physics.get_state(), stamp)
 
     def _publish_image(self, frame, stamp):
         height, width, channels = frame.shape

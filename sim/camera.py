@@ -7,8 +7,8 @@ import threading
 
 from aloha_environment import load_physics
 
-# What π0's 224×224 input leaves of the camera's 4:3 picture after padding.
-DEFAULT_WIDTH, DEFAULT_HEIGHT = 224, 168
+# The shape of the camera, 4:3.
+DEFAULT_WIDTH, DEFAULT_HEIGHT = 320, 240
 
 
 class Camera:

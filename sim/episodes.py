@@ -7,13 +7,12 @@ class Episodes:
     The time of an episode runs from its first trajectory on, so a policy that loads for a minute loses nothing.
     """
 
-    def __init__(self, count, seconds, step_seconds, max_reward):
-        """count: how many episodes to run, 0 for no end. seconds: time of each, in simulated seconds."""
+    def __init__(self, count, seconds, step_seconds):
+        """count: how many episodes to run, 0 for no end. seconds: the longest of each, in simulated seconds."""
         self.number = 0
         self.reward_max = [0.0]
         self._count = count
         self._steps_per_episode = max(1, round(seconds / step_seconds))
-        self._max_reward = max_reward
         self.running = False
         self._steps = 0
         self._step_seconds = step_seconds
@@ -26,13 +25,13 @@ class Episodes:
     def trajectory_received(self):
         self.running = True
 
-    def stepped(self, reward):
-        """Takes the reward of one step; returns True when it was the episode's last."""
+    def stepped(self, reward, solved):
+        """Takes the reward of one step and whether nothing is left to do; returns True when it was the last step."""
         if not self.running:
             return False
         self._steps += 1
         self.reward_max[-1] = max(self.reward_max[-1], reward)
-        return self._steps >= self._steps_per_episode or reward >= self._max_reward
+        return solved or self._steps >= self._steps_per_episode
 
     def all_done(self):
         """Whether the episode that just ended was the last one."""

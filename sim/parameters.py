@@ -6,6 +6,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 
 from aloha_environment import TASK_NAMES
 from camera import DEFAULT_HEIGHT, DEFAULT_WIDTH
+from skills import SKILLS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Parameters:
     image_height: int
     real_time_factor: float
     recording: str
+    skill: str
+    outcomes: str
+    camera_covered: bool
 
 
 def declare_parameters(node):
@@ -29,7 +33,7 @@ def declare_parameters(node):
         descriptor = ParameterDescriptor(name=name, description=description, read_only=True)
         if isinstance(default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=minimum, to_value=maximum)]
-        elif isinstance(default, int):
+        elif isinstance(default, int) and not isinstance(default, bool):
             descriptor.integer_range = [IntegerRange(from_value=minimum, to_value=maximum, step=1)]
         return node.declare_parameter(name, default, descriptor).value
 
@@ -59,9 +63,22 @@ def declare_parameters(node):
             "real_time_factor", 1.0, "Simulated seconds per second of wall-clock time", 0.01, 100.0
         ),
         recording=declare("recording", "", "File (.npz) for every step of all episodes; empty for none"),
+        skill=declare(
+            "skill",
+            "",
+            f"An episode ends when this is done, one of {', '.join(SKILLS)}; empty: when the reward is the highest",
+        ),
+        outcomes=declare("outcomes", "", "File (.json) for what came of each episode; empty for none"),
+        camera_covered=declare("camera_covered", False, "Whether the camera sends black frames"),
     )
     if parameters.recording and parameters.episodes == 0:
         raise ValueError("parameter recording needs episodes above 0: the file is written after the last one")
     if parameters.task not in TASK_NAMES:
         raise ValueError(f"parameter task is '{parameters.task}', and must be one of {', '.join(TASK_NAMES)}")
+    if parameters.skill not in ("", *SKILLS):
+        raise ValueError(f"parameter skill is '{parameters.skill}', and must be empty or one of {', '.join(SKILLS)}")
+    if parameters.task != "transfer_cube":
+        for name in ("skill", "outcomes"):
+            if getattr(parameters, name):
+                raise ValueError(f"parameter {name} needs the task transfer_cube, and task is '{parameters.task}'")
     return parameters

@@ -1,5 +1,6 @@
 """The simulated robot as a process, seen over ROS 2."""
 
+import json
 import subprocess
 import sys
 import time
@@ -121,6 +122,30 @@ def test_joint_states_and_images_come_before_any_trajectory_in_the_sizes_asked_f
     assert robot.joint_states[-1].name == list(JOINT_NAMES)
 
 
+def test_a_covered_camera_sends_black_frames(start_robot):
+    robot = start_robot(image_width=64, image_height=48, camera_covered="true")
+    robot.wait_until(lambda: robot.images)
+    assert not any(robot.images[-1].data)
+
+
+def test_what_came_of_each_episode_is_in_the_outcomes(start_robot, tmp_path):
+    outcomes = tmp_path / "outcomes.json"
+    robot = start_robot(
+        episodes=2, episode_seconds=0.5, seed=3, skill="right_pick", outcomes=outcomes, camera_covered="true"
+    )
+    target = robot.position()
+    target[JOINT_NAMES.index("left_waist")] += 0.3
+
+    def moved_through_all():
+        robot.move_to(target)
+        return robot.process.poll() is not None
+
+    robot.wait_until(moved_through_all)
+    first, second = json.loads(outcomes.read_text())
+    assert (first["seed"], second["seed"]) == (3, 4)
+    assert first["moved"] == ["left"] and first["kept"] == [] and first["seconds"] == 0.5
+
+
 def test_a_refused_trajectory_stops_the_robot_and_is_logged_once(start_robot):
     robot = start_robot(image_width=64, image_height=48)
     before = robot.position()
@@ -137,3 +162,17 @@ def test_a_parameter_out_of_range_ends_the_process_with_its_name():
     finished = subprocess.run(command(image_width=5000), capture_output=True, text=True, timeout=TIMEOUT_S)
     assert finished.returncode != 0
     assert "image_width out of range" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"skill": "juggle"}, "parameter skill is 'juggle', and must be empty or one of right_pick"),
+        ({"task": "insertion", "skill": "hand_over"}, "parameter skill needs the task transfer_cube"),
+        ({"task": "insertion", "outcomes": "outcomes.json"}, "parameter outcomes needs the task transfer_cube"),
+    ],
+)
+def test_a_skill_that_the_task_does_not_have_ends_the_process(parameters, problem):
+    finished = subprocess.run(command(**parameters), capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert finished.returncode != 0
+    assert problem in finished.stderr
