@@ -8,16 +8,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sim"))
 
 from aloha_environment import AlohaEnvironment
 from camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
 from recorded_episode import record_episode
-from scripted_expert import HAND_OVER, LEFT_PICK, RIGHT_PICK
+from skills import SKILLS
 
-PROMPT_OF_SKILL = {"right_pick": RIGHT_PICK, "left_pick": LEFT_PICK, "hand_over": HAND_OVER}
 CAMERA = "top"
+NODE_CONFIG = Path(__file__).resolve().parents[2] / "config/aloha_sim.yaml"
 # The seeds below are for evaluation.
 FIRST_SEED = 1000
 
@@ -29,9 +30,10 @@ class TooManyFailures(RuntimeError):
 class Demonstrations:
     """The successful episodes of one skill. Their pictures wait in a file, because they can outgrow the memory."""
 
-    def __init__(self, prompt, width, height, folder):
+    def __init__(self, prompt, crop, folder):
+        rows, columns = crop
         self.prompt = prompt
-        self._frame_shape = (height, width, 3)
+        self._frame_shape = (rows.stop - rows.start, columns.stop - columns.start, 3)
         self._frames = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, save() reads it again
         self._image_step, self._state, self._action, self._episode = [], [], [], []
         self._seeds, self._success = [], []
@@ -81,16 +83,24 @@ class Demonstrations:
         unfinished.rename(path)
 
 
-def draw_frames(physics, physics_states, width, height):
-    """The pictures that the simulation's camera draws of these states."""
+def camera_crop():
+    """The part of each frame that the node shows the policy: rows and columns."""
+    parameters = yaml.safe_load(NODE_CONFIG.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
+    x, y, width, height = parameters["camera_crops"]
+    return slice(y, y + height), slice(x, x + width)
+
+
+def draw_frames(physics, physics_states, crop):
+    """What the policy sees of the pictures that the simulation's camera draws of these states."""
     for state in physics_states:
-        yield draw_state(physics, state, CAMERA, width, height)
+        yield draw_state(physics, state, CAMERA, DEFAULT_WIDTH, DEFAULT_HEIGHT)[crop]
 
 
 def demonstrate(environment, skill, arguments, report):
     """Runs seeds until the episodes are there. report(demonstrations) is called after every attempt."""
-    prompt = PROMPT_OF_SKILL[skill]
-    demonstrations = Demonstrations(prompt, arguments.image_width, arguments.image_height, arguments.output)
+    prompt = SKILLS[skill].prompt
+    crop = camera_crop()
+    demonstrations = Demonstrations(prompt, crop, arguments.output)
     while demonstrations.kept < arguments.episodes:
         if demonstrations.attempts > 10 + 2 * arguments.episodes:
             raise TooManyFailures(f"{skill}: {demonstrations.kept} successes in {demonstrations.attempts} attempts")
@@ -99,7 +109,7 @@ def demonstrate(environment, skill, arguments, report):
         frames = []
         if episode is not None:
             states = episode.physics_states[:: arguments.image_every]
-            frames = draw_frames(environment.physics, states, arguments.image_width, arguments.image_height)
+            frames = draw_frames(environment.physics, states, crop)
         demonstrations.add(seed, episode, frames, arguments.image_every)
         report(demonstrations)
     return demonstrations
@@ -143,21 +153,19 @@ def parse_arguments(words=None):
     parser.add_argument("output", type=Path, help="folder for the files")
     parser.add_argument("--episodes", type=int, default=300, help="successful episodes of each skill (default 300)")
     parser.add_argument(
-        "--skill", choices=PROMPT_OF_SKILL, action="append", dest="skills", help="only this skill; may be repeated"
+        "--skill", choices=SKILLS, action="append", dest="skills", help="only this skill; may be repeated"
     )
     parser.add_argument(
         "--first-seed", type=int, default=FIRST_SEED, help=f"of the start poses (default and least {FIRST_SEED})"
     )
-    parser.add_argument("--image-every", type=int, default=5, help="steps of 20 ms from one picture to the next")
-    parser.add_argument("--image-width", type=int, default=DEFAULT_WIDTH, help=f"pixels (default {DEFAULT_WIDTH})")
-    parser.add_argument("--image-height", type=int, default=DEFAULT_HEIGHT, help=f"pixels (default {DEFAULT_HEIGHT})")
+    parser.add_argument("--image-every", type=int, default=10, help="steps of 20 ms from one picture to the next")
     parser.add_argument(
         "--without-perturbation", action="store_false", dest="perturbed", help="no mishaps and no noise"
     )
     arguments = parser.parse_args(words)
     if arguments.first_seed < FIRST_SEED:
         parser.error(f"--first-seed is {arguments.first_seed}; the seeds below {FIRST_SEED} are for evaluation")
-    for name in ("episodes", "image_every", "image_width", "image_height"):
+    for name in ("episodes", "image_every"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be at least 1")
     return arguments
@@ -167,7 +175,7 @@ def main():
     arguments = parse_arguments()
     arguments.output.mkdir(parents=True, exist_ok=True)
     environment = AlohaEnvironment("transfer_cube")
-    for skill in arguments.skills or PROMPT_OF_SKILL:
+    for skill in arguments.skills or SKILLS:
         progress = Progress(skill, arguments.episodes)
         demonstrations = demonstrate(environment, skill, arguments, progress.report)
         path = arguments.output / f"{skill}.npz"

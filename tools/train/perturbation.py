@@ -11,8 +11,9 @@ import numpy as np
 
 from aloha_environment import STEP_SECONDS
 from kinematics import JOINT_LOWER_RAD, JOINT_UPPER_RAD, OutOfReach, gripper_pose
-from scene import ARMS, GRIPPERS, scene_of
+from scene import GRIPPERS, scene_of
 from scripted_expert import CLOSED, HAND_OVER, LEFT_PICK, OPEN, RIGHT_PICK, ScriptedExpert
+from skills import ARMS
 
 NOISE_RAD = 0.006
 NOISE_SECONDS = 0.3

@@ -7,7 +7,8 @@ import numpy as np
 from kinematics import OutOfReach
 from perturbation import JointNoise, cause_mishap
 from scene import scene_of
-from scripted_expert import PROMPTS, ScriptedExpert, is_done
+from scripted_expert import PROMPTS, ScriptedExpert
+from skills import is_done, skill_of
 
 # The simulation drops the cube from 3 cm; a policy starts after it has come to rest.
 REST_STEPS = 25
@@ -61,7 +62,7 @@ def _record(environment, prompt, noise):
         scene = scene_of(environment)
         if expert.finished:
             still_steps += 1
-            done_steps += is_done(prompt, scene)
+            done_steps += is_done(skill_of(prompt), scene.contacts, scene.cube_position_m)
     # Contacts come and go from one step to the next while a cube is held.
     if done_steps <= STILL_STEPS / 2:
         return None

@@ -9,8 +9,8 @@ from math import sqrt
 import numpy as np
 
 from kinematics import gripper_pose
+from skills import ARMS, CubeContacts, cube_contacts
 
-ARMS = {"left": slice(0, 6), "right": slice(7, 13)}
 GRIPPERS = {"left": 6, "right": 13}
 CUBE_SIDE_M = 0.04
 # The widest that fingers around it can be; an open gripper has 0.067.
@@ -18,26 +18,19 @@ CUBE_DIAGONAL_M = sqrt(2) * CUBE_SIDE_M
 # Between a finger's joint and its inside.
 FINGER_INSIDE_M = 0.0225
 
-# gym-aloha's names of the bodies.
-CUBE, TABLE = "red_box", "table"
-ARM_OF_FINGER = {
-    f"vx300s_{side}/10_{finger}_gripper_finger": side for side in ("left", "right") for finger in ("left", "right")
-}
-
 
 @dataclass(frozen=True)
 class Scene:
     """joint_positions: shape (14,), as the simulation publishes them. cube_position_m: shape (3,), its middle.
 
     finger_gap_m: between the insides of the fingers of each arm. The joint positions have only one finger of each, and
-    around a cube that is not in the middle the fingers differ. touching: the arms with a finger on the cube.
+    around a cube that is not in the middle the fingers differ.
     """
 
     joint_positions: np.ndarray
     cube_position_m: np.ndarray
     finger_gap_m: dict[str, float]
-    touching: frozenset[str]
-    cube_on_table: bool
+    contacts: CubeContacts
 
     def gripper_pose(self, side):
         return gripper_pose(side, self.joint_positions[ARMS[side]])
@@ -49,22 +42,12 @@ class Scene:
         """
         distance_m = np.linalg.norm(np.subtract(self.gripper_pose(side).position_m, self.cube_position_m))
         closed = self.finger_gap_m[side] < CUBE_DIAGONAL_M
-        return bool(closed and distance_m < CUBE_SIDE_M / 2 and not self.cube_on_table)
+        return bool(closed and distance_m < CUBE_SIDE_M / 2 and not self.contacts.table)
 
 
 def scene_of(environment):
     physics = environment.physics
-    contacts = physics.data.contact
-    touching = set()
-    cube_on_table = False
-    for pair in zip(contacts.geom1.tolist(), contacts.geom2.tolist(), strict=True):
-        names = {physics.model.id2name(geom, "geom") for geom in pair}
-        if CUBE not in names:
-            continue
-        (other,) = names - {CUBE}
-        cube_on_table |= other == TABLE
-        if other in ARM_OF_FINGER:
-            touching.add(ARM_OF_FINGER[other])
+    contacts = cube_contacts(physics)
     finger_gap_m = {
         side: float(
             physics.named.data.qpos[f"vx300s_{side}/left_finger"].item()
@@ -77,6 +60,5 @@ def scene_of(environment):
         environment.joint_positions(),
         environment.object_poses()[:3].copy(),
         finger_gap_m,
-        frozenset(touching),
-        cube_on_table,
+        contacts,
     )

@@ -11,12 +11,10 @@ import numpy as np
 
 from aloha_environment import STEP_SECONDS
 from kinematics import GripperPose, arm_joints, backed_off, gripper_pose, square_roll_rad
-from scene import ARMS, GRIPPERS
+from scene import GRIPPERS
+from skills import ARMS, SKILLS
 
-RIGHT_PICK = "pick up the cube with the right arm"
-LEFT_PICK = "pick up the cube with the left arm"
-HAND_OVER = "hand the cube to the left arm"
-PROMPTS = (RIGHT_PICK, LEFT_PICK, HAND_OVER)
+RIGHT_PICK, LEFT_PICK, HAND_OVER = PROMPTS = tuple(skill.prompt for skill in SKILLS.values())
 
 OTHER = {"left": "right", "right": "left"}
 CLOSED, OPEN = 0.1, 0.975
@@ -30,7 +28,6 @@ APPROACH_M = 0.1
 PASSING_HEIGHT_M = 0.08
 # A gripper this far from the cube, seen from above, closes on nothing or on a corner.
 GRASP_TOLERANCE_M = 0.015
-LIFTED_HEIGHT_M = 0.1
 LIFTED = {
     "left": GripperPose((-0.05, 0.5, 0.2), PICK_PITCH_RAD),
     "right": GripperPose((0.15, 0.5, 0.2), PICK_PITCH_RAD),
@@ -202,9 +199,3 @@ def _minimum_jerk(way, highest_speed):
 
 def _arm_target(side, pose, gripper):
     return ArmTarget(arm_joints(side, pose), gripper)
-
-
-def is_done(prompt, scene):
-    """Whether the cube is in the air, in the fingers of the arm that the prompt asks for and of no other."""
-    side = "right" if prompt == RIGHT_PICK else "left"
-    return scene.touching == {side} and scene.cube_position_m[2] > LIFTED_HEIGHT_M

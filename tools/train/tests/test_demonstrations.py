@@ -5,13 +5,12 @@ import pytest
 
 import demonstrations
 from aloha_environment import AlohaEnvironment
-from camera import Camera
-from demonstrations import TooManyFailures, demonstrate, draw_frames, parse_arguments
+from camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, Camera
+from demonstrations import TooManyFailures, camera_crop, demonstrate, draw_frames, parse_arguments
 from recorded_episode import RecordedEpisode, record_episode
 from scripted_expert import RIGHT_PICK
 
 SEED = 1000
-WIDTH, HEIGHT = 32, 24
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +19,7 @@ def environment():
 
 
 def arguments(folder, *words):
-    size = ["--image-width", str(WIDTH), "--image-height", str(HEIGHT)]
-    return parse_arguments([str(folder), "--episodes", "2", "--image-every", "50", *size, *words])
+    return parse_arguments([str(folder), "--episodes", "2", "--image-every", "50", *words])
 
 
 def saved(environment, folder):
@@ -39,7 +37,9 @@ def test_a_file_holds_what_the_readme_says(environment, tmp_path):
     file = saved(environment, tmp_path)
     steps, frames = len(file["state"]), len(file["images"])
     assert str(file["prompt"]) == RIGHT_PICK
-    assert file["images"].shape == (frames, HEIGHT, WIDTH, 3) and file["images"].dtype == np.uint8
+    rows, columns = camera_crop()
+    assert file["images"].shape == (frames, rows.stop - rows.start, columns.stop - columns.start, 3)
+    assert file["images"].dtype == np.uint8
     assert file["image_step"].shape == (frames,)
     for name in ("state", "action"):
         assert file[name].shape == (steps, 14) and file[name].dtype == np.float32
@@ -67,21 +67,21 @@ def test_the_expert_s_targets_are_recorded_and_not_the_noise_on_them(environment
     assert np.ptp(episode.state[-20:], axis=0).max() > 1e-3
 
 
-def test_pictures_are_those_of_the_simulation_s_camera(environment):
+def test_pictures_are_what_the_node_s_configuration_cuts_out_of_the_simulation_s_camera(environment):
     environment.reset(SEED)
     state = environment.physics.get_state()
-    (drawn,) = draw_frames(environment.physics, [state], WIDTH, HEIGHT)
+    (drawn,) = draw_frames(environment.physics, [state], camera_crop())
     published, arrived = [], threading.Event()
 
     def on_frame(frame, _):
         published.append(frame)
         arrived.set()
 
-    camera = Camera("transfer_cube", demonstrations.CAMERA, WIDTH, HEIGHT, on_frame)
+    camera = Camera("transfer_cube", demonstrations.CAMERA, DEFAULT_WIDTH, DEFAULT_HEIGHT, on_frame)
     camera.request(state, stamp=None)
     assert arrived.wait(10)
     camera.close()
-    np.testing.assert_array_equal(drawn, published[0])
+    np.testing.assert_array_equal(drawn, published[0][60:180, 120:240])
 
 
 def test_failures_are_counted_and_left_out(environment, tmp_path, monkeypatch):

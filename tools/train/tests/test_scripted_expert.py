@@ -5,8 +5,9 @@ import pytest
 
 from aloha_environment import AlohaEnvironment
 from recorded_episode import record_episode
-from scene import ARMS, scene_of
+from scene import scene_of
 from scripted_expert import AT_START, FASTEST_JOINT_RAD_S, HAND_OVER, LEFT_PICK, PROMPTS, RIGHT_PICK, ScriptedExpert
+from skills import ARMS
 
 STEPS_PER_SECOND = 50
 
@@ -65,4 +66,4 @@ def test_an_expert_that_starts_with_the_cube_in_its_hand_does_not_put_it_down(en
     while not scene.holds("left"):
         environment.step(expert.act(scene))
         scene = scene_of(environment)
-        assert not scene.cube_on_table
+        assert not scene.contacts.table
