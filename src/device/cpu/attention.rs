@@ -2,7 +2,7 @@
 
 use super::math::softmax;
 use super::panels::{PackedColumns, pack_panel, pack_transposed_panel};
-use super::product::{Matrix, MatrixMut, PANEL, Tiles};
+use super::product::{MatrixMut, PANEL, PackedRows, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{DeviceError, HeadLayout, Heads, Result, RopeTable};
@@ -148,9 +148,11 @@ pub(super) fn attention(
             head_dim,
         );
         let query_values = &queries.values()[(head * query_count + first_query) * head_dim..];
-        with_scratch(count * valid_keys, |scores| {
+        let packed_length = PackedRows::length(count, head_dim.max(valid_keys));
+        with_scratch(count * valid_keys + packed_length, |scratch| {
+            let (scores, packed) = scratch.split_at_mut(count * valid_keys);
             MatrixMut::new(scores, count, valid_keys).assign_product(
-                Matrix::new(query_values, count, head_dim),
+                PackedRows::pack(query_values, count, head_dim, packed),
                 &keys,
                 0,
             );
@@ -168,7 +170,7 @@ pub(super) fn attention(
             let columns = head * head_dim..(head + 1) * head_dim;
             // SAFETY: every task has a head's columns of a block's rows for itself.
             unsafe { tiles.tile(first_query..first_query + count, columns) }.assign_product(
-                Matrix::new(scores, count, valid_keys),
+                PackedRows::pack(scores, count, valid_keys, packed),
                 &values,
                 0,
             );

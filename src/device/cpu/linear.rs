@@ -4,7 +4,7 @@ use half::bf16;
 
 use super::math::activate;
 use super::panels::{Precision, WeightPanels, int8_scale, quantised};
-use super::product::{Matrix, PANEL, Tiles};
+use super::product::{PANEL, PackedRows, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{Activation, DeviceError, HostTensor, Result};
@@ -81,6 +81,8 @@ impl CpuLinear {
                 format!("x is {:?}, the layer takes {} inputs", x.shape(), self.inputs),
             ));
         }
+        let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
+        let x = PackedRows::pack(x.values(), rows, width, packed.values_mut());
         let mut y = buffers.tensor(&[rows, self.outputs])?;
         let tiles = Tiles::new(y.values_mut(), rows, self.outputs);
         let block = self.block_size(threads.count());
@@ -90,7 +92,7 @@ impl CpuLinear {
             let outputs = block.min(self.outputs - start);
             // SAFETY: every index has columns of its own.
             let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
-            y.assign_product(Matrix::new(x.values(), rows, width), &self.weight, start / PANEL);
+            y.assign_product(x, &self.weight, start / PANEL);
             for row in y.rows() {
                 if let Some(bias) = &self.bias {
                     for (y, bias) in row.iter_mut().zip(&bias[start..]) {

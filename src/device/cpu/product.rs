@@ -1,7 +1,8 @@
 //! Matrix products: `y = x · w`, with `w` in panels that a kernel reads from front to back.
 //!
 //! The kernel holds a tile of `y` in registers and goes along the inner dimension once; `w` is cut so that what all rows
-//! of `x` meet next stays in the nearest cache (Goto and van de Geijn 2008).
+//! of `x` meet next stays in the nearest cache, and the rows of a tile lie interleaved, because rows that are a power of
+//! two apart would push each other out of it (Goto and van de Geijn 2008).
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -26,22 +27,62 @@ pub(super) trait Panels: Sync {
     fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, part: &'a mut PanelPart) -> &'a [f32];
 }
 
-/// A row-major matrix without gaps.
+/// A matrix `[rows, inner]` in the order in which the kernel reads it: `[rows / tile, inner, tile]`.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(super) struct PackedRows<'a> {
     values: &'a [f32],
     rows: usize,
-    columns: usize,
+    inner: usize,
 }
 
-impl<'a> Matrix<'a> {
-    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert!(rows * columns <= values.len(), "matrix larger than its values");
-        Self {
-            values,
-            rows,
-            columns,
+impl<'a> PackedRows<'a> {
+    /// Values that such a matrix takes.
+    pub fn length(rows: usize, inner: usize) -> usize {
+        rows.next_multiple_of(tile_rows()) * inner
+    }
+
+    /// Of a row-major matrix `[rows, inner]`, in the first values of `packed`.
+    pub fn pack(matrix: &[f32], rows: usize, inner: usize, packed: &'a mut [f32]) -> Self {
+        assert!(rows * inner <= matrix.len(), "matrix larger than its values");
+        let tile = tile_rows();
+        let packed = &mut packed[..Self::length(rows, inner)];
+        for (index, packed) in packed.chunks_exact_mut((tile * inner).max(1)).enumerate() {
+            let first = index * tile;
+            for row in first..rows.min(first + tile) {
+                let matrix = &matrix[row * inner..][..inner];
+                for (packed, value) in packed[row - first..].iter_mut().step_by(tile).zip(matrix) {
+                    *packed = *value;
+                }
+            }
         }
+        Self {
+            values: packed,
+            rows,
+            inner,
+        }
+    }
+}
+
+/// Rows of a tile on this machine.
+fn tile_rows() -> usize {
+    struct TileRows;
+    impl WithSimd for TileRows {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            tile_rows_of::<S>()
+        }
+    }
+    Arch::new().dispatch(TileRows)
+}
+
+/// Accumulators, a row of the panel and a broadcast fill the registers.
+const fn tile_rows_of<S: Simd>() -> usize {
+    match S::F32_LANES {
+        16 => 12,
+        8 => 6,
+        4 => 4,
+        _ => 1,
     }
 }
 
@@ -112,28 +153,24 @@ impl<'a> MatrixMut<'a> {
     }
 
     /// `self = x · w`, `w` being the panels from `first_panel` on: `[m, k]` and `[k, n]` to `[m, n]`.
-    pub fn assign_product(&mut self, x: Matrix, w: &impl Panels, first_panel: usize) {
+    pub fn assign_product(&mut self, x: PackedRows, w: &impl Panels, first_panel: usize) {
         let inner = w.inner();
-        assert_eq!((x.rows, x.columns), (self.rows, inner), "shapes of a product");
+        assert_eq!((x.rows, x.inner), (self.rows, inner), "shapes of a product");
         assert!(
             first_panel * PANEL + self.columns <= w.columns(),
             "columns of a product"
         );
         let mut part = [0.0; INNER_BLOCK * PANEL];
         for (index, start) in (0..self.columns).step_by(PANEL).enumerate() {
-            let columns = PANEL.min(self.columns - start);
             // A product over nothing is zero, so there is always a first part.
             for inner_start in (0..inner.max(1)).step_by(INNER_BLOCK) {
                 let inner_end = inner.min(inner_start + INNER_BLOCK);
                 let panel = w.rows(first_panel + index, inner_start..inner_end, &mut part);
-                assert_eq!(panel.len(), (inner_end - inner_start) * PANEL);
                 Arch::new().dispatch(PanelProduct {
-                    x: &x.values[inner_start..],
-                    x_stride: x.columns,
+                    x,
+                    inner_start,
                     panel,
-                    rows: self.rows,
-                    columns,
-                    accumulate: inner_start > 0,
+                    columns: PANEL.min(self.columns - start),
                     // SAFETY: the panel's first column is inside the matrix.
                     y: unsafe { self.values.add(start) },
                     y_stride: self.row_stride,
@@ -143,17 +180,15 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// `y (+)= x · panel` for all rows of `x`.
+/// `y (+)= x · panel` for all rows of `x`; the first part of the inner dimension overwrites what was in `y`.
 struct PanelProduct<'a> {
-    /// From the first value that meets the panel on.
-    x: &'a [f32],
-    x_stride: usize,
+    x: PackedRows<'a>,
+    /// Where the panel's rows begin in the inner dimension.
+    inner_start: usize,
     /// `[inner, PANEL]`
     panel: &'a [f32],
-    rows: usize,
     /// Of `y`; at most PANEL.
     columns: usize,
-    accumulate: bool,
     y: *mut f32,
     y_stride: usize,
 }
@@ -163,7 +198,6 @@ impl WithSimd for PanelProduct<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Tiles that fill the registers: accumulators, a row of the panel and a broadcast.
         match S::F32_LANES {
             16 => self.in_tiles::<S, 12, 1>(simd),
             8 => self.in_tiles::<S, 6, 2>(simd),
@@ -175,67 +209,79 @@ impl WithSimd for PanelProduct<'_> {
 
 impl PanelProduct<'_> {
     #[inline(always)]
-    fn in_tiles<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S) {
+    fn in_tiles<S: Simd, const TILE: usize, const VECTORS: usize>(&self, simd: S) {
+        assert!(TILE == tile_rows_of::<S>() && VECTORS * S::F32_LANES == PANEL);
+        assert!(self.inner_start + self.panel.len() / PANEL <= self.x.inner);
         let mut row = 0;
-        while row + ROWS <= self.rows {
-            self.tile::<S, ROWS, VECTORS>(simd, row);
-            row += ROWS;
+        while row + TILE <= self.x.rows {
+            self.tile::<S, TILE, TILE, VECTORS>(simd, row);
+            row += TILE;
         }
         // Whoever is left over goes in fewer and fewer rows.
-        while row + 4 <= self.rows {
-            self.tile::<S, 4, VECTORS>(simd, row);
+        while row + 4 <= self.x.rows {
+            self.tile::<S, TILE, 4, VECTORS>(simd, row);
             row += 4;
         }
-        while row + 2 <= self.rows {
-            self.tile::<S, 2, VECTORS>(simd, row);
+        while row + 2 <= self.x.rows {
+            self.tile::<S, TILE, 2, VECTORS>(simd, row);
             row += 2;
         }
-        if row < self.rows {
-            self.tile::<S, 1, VECTORS>(simd, row);
+        if row < self.x.rows {
+            self.tile::<S, TILE, 1, VECTORS>(simd, row);
         }
     }
 
-    /// Rows `row` to `row + ROWS`.
+    /// Rows `row` to `row + ROWS`, which are of one tile.
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S, row: usize) {
-        let inner = self.panel.len() / PANEL;
-        if inner > 0 {
-            assert!((row + ROWS - 1) * self.x_stride + inner <= self.x.len());
-        }
+    fn tile<S: Simd, const TILE: usize, const ROWS: usize, const VECTORS: usize>(&self, simd: S, row: usize) {
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        // SAFETY: the last row's last value was checked to be inside x, and with it all before.
-        let x = unsafe { self.x.as_ptr().add((row * self.x_stride).min(self.x.len())) };
-        for (k, weights) in self.panel.chunks_exact(PANEL).enumerate() {
-            let weights = S::as_simd_f32s(weights).0;
+        let start = (row / TILE * self.x.inner + self.inner_start) * TILE + row % TILE;
+        let mut x = self.x.values[start.min(self.x.values.len())..].as_ptr();
+        let (panel, _) = self.panel.as_chunks::<PANEL>();
+        for weights in panel {
+            // No arithmetic on indices in the loop: in this project that of releases is checked too.
+            let weights = weights.as_ptr().cast::<S::f32s>();
+            // SAFETY: PANEL values are VECTORS registers.
+            let weights: [S::f32s; VECTORS] =
+                std::array::from_fn(|v| unsafe { weights.add(v).read_unaligned() });
             for (r, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: as above.
-                let x = simd.splat_f32s(unsafe { *x.add(r * self.x_stride + k) });
+                // SAFETY: the packed rows of this tile reach to `x.inner`, which the panel does not exceed.
+                let x = simd.splat_f32s(unsafe { *x.add(r) });
                 for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = simd.mul_add_f32s(x, *weights, *sum);
+                    *sum = simd.mul_add_f32s(x, weights, *sum);
                 }
             }
+            x = x.wrapping_add(TILE);
         }
-        for (r, sums) in sums.iter().enumerate() {
-            let sums: &[f32] = pulp::bytemuck::cast_slice(sums.as_slice());
+        for (r, sums) in sums.into_iter().enumerate() {
             // SAFETY: the row is inside the matrix, which is ours alone.
-            let y = unsafe {
-                std::slice::from_raw_parts_mut(self.y.add((row + r) * self.y_stride), self.columns)
-            };
-            if self.columns == PANEL {
-                // Of a length that the compiler knows.
-                self.store(&mut y[..PANEL], &sums[..PANEL]);
-            } else {
-                self.store(y, &sums[..self.columns]);
-            }
+            unsafe { self.store(simd, self.y.add((row + r) * self.y_stride), sums) };
         }
     }
 
+    /// # Safety
+    /// `y` has `columns` values that nobody else holds.
     #[inline(always)]
-    fn store(&self, y: &mut [f32], sums: &[f32]) {
-        if self.accumulate {
-            y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+    unsafe fn store<S: Simd, const VECTORS: usize>(&self, simd: S, y: *mut f32, sums: [S::f32s; VECTORS]) {
+        let accumulate = self.inner_start > 0;
+        if self.columns == PANEL {
+            let y = y.cast::<S::f32s>();
+            for (v, sum) in sums.into_iter().enumerate() {
+                // SAFETY: PANEL values are VECTORS registers.
+                unsafe {
+                    let y = y.add(v);
+                    y.write_unaligned(match accumulate {
+                        true => simd.add_f32s(y.read_unaligned(), sum),
+                        false => sum,
+                    });
+                }
+            }
         } else {
-            y.copy_from_slice(sums);
+            let sums: &[f32] = pulp::bytemuck::cast_slice(&sums);
+            for (column, sum) in sums[..self.columns].iter().enumerate() {
+                // SAFETY: one of the columns.
+                unsafe { *y.add(column) = if accumulate { *y.add(column) + sum } else { *sum } };
+            }
         }
     }
 }
@@ -267,7 +313,9 @@ mod tests {
             }
             let w_panels = PackedColumns::new(&packed, inner, columns);
             let mut y = vec![9.0; rows * columns];
-            MatrixMut::new(&mut y, rows, columns).assign_product(Matrix::new(&x, rows, inner), &w_panels, 0);
+            let mut packed_rows = vec![0.0; PackedRows::length(rows, inner)];
+            let packed_rows = PackedRows::pack(&x, rows, inner, &mut packed_rows);
+            MatrixMut::new(&mut y, rows, columns).assign_product(packed_rows, &w_panels, 0);
             for row in 0..rows {
                 for column in 0..columns {
                     let exact: f64 = (0..inner)
@@ -287,8 +335,10 @@ mod tests {
         let mut packed = [0.0; PANEL];
         packed[0] = 3.0;
         let three = PackedColumns::new(&packed, 1, 1);
+        let mut rows = vec![0.0; PackedRows::length(2, 1)];
+        let rows = PackedRows::pack(&[1.0, 2.0], 2, 1, &mut rows);
         // SAFETY: the only tile.
-        unsafe { tiles.tile(1..3, 1..2) }.assign_product(Matrix::new(&[1.0, 2.0], 2, 1), &three, 0);
+        unsafe { tiles.tile(1..3, 1..2) }.assign_product(rows, &three, 0);
         assert_eq!(values, [9.0, 9.0, 9.0, 9.0, 3.0, 9.0, 9.0, 6.0, 9.0]);
     }
 }

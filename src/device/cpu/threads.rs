@@ -6,7 +6,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::device::{DeviceError, Result};
 
 /// Below this many elementary operations, handing work to other threads takes longer than doing it.
-const WORTH_SHARING: usize = 200_000;
+const WORTH_SHARING: usize = 2_000_000;
 
 /// The threads of a CPU device.
 pub(super) struct Threads {
