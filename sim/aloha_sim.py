@@ -30,6 +30,8 @@ from skills import EpisodeJudge
 
 NANOSECONDS_PER_STEP = round(STEP_SECONDS * 1e9)
 CAMERA = "top"
+# In the first steps of an episode objects fall onto the table.
+SETTLE_SECONDS = 0.3
 
 
 class AlohaSim(Node):
@@ -68,6 +70,7 @@ class AlohaSim(Node):
         self._steps = 0
         self._frames = 0
         self._last_refusal = None
+        self._episode_start_s = 0.0
         self._start_episode()
 
     @property
@@ -135,8 +138,8 @@ class AlohaSim(Node):
 
     def _execute(self, message):
         stamp_s = seconds(message.header.stamp)
-        # Made from observations of the last episode, before the robot was put back to its start pose.
-        if 0 < stamp_s < self._episode_start_s:
+        # Whoever sent it may not have seen yet that the robot was put back to its start pose.
+        if self.now_s < self._episode_start_s + SETTLE_SECONDS or 0 < stamp_s < self._episode_start_s:
             return
         target = self._trajectory.target_at(self.now_s)
         try:
@@ -172,6 +175,9 @@ class AlohaSim(Node):
                 self._camera.request(self._environment.physics.get_state(), stamp)
 
     def _publish_image(self, frame, stamp):
+        # A picture of the last episode that was still being drawn when it ended.
+        if seconds(stamp) < self._episode_start_s:
+            return
         height, width, channels = frame.shape
         image = Image(height=height, width=width, encoding="rgb8", step=width * channels)
         image.header.stamp = stamp

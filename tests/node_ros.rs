@@ -13,6 +13,7 @@ use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as 
 use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParameters, SetParametersAtomically};
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::sensor_msgs::msg::{Image, JointState};
+use r2r::std_srvs::srv::Trigger;
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
 
@@ -134,6 +135,14 @@ impl Robot {
         self.images.publish(&self.image).unwrap();
         self.joint_states.publish(&self.joint_state).unwrap();
         self.node.spin_once(Duration::from_millis(10));
+    }
+
+    /// Publishes nothing for a while.
+    fn listen(&mut self, duration: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < duration {
+            self.node.spin_once(Duration::from_millis(10));
+        }
     }
 
     /// Publishes frames and joint states until `look` finds something.
@@ -417,4 +426,44 @@ fn simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait() {
             node.stop();
         },
     );
+}
+
+#[test]
+fn a_reset_forgets_the_chunk_and_every_input() {
+    isolated("a_reset_forgets_the_chunk_and_every_input", || {
+        let node = start_with(&[]);
+        let mut robot = Robot::new();
+        robot.trajectory();
+        // So that no frame is on its way when the reset comes.
+        robot.listen(Duration::from_millis(300));
+        let client = robot
+            .node
+            .create_client::<Trigger::Service>("/pi0_node/reset", qos())
+            .unwrap();
+        let mut available = Box::pin(Node::is_available(&client).unwrap());
+        while (&mut available).now_or_never().is_none() {
+            robot.listen(Duration::from_millis(20));
+        }
+        let mut response = Box::pin(client.request(&Trigger::Request {}).unwrap());
+        let response = loop {
+            robot.listen(Duration::from_millis(20));
+            if let Some(response) = (&mut response).now_or_never() {
+                break response.unwrap();
+            }
+        };
+        assert!(response.success);
+        robot.listen(Duration::from_millis(300));
+        while robot.trajectories.next().now_or_never().is_some() {}
+        // Joint states alone make no observation: every frame is older than the reset.
+        for _ in 0..25 {
+            robot.joint_states.publish(&robot.joint_state).unwrap();
+            robot.listen(Duration::from_millis(20));
+            assert!(
+                robot.trajectories.next().now_or_never().is_none(),
+                "moves on old frames"
+            );
+        }
+        robot.trajectory();
+        node.stop();
+    });
 }

@@ -6,6 +6,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Int32
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 
@@ -24,6 +25,7 @@ class Recorder(Node):
         self.simulated_s = 0.0
         self._statuses = {}
         self._start_positions = None
+        self._reset = self.create_client(Trigger, "/pi0_node/reset")
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.create_subscription(Int32, "/episode", self._on_episode, latched)
         self.create_subscription(Float64MultiArray, "/reward_max", self._on_reward_max, latched)
@@ -37,6 +39,9 @@ class Recorder(Node):
         return self._statuses.get(status_name, {}).get(key)
 
     def _on_episode(self, message):
+        # The robot was put back by other hands than the node's.
+        if self.episode not in (None, message.data) and self._reset.service_is_ready():
+            self._reset.call_async(Trigger.Request())
         self.episode = message.data
         self.episode_is_running = False
 

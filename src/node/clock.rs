@@ -1,5 +1,6 @@
 //! The time of the stamps: the system's, or a simulation's from `/clock`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -9,30 +10,29 @@ use super::lock;
 #[derive(Debug)]
 pub struct RosClock {
     simulation: Option<Simulation>,
+    resets: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Simulation {
-    time: Mutex<SimulationTime>,
+    now: Mutex<Option<Duration>>,
     changed: Condvar,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct SimulationTime {
-    now: Option<Duration>,
-    resets: u64,
 }
 
 impl RosClock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self { simulation: None }
+        Self {
+            simulation: None,
+            resets: AtomicU64::new(0),
+        }
     }
 
     /// A clock that stands still until it is [set](Self::set).
     pub fn simulated() -> Self {
         Self {
             simulation: Some(Simulation::default()),
+            resets: AtomicU64::new(0),
         }
     }
 
@@ -43,16 +43,19 @@ impl RosClock {
     /// Time since the epoch; none before the first message of a simulation's clock.
     pub fn now(&self) -> Option<Duration> {
         match &self.simulation {
-            Some(simulation) => lock(&simulation.time).now,
+            Some(simulation) => *lock(&simulation.now),
             None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok(),
         }
     }
 
-    /// How often simulated time jumped back.
+    /// How often what came before stopped to count: simulated time jumped back, or somebody [reset](Self::reset) it.
     pub fn resets(&self) -> u64 {
-        self.simulation
-            .as_ref()
-            .map_or(0, |simulation| lock(&simulation.time).resets)
+        self.resets.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing counts that came before.
+    pub fn reset(&self) {
+        self.resets.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Moves simulated time, and answers whether it jumped back. The system's clock is not moved.
@@ -60,10 +63,12 @@ impl RosClock {
         let Some(simulation) = &self.simulation else {
             return false;
         };
-        let mut time = lock(&simulation.time);
-        let jumped_back = time.now.is_some_and(|previous| now < previous);
-        time.resets += u64::from(jumped_back);
-        time.now = Some(now);
+        let mut time = lock(&simulation.now);
+        let jumped_back = time.is_some_and(|previous| now < previous);
+        if jumped_back {
+            self.reset();
+        }
+        *time = Some(now);
         simulation.changed.notify_all();
         jumped_back
     }
@@ -71,8 +76,8 @@ impl RosClock {
     /// Waits until simulated time is another than `seen`, at most `patience`. At once on the system's clock.
     pub fn wait_for_change(&self, seen: Option<Duration>, patience: Duration) {
         if let Some(simulation) = &self.simulation {
-            let unchanged = |time: &mut SimulationTime| time.now == seen;
-            let time = lock(&simulation.time);
+            let unchanged = |now: &mut Option<Duration>| *now == seen;
+            let time = lock(&simulation.now);
             // Whoever was woken reads the clock again, so it does not matter here what ended the wait.
             drop(simulation.changed.wait_timeout_while(time, patience, unchanged));
         }
@@ -98,5 +103,13 @@ mod tests {
             assert_eq!(clock.set(Duration::from_secs(seconds)), jumps, "{seconds}");
         }
         assert_eq!(clock.resets(), 1);
+    }
+
+    #[test]
+    fn every_clock_can_be_reset() {
+        for clock in [RosClock::simulated(), RosClock::system()] {
+            clock.reset();
+            assert_eq!(clock.resets(), 1);
+        }
     }
 }

@@ -64,6 +64,7 @@ impl ControlLoop {
         let mut player = ChunkPlayer::new(self.joint_count);
         let mut schedule = TickSchedule::new(self.settings.get().control_period);
         let mut previous_tick = None;
+        let mut resets = self.clock.resets();
         let started = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             let settings = self.settings.get();
@@ -92,6 +93,10 @@ impl ControlLoop {
                     std::thread::sleep(schedule.until_due(schedule_time).min(PATIENCE));
                 }
                 continue;
+            }
+            if resets != self.clock.resets() {
+                resets = self.clock.resets();
+                player = ChunkPlayer::new(self.joint_count);
             }
             let points = self.tick(&mut player, now, &settings, &mut previous_tick);
             if !points.is_empty() {

@@ -212,7 +212,7 @@ impl Inputs {
         });
     }
 
-    /// Forgets what was seen before the clock jumped back for the `clock_resets`th time.
+    /// Forgets what was seen before the clock was reset for the `clock_resets`th time.
     pub fn forget_before_reset(&self, clock_resets: u64) {
         let mut state = lock(&self.state);
         state.cameras.iter_mut().for_each(Input::forget);

@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt};
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::sensor_msgs::msg::{Image, JointState};
+use r2r::std_srvs::srv::Trigger;
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Publisher, QosProfile, WrappedTypesupport};
 use tokio::runtime::{Handle, Runtime};
@@ -157,6 +158,7 @@ impl Pi0Node {
 
         subscribe_inputs(&mut node, runtime.handle(), &settings, &inputs, &clock)?;
         serve_parameters(&mut node, runtime.handle(), parameters, shape, &playback, &inputs)?;
+        serve_reset(&mut node, runtime.handle(), &inputs, &clock)?;
         let diagnostics = publisher(&mut node, "/diagnostics")?;
         runtime.spawn(publish_diagnostics(
             diagnostics,
@@ -360,6 +362,35 @@ fn serve_parameters(
     };
     ParameterService::start(node, runtime, parameters, Box::new(on_change))
         .map_err(|source| ros("the parameter services", source))
+}
+
+/// `~/reset`: for when the robot was moved by other hands.
+fn serve_reset(
+    node: &mut Node,
+    runtime: &Handle,
+    inputs: &Arc<Inputs>,
+    clock: &Arc<RosClock>,
+) -> Result<(), NodeError> {
+    let name = "~/reset";
+    let mut requests = node
+        .create_service::<Trigger::Service>(name, QosProfile::services_default())
+        .map_err(|source| ros(name, source))?;
+    let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
+    runtime.spawn(async move {
+        while let Some(request) = requests.next().await {
+            clock.reset();
+            inputs.forget_before_reset(clock.resets());
+            tracing::info!("reset: waiting for new inputs");
+            let response = Trigger::Response {
+                success: true,
+                message: "waiting for new inputs".to_owned(),
+            };
+            if let Err(error) = request.respond(response) {
+                tracing::warn!("a request of {name} could not be answered: {error}");
+            }
+        }
+    });
+    Ok(())
 }
 
 fn publisher<T: WrappedTypesupport>(node: &mut Node, topic: &str) -> Result<Publisher<T>, NodeError> {
