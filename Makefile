@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint rust-test python-test smoke-test parity clean
+.PHONY: help setup build demo eval-demo test lint rust-test python-test smoke-test parity clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -19,8 +19,13 @@ setup: ## install what is missing, in .env/ of the checkout
 build: setup ## build the node for use
 	@$(IN_ENVIRONMENT) cargo build --release --locked
 
-demo: build ## run the policy on the simulated robot and film it, in target/demo/
+demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/
 	@$(IN_ENVIRONMENT) python tools/demo.py
+
+# Episodes of each skill.
+EPISODES ?= 100
+eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
+	@$(IN_ENVIRONMENT) python tools/eval_demo.py --episodes $(EPISODES)
 
 test: lint rust-test python-test smoke-test ## everything that CI runs
 
@@ -37,8 +42,8 @@ rust-test: setup ## Rust tests, with ROS 2 and without
 python-test: setup ## tests of the simulated robot and the tools
 	@$(IN_ISOLATION) python -m pytest -q
 
-smoke-test: build ## a short demo
-	@$(IN_ENVIRONMENT) python tools/demo.py --episodes 1 --episode-seconds 3 --output target/smoke_test
+smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes
+	@$(IN_ENVIRONMENT) python tools/eval_demo.py --skill right_pick --episodes 4 --at-least 3 --output target/smoke_test
 
 parity: setup ## compare the model with the reference implementation, from nothing
 	@$(IN_ENVIRONMENT) tools/reference/parity.sh

@@ -1,6 +1,8 @@
 """Starts the π0 node.
 
 ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint device:=auto
+
+Without arguments it is the policy that comes with the package, for the simulated robot.
 """
 
 from pathlib import Path
@@ -11,7 +13,9 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 
-CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
+SHARE = Path(__file__).resolve().parent.parent
+CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
+CHECKPOINT = SHARE / "checkpoints" / "aloha_sim"
 
 # Arguments that are parameters of the node; an empty one leaves what the parameter file says.
 PARAMETERS = {
@@ -27,6 +31,9 @@ def pi0_node(context: LaunchContext) -> list[Node]:
         return LaunchConfiguration(name).perform(context)
 
     given = {name: argument(name) for name in PARAMETERS if argument(name)}
+    # A robot's own parameter file is never given the simulated robot's policy.
+    if "checkpoint" not in given and argument("params_file") == str(CONFIGURATION):
+        given["checkpoint"] = str(CHECKPOINT)
     if "use_sim_time" in given:
         if given["use_sim_time"].lower() not in ("true", "false"):
             raise ValueError(f"use_sim_time is {given['use_sim_time']}, expected true or false")

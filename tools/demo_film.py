@@ -1,6 +1,6 @@
 """Draws what the robot did, from a recording of the simulation: a contact sheet (PNG) and a film (GIF)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import pairwise
 
@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from aloha_environment import load_physics
 from camera import draw_state
+from recording import Recording
 
 FILM_LIMIT_BYTES = 3_000_000
 FRAME_RATE_HZ = 8
@@ -21,27 +22,44 @@ SHEET_ROWS = 8
 
 
 @dataclass(frozen=True)
+class FilmStrip:
+    """A recording, and the prompt under which it was made."""
+
+    prompt: str
+    recording: Recording
+
+
+@dataclass(frozen=True)
 class FilmFrame:
+    """episode: counts from 0 over all strips of a film."""
+
     episode: int
     episode_s: float
     picture: Image.Image
 
 
-def draw_frames(recording, episode_count, note):
-    """Pictures of the whole recording, in order: the robot, what the policy's camera saw, and a caption.
+def draw_frames(strips):
+    """Pictures of all recordings, in order: the robot, what the policy's camera saw, and a caption."""
+    most_frames = MOST_FRAMES // len(strips)
+    frames = []
+    for strip in strips:
+        first_episode = frames[-1].episode + 1 if frames else 0
+        for frame in _draw_strip(strip, most_frames):
+            frames.append(replace(frame, episode=first_episode + frame.episode))
+    return frames
 
-    note: a few words for the corner of each picture, or "".
-    """
-    physics = load_physics(recording.task)
+
+def _draw_strip(strip, most_frames):
+    physics = load_physics(strip.recording.task)
     frames = []
     try:
-        for step in _steps_of_film(recording.steps):
+        for step in _steps_of_film(strip.recording.steps, most_frames):
             picture = Image.new("RGB", (VIEW_WIDTH, VIEW_HEIGHT + CAPTION_HEIGHT), "black")
             picture.paste(_drawn(physics, step, VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT))
             corner = VIEW_WIDTH - POLICY_WIDTH
             picture.paste(_drawn(physics, step, POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT), (corner, 0))
             ImageDraw.Draw(picture).rectangle((corner, 0, VIEW_WIDTH - 1, POLICY_HEIGHT - 1), outline="gray")
-            _write_caption(picture, step, episode_count, note)
+            _write_caption(picture, step, strip.prompt)
             frames.append(FilmFrame(step.episode, step.episode_s, picture))
     finally:
         physics.free()
@@ -77,8 +95,8 @@ def write_film(frames, path):
     raise ValueError(f"{len(frames)} frames make a film larger than {FILM_LIMIT_BYTES} bytes")
 
 
-def _steps_of_film(steps):
-    """The recorded steps to draw: FRAME_RATE_HZ a simulated second, fewer where that exceeds MOST_FRAMES."""
+def _steps_of_film(steps, most_frames):
+    """The recorded steps to draw: FRAME_RATE_HZ a simulated second, fewer where that exceeds most_frames."""
     interval_s = 1 / FRAME_RATE_HZ
     while True:
         chosen = []
@@ -87,24 +105,21 @@ def _steps_of_film(steps):
             # Half a simulation step of tolerance, because times are sums of steps.
             if new_episode or step.episode_s >= chosen[-1].episode_s + interval_s - 0.01:
                 chosen.append(step)
-        if len(chosen) <= MOST_FRAMES:
+        if len(chosen) <= most_frames:
             return chosen
-        interval_s *= len(chosen) / MOST_FRAMES
+        interval_s *= len(chosen) / most_frames
 
 
 def _drawn(physics, step, camera, width, height):
     return Image.fromarray(draw_state(physics, step.physics_state, camera, width, height))
 
 
-def _write_caption(picture, step, episode_count, note):
+def _write_caption(picture, step, prompt):
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=15)
     middle = VIEW_HEIGHT + CAPTION_HEIGHT / 2
-    left = f"episode {step.episode + 1} of {episode_count}    {step.episode_s:4.1f} s"
-    right = f"reward {step.reward:g}    best {step.reward_max:g}"
-    draw.text((8, middle), left, fill="white", font=font, anchor="lm")
-    draw.text((VIEW_WIDTH - 8, middle), right, fill="white", font=font, anchor="rm")
-    draw.text((8, 6), note, fill="white", font=font)
+    draw.text((8, middle), f"“{prompt}”", fill="white", font=font, anchor="lm")
+    draw.text((VIEW_WIDTH - 8, middle), f"{step.episode_s:4.1f} s", fill="white", font=font, anchor="rm")
 
 
 def _encoded(pictures, durations_ms, colours):

@@ -11,14 +11,14 @@ use serde::Deserialize;
 
 use crate::folder::{Folder, Tensor, read_tensors, reference};
 
-fn picture(tensor: &Tensor) -> RgbImage {
+pub fn picture(tensor: &Tensor) -> RgbImage {
     let [height, width, 3] = tensor.shape[..] else {
         panic!("{:?}", tensor.shape)
     };
     RgbImage::from_raw(width as u32, height as u32, tensor.bytes.clone()).unwrap()
 }
 
-fn max_difference(a: &[f32], b: &[f32]) -> f32 {
+pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

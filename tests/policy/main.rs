@@ -7,3 +7,4 @@ mod computed_once;
 mod equals_reference;
 mod folder;
 mod robot;
+mod shipped_checkpoint;

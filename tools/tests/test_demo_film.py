@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from aloha_environment import AlohaEnvironment
-from demo_film import FILM_LIMIT_BYTES, FRAME_RATE_HZ, draw_frames, write_contact_sheet, write_film
+from demo_film import FILM_LIMIT_BYTES, FRAME_RATE_HZ, FilmStrip, draw_frames, write_contact_sheet, write_film
 from recording import RecordedStep, Recording
 
 STEP_SECONDS = 0.02
@@ -15,14 +15,16 @@ def frames():
     environment = AlohaEnvironment("transfer_cube")
     environment.reset(seed=0)
     state = environment.physics.get_state()
-    recording = Recording("transfer_cube")
+    strips = []
     for episode in range(EPISODES):
+        recording = Recording("transfer_cube")
         for step in range(1, round(EPISODE_SECONDS / STEP_SECONDS) + 1):
             # The left arm turns, so that no frame equals the one before.
             turned = state.copy()
             turned[0] = episode + 0.01 * step
-            recording.steps.append(RecordedStep(episode, step * STEP_SECONDS, 0.0, 0.0, turned))
-    return draw_frames(recording, EPISODES, "random weights")
+            recording.steps.append(RecordedStep(0, step * STEP_SECONDS, 0.0, 0.0, turned))
+        strips.append(FilmStrip("wave", recording))
+    return draw_frames(strips)
 
 
 def test_frames_are_drawn_at_the_frame_rate_in_each_episode(frames):

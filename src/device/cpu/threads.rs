@@ -5,8 +5,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::device::{DeviceError, Result};
 
-/// Below this many elementary operations, handing work to other threads takes longer than doing it.
-const WORTH_SHARING: usize = 2_000_000;
+/// Below this many elementary operations work is not shared: a thread that wakes and then looks for more takes longer,
+/// and from a core of two threads it takes the other one's time.
+const WORTH_SHARING: usize = 10_000_000;
 
 /// The threads of a CPU device.
 pub(super) struct Threads {
