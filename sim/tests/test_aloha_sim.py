@@ -108,6 +108,7 @@ def test_a_joint_goes_where_a_trajectory_in_another_joint_order_sends_it(start_r
     robot = start_robot(image_width=64, image_height=48)
     target = robot.position()
     target[JOINT_NAMES.index("right_elbow")] -= 0.3
+    robot.wait_simulated_seconds(0.5)
     robot.move_to(reversed(target.tolist()), reversed(JOINT_NAMES))
     robot.wait_simulated_seconds(1.5)
     assert robot.position() == pytest.approx(target, abs=0.05)
@@ -144,6 +145,15 @@ def test_what_came_of_each_episode_is_in_the_outcomes(start_robot, tmp_path):
     first, second = json.loads(outcomes.read_text())
     assert (first["seed"], second["seed"]) == (3, 4)
     assert first["moved"] == ["left"] and first["kept"] == [] and first["seconds"] == 0.5
+
+
+def test_a_trajectory_that_comes_while_the_objects_still_fall_is_left_out(start_robot):
+    robot = start_robot(camera_covered="true", real_time_factor=0.2)
+    before = robot.position()
+    assert robot.simulated_s() < 0.2
+    robot.move_to(before + 0.3)
+    robot.wait_simulated_seconds(0.5)
+    assert robot.position() == pytest.approx(before, abs=0.05)
 
 
 def test_a_refused_trajectory_stops_the_robot_and_is_logged_once(start_robot):
