@@ -9,7 +9,7 @@ mod stages;
 pub use arithmetic::Arithmetic;
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
-pub use stages::{Workload, product_gflops, run};
+pub use stages::{Workload, run};
 
 use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
 

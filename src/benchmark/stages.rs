@@ -101,7 +101,7 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
 ///
 /// # Errors
 /// When the device fails.
-pub fn product_gflops<D: Device>(device: &D) -> Result<f64> {
+fn product_gflops<D: Device>(device: &D) -> Result<f64> {
     let values = sample_noise(0, 2, PEAK_SIDE * PEAK_SIDE);
     let shape = [PEAK_SIDE, PEAK_SIDE];
     let layer = device.upload_linear(&[HostTensor::from_f32(&values, &shape)], &[])?;

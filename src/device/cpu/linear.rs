@@ -1,9 +1,7 @@
 //! Linear layers and embedding tables, in the type that their weights are stored in.
 
-use half::bf16;
-
 use super::math::activate;
-use super::panels::{Precision, WeightPanels, int8_scale, quantised};
+use super::panels::{Precision, Values, WeightPanels, int8_scale, quantised};
 use super::product::{PANEL, PackedRows, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
@@ -116,19 +114,9 @@ impl CpuLinear {
 
 /// An embedding table `[vocab_size, width]`.
 pub struct CpuTable {
-    rows: Rows,
+    rows: Values,
     vocab_size: usize,
     width: usize,
-}
-
-enum Rows {
-    F32(Vec<f32>),
-    Bf16(Vec<bf16>),
-    /// A scale for each row.
-    Int8 {
-        values: Vec<i8>,
-        scales: Vec<f32>,
-    },
 }
 
 impl CpuTable {
@@ -140,8 +128,8 @@ impl CpuTable {
             ));
         };
         let rows = match precision {
-            Precision::F32 => Rows::F32(table.to_f32()),
-            Precision::Bf16 => Rows::Bf16(table.to_bf16()),
+            Precision::F32 => Values::F32(table.to_f32()),
+            Precision::Bf16 => Values::Bf16(table.to_bf16()),
             Precision::Int8 => {
                 let read_row = |row: usize, work: &mut dyn FnMut(&[f32])| {
                     with_scratch(width, |values| {
@@ -161,7 +149,7 @@ impl CpuTable {
                         }
                     });
                 });
-                Rows::Int8 { values, scales }
+                Values::Int8 { values, scales }
             }
         };
         Ok(Self {
@@ -184,9 +172,9 @@ impl CpuTable {
             }
             let range = row * self.width..(row + 1) * self.width;
             match &self.rows {
-                Rows::F32(values) => scaled(embedding, &values[range], |value| value * scale),
-                Rows::Bf16(values) => scaled(embedding, &values[range], |value| value.to_f32() * scale),
-                Rows::Int8 { values, scales } => {
+                Values::F32(values) => scaled(embedding, &values[range], |value| value * scale),
+                Values::Bf16(values) => scaled(embedding, &values[range], |value| value.to_f32() * scale),
+                Values::Int8 { values, scales } => {
                     let scale = scales[row] * scale;
                     scaled(embedding, &values[range], |value| f32::from(value) * scale);
                 }

@@ -24,10 +24,11 @@ pub(super) struct WeightPanels {
     inputs: usize,
 }
 
-enum Values {
+/// Weights as they are stored.
+pub(super) enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
-    /// A scale for each output, filled up to whole panels.
+    /// A scale for each output of a layer, filled up to whole panels, or for each row of a table.
     Int8 {
         values: Vec<i8>,
         scales: Vec<f32>,
