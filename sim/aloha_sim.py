@@ -64,7 +64,7 @@ class AlohaSim(Node):
             self._publish_image,
         )
         self._recording = Recording(self.parameters.task)
-        # The skills are those of one task.
+        # None where nobody asks for skills or outcomes: it looks at every contact of every step.
         self._judge = None
         self._outcomes = []
         self._steps = 0
@@ -126,7 +126,7 @@ class AlohaSim(Node):
     def _start_episode(self):
         seed = self.parameters.seed + self._episodes.number
         self._environment.reset(seed)
-        if self.parameters.task == "transfer_cube":
+        if self.parameters.skill or self.parameters.outcomes:
             self._judge = EpisodeJudge(seed, self._environment.joint_positions())
         self._episode_start_s = self.now_s
         self._trajectory = hold(self._environment.joint_positions(), self.now_s)

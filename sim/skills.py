@@ -69,7 +69,11 @@ def cube_contacts(physics):
 
 def is_done(skill, contacts, cube_position_m):
     """Whether the cube is in the air, in the fingers of the arm that the skill asks for and of no other."""
-    return contacts.arms == {skill.holding_arm} and cube_position_m[2] > LIFTED_HEIGHT_M
+    return _holds_alone_in_the_air(skill.holding_arm, contacts, cube_position_m)
+
+
+def _holds_alone_in_the_air(arm, contacts, cube_position_m):
+    return contacts.arms == {arm} and cube_position_m[2] > LIFTED_HEIGHT_M
 
 
 @dataclass
@@ -116,7 +120,7 @@ class EpisodeJudge:
         for arm, joints in ARMS.items():
             if arm in contacts.arms:
                 _note(outcome.touched, arm)
-            if contacts.arms == {arm} and cube_position_m[2] > LIFTED_HEIGHT_M:
+            if _holds_alone_in_the_air(arm, contacts, cube_position_m):
                 _note(outcome.lifted, arm)
             if travel_rad[joints].max() > MOVED_RAD:
                 _note(outcome.moved, arm)

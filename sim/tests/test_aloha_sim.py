@@ -55,6 +55,13 @@ class Robot:
         point = JointTrajectoryPoint(positions=list(positions), time_from_start=Duration(nanosec=100_000_000))
         self._publisher.publish(JointTrajectory(joint_names=list(joint_names), points=[point]))
 
+    def move_until_it_ends(self, positions):
+        def moved_to_the_end():
+            self.move_to(positions)
+            return self.process.poll() is not None
+
+        self.wait_until(moved_to_the_end)
+
     def position(self):
         return np.array(self.joint_states[-1].position)
 
@@ -90,12 +97,7 @@ def test_two_episodes_end_the_process_with_success_and_time_never_goes_back(star
     robot = start_robot(episodes=2, episode_seconds=0.5, image_width=64, image_height=48, real_time_factor=2.0)
     target = robot.position()
     target[JOINT_NAMES.index("left_waist")] += 0.3
-
-    def moved_through_all():
-        robot.move_to(target)
-        return robot.process.poll() is not None
-
-    robot.wait_until(moved_through_all)
+    robot.move_until_it_ends(target)
 
     assert robot.process.returncode == 0, robot.log_path.read_text()
     assert [message.data for message in robot.episodes] == [0, 1]
@@ -136,12 +138,7 @@ def test_what_came_of_each_episode_is_in_the_outcomes(start_robot, tmp_path):
     )
     target = robot.position()
     target[JOINT_NAMES.index("left_waist")] += 0.3
-
-    def moved_through_all():
-        robot.move_to(target)
-        return robot.process.poll() is not None
-
-    robot.wait_until(moved_through_all)
+    robot.move_until_it_ends(target)
     first, second = json.loads(outcomes.read_text())
     assert (first["seed"], second["seed"]) == (3, 4)
     assert first["moved"] == ["left"] and first["kept"] == [] and first["seconds"] == 0.5
