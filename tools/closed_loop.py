@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -136,6 +137,20 @@ def run_episodes(setup, run, report):
             )
         finally:
             rclpy.shutdown()
+
+
+def run_program(name, main):
+    """The exit status of main(). A failed demo and an interruption are said in a line that begins with the name."""
+    # Ends through the same clean-up as any other failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return main()
+    except DemoFailed as failure:
+        print(f"{name}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _settings(parameters):

@@ -6,12 +6,11 @@ Ends with status 0, the names of a contact sheet and a film, and one line of JSO
 
 import argparse
 import json
-import signal
 import sys
 from dataclasses import replace
 
 # First, because it keeps ROS on this machine.
-from closed_loop import Run, add_setup_arguments, run_episodes, setup_from
+from closed_loop import Run, add_setup_arguments, run_episodes, run_program, setup_from
 from demo_film import FilmStrip, draw_frames, write_contact_sheet, write_film
 from demo_processes import DemoFailed
 from recording import load_recording
@@ -110,18 +109,9 @@ def run_demo(arguments):
 
 
 def main():
-    # Ends through the same clean-up as any other failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        run_demo(parse_arguments())
-    except DemoFailed as failure:
-        print(f"demo: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("demo: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    run_demo(parse_arguments())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("demo", main))

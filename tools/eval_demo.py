@@ -6,12 +6,10 @@ Every skill starts from the same seeds, so nothing but the prompt tells which ar
 
 import argparse
 import json
-import signal
 import sys
 
 # First, because it keeps ROS on this machine.
-from closed_loop import Run, add_setup_arguments, run_episodes, setup_from
-from demo_processes import DemoFailed
+from closed_loop import Run, add_setup_arguments, run_episodes, run_program, setup_from
 from skills import SKILLS
 
 COVERED = "right_pick_camera_covered"
@@ -38,8 +36,13 @@ def parse_arguments():
     return arguments
 
 
+def skill_asked_for(name):
+    """The skill of a run, by the run's name."""
+    return "right_pick" if name == COVERED else name
+
+
 def run_of(name, arguments):
-    skill = "right_pick" if name == COVERED else name
+    skill = skill_asked_for(name)
     simulation = {
         "skill": skill,
         "episode_seconds": SKILLS[skill].seconds,
@@ -54,7 +57,7 @@ def row(name, outcomes):
 
     touch and lift are the asked arm's; idle_arm_moved is missing where both arms work. failed_seeds: not done.
     """
-    skill = "right_pick" if name == COVERED else name
+    skill = skill_asked_for(name)
     arm, idle_arm = SKILLS[skill].holding_arm, SKILLS[skill].idle_arm
 
     def share(condition):
@@ -100,17 +103,8 @@ def _done(values):
 
 
 def main():
-    # Ends through the same clean-up as any other failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = parse_arguments()
-    try:
-        table = evaluate(arguments)
-    except DemoFailed as failure:
-        print(f"eval: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("eval: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    table = evaluate(arguments)
     print(json.dumps(table), flush=True)
     if arguments.at_least is not None:
         for name in (failed := too_seldom(table, arguments.at_least)):
@@ -120,4 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("eval", main))
