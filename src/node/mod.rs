@@ -20,7 +20,6 @@ mod messages;
 mod monitor;
 #[cfg(feature = "ros")]
 mod parameter_service;
-#[cfg(feature = "ros")]
 pub mod parameters;
 mod playback;
 #[cfg(feature = "ros")]

@@ -11,11 +11,11 @@ use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
     SetParametersAtomically,
 };
-use r2r::{Node, ParameterValue, QosProfile, ServiceRequest};
+use r2r::{Node, QosProfile, ServiceRequest};
 
 use super::lock;
 use super::parameters::{
-    Allowed, DECLARATIONS, Declaration, ParameterProblem, Parameters, Settings, declaration,
+    Allowed, DECLARATIONS, Declaration, ParameterProblem, ParameterValue, Parameters, Settings, declaration,
 };
 
 /// Told of the settings after a change, and of the names of what was set.

@@ -115,7 +115,7 @@ impl Pi0Node {
     ) -> Result<Self, NodeError> {
         let overrides: Vec<_> = lock(&node.params)
             .iter()
-            .map(|(name, parameter)| (name.clone(), parameter.value.clone()))
+            .map(|(name, parameter)| (name.clone(), parameter.value.clone().into()))
             .collect();
         let parameters = Parameters::from_overrides(overrides.into_iter()).map_err(NodeError::Parameters)?;
         let settings = parameters.settings().clone();

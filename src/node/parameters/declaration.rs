@@ -1,6 +1,6 @@
 //! Every parameter of the node, as data: what ROS is told of it, what is checked, and what the documentation says.
 
-use r2r::ParameterValue;
+use super::ParameterValue;
 
 /// The value of a parameter that is not set.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,13 +4,13 @@ mod declaration;
 #[cfg(test)]
 mod documentation;
 mod settings;
+mod value;
 
 use std::collections::BTreeMap;
 
-use r2r::ParameterValue;
-
 pub use declaration::{Allowed, DECLARATIONS, Declaration, DefaultValue, in_yaml};
 pub use settings::{PolicyShape, Settings};
+pub use value::ParameterValue;
 
 /// Names that ROS itself sets on any node, beside the parameters declared here.
 const ROS_PARAMETERS: [&str; 2] = ["qos_overrides.", "start_type_description_service"];

@@ -4,9 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use r2r::ParameterValue;
-
-use super::{ParameterProblem, Values};
+use super::{ParameterProblem, ParameterValue, Values};
 use crate::device::Precision;
 use crate::node::{CameraTopic, PlaybackSettings};
 use crate::policy::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions, Predict};
