@@ -11,3 +11,4 @@ pub mod device;
 pub mod model;
 pub mod node;
 pub mod policy;
+pub mod replay;

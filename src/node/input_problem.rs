@@ -18,6 +18,8 @@ pub enum InputProblem {
         height: u32,
         step: u32,
     },
+    #[error("the picture (its format is said to be {format:?}) cannot be read: {problem}")]
+    Picture { format: String, problem: String },
     #[error("no position of {}", missing.join(", "))]
     MissingJoints { missing: Vec<String> },
     #[error("{found} positions for {names} names")]

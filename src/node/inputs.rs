@@ -239,6 +239,12 @@ impl Inputs {
         }
     }
 
+    /// The complete observation of now, if there is one with a message that came after `sequence`. Does not wait.
+    pub fn observation_after(&self, sequence: u64) -> Option<StampedObservation> {
+        let state = lock(&self.state);
+        (state.sequence > sequence).then(|| state.observation()).flatten()
+    }
+
     /// Ends every wait for an observation.
     pub fn close(&self) {
         lock(&self.state).closed = true;

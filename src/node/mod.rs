@@ -7,6 +7,7 @@
 //! feature `ros` too.
 
 mod clock;
+mod compressed_image_message;
 mod control_loop;
 mod image_message;
 mod inference_loop;
@@ -28,6 +29,7 @@ mod ros_node;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::RosClock;
+pub use compressed_image_message::decode_compressed_image;
 pub use control_loop::{ControlLoop, ControlReport};
 pub use image_message::{ImageLayout, decode_image};
 pub use inference_loop::{InferenceLoop, InferenceReport};

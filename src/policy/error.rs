@@ -32,6 +32,8 @@ pub enum PolicyError {
     Prompt(#[from] PromptError),
     #[error("the noise has {found} values, expected {expected}")]
     NoiseLength { found: usize, expected: usize },
+    #[error("the recorded actions have the shape {found:?}, expected {expected:?}")]
+    RecordedActions { found: [usize; 2], expected: [usize; 2] },
     #[error("value {dimension} of action {action} came out of the model as {value}; the chunk is discarded")]
     Action {
         action: usize,

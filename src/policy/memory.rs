@@ -1,10 +1,11 @@
 //! What stays the same from one observation to the next, and is therefore not computed again.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use super::PolicyError;
+use super::{PolicyError, StageDurations};
 use crate::device::Device;
 use crate::model::Pi0;
 use crate::model::prefix::{Prefix, PrefixCache};
@@ -15,6 +16,8 @@ pub(super) struct Memory<D: Device> {
     prompt: Option<Told<D>>,
     prefix: Option<PrefixCache<D>>,
     computed: Computed,
+    /// Of the chunk that is being made, or was made last.
+    pub durations: StageDurations,
 }
 
 struct Seen<D: Device> {
@@ -49,6 +52,7 @@ impl<D: Device> Memory<D> {
             prompt: None,
             prefix: None,
             computed: Computed::default(),
+            durations: StageDurations::default(),
         }
     }
 
@@ -79,7 +83,10 @@ impl<D: Device> Memory<D> {
             None => {
                 self.computed.prefixes += 1;
                 let Pi0 { config, device, .. } = model;
-                model.prefill(&Prefix::new(config, device, &images, &embedding, tokens)?)?
+                let started = Instant::now();
+                let prefix = model.prefill(&Prefix::new(config, device, &images, &embedding, tokens)?)?;
+                add_since(&mut self.durations.prefix, started);
+                prefix
             }
         };
         Ok(self.prefix.insert(prefix))
@@ -98,10 +105,14 @@ impl<D: Device> Memory<D> {
         {
             return Ok(seen.embedding.clone());
         }
+        let started = Instant::now();
         let image = prepare(camera, frame)?;
+        add_since(&mut self.durations.resize, started);
         self.prefix = None;
         self.computed.images += 1;
+        let started = Instant::now();
         let embedding = model.paligemma.embed_image(&model.device, &image)?;
+        add_since(&mut self.durations.vision, started);
         if self.cameras.len() <= camera {
             self.cameras.resize_with(camera + 1, || None);
         }
@@ -124,10 +135,12 @@ impl<D: Device> Memory<D> {
         {
             return Ok((told.embedding.clone(), told.tokens));
         }
+        let started = Instant::now();
         let tokens = tokenise(text)?;
         self.prefix = None;
         self.computed.prompts += 1;
         let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
+        add_since(&mut self.durations.prompt, started);
         self.prompt = Some(Told {
             text: text.to_owned(),
             tokens: tokens.len(),
@@ -135,4 +148,8 @@ impl<D: Device> Memory<D> {
         });
         Ok((embedding, tokens.len()))
     }
+}
+
+fn add_since(duration: &mut Duration, started: Instant) {
+    *duration += started.elapsed();
 }

@@ -2,6 +2,7 @@
 
 mod chunk;
 mod error;
+mod evaluate;
 mod memory;
 mod normalise;
 mod open;
@@ -11,8 +12,9 @@ mod preprocess;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
+pub use evaluate::{Evaluate, StageDurations};
 pub use memory::Computed;
-pub use open::open;
+pub use open::{open, open_for_evaluation};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};

@@ -44,6 +44,15 @@ pub(super) fn add_state(action: &mut [f32], state: &[f32], relative: &[bool]) {
     }
 }
 
+/// An absolute action becomes relative to a state, where `relative` says so: what [`add_state`] takes back.
+pub(super) fn subtract_state(action: &mut [f32], state: &[f32], relative: &[bool]) {
+    for ((value, state), relative) in action.iter_mut().zip(state).zip(relative) {
+        if *relative {
+            *value -= state;
+        }
+    }
+}
+
 fn each(values: &mut [f32], first: &[f32], second: &[f32], map: impl Fn(f32, f32, f32) -> f32) {
     for ((value, &first), &second) in values.iter_mut().zip(first).zip(second) {
         *value = map(*value, first, second);
@@ -102,5 +111,7 @@ mod tests {
         assert_eq!(action, [11.0, 1.0, 31.0]);
         add_state(&mut action, &[10.0, 20.0, 30.0], &[]);
         assert_eq!(action, [11.0, 1.0, 31.0]);
+        subtract_state(&mut action, &[10.0, 20.0, 30.0], &[true, false, true]);
+        assert_eq!(action, [1.0, 1.0, 1.0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{DeviceChoice, DeviceOptions, OpenError, Policy, PolicyOptions, Predict};
+use super::{DeviceChoice, DeviceOptions, Evaluate, OpenError, Policy, PolicyOptions, Predict};
 use crate::checkpoint::Checkpoint;
 use crate::device::CpuDevice;
 
@@ -16,6 +16,19 @@ pub fn open(
     device_options: DeviceOptions,
     options: PolicyOptions,
 ) -> Result<Box<dyn Predict + Send>, OpenError> {
+    Ok(open_for_evaluation(checkpoint, device, device_options, options)?)
+}
+
+/// The same policy, for who also wants to know how it does.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_evaluation(
+    checkpoint: &Path,
+    device: DeviceChoice,
+    device_options: DeviceOptions,
+    options: PolicyOptions,
+) -> Result<Box<dyn Evaluate + Send>, OpenError> {
     if device == DeviceChoice::Tenstorrent {
         return Err(OpenError::NoDevice {
             device: "Tenstorrent",

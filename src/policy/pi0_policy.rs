@@ -1,35 +1,42 @@
 //! π0 with everything around the network: preparation, noise, scaling.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use image::RgbImage;
 
 use super::memory::{Computed, Memory};
 use super::normalise::{add_state, denormalise, normalise};
 use super::preprocess::prepare_image;
-use super::{ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict};
+use super::{
+    ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict, StageDurations,
+};
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::sample_noise;
+use crate::model::prefix::PrefixCache;
 use crate::model::{Pi0, Schedule};
 
 /// A checkpoint's policy on a device.
 pub struct Policy<D: Device> {
-    model: Pi0<D>,
+    pub(super) model: Pi0<D>,
     schedule: Schedule<D>,
     tokenizer: PromptTokenizer,
-    statistics: Statistics,
+    pub(super) statistics: Statistics,
     /// Cameras with images, in the checkpoint's order.
     cameras: Vec<CameraOptions>,
     camera_names: Vec<String>,
     state_dim: usize,
-    action_dim: usize,
-    seed: u64,
+    pub(super) action_dim: usize,
+    pub(super) seed: u64,
     /// Chunks whose noise was drawn.
-    num_chunks: u64,
-    memory: Memory<D>,
+    pub(super) num_chunks: u64,
+    pub(super) memory: Memory<D>,
     description: String,
 }
+
+/// The model, the prefix, the state and the times of the steps.
+type Prepared<'a, D> = (&'a Pi0<D>, &'a mut PrefixCache<D>, Vec<f32>, &'a Schedule<D>);
 
 impl<D: Device> Policy<D> {
     /// Brings a checkpoint to a device.
@@ -86,6 +93,16 @@ impl<D: Device> Policy<D> {
                 expected,
             });
         }
+        self.memory.durations = StageDurations::default();
+        let (model, prefix, state, schedule) = self.prepare(observation)?;
+        let started = Instant::now();
+        let actions = model.denoise(prefix, &state, noise, schedule)?;
+        self.memory.durations.denoise = started.elapsed();
+        self.to_robot_units(&actions, &observation.state)
+    }
+
+    /// What denoising starts from under an observation, beside the noise: the prefix and the state `[max_state_dim]`.
+    pub(super) fn prepare(&mut self, observation: &Observation) -> Result<Prepared<'_, D>, PolicyError> {
         self.check_state(&observation.state)?;
         let frames = self.frames(observation)?;
         let mut state = observation.state.clone();
@@ -105,8 +122,7 @@ impl<D: Device> Policy<D> {
             },
             |prompt| Ok(self.tokenizer.encode(prompt)?),
         )?;
-        let actions = self.model.denoise(prefix, &state, noise, &self.schedule)?;
-        self.to_robot_units(&actions, &observation.state)
+        Ok((&self.model, prefix, state, &self.schedule))
     }
 
     /// How often each part of a prefix was computed so far.

@@ -3,12 +3,14 @@
 mod declaration;
 #[cfg(test)]
 mod documentation;
+mod file;
 mod settings;
 mod value;
 
 use std::collections::BTreeMap;
 
 pub use declaration::{Allowed, DECLARATIONS, Declaration, DefaultValue, in_yaml};
+pub use file::{ParameterFileError, parameters_of};
 pub use settings::{PolicyShape, Settings};
 pub use value::ParameterValue;
 

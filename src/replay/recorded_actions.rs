@@ -1,0 +1,169 @@
+//! What the robot did after an observation: the actions that a prediction is held against.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::messages::TrajectoryPoints;
+
+/// Stamps and periods are rounded to nanoseconds, and simulations step in rounded times.
+const SAME_TIME: Duration = Duration::from_micros(1);
+
+/// How a joint moves between two recorded messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// It was told to go somewhere, and that holds until the next message.
+    Hold,
+    /// It was seen on its way.
+    Interpolate,
+}
+
+/// The newest recorded actions, by their times.
+#[derive(Debug)]
+pub struct RecordedActions {
+    messages: VecDeque<(Duration, TrajectoryPoints)>,
+    between: Between,
+    longest_gap: Duration,
+}
+
+impl RecordedActions {
+    /// Nothing is known of times further than `longest_gap` from the message before.
+    pub fn new(between: Between, longest_gap: Duration) -> Self {
+        Self {
+            messages: VecDeque::new(),
+            between,
+            longest_gap,
+        }
+    }
+
+    /// Takes in where the joints go from `time` on. Messages may come a little out of order.
+    pub fn push(&mut self, time: Duration, points: TrajectoryPoints) {
+        let place = self.messages.partition_point(|(other, _)| *other <= time);
+        self.messages.insert(place, (time, points));
+    }
+
+    /// The time of the newest message.
+    pub fn newest(&self) -> Option<Duration> {
+        self.messages.back().map(|(time, _)| *time)
+    }
+
+    /// Positions of the joints at `time`, one for each; none where the recording has a gap or is over.
+    pub fn at(&self, time: Duration) -> Option<Vec<f32>> {
+        if time > self.newest()? + SAME_TIME {
+            return None;
+        }
+        let after = self
+            .messages
+            .partition_point(|(other, _)| *other <= time + SAME_TIME);
+        let (start, points) = self.messages.get(after.checked_sub(1)?)?;
+        let elapsed = time.saturating_sub(*start);
+        if elapsed > self.longest_gap {
+            return None;
+        }
+        match (self.between, self.messages.get(after)) {
+            (Between::Interpolate, Some((end, next))) if *end - *start <= self.longest_gap => {
+                let share = elapsed.as_secs_f64() / (*end - *start).as_secs_f64();
+                Some(mix(&points.first()?.1, &next.first()?.1, share))
+            }
+            (Between::Interpolate, Some(_)) if !elapsed.is_zero() => None,
+            _ => along(points, elapsed),
+        }
+    }
+
+    /// Forgets what is not needed for times from `time` on.
+    pub fn forget_before(&mut self, time: Duration) {
+        while self.messages.get(1).is_some_and(|(next, _)| *next <= time) {
+            self.messages.pop_front();
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.messages.clear();
+    }
+}
+
+/// Where a trajectory is `elapsed` after its beginning: on the line between two of its points, at its last one after it.
+fn along(points: &TrajectoryPoints, elapsed: Duration) -> Option<Vec<f32>> {
+    let after = points.partition_point(|(time, _)| *time <= elapsed);
+    let Some((start, from)) = after.checked_sub(1).and_then(|before| points.get(before)) else {
+        return points.first().map(|(_, positions)| positions.clone());
+    };
+    let Some((end, to)) = points.get(after) else {
+        return Some(from.clone());
+    };
+    let share = (elapsed - *start).as_secs_f64() / (*end - *start).as_secs_f64();
+    Some(mix(from, to, share))
+}
+
+fn mix(from: &[f32], to: &[f32], share: f64) -> Vec<f32> {
+    let share = share as f32;
+    from.iter()
+        .zip(to)
+        .map(|(from, to)| from + (to - from) * share)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn recorded(between: Between, messages: &[(u64, f32)]) -> RecordedActions {
+        let mut actions = RecordedActions::new(between, ms(500));
+        for &(time, position) in messages {
+            actions.push(ms(time), vec![(Duration::ZERO, vec![position])]);
+        }
+        actions
+    }
+
+    #[test]
+    fn a_command_holds_until_the_next_and_a_seen_position_moves_to_it() {
+        let messages = [(100, 1.0), (200, 2.0)];
+        let held = recorded(Between::Hold, &messages);
+        assert_eq!(
+            (held.at(ms(150)), held.at(ms(200))),
+            (Some(vec![1.0]), Some(vec![2.0]))
+        );
+        let seen = recorded(Between::Interpolate, &messages);
+        assert_eq!(
+            (seen.at(ms(150)), seen.at(ms(200))),
+            (Some(vec![1.5]), Some(vec![2.0]))
+        );
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_recording_after_it_and_in_its_gaps() {
+        for between in [Between::Hold, Between::Interpolate] {
+            let actions = recorded(between, &[(100, 1.0), (2000, 2.0)]);
+            for time in [50, 700, 2100] {
+                assert_eq!(actions.at(ms(time)), None, "{between:?} at {time} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trajectory_is_followed_along_its_points() {
+        let mut actions = RecordedActions::new(Between::Hold, ms(500));
+        actions.push(ms(100), vec![(ms(0), vec![0.0]), (ms(100), vec![1.0])]);
+        actions.push(ms(500), vec![(ms(0), vec![7.0])]);
+        assert_eq!(actions.at(ms(150)), Some(vec![0.5]));
+        assert_eq!(actions.at(ms(300)), Some(vec![1.0]));
+        assert_eq!(actions.at(ms(500)), Some(vec![7.0]));
+    }
+
+    #[test]
+    fn messages_out_of_order_are_put_in_order() {
+        let actions = recorded(Between::Hold, &[(200, 2.0), (100, 1.0), (300, 3.0)]);
+        assert_eq!(actions.at(ms(150)), Some(vec![1.0]));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_needed() {
+        let mut actions = recorded(Between::Hold, &[(100, 1.0), (200, 2.0), (300, 3.0)]);
+        actions.forget_before(ms(250));
+        assert_eq!(actions.messages.len(), 2);
+        assert_eq!(actions.at(ms(250)), Some(vec![2.0]));
+    }
+}

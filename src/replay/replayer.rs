@@ -1,0 +1,342 @@
+//! Plays a bag to the node's own inputs, message by message, and takes an observation whenever the node would.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::bag::{Bag, BagError, Recorded};
+use super::messages::{self, MessageError, TrajectoryPoints};
+use super::recorded_actions::RecordedActions;
+use super::topics::{ActionSource, BagTopics, Role};
+use crate::node::parameters::Settings;
+use crate::node::{InputProblem, Inputs, RosClock, StampedObservation};
+use crate::policy::Observation;
+
+/// Stamps that go back by more than this are another recording; by less, messages that overtook each other.
+const JUMP_BACK: Duration = Duration::from_secs(1);
+
+/// An observation, and what the robot did after it.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub observation: Observation,
+    /// The stamp of the joint state: the moment of the first action.
+    pub observed_at: Duration,
+    /// When the message that completed it was recorded.
+    pub log_time: Duration,
+    /// For each camera in the configuration's order, how much older than the joint state its frame is, in seconds; none
+    /// for frames without a stamp.
+    pub camera_ages_s: Vec<Option<f64>>,
+    /// `[horizon]` actions of `[joints]`; none where nothing was recorded.
+    pub recorded: Vec<Option<Vec<f32>>>,
+}
+
+/// What was found while a bag was played.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySummary {
+    pub messages: u64,
+    pub images: u64,
+    /// Messages that could not be used, and why the first of them could not, by topic.
+    pub bad_messages: BTreeMap<String, (u64, String)>,
+    /// How often time jumped back.
+    pub clock_resets: u64,
+    /// From the first message to the last.
+    pub duration: Duration,
+    pub warnings: Vec<String>,
+}
+
+/// When observations are taken, and what of the recording goes with them.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayOptions {
+    /// Actions of a chunk.
+    pub action_horizon: usize,
+    /// Actions from one observation to the next.
+    pub actions_between: usize,
+    /// Nothing is known of actions further than this from the message before.
+    pub longest_gap: Duration,
+}
+
+/// Plays `bag`, and hands every observation with its recorded actions to `take`, in their order.
+///
+/// # Errors
+/// When a file of the bag cannot be read at all.
+pub fn replay(
+    bag: &Bag,
+    topics: &BagTopics,
+    settings: &Settings,
+    options: ReplayOptions,
+    take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
+) -> Result<ReplaySummary, BagError> {
+    let mut replayer = Replayer::new(topics, settings, options);
+    let mut first = None;
+    let mut stopped = false;
+    let mut warnings = bag.warnings().to_vec();
+    warnings.extend(bag.read(&topics.names(), &mut |message| {
+        let start = *first.get_or_insert(message.log_time);
+        replayer.summary.duration = message.log_time.saturating_sub(start);
+        let flow = replayer.message(message, take);
+        stopped |= flow.is_break();
+        flow
+    })?);
+    if !stopped {
+        // Whoever takes the samples may stop here as well; there is nothing left to stop.
+        let _ = replayer.hand_on_all(take);
+    }
+    let mut summary = replayer.summary;
+    summary.clock_resets = replayer.clock.resets();
+    summary.warnings = warnings;
+    Ok(summary)
+}
+
+struct Replayer<'a> {
+    topics: &'a BagTopics,
+    settings: &'a Settings,
+    options: ReplayOptions,
+    clock: RosClock,
+    inputs: Inputs,
+    /// Stamps of the cameras' newest frames.
+    frame_stamps: Vec<Option<Duration>>,
+    recorded: RecordedActions,
+    /// Observations whose actions are still to come.
+    pending: VecDeque<Sample>,
+    sequence: u64,
+    newest_joint_stamp: Duration,
+    next_observation_due: Duration,
+    summary: ReplaySummary,
+}
+
+impl<'a> Replayer<'a> {
+    fn new(topics: &'a BagTopics, settings: &'a Settings, options: ReplayOptions) -> Self {
+        let inputs = Inputs::new(
+            &settings.cameras,
+            &settings.joint_states_topic,
+            &settings.prompt_topic,
+        );
+        inputs.take_prompt(&settings.prompt);
+        Self {
+            topics,
+            settings,
+            options,
+            clock: RosClock::simulated(),
+            inputs,
+            frame_stamps: vec![None; settings.cameras.len()],
+            recorded: RecordedActions::new(topics.between, options.longest_gap),
+            pending: VecDeque::new(),
+            sequence: 0,
+            newest_joint_stamp: Duration::ZERO,
+            next_observation_due: Duration::ZERO,
+            summary: ReplaySummary::default(),
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: Recorded,
+        take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.summary.messages += 1;
+        let is_clock = |role: &Role| *role == Role::Clock;
+        if !self.topics.roles.values().any(is_clock) {
+            self.set_clock(message.log_time, take)?;
+        }
+        // One message may be both an input and an action.
+        if message.topic == self.topics.actions_topic
+            && let Err(error) = self.action(message, take)?
+        {
+            self.bad(message.topic, &error.to_string());
+        }
+        if let Some(&role) = self.topics.roles.get(message.topic)
+            && let Err(error) = self.input(role, message, take)?
+        {
+            self.bad(message.topic, &error);
+        }
+        self.observe(message.log_time);
+        self.hand_on_complete(take)
+    }
+
+    fn input(
+        &mut self,
+        role: Role,
+        message: Recorded,
+        take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
+    ) -> ControlFlow<(), Result<(), String>> {
+        let now = self.clock.now();
+        ControlFlow::Continue(match role {
+            Role::Image(camera) => messages::image(message.data)
+                .map_err(|error| error.to_string())
+                .and_then(|image| self.image(camera, image)),
+            Role::CompressedImage(camera) => messages::compressed_image(message.data)
+                .map_err(|error| error.to_string())
+                .and_then(|image| self.image(camera, image)),
+            Role::JointStates => match messages::joint_state(message.data, &self.settings.joint_names) {
+                Ok(state) => {
+                    // As in the node, what was not stamped counts as measured when it came.
+                    let stamp = state.stamp.or(now).unwrap_or_default();
+                    if stamp + JUMP_BACK < self.newest_joint_stamp {
+                        self.clock.reset();
+                        self.start_over(take)?;
+                    }
+                    self.newest_joint_stamp = stamp;
+                    let problem = state.content.as_ref().err().map(InputProblem::to_string);
+                    self.inputs.take_joint_positions(state.content, stamp);
+                    problem.map_or(Ok(()), Err)
+                }
+                Err(error) => Err(error.to_string()),
+            },
+            Role::Prompt => match messages::string(message.data) {
+                Ok(prompt) => {
+                    self.inputs.take_prompt(&prompt);
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            },
+            Role::Clock => match messages::clock(message.data) {
+                Ok(time) => {
+                    self.set_clock(time, take)?;
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        })
+    }
+
+    fn image(
+        &mut self,
+        camera: usize,
+        image: messages::Stamped<Result<image::RgbImage, InputProblem>>,
+    ) -> Result<(), String> {
+        self.summary.images += 1;
+        self.frame_stamps[camera] = image.stamp;
+        let problem = image.content.as_ref().err().map(InputProblem::to_string);
+        self.inputs.take_image(camera, image.content);
+        problem.map_or(Ok(()), Err)
+    }
+
+    fn action(
+        &mut self,
+        message: Recorded,
+        take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
+    ) -> ControlFlow<(), Result<(), MessageError>> {
+        let joints = &self.settings.joint_names;
+        let at_once = |positions| -> TrajectoryPoints { vec![(Duration::ZERO, positions)] };
+        let read = match self.topics.actions {
+            ActionSource::Trajectory => messages::joint_trajectory(message.data, joints)
+                .map(|trajectory| (trajectory.stamp, trajectory.content)),
+            ActionSource::Array => {
+                messages::float64_array(message.data, joints).map(|values| (None, at_once(values)))
+            }
+            ActionSource::JointState => messages::joint_state(message.data, joints)
+                .map_err(MessageError::from)
+                .and_then(|state| Ok((state.stamp, at_once(state.content?)))),
+        };
+        match read {
+            Ok((stamp, points)) => {
+                let time = stamp.or(self.clock.now()).unwrap_or_default();
+                if self
+                    .recorded
+                    .newest()
+                    .is_some_and(|newest| time + JUMP_BACK < newest)
+                {
+                    self.hand_on_all(take)?;
+                    self.recorded.clear();
+                }
+                self.recorded.push(time, points);
+                ControlFlow::Continue(Ok(()))
+            }
+            Err(error) => ControlFlow::Continue(Err(error)),
+        }
+    }
+
+    fn set_clock(
+        &mut self,
+        now: Duration,
+        take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if self.clock.set(now) {
+            return self.start_over(take);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// As the node does when time jumped back: nothing counts that came before.
+    fn start_over(&mut self, take: &mut dyn FnMut(Sample) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.hand_on_all(take)?;
+        self.inputs.forget_before_reset(self.clock.resets());
+        self.frame_stamps.fill(None);
+        self.recorded.clear();
+        self.newest_joint_stamp = Duration::ZERO;
+        self.next_observation_due = Duration::ZERO;
+        ControlFlow::Continue(())
+    }
+
+    /// Takes the newest observation when the node would: when it is complete, and as many actions of the last chunk are
+    /// past as are played before the robot is observed again.
+    fn observe(&mut self, log_time: Duration) {
+        let Some(stamped) = self.inputs.observation_after(self.sequence) else {
+            return;
+        };
+        let StampedObservation {
+            observation,
+            observed_at,
+            sequence,
+            ..
+        } = stamped;
+        self.sequence = sequence;
+        if observed_at < self.next_observation_due {
+            return;
+        }
+        self.next_observation_due = observed_at + self.time_of(self.options.actions_between);
+        let seconds = |stamp: Duration| observed_at.as_secs_f64() - stamp.as_secs_f64();
+        self.pending.push_back(Sample {
+            observation,
+            observed_at,
+            log_time,
+            camera_ages_s: self.frame_stamps.iter().map(|stamp| stamp.map(seconds)).collect(),
+            recorded: Vec::new(),
+        });
+    }
+
+    /// Hands on the observations of which all actions are recorded, or which waited for too long.
+    fn hand_on_complete(&mut self, take: &mut dyn FnMut(Sample) -> ControlFlow<()>) -> ControlFlow<()> {
+        let reach = self.time_of(self.options.action_horizon - 1);
+        while let Some(oldest) = self.pending.front() {
+            let end = oldest.observed_at + reach;
+            let is_recorded = self.recorded.newest().is_some_and(|newest| newest >= end);
+            if !is_recorded && self.newest_joint_stamp < end + self.options.longest_gap + JUMP_BACK {
+                break;
+            }
+            self.hand_on_oldest(take)?;
+        }
+        let needed_from = self
+            .pending
+            .front()
+            .map_or(self.newest_joint_stamp, |oldest| oldest.observed_at);
+        self.recorded.forget_before(needed_from.saturating_sub(JUMP_BACK));
+        ControlFlow::Continue(())
+    }
+
+    fn hand_on_all(&mut self, take: &mut dyn FnMut(Sample) -> ControlFlow<()>) -> ControlFlow<()> {
+        while !self.pending.is_empty() {
+            self.hand_on_oldest(take)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn hand_on_oldest(&mut self, take: &mut dyn FnMut(Sample) -> ControlFlow<()>) -> ControlFlow<()> {
+        let Some(mut sample) = self.pending.pop_front() else {
+            return ControlFlow::Continue(());
+        };
+        let times = (0..self.options.action_horizon).map(|action| sample.observed_at + self.time_of(action));
+        sample.recorded = times.map(|time| self.recorded.at(time)).collect();
+        take(sample)
+    }
+
+    fn time_of(&self, actions: usize) -> Duration {
+        let actions = u32::try_from(actions).unwrap_or(u32::MAX);
+        self.settings.playback.action_period.saturating_mul(actions)
+    }
+
+    fn bad(&mut self, topic: &str, problem: &str) {
+        let known = self.summary.bad_messages.entry(topic.to_owned());
+        known.or_insert_with(|| (0, problem.to_owned())).0 += 1;
+    }
+}
