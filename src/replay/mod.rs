@@ -2,11 +2,26 @@
 
 pub mod bag;
 pub mod cdr;
+mod compare;
+mod evaluation;
+mod files;
+mod live;
 pub mod messages;
+mod metrics;
 mod recorded_actions;
 mod replayer;
+mod result;
+mod table;
 mod topics;
 
+pub use compare::{Comparison, Difference};
+pub use evaluation::{EvaluationError, EvaluationOptions, Look, Prediction, evaluate};
+pub use files::{FileError, write_whole};
+pub use live::{LiveRun, Missed};
 pub use recorded_actions::Between;
 pub use replayer::{ReplayOptions, ReplaySummary, Sample, replay};
+pub use result::{
+    Accuracy, BadMessages, BagResult, JointAccuracy, LossAtTime, RecordingFound, Report, Spread,
+    StepAccuracy, Timing, UsedSettings,
+};
 pub use topics::{ActionSource, BagTopics, Role, TopicProblem};

@@ -164,8 +164,15 @@ fn time(nanoseconds: Option<i64>) -> Option<Duration> {
 }
 
 fn open(file: &OpenFile) -> Result<Connection, BagError> {
-    Connection::open_with_flags(&file.readable, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .map_err(|source| error(file, source))
+    let connection = Connection::open_with_flags(&file.readable, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(|source| error(file, source))?;
+    if cut_off(file)?.is_some() {
+        // What SQLite offers for recovery: without it a file shorter than its header says is refused as a whole.
+        connection
+            .pragma_update(None, "writable_schema", true)
+            .map_err(|source| error(file, source))?;
+    }
+    Ok(connection)
 }
 
 fn error(file: &OpenFile, source: rusqlite::Error) -> BagError {

@@ -1,0 +1,114 @@
+//! Reports as files.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::result::{BagResult, FORMAT, Report};
+
+/// Why a report was not written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{} cannot be {doing}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        doing: &'static str,
+        source: std::io::Error,
+    },
+    #[error("{} is no report of pi0_eval: {source}", path.display())]
+    Json {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("{} has the format {found}, expected {FORMAT}; evaluate again with this version", path.display())]
+    Format { path: PathBuf, found: u32 },
+    #[error("{} cannot be written: {problem}", path.display())]
+    Table { path: PathBuf, problem: String },
+}
+
+impl Report {
+    /// # Errors
+    /// When the file cannot be read, or is no report of this version.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let report: Self = read_json(path)?;
+        check_format(path, report.format)?;
+        Ok(report)
+    }
+
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        write_json(path, self)
+    }
+}
+
+impl BagResult {
+    /// # Errors
+    /// As [`Report::read`].
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let result: Self = read_json(path)?;
+        check_format(path, result.format)?;
+        Ok(result)
+    }
+
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        write_json(path, self)
+    }
+}
+
+/// Writes a file whole or not at all: what is killed in the middle leaves none behind under its name.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let io = |source| FileError::Io {
+        path: path.to_owned(),
+        doing: "written",
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    Ok(())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    let text = fs::read(path).map_err(|source| FileError::Io {
+        path: path.to_owned(),
+        doing: "read",
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|source| FileError::Json {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| FileError::Json {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.push(b'\n');
+    write_whole(path, &text)
+}
+
+fn check_format(path: &Path, found: u32) -> Result<(), FileError> {
+    match found == FORMAT {
+        true => Ok(()),
+        false => Err(FileError::Format {
+            path: path.to_owned(),
+            found,
+        }),
+    }
+}
