@@ -1,7 +1,8 @@
 //! Holds a policy against recordings: `pi0_eval BAG --params-file robot.yaml --checkpoint folder`.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -10,20 +11,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pi0_node::node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
 use pi0_node::policy::open_for_evaluation;
 use pi0_node::replay::bag::Bag;
-use pi0_node::replay::{Comparison, EvaluationOptions, Prediction, Report, evaluate};
+use pi0_node::replay::{
+    BagResult, Comparison, EvaluationOptions, Pictures, Prediction, PredictionsFile, Report, evaluate,
+    find_bags, fingerprint, finished, index, page, result_name, run_processes, write_whole,
+};
 
 /// Says how well and how fast a policy predicts what was recorded in bags of ROS 2, without a robot and without ROS 2.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    task: Option<Task>,
     #[command(flatten)]
     evaluation: Evaluation,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Task {
     /// Hold one report against another; ends with status 1 when the second one is worse.
     Compare {
         /// The report to hold the other against.
@@ -77,6 +81,19 @@ struct Evaluation {
     /// Write the report there.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write every prediction there, as a table. For one bag.
+    #[arg(long, conflicts_with = "output")]
+    parquet: Option<PathBuf>,
+    /// Write a page with plots there. For one bag.
+    #[arg(long, conflicts_with = "output")]
+    html: Option<PathBuf>,
+    /// Write all of these for each bag into this folder, a process a bag, and report.json and index.html for all of them.
+    /// What is there from the same inputs is not made again.
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Bags that are evaluated at the same time; with more than one, each takes one thread unless --threads says more.
+    #[arg(long, default_value_t = 1, requires = "output")]
+    jobs: usize,
     /// Show no progress and no table.
     #[arg(long)]
     quiet: bool,
@@ -84,8 +101,8 @@ struct Evaluation {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match arguments.command {
-        Some(Command::Compare {
+    let done = match arguments.task {
+        Some(Task::Compare {
             before,
             after,
             threshold,
@@ -102,7 +119,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(before: &std::path::Path, after: &std::path::Path, threshold: f64) -> anyhow::Result<ExitCode> {
+fn compare(before: &Path, after: &Path, threshold: f64) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::new(&Report::read(before)?, &Report::read(after)?, threshold / 100.0);
     print!("{}", comparison.table());
     let is_worse = comparison.worse().next().is_some();
@@ -122,23 +139,12 @@ impl Evaluation {
             self.longest_gap
         );
         let settings = self.settings()?;
-        let mut results = Vec::new();
-        for path in &self.bags {
-            let bag = Bag::open(path)?;
-            let mut policy = open_for_evaluation(
-                &settings.checkpoint,
-                settings.device,
-                settings.device_options,
-                settings.policy.clone(),
-            )
-            .with_context(|| format!("no policy from the checkpoint {}", settings.checkpoint.display()))?;
-            let progress = self.progress(&bag);
-            let mut look = |prediction: Prediction| show_progress(&progress, &bag, &prediction);
-            let result = evaluate(&bag, &mut *policy, &settings, &self.options(), &mut look)?;
-            progress.finish_and_clear();
-            results.push(result);
-        }
-        let report = Report::new(results);
+        let bags = find_bags(&self.bags)?;
+        let report = match (&self.output, &bags[..]) {
+            (Some(folder), _) => self.evaluate_each(&bags, folder, &settings)?,
+            (None, [bag]) => Report::new(vec![self.evaluate_one(bag, &settings)?]),
+            (None, several) => anyhow::bail!("{} bags need --output FOLDER for their results", several.len()),
+        };
         if let Some(path) = &self.json {
             report.write(path)?;
         }
@@ -146,6 +152,146 @@ impl Evaluation {
             print!("{}", report.table());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn evaluate_one(&self, path: &Path, settings: &Settings) -> anyhow::Result<BagResult> {
+        let bag = Bag::open(path)?;
+        let mut policy = open_for_evaluation(
+            &settings.checkpoint,
+            settings.device,
+            settings.device_options,
+            settings.policy.clone(),
+        )
+        .with_context(|| format!("no policy from the checkpoint {}", settings.checkpoint.display()))?;
+        let options = self.options();
+        let inputs = fingerprint(path, settings, &options)?;
+        let actions_between = options.actions_between(settings, policy.action_horizon());
+        let mut pictures = Pictures::new(actions_between, settings.playback.action_period);
+        let mut table = match &self.parquet {
+            Some(path) => Some(PredictionsFile::create(path, &settings.joint_names)?),
+            None => None,
+        };
+        let mut table_failure = None;
+        let progress = self.progress(&bag);
+        let result = evaluate(&bag, &mut *policy, settings, &options, &mut |prediction| {
+            show_progress(&progress, &bag, &prediction);
+            pictures.add(&prediction);
+            if let Some(table) = &mut table
+                && table_failure.is_none()
+            {
+                table_failure = table.add(&prediction).err();
+            }
+        })?;
+        progress.finish_and_clear();
+        let result = BagResult { inputs, ..result };
+        if let Some(failure) = table_failure {
+            return Err(failure.into());
+        }
+        if let Some(table) = table {
+            table.finish()?;
+        }
+        if let Some(path) = &self.html {
+            write_whole(path, page(&result, &pictures).as_bytes())?;
+        }
+        Ok(result)
+    }
+
+    /// A process for each bag that has no result yet.
+    fn evaluate_each(&self, bags: &[PathBuf], folder: &Path, settings: &Settings) -> anyhow::Result<Report> {
+        let program = std::env::current_exe().context("this program's own file")?;
+        let result = |bag: &Path, suffix: &str| folder.join(format!("{}.{suffix}", result_name(bag)));
+        let options = self.options();
+        let inputs = |bag: &Path| {
+            let looked_at = || format!("the bag {}", bag.display());
+            fingerprint(bag, settings, &options).with_context(looked_at)
+        };
+        let mut remaining = Vec::new();
+        for bag in bags {
+            if finished(&result(bag, "json"), &inputs(bag)?).is_none() {
+                remaining.push(bag.clone());
+            }
+        }
+        let process = |bag: &Path| {
+            let mut process = Command::new(&program);
+            process.arg(bag).args(self.inherited()).arg("--quiet");
+            for (flag, suffix) in [("--json", "json"), ("--html", "html"), ("--parquet", "parquet")] {
+                process.arg(flag).arg(result(bag, suffix));
+            }
+            process
+        };
+        let progress = if self.quiet {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(bags.len() as u64)
+        };
+        let progress = progress.with_style(bar_style("{pos} of {len} bags {wide_bar} {eta} left"));
+        progress.set_position((bags.len() - remaining.len()) as u64);
+        progress.reset_eta();
+        let mut failures = Vec::new();
+        run_processes(&remaining, self.jobs, &process, |index, ended| {
+            progress.inc(1);
+            if let Err(words) = ended {
+                let failure = format!("{}: {words}", remaining[index].display());
+                progress.suspend(|| eprintln!("error: {failure}"));
+                failures.push(failure);
+            }
+        });
+        progress.finish_and_clear();
+        let mut results = Vec::new();
+        for bag in bags {
+            if let Some(report) = finished(&result(bag, "json"), &inputs(bag)?) {
+                results.extend(report.bags);
+            }
+        }
+        ensure!(
+            !results.is_empty(),
+            "no bag could be evaluated; the reasons are above"
+        );
+        let report = Report::new(results);
+        if bags.len() > 1 {
+            report.write(&folder.join("report.json"))?;
+            let link = |bag: &BagResult| format!("{}.html", result_name(Path::new(&bag.bag)));
+            write_whole(&folder.join("index.html"), index(&report, link).as_bytes())?;
+        }
+        match failures.len() {
+            0 => Ok(report),
+            count => anyhow::bail!("{count} of {} bags could not be evaluated", bags.len()),
+        }
+    }
+
+    /// What of the command line goes on to the process of each bag.
+    fn inherited(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |flag: &str, value: Option<OsString>| {
+            if let Some(value) = value {
+                arguments.extend([flag.into(), value]);
+            }
+        };
+        let text = |value: String| Some(OsString::from(value));
+        let one_thread = (self.jobs > 1).then_some(1);
+        add(
+            "--params-file",
+            self.params_file.clone().map(PathBuf::into_os_string),
+        );
+        add("--node-name", text(self.node_name.clone()));
+        for parameter in &self.parameters {
+            add("--param", text(parameter.clone()));
+        }
+        add(
+            "--checkpoint",
+            self.checkpoint.clone().map(PathBuf::into_os_string),
+        );
+        add("--seed", self.seed.map(|seed| seed.to_string().into()));
+        let threads = self.threads.or(one_thread);
+        add("--threads", threads.map(|threads| threads.to_string().into()));
+        add("--actions-topic", self.actions_topic.clone().map(OsString::from));
+        add("--every", self.every.map(|every| every.to_string().into()));
+        add("--longest-gap", text(self.longest_gap.to_string()));
+        add("--still", text(self.still.to_string()));
+        if self.no_loss {
+            arguments.push("--no-loss".into());
+        }
+        arguments
     }
 
     fn options(&self) -> EvaluationOptions {
@@ -205,10 +351,13 @@ impl Evaluation {
         let Some((start, end)) = bag.span().filter(|_| !self.quiet) else {
             return ProgressBar::hidden();
         };
-        let bar = ProgressBar::new((end - start).as_millis() as u64);
-        let style = ProgressStyle::with_template("{percent:>3} % {wide_bar} {msg}, {eta} left");
-        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        ProgressBar::new((end - start).as_millis() as u64)
+            .with_style(bar_style("{percent:>3} % {wide_bar} {msg}, {eta} left"))
     }
+}
+
+fn bar_style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn show_progress(bar: &ProgressBar, bag: &Bag, prediction: &Prediction) {

@@ -51,6 +51,15 @@ pub struct EvaluationOptions {
     pub flow_matching_loss: bool,
 }
 
+impl EvaluationOptions {
+    /// Actions from one observation to the next: as chosen here, or else as many as the node plays.
+    pub fn actions_between(&self, settings: &Settings, action_horizon: usize) -> usize {
+        let played = settings.playback.actions_to_execute.map(usize::from);
+        let chosen = self.actions_between.or(played);
+        chosen.unwrap_or(action_horizon / 2).clamp(1, action_horizon)
+    }
+}
+
 /// A prediction, for who looks on.
 #[derive(Clone, Copy, Debug)]
 pub struct Prediction<'a> {
@@ -161,6 +170,7 @@ pub fn evaluate(
     Ok(BagResult {
         format: FORMAT,
         bag: name,
+        inputs: String::new(),
         settings: UsedSettings {
             policy: policy.description(),
             seed: settings.policy.seed,

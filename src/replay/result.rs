@@ -22,6 +22,8 @@ pub struct Report {
 pub struct BagResult {
     pub format: u32,
     pub bag: String,
+    /// What it was made of, as one word (see [`fingerprint`](super::fingerprint)); empty when nobody asked for it.
+    pub inputs: String,
     pub settings: UsedSettings,
     pub recording: RecordingFound,
     pub accuracy: Accuracy,
