@@ -1,11 +1,13 @@
 //! Reports as files.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tempfile::NamedTempFile;
 
 use super::result::{BagResult, FORMAT, Report};
 
@@ -16,7 +18,7 @@ pub enum FileError {
     Io {
         path: PathBuf,
         doing: &'static str,
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("{} is no report of pi0_eval: {source}", path.display())]
     Json {
@@ -71,15 +73,22 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         doing: "written",
         source,
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    let mut file = unfinished(path).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;
     Ok(())
+}
+
+/// A file in the folder of `path`, to be given that name when it is whole.
+pub(super) fn unfinished(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    // As any other new file; a temporary one would be its owner's alone.
+    let permissions = Permissions::from_mode(0o666);
+    tempfile::Builder::new()
+        .permissions(permissions)
+        .tempfile_in(folder)
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {

@@ -16,8 +16,8 @@ use super::table::number;
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;color:#1f2328;max-width:1380px;margin:2em auto;padding:0 1em}\
 h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid #d0d7de}\
 table{border-collapse:collapse}td,th{padding:.2em .9em .2em 0;text-align:right;font-variant-numeric:tabular-nums}\
-td:first-child,th:first-child{text-align:left}tr+tr{border-top:1px solid #eaeef2}\
-.side{display:flex;flex-wrap:wrap;gap:1em}.warning{background:#fff8c5;padding:.5em .8em;border-radius:6px;margin:.4em 0}\
+td:first-child,th:first-child{text-align:left}td{white-space:nowrap}tr+tr{border-top:1px solid #eaeef2}\
+.side{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}.warning{background:#fff8c5;padding:.5em .8em;border-radius:6px;margin:.4em 0}\
 figure{margin:0}figure img{height:190px;border-radius:4px}figcaption{font-size:.85em;color:#57606a;max-width:260px}\
 .predicted{color:#1f6feb}.recorded{color:#3c3c3c}";
 /// A frame is shown this high at most, in pixels.
@@ -135,7 +135,10 @@ pub fn index(report: &Report, link: impl Fn(&BagResult) -> String) -> String {
         "<h2>By bag, the worst first</h2><table><tr><th>bag</th><th>predictions</th>",
     );
     for (name, _) in report.combined.figures() {
-        write(&mut body, &format!("<th>{}</th>", escaped(name)));
+        write(
+            &mut body,
+            &format!("<th>{}</th>", escaped(&name.replace('_', " "))),
+        );
     }
     write(&mut body, "<th>chunk, ms</th><th>warnings</th></tr>");
     let mut bags: Vec<&BagResult> = report.bags.iter().collect();

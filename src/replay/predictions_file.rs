@@ -13,7 +13,7 @@ use parquet::schema::types::Type;
 use tempfile::NamedTempFile;
 
 use super::evaluation::Prediction;
-use super::files::FileError;
+use super::files::{FileError, unfinished};
 
 /// Rows that are written together.
 const ROW_GROUP: usize = 1 << 16;
@@ -52,12 +52,7 @@ impl PredictionsFile {
             doing: "written",
             source,
         };
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(io)?;
-        let temporary = NamedTempFile::new_in(folder).map_err(io)?;
+        let temporary = unfinished(path).map_err(io)?;
         let file = temporary.reopen().map_err(io)?;
         let writer = schema(joints).and_then(|schema| {
             let properties = WriterProperties::builder()
