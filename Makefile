@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo test lint rust-test python-test smoke-test parity clean
+.PHONY: help setup build demo eval-demo eval test lint rust-test python-test smoke-test parity clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -26,6 +26,13 @@ demo: build ## the shipped policy does each of its skills on the simulated robot
 EPISODES ?= 100
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
 	@$(IN_ENVIRONMENT) python tools/eval_demo.py --episodes $(EPISODES)
+
+# A bag of each skill, by the scripted expert.
+eval: build ## how well the shipped policy predicts what an expert did in recorded bags; reports in target/eval/results/
+	@$(IN_ENVIRONMENT) for skill in right_pick left_pick hand_over; do \
+		python tools/record_bag.py $$skill target/eval/bags/$$skill; done
+	@target/release/pi0_eval target/eval/bags --params-file config/aloha_sim.yaml --checkpoint checkpoints/aloha_sim \
+		--output target/eval/results
 
 test: lint rust-test python-test smoke-test ## everything that CI runs
 

@@ -5,6 +5,7 @@ mod bad_observation;
 mod checkpoint_layouts;
 mod computed_once;
 mod equals_reference;
+mod flow_matching_loss;
 mod folder;
 mod robot;
 mod shipped_checkpoint;
