@@ -141,7 +141,7 @@ impl Accuracy {
         }
         let _ = writeln!(text, "\n{:8}  {:>10}  {:>10}", "action", "mae", "mse");
         let last = self.by_step.len().saturating_sub(1);
-        let shown = |step: usize| step == 0 || step == last || (step + 1) % 10 == 0;
+        let shown = |step: usize| step == 0 || step == last || (step + 1).is_multiple_of(10);
         for (step, one) in self.by_step.iter().enumerate().filter(|(step, _)| shown(*step)) {
             let _ = writeln!(
                 text,

@@ -38,7 +38,9 @@ fn policy(denoise_steps: usize) -> (Policy<CpuDevice>, Checkpoint, Observation) 
 fn with_one_step_the_loss_is_the_square_of_the_prediction_s_own_error() {
     let (mut policy, checkpoint, observation) = policy(1);
     let predicted = policy.predict(&observation).unwrap();
-    let recorded: Vec<f32> = (0..50 * 14).map(|value| (value as f32 * 0.37).sin() * 0.5).collect();
+    let recorded: Vec<f32> = (0..50 * 14)
+        .map(|value| (value as f32 * 0.37).sin() * 0.5)
+        .collect();
     let losses = policy
         .flow_matching_loss(&observation, &ActionChunk::new(recorded.clone(), 14))
         .unwrap();
@@ -46,15 +48,23 @@ fn with_one_step_the_loss_is_the_square_of_the_prediction_s_own_error() {
         panic!("the shipped policy is normalised by mean and std");
     };
     assert!(!checkpoint.statistics().relative.contains(&true));
-    let squares = recorded.iter().zip(predicted.values()).enumerate().map(|(index, (recorded, predicted))| {
-        f64::from((recorded - predicted) / (std[index % 14] + epsilon)).powi(2)
-    });
+    let squares =
+        recorded
+            .iter()
+            .zip(predicted.values())
+            .enumerate()
+            .map(|(index, (recorded, predicted))| {
+                f64::from((recorded - predicted) / (std[index % 14] + epsilon)).powi(2)
+            });
     let expected = squares.sum::<f64>() / (50.0 * 14.0);
     let [[time, loss]] = losses[..] else {
         panic!("one step has one loss: {losses:?}");
     };
     assert_eq!(time, 1.0);
-    assert!((loss / expected - 1.0).abs() < 1e-3, "{loss}, expected {expected}");
+    assert!(
+        (loss / expected - 1.0).abs() < 1e-3,
+        "{loss}, expected {expected}"
+    );
 }
 
 #[test]
@@ -62,10 +72,16 @@ fn there_is_a_loss_for_the_time_of_every_step_and_less_for_what_the_policy_would
     let (mut policy, _, observation) = policy(4);
     let predicted = policy.predict(&observation).unwrap();
     let own = policy.flow_matching_loss(&observation, &predicted).unwrap();
-    assert_eq!(own.iter().map(|[time, _]| *time).collect::<Vec<_>>(), [1.0, 0.75, 0.5, 0.25]);
+    assert_eq!(
+        own.iter().map(|[time, _]| *time).collect::<Vec<_>>(),
+        [1.0, 0.75, 0.5, 0.25]
+    );
     let other = ActionChunk::new(predicted.values().iter().map(|value| value + 0.5).collect(), 14);
     let other = policy.flow_matching_loss(&observation, &other).unwrap();
-    assert!(own.iter().zip(&other).all(|(own, other)| own[1] < other[1]), "{own:?} {other:?}");
+    assert!(
+        own.iter().zip(&other).all(|(own, other)| own[1] < other[1]),
+        "{own:?} {other:?}"
+    );
 }
 
 #[test]
