@@ -10,7 +10,7 @@ use super::evaluation::Prediction;
 /// Moments of a recording that are drawn at most.
 const LARGEST_SERIES: usize = 3000;
 /// Predictions that are shown with their camera frames.
-const WORST: usize = 6;
+const WORST: usize = 5;
 
 /// One moment: what was predicted to be done, and what was recorded.
 #[derive(Clone, Debug)]

@@ -138,16 +138,16 @@ impl<'a> Replayer<'a> {
         if !self.topics.roles.values().any(is_clock) {
             self.set_clock(message.log_time, take)?;
         }
-        // One message may be both an input and an action.
-        if message.topic == self.topics.actions_topic
-            && let Err(error) = self.action(message, take)?
-        {
-            self.bad(message.topic, &error.to_string());
+        // One message may be both an action and an input; what is wrong with it then counts once.
+        let mut problem = None;
+        if message.topic == self.topics.actions_topic {
+            problem = self.action(message, take)?.err().map(|error| error.to_string());
         }
-        if let Some(&role) = self.topics.roles.get(message.topic)
-            && let Err(error) = self.input(role, message, take)?
-        {
-            self.bad(message.topic, &error);
+        if let Some(&role) = self.topics.roles.get(message.topic) {
+            problem = self.input(role, message, take)?.err().or(problem);
+        }
+        if let Some(problem) = problem {
+            self.bad(message.topic, &problem);
         }
         self.observe(message.log_time);
         self.hand_on_complete(take)

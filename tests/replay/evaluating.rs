@@ -149,7 +149,9 @@ fn every_topic_that_is_missing_or_of_another_type_is_named_with_what_was_expecte
 
 #[test]
 fn a_bag_without_a_complete_observation_says_what_was_wrong_with_its_messages() {
+    // Without commands the joint states are the actions too, and a bad one counts once.
     let (_folder, path) = changed(|messages| {
+        messages.retain(|message| message.topic != "/joint_trajectory");
         for message in messages
             .iter_mut()
             .filter(|message| message.topic == "/joint_states")
