@@ -1,5 +1,7 @@
 //! Linear layers and embedding tables, in the type that their weights are stored in.
 
+use std::sync::Arc;
+
 use super::math::activate;
 use super::panels::{Precision, Values, WeightPanels, int8_scale, quantised};
 use super::product::{PANEL, PackedRows, Tiles};
@@ -9,7 +11,7 @@ use crate::device::{Activation, DeviceError, HostTensor, Result};
 
 /// A linear layer: weight `[outputs, inputs]` and perhaps bias `[outputs]`.
 pub struct CpuLinear {
-    weight: WeightPanels,
+    weight: Arc<WeightPanels>,
     bias: Option<Vec<f32>>,
     outputs: usize,
     inputs: usize,
@@ -58,16 +60,27 @@ impl CpuLinear {
             }
         };
         Ok(Self {
-            weight: WeightPanels::new(outputs, *inputs, precision, threads, read_row),
+            weight: Arc::new(WeightPanels::new(outputs, *inputs, precision, threads, read_row)),
             bias: (!biases.is_empty()).then_some(bias),
             outputs,
             inputs: *inputs,
         })
     }
 
+    pub(super) fn with_bias(&self, bias: &CpuTensor) -> Result<Self> {
+        bias.expect_shape("with_bias", "bias", &[1, self.outputs])?;
+        Ok(Self {
+            weight: Arc::clone(&self.weight),
+            bias: Some(bias.values().to_vec()),
+            ..*self
+        })
+    }
+
+    /// `activation(residual + x · weightᵀ + bias)`
     pub(super) fn forward(
         &self,
         x: &CpuTensor,
+        residual: Option<&CpuTensor>,
         activation: Activation,
         buffers: &Buffers,
         threads: &Threads,
@@ -78,6 +91,9 @@ impl CpuLinear {
                 "linear",
                 format!("x is {:?}, the layer takes {} inputs", x.shape(), self.inputs),
             ));
+        }
+        if let Some(residual) = residual {
+            residual.expect_shape("linear_add", "residual", &[rows, self.outputs])?;
         }
         let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
         let x = PackedRows::pack(x.values(), rows, width, packed.values_mut());
@@ -90,8 +106,14 @@ impl CpuLinear {
             let outputs = block.min(self.outputs - start);
             // SAFETY: every index has columns of its own.
             let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
-            y.assign_product(x, &self.weight, start / PANEL);
-            for row in y.rows() {
+            y.assign_product(x, &*self.weight, start / PANEL);
+            for (index, row) in y.rows().enumerate() {
+                if let Some(residual) = residual {
+                    let residual = &residual.values()[index * self.outputs + start..];
+                    for (y, residual) in row.iter_mut().zip(residual) {
+                        *y += residual;
+                    }
+                }
                 if let Some(bias) = &self.bias {
                     for (y, bias) in row.iter_mut().zip(&bias[start..]) {
                         *y += bias;
