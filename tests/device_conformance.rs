@@ -251,7 +251,7 @@ fn norms_take_mean_and_scale_out_of_every_row() {
         let scale = (mean(&square(&row)) + eps).sqrt();
         let normed = row.iter().zip(&weight);
         normed
-            .map(|(x, weight)| x / scale * (1.0 + f64::from(*weight)))
+            .map(|(x, weight)| x / scale * f64::from(*weight))
             .collect::<Vec<_>>()
     });
     let (layer_norm, rms_norm): (Vec<f64>, Vec<f64>) = (layer_norm.collect(), rms_norm.collect());
@@ -487,18 +487,18 @@ fn attention_weighs_keys_by_masked_softmax_within_each_sequence() {
 
 #[test]
 fn geglu_gates_one_half_of_a_product_with_the_other() {
-    let (rows, inputs, width) = (5, 40, 33);
-    let x = values(rows * inputs, 14);
-    let (gate, up) = (values(width * inputs, 15), values(width * inputs, 16));
-    let gates = product(&x, &gate, &[], inputs);
-    let ups = product(&x, &up, &[], inputs);
-    let expected: Vec<f64> = gates
-        .iter()
-        .zip(&ups)
-        .map(|(gate, up)| gelu(*gate) * up)
-        .collect();
     on_every_device!(|tested| {
         let device = &tested.device;
+        let (rows, inputs, width) = (5, 40, 33_usize.next_multiple_of(device.tile()));
+        let x = values(rows * inputs, 14);
+        let (gate, up) = (values(width * inputs, 15), values(width * inputs, 16));
+        let gates = product(&x, &gate, &[], inputs);
+        let ups = product(&x, &up, &[], inputs);
+        let expected: Vec<f64> = gates
+            .iter()
+            .zip(&ups)
+            .map(|(gate, up)| gelu(*gate) * up)
+            .collect();
         let shape = [width, inputs];
         let gate_up = [
             HostTensor::from_f32(&gate, &shape),
@@ -507,7 +507,8 @@ fn geglu_gates_one_half_of_a_product_with_the_other() {
         let layer = device.upload_linear(&gate_up, &[]).unwrap();
         let x = tested.upload(&x, &[rows, inputs]);
         tested.expect("geglu", device.geglu(&x, &layer), &[rows, width], &expected);
-        let odd = device.upload_linear(&gate_up[..1], &[]).unwrap();
+        let odd = HostTensor::from_f32(&gate[..33 * inputs], &[33, inputs]);
+        let odd = device.upload_linear(&[odd], &[]).unwrap();
         tested.refuse("odd width", device.geglu(&x, &odd));
     });
 }

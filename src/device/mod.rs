@@ -6,11 +6,18 @@
 
 mod cpu;
 mod host_tensor;
+#[cfg(feature = "tenstorrent")]
+mod tenstorrent;
 
 use std::ops::Range;
 
 pub use cpu::{CpuDevice, CpuTensor, Precision};
 pub use host_tensor::{Dtype, HostTensor};
+#[cfg(feature = "tenstorrent")]
+pub use tenstorrent::{
+    Graph, Operation, TenstorrentDevice, TenstorrentLinear, TenstorrentOptions, TenstorrentTable,
+    TenstorrentTensor,
+};
 
 /// What went wrong on a device, with the operation and the shapes that it met.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +29,9 @@ pub enum DeviceError {
     },
     #[error("{0}")]
     Unavailable(String),
+    /// The device failed during work; it has to be opened again.
+    #[error("the device failed: {0}")]
+    Lost(String),
     #[error("embedding: token {token} is not in the vocabulary of {vocab_size}")]
     Token { token: u32, vocab_size: usize },
 }
@@ -31,6 +41,21 @@ impl DeviceError {
         Self::Shape {
             operation,
             problem: problem.into(),
+        }
+    }
+}
+
+#[cfg(feature = "tenstorrent")]
+impl From<tt_metal_sys::Error> for DeviceError {
+    fn from(error: tt_metal_sys::Error) -> Self {
+        use tt_metal_sys::Error;
+        match error {
+            Error::Hung { .. } | Error::OutOfMemory { .. } | Error::Operation { .. } => {
+                Self::Lost(error.to_string())
+            }
+            Error::NotInstalled(_) | Error::Version { .. } | Error::NoCard(_) | Error::Open(_) => {
+                Self::Unavailable(error.to_string())
+            }
         }
     }
 }
@@ -105,6 +130,12 @@ pub trait Device: Send + Sync + 'static {
     /// one input become one. `biases` is empty or has one `[outputs]` for each weight.
     fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<Self::Linear>;
 
+    /// A layer whose product is always added to a residual, in the type in which the device adds it best.
+    fn upload_residual_linear(&self, weight: &HostTensor, bias: Option<&HostTensor>) -> Result<Self::Linear> {
+        let bias: Vec<HostTensor> = bias.into_iter().cloned().collect();
+        self.upload_linear(std::slice::from_ref(weight), &bias)
+    }
+
     /// An embedding table `[vocab_size, width]` to the device.
     fn upload_table(&self, table: &HostTensor) -> Result<Self::Table>;
 
@@ -152,7 +183,7 @@ pub trait Device: Send + Sync + 'static {
         eps: f32,
     ) -> Result<Self::Tensor>;
 
-    /// Gemma's norm: `x / rms(x) · (1 + weight)`, the mean square in f32.
+    /// `x / rms(x) · weight` (Zhang and Sennrich 2019), the mean square in f32.
     fn rms_norm(&self, x: &Self::Tensor, weight: &Self::Tensor, eps: f32) -> Result<Self::Tensor>;
 
     /// `[sequences · tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then values, to heads.

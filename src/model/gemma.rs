@@ -2,8 +2,8 @@
 
 use super::config::GemmaConfig;
 use super::embedding::rope_table;
-use super::weights::{AttentionLinears, HeadWidth, Weights, linear_without_bias};
-use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Result, RopeTable};
+use super::weights::{AttentionLinears, HeadWidth, Weights, linear_without_bias, residual_linear};
+use crate::device::{Activation, Device, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
 
 /// One transformer. The two of π0 have weights of their own and share attention through a [`KvCache`].
 pub struct Gemma<D: Device> {
@@ -30,6 +30,7 @@ pub struct Mlp<D: Device> {
 
 /// `x / rms(x) · (1 + weight)`.
 pub struct RmsNorm<D: Device> {
+    /// With the one in it.
     weight: D::Tensor,
     eps: f32,
 }
@@ -141,7 +142,7 @@ impl<D: Device> Layer<D> {
             post_attention_layernorm: norm("post_attention_layernorm")?,
             mlp: Mlp {
                 gate_up: linear(&["mlp.gate_proj", "mlp.up_proj"])?,
-                down: linear(&["mlp.down_proj"])?,
+                down: residual_linear(device, weights, &format!("{name}.mlp.down_proj"), false)?,
             },
         })
     }
@@ -212,8 +213,10 @@ impl<D: Device> Mlp<D> {
 
 impl<D: Device> RmsNorm<D> {
     fn new(config: &GemmaConfig, device: &D, weights: &dyn Weights, name: &str) -> Result<Self> {
+        let weight = weights.tensor(&format!("{name}.weight"));
+        let scale: Vec<f32> = weight.to_f32().iter().map(|weight| 1.0 + weight).collect();
         Ok(Self {
-            weight: device.upload_parameter(&weights.tensor(&format!("{name}.weight")))?,
+            weight: device.upload_parameter(&HostTensor::from_f32(&scale, &weight.shape))?,
             eps: config.rms_norm_eps,
         })
     }
@@ -229,7 +232,7 @@ impl<D: Device> KvCache<D> {
     pub fn new(config: &GemmaConfig, device: &D, capacity: usize) -> Result<Self> {
         let head_dim = HeadWidth::new(config.head_dim, device.tile()).padded;
         let shape = [config.num_kv_heads, capacity, head_dim];
-        let layer = |_| {
+        let layer = |_| -> Result<LayerCache<D>> {
             Ok(KeysValues {
                 keys: device.zeros(&shape)?,
                 values: device.zeros(&shape)?,

@@ -113,7 +113,7 @@ impl<D: Device> PrefixCache<D> {
             .collect();
         let mask = AttentionMask::prefix_lm(&starts_block).and(&AttentionMask::padding(capacity, &there));
         let positions = positions(&there);
-        let place = |rows: Range<usize>, mask: &AttentionMask| {
+        let place = |rows: Range<usize>, mask: &AttentionMask| -> Result<Place<D>> {
             Ok(Place {
                 start: rows.start,
                 rope: Rope::new(&config.vlm, device, &positions[rows])?,

@@ -3,7 +3,7 @@
 use super::attention::AttentionMask;
 use super::config::SiglipConfig;
 use super::parameters::VISION_TOWER;
-use super::weights::{AttentionLinears, Weights, linear_with_bias};
+use super::weights::{AttentionLinears, Weights, linear_with_bias, residual_linear};
 use crate::device::{Activation, Device, DeviceError, HeadLayout, Heads, KeysValues, Result};
 
 /// The tower of one checkpoint.
@@ -136,7 +136,7 @@ impl<D: Device> Block<D> {
             layer_norm2: LayerNorm::new(config, device, weights, &format!("{name}.layer_norm2"))?,
             mlp: Mlp {
                 fc1: linear_with_bias(device, weights, &[format!("{name}.mlp.fc1")])?,
-                fc2: linear_with_bias(device, weights, &[format!("{name}.mlp.fc2")])?,
+                fc2: residual_linear(device, weights, &format!("{name}.mlp.fc2"), true)?,
             },
         })
     }

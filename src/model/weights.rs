@@ -29,6 +29,17 @@ pub(super) fn linear_without_bias<D: Device>(
     device.upload_linear(&tensors(weights, names, "weight"), &[])
 }
 
+/// A layer whose product is added to a residual.
+pub(super) fn residual_linear<D: Device>(
+    device: &D,
+    weights: &dyn Weights,
+    name: &str,
+    with_bias: bool,
+) -> Result<D::Linear> {
+    let bias = with_bias.then(|| weights.tensor(&format!("{name}.bias")));
+    device.upload_residual_linear(&weights.tensor(&format!("{name}.weight")), bias.as_ref())
+}
+
 fn tensors<'a>(weights: &'a dyn Weights, names: &[String], kind: &str) -> Vec<HostTensor<'a>> {
     names
         .iter()
@@ -74,8 +85,8 @@ impl<D: Device> AttentionLinears<D> {
         };
         let out_weight = width.pad_inputs(weights.tensor(&format!("{out}.weight")));
         let (biases, out_bias) = match with_bias {
-            true => (heads("bias"), vec![weights.tensor(&format!("{out}.bias"))]),
-            false => (Vec::new(), Vec::new()),
+            true => (heads("bias"), Some(weights.tensor(&format!("{out}.bias")))),
+            false => (Vec::new(), None),
         };
         Ok(Self {
             layout: HeadLayout {
@@ -83,7 +94,7 @@ impl<D: Device> AttentionLinears<D> {
                 ..layout
             },
             qkv: device.upload_linear(&heads("weight"), &biases)?,
-            out: device.upload_linear(&[out_weight], &out_bias)?,
+            out: device.upload_residual_linear(&out_weight, out_bias.as_ref())?,
         })
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn split_heads(
         ));
     }
     let tokens = rows / sequences;
-    let gather = |first_head: usize, heads: usize| {
+    let gather = |first_head: usize, heads: usize| -> Result<CpuTensor> {
         let mut gathered = buffers.tensor(&[sequences * heads, tokens, head_dim])?;
         let mut rows = gathered.values_mut().chunks_exact_mut(head_dim.max(1));
         for sequence in 0..sequences {
