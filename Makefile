@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo test lint rust-test python-test smoke-test parity clean
+.PHONY: help setup build demo eval-demo test lint rust-test mock-test python-test smoke-test parity clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -27,7 +27,7 @@ EPISODES ?= 100
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
 	@$(IN_ENVIRONMENT) python tools/eval_demo.py --episodes $(EPISODES)
 
-test: lint rust-test python-test smoke-test ## everything that CI runs
+test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
@@ -38,6 +38,15 @@ lint: setup ## format and lint checks of Rust and Python
 rust-test: setup ## Rust tests, with ROS 2 and without
 	@$(IN_ISOLATION) cargo test --release --locked
 	@$(IN_ISOLATION) cargo test --release --locked --no-default-features
+
+# The interpreter that TT-NN is installed for is the one to link to.
+mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph
+	@tools/tenstorrent/install.sh --mock
+	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+		cargo clippy --locked --no-default-features --features tenstorrent --all-targets --workspace -- -D warnings && \
+		cargo test --release --locked -p tt-metal-sys && \
+		cargo test --release --locked --no-default-features --features tenstorrent --lib tenstorrent && \
+		cargo test --release --locked --no-default-features --features tenstorrent --test mock_graph
 
 python-test: setup ## tests of the simulated robot and the tools
 	@$(IN_ISOLATION) python -m pytest -q

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Device, Dtype, Graph, HostTensor, Result, TenstorrentDevice};
+use crate::device::{Dtype, Graph, HostTensor, Result, TenstorrentDevice};
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
 use crate::model::{ModelInput, Pi0, Pi0Config, Weights};

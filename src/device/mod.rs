@@ -29,6 +29,9 @@ pub enum DeviceError {
     },
     #[error("{0}")]
     Unavailable(String),
+    /// There is no such device here, or not what it takes to use one.
+    #[error("{0}")]
+    Absent(String),
     /// The device failed during work; it has to be opened again.
     #[error("the device failed: {0}")]
     Lost(String),
@@ -53,9 +56,8 @@ impl From<tt_metal_sys::Error> for DeviceError {
             Error::Hung { .. } | Error::OutOfMemory { .. } | Error::Operation { .. } => {
                 Self::Lost(error.to_string())
             }
-            Error::NotInstalled(_) | Error::Version { .. } | Error::NoCard(_) | Error::Open(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            Error::NotInstalled(_) | Error::NoCard(_) => Self::Absent(error.to_string()),
+            Error::Version { .. } | Error::Open(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

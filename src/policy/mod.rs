@@ -8,6 +8,9 @@ mod open;
 mod options;
 mod pi0_policy;
 mod preprocess;
+// Only a card gets lost.
+#[cfg(any(feature = "tenstorrent", test))]
+mod reopen;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};

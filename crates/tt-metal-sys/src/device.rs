@@ -3,7 +3,6 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::message;
 use crate::{Error, Result, Runtime};
 
 /// One card, closed when dropped. Tensors keep it open.
@@ -40,14 +39,14 @@ impl Device {
                 .and_then(|n| n.extract());
             match cards {
                 Ok(0) => return Err(Error::NoCard("TT-Metalium sees no device".to_owned())),
-                Err(error) => return Err(Error::NoCard(message(&error))),
+                Err(error) => return Err(Error::of_opening(&error)),
                 Ok(_) => {}
             }
             let arguments = PyDict::new(python);
             let opened = arguments
                 .set_item("device_id", device_id)
                 .and_then(|()| ttnn.call_method("open_device", (), Some(&arguments)));
-            let handle = opened.map_err(|error| Error::Open(message(&error)))?.unbind();
+            let handle = opened.map_err(|error| Error::of_opening(&error))?.unbind();
             Ok(Self {
                 runtime: runtime.clone_ref(python),
                 handle,

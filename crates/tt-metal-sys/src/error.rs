@@ -39,6 +39,15 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// A card that is there and does not open is another thing than none.
+    pub(crate) fn of_opening(error: &PyErr) -> Self {
+        let message = message(error);
+        match message.contains("No chips detected") {
+            true => Self::NoCard(message),
+            false => Self::Open(message),
+        }
+    }
+
     pub(crate) fn of_operation(operation: &'static str, shapes: String, error: &PyErr) -> Self {
         let message = message(error);
         let lower = message.to_lowercase();
@@ -96,6 +105,14 @@ mod tests {
             error,
             "linear of [1, 2]: RuntimeError: TT_FATAL @ a.cpp:1: a == b info: widths differ"
         );
+    }
+
+    #[test]
+    fn no_card_and_one_that_does_not_open_are_told_apart() {
+        let of =
+            |message: &'static str| Python::attach(|_| Error::of_opening(&PyRuntimeError::new_err(message)));
+        assert!(matches!(of("No chips detected in the cluster"), Error::NoCard(_)));
+        assert!(matches!(of("chip in use by another process"), Error::Open(_)));
     }
 
     #[test]

@@ -81,7 +81,10 @@ fn prepare(python: Python, environment: &[(&str, String)]) -> PyResult<()> {
     for (name, value) in environment {
         variables.set_item(*name, value)?;
     }
+    let temporary = std::env::temp_dir();
     for (name, value) in [
+        // Reports that TT-Metalium would leave in the working folder.
+        ("TT_METAL_LOGS_PATH", &*temporary.to_string_lossy()),
         // The wheel speaks on standard output at every import unless told otherwise.
         ("LOGURU_LEVEL", "ERROR"),
         ("TT_LOGGER_LEVEL", "error"),

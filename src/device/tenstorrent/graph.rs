@@ -66,7 +66,15 @@ impl Graph {
                 }
                 "function_end" => {
                     if let Some(Some(operation)) = open.pop() {
-                        graph.operations[operation].bytes += linked_tensor_bytes(node, &by_counter);
+                        let operation = &mut graph.operations[operation];
+                        let written = linked_tensor_bytes(node, &by_counter);
+                        operation.bytes += match operation.name.as_str() {
+                            // The cache comes out whole, and only the tokens were written.
+                            "UpdateKVCache" => operation.bytes,
+                            // As much is read of the table as is written.
+                            "Embeddings" => 2 * written,
+                            _ => written,
+                        };
                     }
                 }
                 "buffer_allocate" => memory.allocate(&node["params"]),
@@ -138,7 +146,11 @@ impl Operation {
             .collect();
         Self {
             flops: flops(name, &shapes),
-            bytes: distinct.map(|input| tensor_bytes(input)).sum(),
+            bytes: match (name, &inputs[..]) {
+                ("UpdateKVCache", [_, tokens, ..]) => tensor_bytes(tokens),
+                ("Embeddings", [indices, ..]) => tensor_bytes(indices),
+                _ => distinct.map(|input| tensor_bytes(input)).sum(),
+            },
             name: name.to_owned(),
         }
     }
@@ -199,4 +211,58 @@ fn shape(value: &Value) -> Vec<f64> {
     let text = value.as_str().unwrap_or_default();
     let inner = text.trim_start_matches("Shape([").trim_end_matches("])");
     inner.split(", ").filter_map(|size| size.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A product of `[64, 32]` and a bfloat8_b weight `[32, 96]` between an upload and a read-back.
+    const RECORDED: &str = r#"[
+        {"counter": 0, "node_type": "capture_start", "params": null},
+        {"counter": 1, "node_type": "function_start", "params": {"name": "Tensor::to_device"}},
+        {"counter": 2, "node_type": "function_end", "params": {"name": "Tensor::to_device"}, "connections": [3]},
+        {"counter": 3, "node_type": "tensor",
+         "params": {"shape": "Shape([1, 1, 64, 32])", "size": 4096, "dtype": "DataType::BFLOAT16"}},
+        {"counter": 4, "node_type": "tensor",
+         "params": {"shape": "Shape([1, 1, 32, 96])", "size": 3072, "dtype": "DataType::BFLOAT8_B"}},
+        {"counter": 5, "node_type": "function_start", "input_tensors": [3, 4],
+         "params": {"name": "ttnn::prim::MatmulDeviceOperation"}},
+        {"counter": 6, "node_type": "function_start", "params": {"name": "tt::tt_metal::create_device_tensor"}},
+        {"counter": 7, "node_type": "buffer_allocate", "params": {"type": "DRAM", "size": 12288}},
+        {"counter": 8, "node_type": "function_end", "params": {"name": "tt::tt_metal::create_device_tensor"},
+         "connections": [9]},
+        {"counter": 9, "node_type": "tensor",
+         "params": {"shape": "Shape([1, 1, 64, 96])", "size": 12288, "dtype": "DataType::BFLOAT16"}},
+        {"counter": 10, "node_type": "circular_buffer_allocate", "params": {"size": 4096}},
+        {"counter": 11, "node_type": "dataflow_buffer_allocate", "params": {"size": "1024"}},
+        {"counter": 12, "node_type": "function_end", "params": {"name": "ttnn::prim::MatmulDeviceOperation"},
+         "connections": [9, 13]},
+        {"counter": 13, "node_type": "function_start", "params": {"name": "Tensor::cpu"}},
+        {"counter": 14, "node_type": "function_end", "params": {"name": "Tensor::cpu"}, "connections": []},
+        {"counter": 15, "node_type": "buffer_deallocate", "params": {"type": "DRAM", "size": 12288}}
+    ]"#;
+
+    #[test]
+    fn operations_bytes_flops_and_memory_are_counted() {
+        let graph = Graph::read(RECORDED).unwrap();
+        let product = Operation {
+            name: "Matmul".to_owned(),
+            bytes: 4096 + 3072 * 17 / 16 + 12288,
+            flops: 2.0 * 64.0 * 32.0 * 96.0,
+        };
+        let expected = Graph {
+            operations: vec![product],
+            uploads: 1,
+            read_backs: vec![1],
+            peak_dram_bytes: 12288,
+            peak_l1_bytes_per_core: 5120,
+        };
+        assert_eq!(graph, expected);
+    }
+
+    #[test]
+    fn what_is_no_list_of_nodes_is_refused() {
+        assert!(Graph::read("{").is_err());
+    }
 }
