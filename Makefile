@@ -46,6 +46,10 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		cargo clippy --locked --no-default-features --features tenstorrent --all-targets --workspace -- -D warnings && \
 		cargo test --release --locked -p tt-metal-sys && \
 		cargo test --release --locked --no-default-features --features tenstorrent --lib tenstorrent && \
+		for card in n150 p150; do \
+			PI0_MOCK_CARD=$$card cargo test --release --locked --no-default-features --features tenstorrent \
+				--test device_conformance || exit 1; \
+		done && \
 		cargo test --release --locked --no-default-features --features tenstorrent --test mock_graph
 
 python-test: setup ## tests of the simulated robot and the tools
