@@ -8,11 +8,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{
     Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, Precision, RopeTable,
 };
 #[cfg(feature = "tenstorrent")]
 use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
+use pi0_node::model::{ModelInput, Pi0};
 #[cfg(feature = "tenstorrent")]
 use tt_metal_sys::MockCard;
 
@@ -655,5 +657,49 @@ fn uploads_are_checked_and_read_backs_are_counted() {
         let before = device.read_backs();
         tested.expect("read back", Ok(x), &[1, 2], &[1.0, 2.0]);
         assert_eq!(device.read_backs(), before + 1);
+    });
+}
+
+/// Actions of the policy of the shipped size, with two cameras, one of them absent, and a padded prompt.
+fn small_policy_s_actions<D: Device>(device: D) -> Vec<f32> {
+    let config = demo_sized();
+    let noise = values(config.action_horizon * config.max_action_dim, 23);
+    let image = values(3 * config.vision.image_size.pow(2), 24);
+    let state = values(config.max_state_dim, 25);
+    let pi0 = Pi0::new(config.clone(), device, &RandomWeights::new(&config)).unwrap();
+    let input = ModelInput {
+        images: &[Some(image.clone()), None, Some(image)],
+        tokens: &[2, 5, 7, 0, 0],
+        valid_tokens: 3,
+        state: &state,
+    };
+    let schedule = pi0.schedule(4).unwrap();
+    pi0.sample_actions(&input, &noise, &schedule).unwrap()
+}
+
+fn pearson_correlation(ours: &[f32], reference: &[f32]) -> f64 {
+    let (ours, reference) = (wide(ours), wide(reference));
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (our_mean, reference_mean) = (mean(&ours), mean(&reference));
+    let covariance = |x: &[f64], x_mean: f64, y: &[f64], y_mean: f64| -> f64 {
+        x.iter().zip(y).map(|(x, y)| (x - x_mean) * (y - y_mean)).sum()
+    };
+    let together = covariance(&ours, our_mean, &reference, reference_mean);
+    let alone = covariance(&ours, our_mean, &ours, our_mean)
+        * covariance(&reference, reference_mean, &reference, reference_mean);
+    together / alone.sqrt()
+}
+
+#[test]
+fn a_small_policy_s_actions_are_those_of_f32() {
+    let reference = small_policy_s_actions(CpuDevice::new(Precision::F32, 2).unwrap());
+    on_every_device!(|tested| {
+        let name = tested.device.description();
+        let actions = small_policy_s_actions(tested.device);
+        assert_eq!(actions.len(), reference.len(), "{name}");
+        if tested.computes {
+            let correlation = pearson_correlation(&actions, &reference);
+            assert!(correlation >= 0.99, "{name}: {correlation}");
+        }
     });
 }

@@ -155,7 +155,7 @@ impl<D: Device> Pi0<D> {
         if values.len() != rows * width {
             return Err(DeviceError::Shape {
                 operation: "upload",
-                problem: format!("{} values, expected [{rows}, {width}]", values.len()),
+                problem: format!("{} values for shape [{rows}, {width}]", values.len()),
             });
         }
         let tiles = rows.next_multiple_of(self.device.tile());
