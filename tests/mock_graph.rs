@@ -80,3 +80,25 @@ fn a_chunk_of_three_cameras_fits_an_n150_as_documented() {
 fn a_chunk_of_three_cameras_fits_a_p150_as_documented() {
     check_document(&check("p150", 3));
 }
+
+#[test]
+fn the_stand_in_for_the_kernel_compiler_refuses_to_serve_a_card() {
+    let compiler = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tools/tenstorrent/mock/riscv-tt-elf-g++"
+    );
+    let answers = |descriptor: Option<&str>, cache: &str| {
+        let mut command = Command::new(compiler);
+        command
+            .arg("--version")
+            .env_remove("TT_METAL_MOCK_CLUSTER_DESC_PATH")
+            .env("TT_METAL_CACHE", cache);
+        if let Some(descriptor) = descriptor {
+            command.env("TT_METAL_MOCK_CLUSTER_DESC_PATH", descriptor);
+        }
+        command.output().unwrap().status.success()
+    };
+    assert!(answers(Some("n150.yaml"), "/somewhere/mock-cache"));
+    assert!(!answers(None, "/somewhere/mock-cache"), "a card");
+    assert!(!answers(Some("n150.yaml"), "/root/.cache"), "a card's cache");
+}

@@ -90,8 +90,10 @@ mod tests {
     use pyo3::exceptions::PyRuntimeError;
 
     use super::*;
+    use crate::runtime::start_interpreter;
 
     fn failed(message: &'static str) -> Error {
+        start_interpreter();
         Python::attach(|_| {
             Error::of_operation("linear", "[1, 2]".to_owned(), &PyRuntimeError::new_err(message))
         })

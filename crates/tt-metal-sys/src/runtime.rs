@@ -1,6 +1,7 @@
 //! Finds the wheel.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -49,6 +50,7 @@ impl Runtime {
     }
 
     fn load_with(environment: &[(&str, String)]) -> Result<Self> {
+        start_interpreter();
         Python::attach(|python| {
             prepare(python, environment).map_err(|error| Error::NotInstalled(message(&error)))?;
             let ttnn = python
@@ -93,22 +95,24 @@ fn prepare(python: Python, environment: &[(&str, String)]) -> PyResult<()> {
     ] {
         variables.call_method1("setdefault", (name, value))?;
     }
-    if let Some(folder) = std::env::var_os("PI0_TTNN_ENVIRONMENT") {
-        let system = python.import("sys")?;
-        let (major, minor): (u8, u8) = system
-            .getattr("version_info")?
-            .get_item(slice(python))?
-            .extract()?;
-        let packages = Path::new(&folder).join(format!("lib/python{major}.{minor}/site-packages"));
-        python
-            .import("site")?
-            .call_method1("addsitedir", (packages.to_string_lossy(),))?;
-    }
     Ok(())
 }
 
-fn slice<'py>(python: Python<'py>) -> Bound<'py, pyo3::types::PySlice> {
-    pyo3::types::PySlice::new(python, 0, 2, 1)
+/// Starts Python as the one of `PI0_TTNN_ENVIRONMENT`, whatever other environment the process was started in. Does nothing
+/// where it runs already.
+pub(crate) fn start_interpreter() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        if let Some(folder) = std::env::var_os("PI0_TTNN_ENVIRONMENT") {
+            let program = Path::new(&folder).join("bin/python3");
+            let text = program.to_string_lossy().into_owned();
+            let name: Vec<_> = text.chars().map(|letter| letter as _).chain([0]).collect();
+            // SAFETY: the name ends in 0 and is never freed, as Python asks; before Python is started this is allowed at
+            // any time, and where it was started it has no effect.
+            unsafe { pyo3::ffi::Py_SetProgramName(Vec::leak(name).as_ptr()) };
+        }
+        Python::initialize();
+    });
 }
 
 fn installed_version(python: Python) -> PyResult<String> {

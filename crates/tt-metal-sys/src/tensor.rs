@@ -96,8 +96,7 @@ impl Device {
     /// # Errors
     /// When they are not as many as the shape says, or the card has no room.
     pub fn upload(&self, values: &[f32], shape: &[usize], dtype: Dtype, layout: Layout) -> Result<Tensor> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-        self.upload_bytes(&bytes, "float32", shape, dtype, layout)
+        self.upload_words(values, f32::to_ne_bytes, "float32", shape, dtype, layout)
     }
 
     /// Indices to the card, row-major.
@@ -105,13 +104,20 @@ impl Device {
     /// # Errors
     /// As [`upload`](Self::upload).
     pub fn upload_indices(&self, indices: &[u32], shape: &[usize]) -> Result<Tensor> {
-        let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_ne_bytes()).collect();
-        self.upload_bytes(&bytes, "uint32", shape, Dtype::U32, Layout::RowMajor)
+        self.upload_words(
+            indices,
+            u32::to_ne_bytes,
+            "uint32",
+            shape,
+            Dtype::U32,
+            Layout::RowMajor,
+        )
     }
 
-    fn upload_bytes(
+    fn upload_words<T: Copy>(
         &self,
-        bytes: &[u8],
+        words: &[T],
+        bytes_of: fn(T) -> [u8; 4],
         element: &str,
         shape: &[usize],
         dtype: Dtype,
@@ -119,7 +125,13 @@ impl Device {
     ) -> Result<Tensor> {
         self.create("upload", shape, |python, ttnn| {
             let numpy = python.import("numpy")?;
-            let bytes = PyByteArray::new(python, bytes);
+            let bytes = PyByteArray::new_with(python, 4 * words.len(), |bytes| {
+                let (places, _) = bytes.as_chunks_mut();
+                for (place, word) in places.iter_mut().zip(words) {
+                    *place = bytes_of(*word);
+                }
+                Ok(())
+            })?;
             let values = numpy.call_method1("frombuffer", (bytes, element))?;
             let values = values.call_method1("reshape", (shape.to_vec(),))?;
             let arguments = PyDict::new(python);
