@@ -8,12 +8,13 @@ use crate::device::{DeviceError, HostTensor, Result};
 
 /// A weight `[inputs, outputs]` and perhaps a bias `[1, outputs]`.
 pub struct TenstorrentLinear {
-    pub(super) weight: TenstorrentTensor,
     pub(super) bias: Option<tt::Tensor>,
     /// Ones `[1, outputs]`, for a layer in the residual's type: the fused operation multiplies with a gate.
     pub(super) gate: Option<tt::Tensor>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
+    // Dropped last: it keeps the card open.
+    pub(super) weight: TenstorrentTensor,
 }
 
 impl TenstorrentLinear {

@@ -144,8 +144,12 @@ impl Device for TenstorrentDevice {
                 format!("{} values for shape {shape:?}", values.len()),
             ));
         }
-        let finite: Vec<f32> = values.iter().map(|value| value.max(MASKED)).collect();
-        let tensor = self.card.upload(&finite, &on_card, Dtype::Bf16, Layout::Tile)?;
+        let masked = |value: &f32| match *value == f32::NEG_INFINITY {
+            true => MASKED,
+            false => *value,
+        };
+        let values: Vec<f32> = values.iter().map(masked).collect();
+        let tensor = self.card.upload(&values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, shape, on_card))
     }
 
