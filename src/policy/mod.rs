@@ -8,6 +8,7 @@ mod open;
 mod options;
 mod pi0_policy;
 mod preprocess;
+mod vision_refresh;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
@@ -16,6 +17,7 @@ pub use open::open;
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};
+pub use vision_refresh::VisionRefresh;
 
 /// A policy on some device: what a node or a replay needs of it.
 pub trait Predict {
