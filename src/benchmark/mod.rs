@@ -2,11 +2,13 @@
 
 mod arithmetic;
 mod memory;
+mod products;
 mod random_weights;
 mod report;
 mod stages;
 
 pub use arithmetic::Arithmetic;
+pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
 pub use stages::{Workload, run};

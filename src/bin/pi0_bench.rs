@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, run};
+use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, run};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
@@ -33,6 +33,9 @@ struct Arguments {
     /// Chunks that are measured, after one that is not.
     #[arg(long, default_value_t = 20)]
     repeats: usize,
+    /// Measure matrix products of the published model's shapes instead of a chunk.
+    #[arg(long)]
+    products: bool,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -64,6 +67,14 @@ fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
         WeightType::Int8 => Precision::Int8,
     };
     let device = CpuDevice::new(precision, arguments.threads)?;
+    if arguments.products {
+        let products = measure_products(&device)?;
+        match arguments.json {
+            true => println!("{}", products.to_json()),
+            false => print!("{products}"),
+        }
+        return Ok(());
+    }
     let random = |config: Pi0Config, device| {
         let weights = RandomWeights::new(&config);
         Pi0::new(config, device, &weights)

@@ -1,8 +1,9 @@
 //! Head splitting, rotary positions and attention.
 
+use super::f32_kernel::PackedRows;
 use super::math::softmax;
 use super::panels::{PackedColumns, pack_panel, pack_transposed_panel};
-use super::product::{MatrixMut, PANEL, PackedRows, Tiles};
+use super::product::{MatrixMut, PANEL, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{DeviceError, HeadLayout, Heads, Result, RopeTable};
@@ -152,12 +153,12 @@ pub(super) fn attention(
         with_scratch(count * valid_keys + packed_length, |scratch| {
             let (scores, packed) = scratch.split_at_mut(count * valid_keys);
             MatrixMut::new(scores, count, valid_keys).assign_product(
-                PackedRows::pack(query_values, count, head_dim, packed),
+                PackedRows::pack(query_values, count, head_dim, packed, threads),
                 &keys,
                 0,
+                |scores, _| scores.iter_mut().for_each(|score| *score *= scale),
             );
             for (row, scores) in scores.chunks_exact_mut(valid_keys).enumerate() {
-                scores.iter_mut().for_each(|score| *score *= scale);
                 if let Some(mask) = mask {
                     let mask = &mask.values()[(first_query + row) * valid_keys..];
                     scores
@@ -170,9 +171,10 @@ pub(super) fn attention(
             let columns = head * head_dim..(head + 1) * head_dim;
             // SAFETY: every task has a head's columns of a block's rows for itself.
             unsafe { tiles.tile(first_query..first_query + count, columns) }.assign_product(
-                PackedRows::pack(scores, count, valid_keys, packed),
+                PackedRows::pack(scores, count, valid_keys, packed, threads),
                 &values,
                 0,
+                |_, _| (),
             );
         });
     });

@@ -1,8 +1,10 @@
 //! Linear layers and embedding tables, in the type that their weights are stored in.
 
+use super::f32_kernel::PackedRows;
+use super::int8_kernel::{self, QuantisedRows};
 use super::math::activate;
 use super::panels::{Precision, Values, WeightPanels, int8_scale, quantised};
-use super::product::{PANEL, PackedRows, Tiles};
+use super::product::{Multiplier, PANEL, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{Activation, DeviceError, HostTensor, Result};
@@ -79,9 +81,32 @@ impl CpuLinear {
                 format!("x is {:?}, the layer takes {} inputs", x.shape(), self.inputs),
             ));
         }
-        let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
-        let x = PackedRows::pack(x.values(), rows, width, packed.values_mut());
         let mut y = buffers.tensor(&[rows, self.outputs])?;
+        match self.weight.int8() {
+            Some(weight) if int8_kernel::is_available() => {
+                let mut quantised = buffers.tensor(&[QuantisedRows::length(rows, width)])?;
+                let x = QuantisedRows::quantise(x.values(), rows, width, quantised.values_mut(), threads);
+                self.product(&mut y, rows, x, &weight, activation, threads);
+            }
+            _ => {
+                let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
+                let x = PackedRows::pack(x.values(), rows, width, packed.values_mut(), threads);
+                self.product(&mut y, rows, x, &self.weight, activation, threads);
+            }
+        }
+        Ok(y)
+    }
+
+    /// `y = activation(x · w + bias)`.
+    fn product<W: Multiplier>(
+        &self,
+        y: &mut CpuTensor,
+        rows: usize,
+        x: W::PackedRows<'_>,
+        w: &W,
+        activation: Activation,
+        threads: &Threads,
+    ) {
         let tiles = Tiles::new(y.values_mut(), rows, self.outputs);
         let block = self.block_size(threads.count());
         let operations = rows * self.inputs * self.outputs;
@@ -90,17 +115,15 @@ impl CpuLinear {
             let outputs = block.min(self.outputs - start);
             // SAFETY: every index has columns of its own.
             let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
-            y.assign_product(x, &self.weight, start / PANEL);
-            for row in y.rows() {
+            y.assign_product(x, w, start / PANEL, |y, column| {
                 if let Some(bias) = &self.bias {
-                    for (y, bias) in row.iter_mut().zip(&bias[start..]) {
+                    for (y, bias) in y.iter_mut().zip(&bias[start + column..]) {
                         *y += bias;
                     }
                 }
-                activate(row, activation);
-            }
+                activate(y, activation);
+            });
         });
-        Ok(y)
     }
 
     /// Outputs that one task computes, in whole panels: enough tasks to keep every thread busy to the end.

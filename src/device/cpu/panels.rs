@@ -1,12 +1,15 @@
 //! Matrices laid out in panels: weights in the type they are stored in, and keys and values packed when they are met.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 use pulp::Arch;
 
-use super::product::{PANEL, PanelPart, Panels};
+use super::f32_kernel::Panels;
+use super::int8_kernel::{Int8Panels, PAIR};
+use super::product::{INNER_BLOCK, PANEL};
 use super::tensor::with_scratch;
 use super::threads::Threads;
 
@@ -92,9 +95,9 @@ impl Panels for PackedColumns<'_> {
         self.columns
     }
 
-    fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, _: &'a mut PanelPart) -> &'a [f32] {
+    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
         let start = (panel * self.inner + rows.start) * PANEL;
-        &self.panels[start..][..rows.len() * PANEL]
+        work(&self.panels[start..][..rows.len() * PANEL]);
     }
 }
 
@@ -120,10 +123,14 @@ impl WeightPanels {
             });
         };
         let values = match precision {
-            Precision::F32 => Values::F32(transposed(panels, inputs, threads, &read_panel, |_, value| value)),
-            Precision::Bf16 => Values::Bf16(transposed(panels, inputs, threads, &read_panel, |_, value| {
-                bf16::from_f32(value)
+            Precision::F32 => Values::F32(transposed(panels, inputs, 1, threads, &read_panel, |_, value| {
+                value
             })),
+            Precision::Bf16 => {
+                Values::Bf16(transposed(panels, inputs, 1, threads, &read_panel, |_, value| {
+                    bf16::from_f32(value)
+                }))
+            }
             Precision::Int8 => {
                 let mut scales = vec![0.0; panels * PANEL];
                 threads.for_each_chunk(&mut scales, PANEL, outputs * inputs, |panel, scales| {
@@ -133,7 +140,7 @@ impl WeightPanels {
                         }
                     });
                 });
-                let values = transposed(panels, inputs, threads, &read_panel, |output, value| {
+                let values = transposed(panels, inputs, PAIR, threads, &read_panel, |output, value| {
                     quantised(value, scales[output])
                 });
                 Values::Int8 { values, scales }
@@ -145,23 +152,38 @@ impl WeightPanels {
             inputs,
         }
     }
+
+    /// Integers for a product of integers; none when the weights are of another type.
+    pub fn int8(&self) -> Option<Int8Panels<'_>> {
+        match &self.values {
+            Values::Int8 { values, scales } => {
+                Some(Int8Panels::new(values, scales, self.inputs, self.outputs))
+            }
+            Values::F32(_) | Values::Bf16(_) => None,
+        }
+    }
 }
 
-/// All panels; `convert` gets each value with its output.
+/// All panels, `[panels, inputs / group, PANEL, group]` with zeros behind the last input; `convert` gets each value with
+/// its output.
 fn transposed<T: Copy + Default + Send>(
     panels: usize,
     inputs: usize,
+    group: usize,
     threads: &Threads,
     read_panel: &(impl Fn(usize, &mut dyn FnMut(&[f32])) + Sync),
     convert: impl Fn(usize, f32) -> T + Sync,
 ) -> Vec<T> {
-    let length = inputs * PANEL;
+    let length = inputs.next_multiple_of(group) * PANEL;
     let mut values = vec![T::default(); panels * length];
     threads.for_each_chunk(&mut values, length.max(1), panels * length, |panel, values| {
         read_panel(panel, &mut |rows| {
-            for (input, values) in values.chunks_exact_mut(PANEL).enumerate() {
-                for (column, value) in values.iter_mut().enumerate() {
-                    *value = convert(panel * PANEL + column, rows[column * inputs + input]);
+            for (input, values) in values.chunks_exact_mut(group * PANEL).enumerate() {
+                for (column, values) in values.chunks_exact_mut(group).enumerate() {
+                    let row = &rows[column * inputs..][..inputs];
+                    for (value, weight) in values.iter_mut().zip(&row[input * group..]) {
+                        *value = convert(panel * PANEL + column, *weight);
+                    }
                 }
             }
         });
@@ -178,19 +200,33 @@ impl Panels for WeightPanels {
         self.outputs
     }
 
-    fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, part: &'a mut PanelPart) -> &'a [f32] {
+    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
         let start = (panel * self.inputs + rows.start) * PANEL;
         let range = start..start + rows.len() * PANEL;
-        let part = &mut part[..range.len()];
         match &self.values {
-            Values::F32(values) => return &values[range],
-            Values::Bf16(values) => widen(&values[range], part),
+            Values::F32(values) => work(&values[range]),
+            Values::Bf16(values) => with_part(range.len(), |part| {
+                widen(&values[range], part);
+                work(part);
+            }),
             Values::Int8 { values, scales } => {
-                scale_rows(&values[range], &scales[panel * PANEL..][..PANEL], part);
+                let scales = &scales[panel * PANEL..][..PANEL];
+                let start = (panel * self.inputs.next_multiple_of(PAIR) + rows.start) * PANEL;
+                with_part(rows.len() * PANEL, |part| {
+                    scale_rows(&values[start..], scales, part);
+                    work(part);
+                });
             }
         }
-        part
     }
+}
+
+/// Calls `work` with this thread's own memory for a part of a panel that has to be made first.
+fn with_part(length: usize, work: impl FnOnce(&mut [f32])) {
+    thread_local! {
+        static PART: RefCell<[f32; INNER_BLOCK * PANEL]> = const { RefCell::new([0.0; INNER_BLOCK * PANEL]) };
+    }
+    PART.with_borrow_mut(|part| work(&mut part[..length]));
 }
 
 /// What a row's values are counted in, so that the largest is 127.
@@ -217,11 +253,13 @@ fn widen(values: &[bf16], widened: &mut [f32]) {
     });
 }
 
-fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
+/// Rows of a panel from pairs of them, `[rows / 2, PANEL, 2]`.
+fn scale_rows(pairs: &[i8], scales: &[f32], scaled: &mut [f32]) {
     Arch::new().dispatch(|| {
-        for (scaled, values) in scaled.chunks_exact_mut(PANEL).zip(values.chunks_exact(PANEL)) {
-            for ((scaled, value), scale) in scaled.iter_mut().zip(values).zip(scales) {
-                *scaled = f32::from(*value) * scale;
+        for (row, scaled) in scaled.chunks_exact_mut(PANEL).enumerate() {
+            let pairs = &pairs[row / PAIR * PAIR * PANEL..][..PAIR * PANEL];
+            for ((scaled, pair), scale) in scaled.iter_mut().zip(pairs.chunks_exact(PAIR)).zip(scales) {
+                *scaled = f32::from(pair[row % PAIR]) * scale;
             }
         }
     });
@@ -231,7 +269,7 @@ fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
 mod tests {
     use super::*;
 
-    const INPUTS: usize = 300;
+    const INPUTS: usize = 301;
     const OUTPUTS: usize = 20;
 
     fn weight() -> Vec<f32> {
@@ -256,17 +294,17 @@ mod tests {
             (Precision::Int8, 0.5 / 127.0 + 1e-6),
         ] {
             let (panels, weight) = (panels(precision), weight());
-            let mut part = [0.0; super::super::product::INNER_BLOCK * PANEL];
-            let rows = panels.rows(1, 250..300, &mut part);
-            for (row, values) in rows.chunks_exact(PANEL).enumerate() {
-                for (column, value) in values.iter().enumerate() {
-                    let expected = match PANEL + column < OUTPUTS {
-                        true => weight[(PANEL + column) * INPUTS + 250 + row],
-                        false => 0.0,
-                    };
-                    assert!((value - expected).abs() <= tolerance, "{precision:?}");
+            panels.with_rows(1, 256..301, |rows| {
+                for (row, values) in rows.chunks_exact(PANEL).enumerate() {
+                    for (column, value) in values.iter().enumerate() {
+                        let expected = match PANEL + column < OUTPUTS {
+                            true => weight[(PANEL + column) * INPUTS + 256 + row],
+                            false => 0.0,
+                        };
+                        assert!((value - expected).abs() <= tolerance, "{precision:?}");
+                    }
                 }
-            }
+            });
         }
     }
 
