@@ -93,6 +93,7 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
         prefix_tokens,
         peak_gflops,
         resident_bytes: resident_bytes(),
+        ready_s: None,
         stages: vec![resize, vision, prefill, state_token, step, chunk],
     })
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, run};
+use pi0_node::benchmark::{RandomWeights, Report, Workload, demo_sized, measure_products, run};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
@@ -79,12 +80,16 @@ fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
         let weights = RandomWeights::new(&config);
         Pi0::new(config, device, &weights)
     };
+    let started = Instant::now();
+    let mut ready_s = None;
     let model = match arguments.config.as_str() {
         "full" => random(Pi0Config::pi0(), device)?,
         "demo" => random(demo_sized(), device)?,
         folder => {
             let checkpoint = Checkpoint::open(Path::new(folder))?;
-            Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?
+            let model = Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?;
+            ready_s = Some(started.elapsed().as_secs_f64());
+            model
         }
     };
     let workload = Workload {
@@ -93,7 +98,10 @@ fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
         denoise_steps: arguments.steps,
         repeats: arguments.repeats,
     };
-    let report = run(&model, workload)?;
+    let report = Report {
+        ready_s,
+        ..run(&model, workload)?
+    };
     match arguments.json {
         true => println!("{}", report.to_json()),
         false => print!("{report}"),

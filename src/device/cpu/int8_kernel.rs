@@ -499,9 +499,10 @@ mod tests {
     /// `x · weightᵀ` by this kernel.
     fn product(x: &[f32], weight: &[f32], (rows, inner, outputs): (usize, usize, usize)) -> Vec<f32> {
         let threads = Threads::new(1).unwrap();
-        let panels = WeightPanels::new(outputs, inner, Precision::Int8, &threads, |output, row| {
-            row.copy_from_slice(&weight[output * inner..][..inner]);
-        });
+        let panels = WeightPanels::new(outputs, inner, Precision::Int8, &threads, |output, first, row| {
+            row.copy_from_slice(&weight[output * inner + first..][..row.len()]);
+        })
+        .unwrap();
         let mut memory = vec![0.0; QuantisedRows::length(rows, inner)];
         let x = QuantisedRows::quantise(x, rows, inner, &mut memory, &threads);
         let mut y = vec![9.0; rows * outputs];

@@ -1,10 +1,14 @@
 //! Linear layers and embedding tables, in the type that their weights are stored in.
 
+use half::bf16;
+use pulp::bytemuck::Pod;
+
 use super::f32_kernel::PackedRows;
 use super::int8_kernel::{self, QuantisedRows};
 use super::math::activate;
-use super::panels::{Precision, Values, WeightPanels, int8_scale, quantised};
+use super::panels::{Precision, Values, WeightPanels, int8_scale, narrow, quantise};
 use super::product::{Multiplier, PANEL, Tiles};
+use super::stored::Stored;
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{Activation, DeviceError, HostTensor, Result};
@@ -50,17 +54,17 @@ impl CpuLinear {
                 format!("{} biases for {outputs} outputs", bias.len()),
             ));
         }
-        let read_row = |mut output: usize, row: &mut [f32]| {
+        let read_row = |mut output: usize, first_input: usize, row: &mut [f32]| {
             for weight in weights {
                 let outputs = weight.shape[0];
                 if output < outputs {
-                    return weight.read_f32(output * inputs, row);
+                    return weight.read_f32(output * inputs + first_input, row);
                 }
                 output -= outputs;
             }
         };
         Ok(Self {
-            weight: WeightPanels::new(outputs, *inputs, precision, threads, read_row),
+            weight: WeightPanels::new(outputs, *inputs, precision, threads, read_row)?,
             bias: (!biases.is_empty()).then_some(bias),
             outputs,
             inputs: *inputs,
@@ -151,27 +155,23 @@ impl CpuTable {
             ));
         };
         let rows = match precision {
-            Precision::F32 => Values::F32(table.to_f32()),
-            Precision::Bf16 => Values::Bf16(table.to_bf16()),
+            Precision::F32 => Values::F32(converted(table, threads, |_, values, same| {
+                same.copy_from_slice(values)
+            })?),
+            Precision::Bf16 => Values::Bf16(converted(table, threads, |_, values, rounded| {
+                narrow(values, rounded)
+            })?),
             Precision::Int8 => {
-                let read_row = |row: usize, work: &mut dyn FnMut(&[f32])| {
-                    with_scratch(width, |values| {
-                        table.read_f32(row * width, values);
-                        work(values);
-                    });
-                };
                 let mut scales = vec![0.0; vocab_size];
                 threads.for_each_chunk(&mut scales, 1, table.len(), |row, scale| {
-                    read_row(row, &mut |values| scale[0] = int8_scale(values));
-                });
-                let mut values = vec![0; table.len()];
-                threads.for_each_chunk(&mut values, width.max(1), table.len(), |row, quantised_row| {
-                    read_row(row, &mut |values| {
-                        for (quantised_value, value) in quantised_row.iter_mut().zip(values) {
-                            *quantised_value = quantised(*value, scales[row]);
-                        }
+                    with_scratch(width, |values| {
+                        table.read_f32(row * width, values);
+                        scale[0] = int8_scale(values);
                     });
                 });
+                let values = converted(table, threads, |row, values, rounded| {
+                    quantise(values, scales[row], rounded);
+                })?;
                 Values::Int8 { values, scales }
             }
         };
@@ -196,7 +196,9 @@ impl CpuTable {
             let range = row * self.width..(row + 1) * self.width;
             match &self.rows {
                 Values::F32(values) => scaled(embedding, &values[range], |value| value * scale),
-                Values::Bf16(values) => scaled(embedding, &values[range], |value| value.to_f32() * scale),
+                Values::Bf16(values) => scaled(embedding, &values[range], |bits| {
+                    bf16::from_bits(bits).to_f32() * scale
+                }),
                 Values::Int8 { values, scales } => {
                     let scale = scales[row] * scale;
                     scaled(embedding, &values[range], |value| f32::from(value) * scale);
@@ -205,6 +207,23 @@ impl CpuTable {
         }
         Ok(embeddings)
     }
+}
+
+/// A table's rows in another type; `convert` gets a row's index and its values.
+fn converted<T: Pod + Send>(
+    table: &HostTensor,
+    threads: &Threads,
+    convert: impl Fn(usize, &[f32], &mut [T]) + Sync,
+) -> Result<Stored<T>> {
+    let width = table.shape[1];
+    let mut rows = Stored::zeros(table.len())?;
+    threads.for_each_chunk(&mut rows, width.max(1), table.len(), |row, converted| {
+        with_scratch(width, |values| {
+            table.read_f32(row * width, values);
+            convert(row, values, converted);
+        });
+    });
+    Ok(rows)
 }
 
 fn scaled<T: Copy>(embedding: &mut [f32], values: &[T], scale: impl Fn(T) -> f32) {

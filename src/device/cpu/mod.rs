@@ -7,6 +7,7 @@ mod linear;
 mod math;
 mod panels;
 mod product;
+mod stored;
 mod tensor;
 mod threads;
 
