@@ -4,6 +4,7 @@ mod arithmetic;
 #[cfg(feature = "tenstorrent")]
 mod card_graph;
 mod memory;
+mod products;
 mod random_weights;
 mod report;
 mod stages;
@@ -11,6 +12,7 @@ mod stages;
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
 pub use card_graph::{CardGraph, Chip, MockedCard};
+pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
 pub use stages::{Workload, run};

@@ -5,8 +5,9 @@ use std::time::Instant;
 use image::RgbImage;
 
 use super::memory::resident_bytes;
+use super::products::best_seconds;
 use super::{Arithmetic, Report, Stage};
-use crate::device::{Activation, Device, HostTensor, Result};
+use crate::device::{Device, HostTensor, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
 use crate::model::prefix::Prefix;
@@ -17,7 +18,6 @@ const FRAME_WIDTH: u32 = 640;
 const FRAME_HEIGHT: u32 = 480;
 /// Side of the square product that tells the machine's peak.
 const PEAK_SIDE: usize = 1024;
-const PEAK_REPEATS: usize = 8;
 
 /// What a chunk is made of, and how often it is made.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,7 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
         prefix_tokens,
         peak_gflops,
         resident_bytes: resident_bytes(),
+        ready_s: None,
         stages: vec![resize, vision, prefill, step, chunk],
     })
 }
@@ -109,14 +110,8 @@ fn product_gflops<D: Device>(device: &D) -> Result<f64> {
     let shape = [PEAK_SIDE, PEAK_SIDE];
     let layer = device.upload_linear(&[HostTensor::from_f32(&values, &shape)], &[])?;
     let x = device.upload(&values, &shape)?;
-    let mut best_s = f64::INFINITY;
-    for _ in 0..PEAK_REPEATS {
-        let started = Instant::now();
-        // Reading back waits for a device that works on its own.
-        device.read_back(&device.linear(&x, &layer, Activation::None)?)?;
-        best_s = best_s.min(started.elapsed().as_secs_f64());
-    }
-    Ok(2.0 * (PEAK_SIDE as f64).powi(3) / best_s / 1e9)
+    let seconds = best_seconds(device, &x, &layer)?;
+    Ok(2.0 * (PEAK_SIDE as f64).powi(3) / seconds / 1e9)
 }
 
 #[cfg(test)]

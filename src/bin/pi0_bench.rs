@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Report, Workload, demo_sized, run};
+use pi0_node::benchmark::{RandomWeights, Report, Workload, demo_sized, measure_products, run};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
@@ -36,6 +37,9 @@ struct Arguments {
     /// Chunks that are measured, after one that is not.
     #[arg(long, default_value_t = 20)]
     repeats: usize,
+    /// Measure matrix products of the published model's shapes instead of a chunk.
+    #[arg(long)]
+    products: bool,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -72,19 +76,14 @@ fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
         WeightType::Bf16 => Precision::Bf16,
         WeightType::Int8 => Precision::Int8,
     };
-    let report = match arguments.device {
-        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?)?,
-        DeviceName::Tenstorrent => measure_on_card(arguments)?,
-    };
-    match arguments.json {
-        true => println!("{}", report.to_json()),
-        false => print!("{report}"),
+    match arguments.device {
+        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?),
+        DeviceName::Tenstorrent => measure_on_card(arguments),
     }
-    Ok(())
 }
 
 #[cfg(feature = "tenstorrent")]
-fn measure_on_card(arguments: &Arguments) -> anyhow::Result<Report> {
+fn measure_on_card(arguments: &Arguments) -> anyhow::Result<()> {
     use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
     measure(
         arguments,
@@ -93,21 +92,33 @@ fn measure_on_card(arguments: &Arguments) -> anyhow::Result<Report> {
 }
 
 #[cfg(not(feature = "tenstorrent"))]
-fn measure_on_card(_: &Arguments) -> anyhow::Result<Report> {
+fn measure_on_card(_: &Arguments) -> anyhow::Result<()> {
     anyhow::bail!("this build has no Tenstorrent device; docs/tenstorrent.md says how to build one that has")
 }
 
-fn measure<D: Device>(arguments: &Arguments, device: D) -> anyhow::Result<Report> {
+fn measure<D: Device>(arguments: &Arguments, device: D) -> anyhow::Result<()> {
+    if arguments.products {
+        let products = measure_products(&device)?;
+        match arguments.json {
+            true => println!("{}", products.to_json()),
+            false => print!("{products}"),
+        }
+        return Ok(());
+    }
     let random = |config: Pi0Config, device| {
         let weights = RandomWeights::new(&config);
         Pi0::new(config, device, &weights)
     };
+    let started = Instant::now();
+    let mut ready_s = None;
     let model = match arguments.config.as_str() {
         "full" => random(Pi0Config::pi0(), device)?,
         "demo" => random(demo_sized(), device)?,
         folder => {
             let checkpoint = Checkpoint::open(Path::new(folder))?;
-            Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?
+            let model = Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?;
+            ready_s = Some(started.elapsed().as_secs_f64());
+            model
         }
     };
     let workload = Workload {
@@ -116,5 +127,13 @@ fn measure<D: Device>(arguments: &Arguments, device: D) -> anyhow::Result<Report
         denoise_steps: arguments.steps,
         repeats: arguments.repeats,
     };
-    Ok(run(&model, workload)?)
+    let report = Report {
+        ready_s,
+        ..run(&model, workload)?
+    };
+    match arguments.json {
+        true => println!("{}", report.to_json()),
+        false => print!("{report}"),
+    }
+    Ok(())
 }

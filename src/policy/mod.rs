@@ -11,6 +11,7 @@ mod preprocess;
 // Only a card gets lost.
 #[cfg(any(feature = "tenstorrent", test))]
 mod reopen;
+mod vision_refresh;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
@@ -19,6 +20,7 @@ pub use open::open;
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};
+pub use vision_refresh::VisionRefresh;
 
 /// A policy on some device: what a node or a replay needs of it.
 pub trait Predict {

@@ -1,8 +1,9 @@
 //! Head splitting, rotary positions and attention.
 
+use super::f32_kernel::PackedRows;
 use super::math::softmax;
 use super::panels::{PackedColumns, pack_panel, pack_transposed_panel};
-use super::product::{MatrixMut, PANEL, PackedRows, Tiles};
+use super::product::{MatrixMut, PANEL, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
@@ -161,12 +162,12 @@ pub(super) fn attention(
         with_scratch(count * key_count + packed_length, |scratch| {
             let (scores, packed) = scratch.split_at_mut(count * key_count);
             MatrixMut::new(scores, count, key_count).assign_product(
-                PackedRows::pack(query_values, count, head_dim, packed),
+                PackedRows::pack(query_values, count, head_dim, packed, threads),
                 &keys,
                 0,
+                |scores, _, _| scores.iter_mut().for_each(|score| *score *= scale),
             );
             for (row, scores) in scores.chunks_exact_mut(key_count).enumerate() {
-                scores.iter_mut().for_each(|score| *score *= scale);
                 if let Some(mask) = mask {
                     let mask = &mask.values()[(first_query + row) * key_count..];
                     scores
@@ -181,9 +182,10 @@ pub(super) fn attention(
             let columns = first_column..first_column + head_dim;
             // SAFETY: every task has a head's columns of a block's rows for itself.
             unsafe { tiles.tile(first_row..first_row + count, columns) }.assign_product(
-                PackedRows::pack(scores, count, key_count, packed),
+                PackedRows::pack(scores, count, key_count, packed, threads),
                 &values,
                 0,
+                |_, _, _| (),
             );
         });
     });

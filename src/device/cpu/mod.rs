@@ -1,10 +1,13 @@
 //! The CPU device: the embedded default, and the yardstick of every other device.
 
 mod attention;
+mod f32_kernel;
+mod int8_kernel;
 mod linear;
 mod math;
 mod panels;
 mod product;
+mod stored;
 mod tensor;
 mod threads;
 
