@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval test lint rust-test python-test smoke-test parity clean
+.PHONY: help setup build demo eval-demo eval test lint rust-test mock-test python-test smoke-test parity clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -34,7 +34,7 @@ eval: build ## how well the shipped policy predicts what an expert did in record
 	@target/release/pi0_eval target/eval/bags --params-file config/aloha_sim.yaml --checkpoint checkpoints/aloha_sim \
 		--output target/eval/results
 
-test: lint rust-test python-test smoke-test ## everything that CI runs
+test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
@@ -45,6 +45,19 @@ lint: setup ## format and lint checks of Rust and Python
 rust-test: setup ## Rust tests, with ROS 2 and without
 	@$(IN_ISOLATION) cargo test --release --locked
 	@$(IN_ISOLATION) cargo test --release --locked --no-default-features
+
+# The interpreter that TT-NN is installed for is the one to link to.
+mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph
+	@tools/tenstorrent/install.sh --mock
+	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+		cargo clippy --locked --no-default-features --features tenstorrent --all-targets --workspace -- -D warnings && \
+		cargo test --release --locked -p tt-metal-sys && \
+		cargo test --release --locked --no-default-features --features tenstorrent --lib tenstorrent && \
+		for card in n150 p150; do \
+			PI0_MOCK_CARD=$$card cargo test --release --locked --no-default-features --features tenstorrent \
+				--test device_conformance || exit 1; \
+		done && \
+		cargo test --release --locked --no-default-features --features tenstorrent --test mock_graph
 
 python-test: setup ## tests of the simulated robot and the tools
 	@$(IN_ISOLATION) python -m pytest -q

@@ -48,14 +48,18 @@ fn denoising_steps_allocate_nothing() {
             state: &state,
         };
         let prefix = model.embed_prefix(&input).unwrap();
-        let mut cache = model.prefill(&prefix).unwrap();
+        let mut cache = model.prefill(&prefix, None).unwrap();
         let schedule = model.schedule(3).unwrap();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
         let mut chunk = || {
-            model.attend_state(&mut cache, input.state).unwrap();
+            let state = model.embed_state(input.state).unwrap();
             let mut x_t = model.upload_noise(&noise).unwrap();
-            for time in &schedule.time_embeddings {
-                let v_t = model.denoise_step(&mut cache, &x_t, time).unwrap();
+            for (step, time) in schedule.times.iter().enumerate() {
+                let v_t = match step {
+                    0 => model.first_denoise_step(&mut cache, &state, &x_t, time),
+                    _ => model.denoise_step(&mut cache, &x_t, time),
+                };
+                let v_t = v_t.unwrap();
                 x_t = model.device.euler_update(&x_t, &v_t, schedule.dt).unwrap();
             }
         };

@@ -1,12 +1,18 @@
 //! How long each stage of a chunk takes, and how much of the machine it uses.
 
 mod arithmetic;
+#[cfg(feature = "tenstorrent")]
+mod card_graph;
 mod memory;
+mod products;
 mod random_weights;
 mod report;
 mod stages;
 
 pub use arithmetic::Arithmetic;
+#[cfg(feature = "tenstorrent")]
+pub use card_graph::{CardGraph, Chip, MockedCard};
+pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
 pub use stages::{Workload, run};

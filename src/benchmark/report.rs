@@ -25,6 +25,8 @@ pub struct Report {
     /// Of a large square product on the same device, in the same run.
     pub peak_gflops: f64,
     pub resident_bytes: Option<u64>,
+    /// From the checkpoint's folder to a model that can be run; `None` when the weights were drawn.
+    pub ready_s: Option<f64>,
     pub stages: Vec<Stage>,
 }
 
@@ -96,6 +98,7 @@ impl Report {
             "prefix_tokens": self.prefix_tokens,
             "peak_gflops": self.peak_gflops,
             "resident_bytes": self.resident_bytes,
+            "ready_s": self.ready_s,
             "stages": stages,
         })
     }
@@ -122,6 +125,9 @@ impl fmt::Display for Report {
         )?;
         if let Some(bytes) = self.resident_bytes {
             writeln!(f, "{:.2} GB resident", bytes as f64 / 1e9)?;
+        }
+        if let Some(seconds) = self.ready_s {
+            writeln!(f, "ready {seconds:.2} s after the checkpoint was opened")?;
         }
         writeln!(
             f,

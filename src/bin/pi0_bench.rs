@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, run};
+use pi0_node::benchmark::{RandomWeights, Report, Workload, demo_sized, measure_products, run};
 use pi0_node::checkpoint::Checkpoint;
-use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
 
 /// Measures every stage of a chunk: medians, p99, operations a second and their share of the machine's peak.
@@ -15,7 +16,10 @@ struct Arguments {
     /// full: π0 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
     #[arg(long, default_value = "demo")]
     config: String,
-    /// What weights are stored in.
+    /// Where it runs; tenstorrent needs the feature of that name and a card.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+    /// What weights are stored in, on the CPU.
     #[arg(long, value_enum, default_value_t = WeightType::F32)]
     precision: WeightType,
     /// Cameras, each with a frame of 640 × 480 pixels.
@@ -27,15 +31,24 @@ struct Arguments {
     /// Euler steps from noise to actions.
     #[arg(long, default_value_t = 10)]
     steps: usize,
-    /// Threads; 0 is one for each core.
+    /// Threads of the CPU device; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Chunks that are measured, after one that is not.
     #[arg(long, default_value_t = 20)]
     repeats: usize,
+    /// Measure matrix products of the published model's shapes instead of a chunk.
+    #[arg(long)]
+    products: bool,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DeviceName {
+    Cpu,
+    Tenstorrent,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -63,17 +76,49 @@ fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
         WeightType::Bf16 => Precision::Bf16,
         WeightType::Int8 => Precision::Int8,
     };
-    let device = CpuDevice::new(precision, arguments.threads)?;
+    match arguments.device {
+        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?),
+        DeviceName::Tenstorrent => measure_on_card(arguments),
+    }
+}
+
+#[cfg(feature = "tenstorrent")]
+fn measure_on_card(arguments: &Arguments) -> anyhow::Result<()> {
+    use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
+    measure(
+        arguments,
+        TenstorrentDevice::open(&TenstorrentOptions::default())?,
+    )
+}
+
+#[cfg(not(feature = "tenstorrent"))]
+fn measure_on_card(_: &Arguments) -> anyhow::Result<()> {
+    anyhow::bail!("this build has no Tenstorrent device; docs/tenstorrent.md says how to build one that has")
+}
+
+fn measure<D: Device>(arguments: &Arguments, device: D) -> anyhow::Result<()> {
+    if arguments.products {
+        let products = measure_products(&device)?;
+        match arguments.json {
+            true => println!("{}", products.to_json()),
+            false => print!("{products}"),
+        }
+        return Ok(());
+    }
     let random = |config: Pi0Config, device| {
         let weights = RandomWeights::new(&config);
         Pi0::new(config, device, &weights)
     };
+    let started = Instant::now();
+    let mut ready_s = None;
     let model = match arguments.config.as_str() {
         "full" => random(Pi0Config::pi0(), device)?,
         "demo" => random(demo_sized(), device)?,
         folder => {
             let checkpoint = Checkpoint::open(Path::new(folder))?;
-            Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?
+            let model = Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?;
+            ready_s = Some(started.elapsed().as_secs_f64());
+            model
         }
     };
     let workload = Workload {
@@ -82,7 +127,10 @@ fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
         denoise_steps: arguments.steps,
         repeats: arguments.repeats,
     };
-    let report = run(&model, workload)?;
+    let report = Report {
+        ready_s,
+        ..run(&model, workload)?
+    };
     match arguments.json {
         true => println!("{}", report.to_json()),
         false => print!("{report}"),

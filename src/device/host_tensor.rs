@@ -1,8 +1,10 @@
 //! A tensor on the host, in the type in which it was stored.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use half::{bf16, f16};
+use pulp::Arch;
 
 /// Element types of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,16 @@ pub enum Dtype {
     F32,
     Bf16,
     F16,
+}
+
+impl Dtype {
+    /// Bytes of one value.
+    fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::Bf16 | Dtype::F16 => 2,
+        }
+    }
 }
 
 /// Row-major values as little-endian bytes, most often a view into a memory-mapped checkpoint.
@@ -66,9 +78,11 @@ impl HostTensor<'_> {
             convert: impl Fn([u8; N]) -> f32,
         ) {
             let elements = &bytes.as_chunks::<N>().0[start..][..values.len()];
-            for (value, bytes) in values.iter_mut().zip(elements) {
-                *value = convert(*bytes);
-            }
+            Arch::new().dispatch(|| {
+                for (value, bytes) in values.iter_mut().zip(elements) {
+                    *value = convert(*bytes);
+                }
+            });
         }
         match self.dtype {
             Dtype::F32 => read(&self.bytes, start, values, f32::from_le_bytes),
@@ -78,15 +92,6 @@ impl HostTensor<'_> {
             Dtype::F16 => read(&self.bytes, start, values, |bytes| {
                 f16::from_le_bytes(bytes).to_f32()
             }),
-        }
-    }
-
-    /// Rounded to the nearest bf16, ties to even.
-    pub fn to_bf16(&self) -> Vec<bf16> {
-        match self.dtype {
-            Dtype::F32 => self.elements(|bytes| bf16::from_f32(f32::from_le_bytes(bytes))),
-            Dtype::Bf16 => self.elements(bf16::from_le_bytes),
-            Dtype::F16 => self.elements(|bytes| bf16::from_f32(f16::from_le_bytes(bytes).to_f32())),
         }
     }
 
@@ -102,6 +107,50 @@ impl HostTensor<'_> {
         self
     }
 
+    /// Columns of `[rows, columns]`.
+    ///
+    /// # Panics
+    /// When the tensor is no matrix or has fewer.
+    pub fn columns(&self, columns: Range<usize>) -> HostTensor<'static> {
+        let [rows, width] = self.shape[..] else {
+            panic!("columns of {:?}", self.shape);
+        };
+        let size = self.dtype.size();
+        let bytes = self
+            .bytes
+            .chunks_exact((width * size).max(1))
+            .flat_map(|row| &row[columns.start * size..columns.end * size]);
+        HostTensor {
+            dtype: self.dtype,
+            shape: vec![rows, columns.len()],
+            bytes: bytes.copied().collect(),
+        }
+    }
+
+    /// Zeros behind every `group` values, so that each group takes `padded`; the result has this shape.
+    ///
+    /// # Panics
+    /// When the groups do not fill the shape.
+    pub fn pad_groups(&self, group: usize, padded: usize, shape: &[usize]) -> HostTensor<'static> {
+        let size = self.dtype.size();
+        let mut bytes = Vec::with_capacity(self.bytes.len() / group * padded);
+        for values in self.bytes.chunks_exact(group * size) {
+            bytes.extend_from_slice(values);
+            bytes.resize(bytes.len() + (padded - group) * size, 0);
+        }
+        assert_eq!(
+            bytes.len(),
+            shape.iter().product::<usize>() * size,
+            "groups of {group} in {:?} padded to {padded} for {shape:?}",
+            self.shape
+        );
+        HostTensor {
+            dtype: self.dtype,
+            shape: shape.to_vec(),
+            bytes: Cow::Owned(bytes),
+        }
+    }
+
     fn elements<T, const N: usize>(&self, convert: impl Fn([u8; N]) -> T) -> Vec<T> {
         let (elements, rest) = self.bytes.as_chunks::<N>();
         debug_assert!(rest.is_empty());
@@ -114,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stored_type_reads_as_f32_and_as_bf16() {
+    fn every_stored_type_reads_as_f32() {
         let values = [1.5, -2.0, 0.0078125];
         let stored = |dtype| HostTensor {
             dtype,
@@ -133,7 +182,27 @@ mod tests {
         };
         for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
             assert_eq!(stored(dtype).to_f32(), values, "{dtype:?}");
-            assert_eq!(stored(dtype).to_bf16(), values.map(bf16::from_f32), "{dtype:?}");
         }
+    }
+
+    #[test]
+    fn columns_are_cut_and_groups_padded_in_every_type() {
+        let tensor = HostTensor::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
+        let cut = tensor.columns(1..3);
+        assert_eq!(
+            (cut.shape.as_slice(), cut.to_f32()),
+            (&[2, 2][..], vec![2.0, 3.0, 5.0, 6.0])
+        );
+        let half = HostTensor {
+            dtype: Dtype::Bf16,
+            shape: vec![2],
+            bytes: Cow::Owned(
+                [bf16::ONE, bf16::NEG_ONE]
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect(),
+            ),
+        };
+        assert_eq!(half.pad_groups(1, 2, &[4]).to_f32(), [1.0, 0.0, -1.0, 0.0]);
     }
 }

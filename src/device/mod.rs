@@ -6,9 +6,18 @@
 
 mod cpu;
 mod host_tensor;
+#[cfg(feature = "tenstorrent")]
+mod tenstorrent;
+
+use std::ops::Range;
 
 pub use cpu::{CpuDevice, CpuTensor, Precision};
 pub use host_tensor::{Dtype, HostTensor};
+#[cfg(feature = "tenstorrent")]
+pub use tenstorrent::{
+    Graph, Operation, TenstorrentDevice, TenstorrentLinear, TenstorrentOptions, TenstorrentTable,
+    TenstorrentTensor,
+};
 
 /// What went wrong on a device, with the operation and the shapes that it met.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +29,12 @@ pub enum DeviceError {
     },
     #[error("{0}")]
     Unavailable(String),
+    /// There is no such device here, or not what it takes to use one.
+    #[error("{0}")]
+    Absent(String),
+    /// The device failed during work; it has to be opened again.
+    #[error("the device failed: {0}")]
+    Lost(String),
     #[error("embedding: token {token} is not in the vocabulary of {vocab_size}")]
     Token { token: u32, vocab_size: usize },
 }
@@ -29,6 +44,20 @@ impl DeviceError {
         Self::Shape {
             operation,
             problem: problem.into(),
+        }
+    }
+}
+
+#[cfg(feature = "tenstorrent")]
+impl From<tt_metal_sys::Error> for DeviceError {
+    fn from(error: tt_metal_sys::Error) -> Self {
+        use tt_metal_sys::Error;
+        match error {
+            Error::Hung { .. } | Error::OutOfMemory { .. } | Error::Operation { .. } => {
+                Self::Lost(error.to_string())
+            }
+            Error::NotInstalled(_) | Error::NoCard(_) => Self::Absent(error.to_string()),
+            Error::Version { .. } | Error::Open(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -45,22 +74,33 @@ pub enum Activation {
     Silu,
 }
 
-/// How the columns of a joint query, key and value product divide into heads.
+/// How a joint query, key and value product divides: its rows into sequences, its columns into heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLayout {
+    /// Sequences of one length, one below the other, that do not attend to each other.
+    pub sequences: usize,
     pub num_heads: usize,
     pub num_kv_heads: usize,
     pub head_dim: usize,
 }
 
-/// Queries, keys and values of one layer: `[heads, tokens, head_dim]`, keys and values with `num_kv_heads`.
+/// Queries, keys and values of one layer: `[sequences · heads, tokens, head_dim]`, keys and values with
+/// `num_kv_heads`.
 pub struct Heads<T> {
     pub queries: T,
     pub keys: T,
     pub values: T,
 }
 
-/// Cosine and sine of the rotation of every token: `[tokens, head_dim / 2]` each.
+/// What queries attend to: keys (rotated, where positions are rotary) and values, `[sequences · num_kv_heads,
+/// tokens, head_dim]` both.
+pub struct KeysValues<T> {
+    pub keys: T,
+    pub values: T,
+}
+
+/// What a rotation multiplies every value and its partner in the other half of the head with:
+/// `[tokens, head_dim]` each, the second half of a row like the first.
 #[derive(Clone)]
 pub struct RopeTable<T> {
     pub cos: T,
@@ -92,6 +132,12 @@ pub trait Device: Send + Sync + 'static {
     /// one input become one. `biases` is empty or has one `[outputs]` for each weight.
     fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<Self::Linear>;
 
+    /// A layer whose product is always added to a residual, in the type in which the device adds it best.
+    fn upload_residual_linear(&self, weight: &HostTensor, bias: Option<&HostTensor>) -> Result<Self::Linear> {
+        let bias: Vec<HostTensor> = bias.into_iter().cloned().collect();
+        self.upload_linear(std::slice::from_ref(weight), &bias)
+    }
+
     /// An embedding table `[vocab_size, width]` to the device.
     fn upload_table(&self, table: &HostTensor) -> Result<Self::Table>;
 
@@ -103,11 +149,29 @@ pub trait Device: Send + Sync + 'static {
 
     fn shape<'a>(&self, tensor: &'a Self::Tensor) -> &'a [usize];
 
+    /// Rows and columns come in tiles of this many: where tokens are put into a cache or cut apart, and how wide a
+    /// head is, must be a multiple of it. The model pads to that. 1 where memory is flat; even where it is not.
+    fn tile(&self) -> usize;
+
     /// All zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
 
     /// `activation(x · weightᵀ + bias)`: `[rows, inputs]` to `[rows, outputs]`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
+
+    /// The layer with another bias, `[1, outputs]`, and the same weight in memory.
+    fn with_bias(&self, layer: &Self::Linear, bias: &Self::Tensor) -> Result<Self::Linear>;
+
+    /// `residual + x · weightᵀ + bias`, the residual `[rows, outputs]`.
+    fn linear_add(
+        &self,
+        x: &Self::Tensor,
+        layer: &Self::Linear,
+        residual: &Self::Tensor,
+    ) -> Result<Self::Tensor>;
+
+    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)`, gate and up stacked in one layer: `[rows, outputs / 2]` (Shazeer 2020).
+    fn geglu(&self, x: &Self::Tensor, gate_up: &Self::Linear) -> Result<Self::Tensor>;
 
     /// Rows of the table, each times `scale`: `[tokens, width]`.
     fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Self::Tensor>;
@@ -121,45 +185,45 @@ pub trait Device: Send + Sync + 'static {
         eps: f32,
     ) -> Result<Self::Tensor>;
 
-    /// Gemma's norm: `x / rms(x) · (1 + weight)`, the mean square in f32.
+    /// `x / rms(x) · weight` (Zhang and Sennrich 2019), the mean square in f32.
     fn rms_norm(&self, x: &Self::Tensor, weight: &Self::Tensor, eps: f32) -> Result<Self::Tensor>;
 
-    /// `[tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then values, to heads.
+    /// `[sequences · tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then values, to heads.
     fn split_heads(&self, qkv: &Self::Tensor, layout: HeadLayout) -> Result<Heads<Self::Tensor>>;
 
     /// Rotates `[heads, tokens, head_dim]`: the first half of each head against the second (RoFormer, Su et al.
     /// 2021, in the half-split form).
     fn rope(&self, x: &Self::Tensor, table: &RopeTable<Self::Tensor>) -> Result<Self::Tensor>;
 
-    /// `softmax(scale · q · kᵀ + mask) · v`, heads merged: `[queries, num_heads · head_dim]`.
+    /// `softmax(scale · q · kᵀ + mask) · v`, heads merged: `[sequences · queries, num_heads · head_dim]`.
     ///
-    /// Queries `[num_heads, queries, head_dim]`; keys and values `[num_kv_heads, keys, head_dim]`, of which the
-    /// first `valid_keys` are looked at; each key head serves `num_heads / num_kv_heads` query heads. The mask
-    /// `[queries, valid_keys]` is added to the scores.
+    /// Queries `[sequences · num_heads, queries, head_dim]`; each key head serves `num_heads / num_kv_heads` query
+    /// heads. The mask `[queries, keys]` is added to the scores of every head of every sequence.
     fn attention(
         &self,
         queries: &Self::Tensor,
-        keys: &Self::Tensor,
-        values: &Self::Tensor,
-        valid_keys: usize,
+        attended: &KeysValues<Self::Tensor>,
+        sequences: usize,
         mask: Option<&Self::Tensor>,
         scale: f32,
     ) -> Result<Self::Tensor>;
 
-    /// `gelu_tanh(gate) · up` of a joint product: `[rows, 2 · width]`, gate then up, to `[rows, width]`.
-    fn geglu(&self, gate_up: &Self::Tensor) -> Result<Self::Tensor>;
-
-    /// `x + y`.
+    /// `x + y`; `y` is repeated down the rows of `x` where it has fewer.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Tensors of one width, one below the other.
     fn concat_rows(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
 
-    /// Tensors of one height, side by side.
-    fn concat_columns(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
+    /// These rows of `[rows, width]`.
+    fn slice_rows(&self, x: &Self::Tensor, rows: Range<usize>) -> Result<Self::Tensor>;
 
-    /// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.
-    fn write_tokens(&self, cache: &mut Self::Tensor, start: usize, tokens: &Self::Tensor) -> Result<()>;
+    /// Writes keys and values of tokens into a cache `[heads, capacity, head_dim]`, from token `start` on.
+    fn write_tokens(
+        &self,
+        cache: &mut KeysValues<Self::Tensor>,
+        start: usize,
+        tokens: &KeysValues<Self::Tensor>,
+    ) -> Result<()>;
 
     /// One Euler step of the flow: `x_t + dt · v_t`.
     fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;

@@ -1,5 +1,9 @@
 //! Who attends to whom: masks and positions, made on the host once per observation.
 
+use std::ops::Range;
+
+use crate::device::{Device, Result};
+
 /// Added to the score of a pair that must not attend. The reference adds −2.4e38, which leaves the same zero
 /// after the softmax wherever a row has anything to attend to.
 const MASKED: f32 = f32::NEG_INFINITY;
@@ -77,6 +81,15 @@ impl AttentionMask {
         })
     }
 
+    /// What these queries may attend to.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        Self {
+            allowed: self.allowed[rows.start * self.keys..rows.end * self.keys].to_vec(),
+            queries: rows.len(),
+            keys: self.keys,
+        }
+    }
+
     pub fn allows(&self, query: usize, key: usize) -> bool {
         self.allowed[query * self.keys + key]
     }
@@ -84,6 +97,17 @@ impl AttentionMask {
     /// Whether nothing is masked.
     pub fn allows_all(&self) -> bool {
         self.allowed.iter().all(|&allowed| allowed)
+    }
+
+    /// The mask on a device, or none when it masks nothing.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn upload<D: Device>(&self, device: &D) -> Result<Option<D::Tensor>> {
+        match self.allows_all() {
+            true => Ok(None),
+            false => device.upload(&self.additive(), &self.shape()).map(Some),
+        }
     }
 
     /// `[queries, keys]`
@@ -154,6 +178,11 @@ mod tests {
             mask.additive(),
             [f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0]
         );
+    }
+
+    #[test]
+    fn rows_of_a_mask_are_those_queries() {
+        assert_eq!(rows(&AttentionMask::causal(3).rows(1..3)), ["110", "111"]);
     }
 
     #[test]

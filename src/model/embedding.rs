@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use super::weights::HeadWidth;
 use crate::device::{Device, Result, RopeTable};
 
 /// The sine-cosine embedding of a flow-matching time: `[width]`, sines first.
@@ -48,7 +49,7 @@ pub fn rope_angles(positions: &[i64], head_dim: usize, theta: f32) -> (Vec<f32>,
         .unzip()
 }
 
-/// The rotation of tokens at these positions, on the device.
+/// The rotation of tokens at these positions, on the device, times `scale`.
 ///
 /// # Errors
 /// When the device fails.
@@ -57,11 +58,21 @@ pub fn rope_table<D: Device>(
     positions: &[i64],
     head_dim: usize,
     theta: f32,
+    scale: f32,
 ) -> Result<RopeTable<D::Tensor>> {
+    let width = HeadWidth::new(head_dim, device.tile());
+    let upload = |half_rows: Vec<f32>| {
+        let rows = half_rows.chunks_exact((head_dim / 2).max(1));
+        let both_halves = |row: &[f32]| {
+            let row = row.repeat(2);
+            width.pad_row(row.into_iter().map(|value| scale * value))
+        };
+        let values: Vec<f32> = rows.flat_map(both_halves).collect();
+        device.upload(&values, &[positions.len(), width.padded])
+    };
     let (cos, sin) = rope_angles(positions, head_dim, theta);
-    let shape = [positions.len(), head_dim / 2];
     Ok(RopeTable {
-        cos: device.upload(&cos, &shape)?,
-        sin: device.upload(&sin, &shape)?,
+        cos: upload(cos)?,
+        sin: upload(sin)?,
     })
 }

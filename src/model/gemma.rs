@@ -1,8 +1,9 @@
 //! Gemma: the transformer of the vision-language model and of the action expert (Gemma Team 2024).
 
 use super::config::GemmaConfig;
-use super::weights::{Weights, linear_without_bias};
-use crate::device::{Activation, Device, HeadLayout, Heads, Result, RopeTable};
+use super::embedding::rope_table;
+use super::weights::{AttentionLinears, HeadWidth, Weights, linear_without_bias, residual_linear};
+use crate::device::{Activation, Device, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
 
 /// One transformer. The two of π0 have weights of their own and share attention through a [`KvCache`].
 pub struct Gemma<D: Device> {
@@ -19,11 +20,7 @@ pub struct Layer<D: Device> {
 }
 
 /// Attention in which all query heads share few key and value heads.
-pub struct Attention<D: Device> {
-    layout: HeadLayout,
-    qkv: D::Linear,
-    out: D::Linear,
-}
+pub struct Attention<D: Device>(AttentionLinears<D>);
 
 /// `down(gelu_tanh(gate(x)) · up(x))`.
 pub struct Mlp<D: Device> {
@@ -33,6 +30,7 @@ pub struct Mlp<D: Device> {
 
 /// `x / rms(x) · (1 + weight)`.
 pub struct RmsNorm<D: Device> {
+    /// With the one in it.
     weight: D::Tensor,
     eps: f32,
 }
@@ -43,17 +41,34 @@ pub struct KvCache<D: Device> {
 }
 
 /// Keys and values of one layer.
-pub struct LayerCache<D: Device> {
-    pub keys: D::Tensor,
-    pub values: D::Tensor,
+pub type LayerCache<D> = KeysValues<<D as Device>::Tensor>;
+
+/// Where tokens stand: in the cache from `start` on, turned by their positions, seeing what `mask` lets them.
+pub struct Placement<'a, D: Device> {
+    /// Tokens at 0 attend to themselves alone, all others to the whole cache.
+    pub start: usize,
+    pub rope: &'a Rope<D>,
+    /// Added to the scores, `[tokens, tokens]` at 0, else `[tokens, capacity]`.
+    pub mask: Option<&'a D::Tensor>,
 }
 
-/// Where tokens stand: behind `start` cached ones, turned by `rope`, seeing what `mask` lets them.
-pub struct Placement<'a, D: Device> {
-    pub start: usize,
-    pub rope: &'a RopeTable<D::Tensor>,
-    /// Added to the scores, `[tokens, start + tokens]`.
-    pub mask: Option<&'a D::Tensor>,
+/// The rotation of tokens at their positions.
+pub struct Rope<D: Device> {
+    /// Has attention's scale, head_dim^−½, in it, so that the scores need no pass of their own.
+    queries: RopeTable<D::Tensor>,
+    keys: RopeTable<D::Tensor>,
+}
+
+impl<D: Device> Rope<D> {
+    /// # Errors
+    /// When the device fails.
+    pub fn new(config: &GemmaConfig, device: &D, positions: &[i64]) -> Result<Self> {
+        let table = |scale| rope_table(device, positions, config.head_dim, config.rope_theta, scale);
+        Ok(Self {
+            queries: table((config.head_dim as f32).sqrt().recip())?,
+            keys: table(1.0)?,
+        })
+    }
 }
 
 impl<D: Device> Gemma<D> {
@@ -96,10 +111,9 @@ impl<D: Device> Gemma<D> {
             hidden = layer.forward(device, &hidden, placement, cache)?;
         }
         let normed = self.layers[last].input_layernorm.forward(device, &hidden)?;
-        self.layers[last]
-            .attention
-            .cache_tokens(device, &normed, placement, &mut cache.layers[last])?;
-        Ok(())
+        let attention = &self.layers[last].attention;
+        let (_, tokens) = attention.project(device, &normed, placement)?;
+        device.write_tokens(&mut cache.layers[last], placement.start, &tokens)
     }
 }
 
@@ -112,19 +126,23 @@ impl<D: Device> Layer<D> {
         let norm = |part| RmsNorm::new(config, device, weights, &format!("{name}.{part}"));
         Ok(Self {
             input_layernorm: norm("input_layernorm")?,
-            attention: Attention {
-                layout: HeadLayout {
+            attention: Attention(AttentionLinears::new(
+                device,
+                weights,
+                HeadLayout {
+                    sequences: 1,
                     num_heads: config.num_heads,
                     num_kv_heads: config.num_kv_heads,
                     head_dim: config.head_dim,
                 },
-                qkv: linear(&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"])?,
-                out: linear(&["self_attn.o_proj"])?,
-            },
+                &["q_proj", "k_proj", "v_proj"].map(|part| format!("{name}.self_attn.{part}")),
+                &format!("{name}.self_attn.o_proj"),
+                false,
+            )?),
             post_attention_layernorm: norm("post_attention_layernorm")?,
             mlp: Mlp {
                 gate_up: linear(&["mlp.gate_proj", "mlp.up_proj"])?,
-                down: linear(&["mlp.down_proj"])?,
+                down: residual_linear(device, weights, &format!("{name}.mlp.down_proj"), false)?,
             },
         })
     }
@@ -138,70 +156,67 @@ impl<D: Device> Layer<D> {
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
         let normed = self.input_layernorm.forward(device, hidden)?;
-        let attended = self.attention.forward(device, &normed, placement, cache)?;
-        let hidden = device.add(hidden, &attended)?;
+        let hidden = self
+            .attention
+            .forward(device, &normed, hidden, placement, cache)?;
         let normed = self.post_attention_layernorm.forward(device, &hidden)?;
-        device.add(&hidden, &self.mlp.forward(device, &normed)?)
+        self.mlp.forward(device, &normed, &hidden)
     }
 }
 
 impl<D: Device> Attention<D> {
-    /// Attention of `[tokens, width]` to the cached tokens before them and to themselves.
+    /// `residual` and the attention of `[tokens, width]`, whose keys and values stay in the cache.
     pub fn forward(
         &self,
         device: &D,
         hidden: &D::Tensor,
+        residual: &D::Tensor,
         placement: &Placement<D>,
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
-        let queries = self.cache_tokens(device, hidden, placement, cache)?;
-        let queries = device.rope(&queries, placement.rope)?;
-        let valid_keys = placement.start + device.shape(hidden)[0];
-        let scale = (self.layout.head_dim as f32).sqrt().recip();
-        let attended = device.attention(
-            &queries,
-            &cache.keys,
-            &cache.values,
-            valid_keys,
-            placement.mask,
-            scale,
-        )?;
-        device.linear(&attended, &self.out, Activation::None)
+        let (queries, tokens) = self.project(device, hidden, placement)?;
+        device.write_tokens(cache, placement.start, &tokens)?;
+        let queries = device.rope(&queries, &placement.rope.queries)?;
+        let attended = match placement.start {
+            0 => &tokens,
+            _ => cache,
+        };
+        let attended = device.attention(&queries, attended, 1, placement.mask, 1.0)?;
+        device.linear_add(&attended, &self.0.out, residual)
     }
 
-    /// Leaves the tokens' keys and values in the cache and returns their queries, not yet rotated.
-    fn cache_tokens(
+    /// The queries of tokens, not yet rotated, and their rotated keys and their values.
+    fn project(
         &self,
         device: &D,
         hidden: &D::Tensor,
         placement: &Placement<D>,
-        cache: &mut LayerCache<D>,
-    ) -> Result<D::Tensor> {
-        let qkv = device.linear(hidden, &self.qkv, Activation::None)?;
+    ) -> Result<(D::Tensor, KeysValues<D::Tensor>)> {
+        let qkv = device.linear(hidden, &self.0.qkv, Activation::None)?;
         let Heads {
             queries,
             keys,
             values,
-        } = device.split_heads(&qkv, self.layout)?;
-        let keys = device.rope(&keys, placement.rope)?;
-        device.write_tokens(&mut cache.keys, placement.start, &keys)?;
-        device.write_tokens(&mut cache.values, placement.start, &values)?;
-        Ok(queries)
+        } = device.split_heads(&qkv, self.0.layout)?;
+        let keys = device.rope(&keys, &placement.rope.keys)?;
+        Ok((queries, KeysValues { keys, values }))
     }
 }
 
 impl<D: Device> Mlp<D> {
-    /// `[tokens, width]` to the same shape.
-    pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
-        let gate_up = device.linear(hidden, &self.gate_up, Activation::None)?;
-        device.linear(&device.geglu(&gate_up)?, &self.down, Activation::None)
+    /// `residual` and the MLP of `[tokens, width]`.
+    pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: &D::Tensor) -> Result<D::Tensor> {
+        let gated = device.geglu(hidden, &self.gate_up)?;
+        device.linear_add(&gated, &self.down, residual)
     }
 }
 
 impl<D: Device> RmsNorm<D> {
     fn new(config: &GemmaConfig, device: &D, weights: &dyn Weights, name: &str) -> Result<Self> {
+        let weight = weights.tensor(&format!("{name}.weight"));
+        let scale: Vec<f32> = weight.to_f32().iter().map(|weight| 1.0 + weight).collect();
         Ok(Self {
-            weight: device.upload_parameter(&weights.tensor(&format!("{name}.weight")))?,
+            weight: device.upload_parameter(&HostTensor::from_f32(&scale, &weight.shape))?,
             eps: config.rms_norm_eps,
         })
     }
@@ -215,9 +230,10 @@ impl<D: Device> RmsNorm<D> {
 impl<D: Device> KvCache<D> {
     /// An empty cache for `capacity` tokens.
     pub fn new(config: &GemmaConfig, device: &D, capacity: usize) -> Result<Self> {
-        let shape = [config.num_kv_heads, capacity, config.head_dim];
-        let layer = |_| {
-            Ok(LayerCache {
+        let head_dim = HeadWidth::new(config.head_dim, device.tile()).padded;
+        let shape = [config.num_kv_heads, capacity, head_dim];
+        let layer = |_| -> Result<LayerCache<D>> {
+            Ok(KeysValues {
                 keys: device.zeros(&shape)?,
                 values: device.zeros(&shape)?,
             })

@@ -23,7 +23,7 @@ use self::gemma::Gemma;
 use self::paligemma::PaliGemma;
 use self::prefix::{Prefix, PrefixCache};
 use self::suffix::SuffixProjections;
-use crate::device::{Device, Result};
+use crate::device::{Device, DeviceError, Result};
 
 /// The policy network of one checkpoint on one device.
 pub struct Pi0<D: Device> {
@@ -46,11 +46,11 @@ pub struct ModelInput<'a> {
     pub state: &'a [f32],
 }
 
-/// The steps of an integration, their time embeddings on the device.
+/// The steps of an integration, what depends on their times alone computed and on the device.
 pub struct Schedule<D: Device> {
     pub dt: f32,
-    /// `[horizon, expert.width]` a step.
-    pub time_embeddings: Vec<D::Tensor>,
+    /// For each step, the first layer of the time fusion at its time.
+    pub times: Vec<D::Linear>,
 }
 
 impl<D: Device> Pi0<D> {
@@ -76,9 +76,12 @@ impl<D: Device> Pi0<D> {
         let steps = EulerSteps::new(num_steps);
         Ok(Schedule {
             dt: steps.dt() as f32,
-            time_embeddings: steps
+            times: steps
                 .times()
-                .map(|time| suffix::embed_time(&self.config, &self.device, time))
+                .map(|time| {
+                    let time = suffix::embed_time(&self.config, &self.device, time)?;
+                    self.suffix.fuse_time(&self.device, &time)
+                })
                 .collect::<Result<_>>()?,
         })
     }
@@ -94,7 +97,7 @@ impl<D: Device> Pi0<D> {
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let prefix = self.embed_prefix(input)?;
-        self.denoise(&mut self.prefill(&prefix)?, input.state, noise, schedule)
+        self.denoise(&mut self.prefill(&prefix, None)?, input.state, noise, schedule)
     }
 
     /// The same behind a prefix that was run before.
@@ -105,60 +108,95 @@ impl<D: Device> Pi0<D> {
         noise: &[f32],
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
-        self.attend_state(prefix, state)?;
+        let state = self.embed_state(state)?;
         let mut x_t = self.upload_noise(noise)?;
-        for time in &schedule.time_embeddings {
-            let v_t = self.denoise_step(prefix, &x_t, time)?;
+        for (step, time) in schedule.times.iter().enumerate() {
+            let v_t = match step {
+                0 => self.first_denoise_step(prefix, &state, &x_t, time)?,
+                _ => self.denoise_step(prefix, &x_t, time)?,
+            };
             x_t = self.device.euler_update(&x_t, &v_t, schedule.dt)?;
         }
-        self.device.read_back(&x_t)
+        let mut actions = self.device.read_back(&x_t)?;
+        actions.truncate(self.config.action_horizon * self.config.max_action_dim);
+        Ok(actions)
     }
 
     /// Images through SigLIP and the prompt through the embedding table, side by side.
     pub fn embed_prefix(&self, input: &ModelInput) -> Result<Prefix<D>> {
-        let embed_image = |image: &Option<Vec<f32>>| {
-            let image = image.as_ref()?;
-            Some(self.paligemma.embed_image(&self.device, image))
-        };
+        let present: Vec<&[f32]> = input.images.iter().flatten().map(Vec::as_slice).collect();
+        let mut embedded = self.paligemma.embed_images(&self.device, &present)?.into_iter();
         let images: Vec<Option<D::Tensor>> = input
             .images
             .iter()
-            .map(|image| embed_image(image).transpose())
-            .collect::<Result<_>>()?;
+            .map(|image| image.as_ref().and_then(|_| embedded.next()))
+            .collect();
         let prompt = self.paligemma.embed_tokens(&self.device, input.tokens)?;
         Prefix::new(&self.config, &self.device, &images, &prompt, input.valid_tokens)
     }
 
-    /// Runs a prefix through the language model.
-    pub fn prefill(&self, prefix: &Prefix<D>) -> Result<PrefixCache<D>> {
-        prefix.prefill(&self.config, &self.device, &self.paligemma)
+    /// Runs a prefix through the language model; `previous` is one that is not needed any more.
+    pub fn prefill(&self, prefix: &Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
+        prefix.prefill(&self.config, &self.device, &self.paligemma, previous)
     }
 
-    /// Puts the state `[max_state_dim]` behind the prefix. It attends to the prefix and itself, never to the
-    /// actions, so its keys and values hold for every denoising step.
-    pub fn attend_state(&self, prefix: &mut PrefixCache<D>, state: &[f32]) -> Result<()> {
-        let state = self.device.upload(state, &[1, self.config.max_state_dim])?;
-        let token = self.suffix.embed_state(&self.device, &state)?;
-        let (cache, placement) = prefix.for_state();
-        self.expert.fill_cache(&self.device, token, &placement, cache)
+    /// The state `[max_state_dim]` to its token, in the first row of a tile: `[tile, expert.width]`.
+    pub fn embed_state(&self, state: &[f32]) -> Result<D::Tensor> {
+        let state = self.upload_rows(state, self.config.max_state_dim, 1)?;
+        self.suffix.embed_state(&self.device, &state)
     }
 
-    /// Noise `[horizon, max_action_dim]` on the device.
+    /// Noise `[horizon, max_action_dim]` on the device, zeros behind it up to the next tile.
     pub fn upload_noise(&self, noise: &[f32]) -> Result<D::Tensor> {
-        let shape = [self.config.action_horizon, self.config.max_action_dim];
-        self.device.upload(noise, &shape)
+        self.upload_rows(noise, self.config.max_action_dim, self.config.action_horizon)
+    }
+
+    fn upload_rows(&self, values: &[f32], width: usize, rows: usize) -> Result<D::Tensor> {
+        if values.len() != rows * width {
+            return Err(DeviceError::Shape {
+                operation: "upload",
+                problem: format!("{} values for shape [{rows}, {width}]", values.len()),
+            });
+        }
+        let tiles = rows.next_multiple_of(self.device.tile());
+        if tiles == rows {
+            return self.device.upload(values, &[rows, width]);
+        }
+        let mut padded = values.to_vec();
+        padded.resize(tiles * width, 0.0);
+        self.device.upload(&padded, &[tiles, width])
     }
 
     /// The velocity v_t at a point x_t of the flow, `[horizon, max_action_dim]` both, behind prefix and state.
+    ///
+    /// The state attends to the prefix and itself, never to the actions, so its keys and values hold for every step:
+    /// [`first_denoise_step`](Self::first_denoise_step) leaves them in the cache.
     pub fn denoise_step(
         &self,
         prefix: &mut PrefixCache<D>,
         x_t: &D::Tensor,
-        time: &D::Tensor,
+        time: &D::Linear,
     ) -> Result<D::Tensor> {
         let tokens = self.suffix.embed_actions(&self.device, x_t, time)?;
         let (cache, placement) = prefix.for_actions();
         let outputs = self.expert.forward(&self.device, tokens, &placement, cache)?;
         self.suffix.project_velocity(&self.device, &outputs)
+    }
+
+    /// The same with the state's token in front of the actions.
+    pub fn first_denoise_step(
+        &self,
+        prefix: &mut PrefixCache<D>,
+        state: &D::Tensor,
+        x_t: &D::Tensor,
+        time: &D::Linear,
+    ) -> Result<D::Tensor> {
+        let device = &self.device;
+        let actions = self.suffix.embed_actions(device, x_t, time)?;
+        let tokens = device.concat_rows(&[state, &actions])?;
+        let (cache, placement) = prefix.for_suffix();
+        let outputs = self.expert.forward(device, tokens, &placement, cache)?;
+        let outputs = device.slice_rows(&outputs, device.tile()..device.shape(&outputs)[0])?;
+        self.suffix.project_velocity(device, &outputs)
     }
 }

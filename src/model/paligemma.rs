@@ -27,10 +27,20 @@ impl<D: Device> PaliGemma<D> {
         })
     }
 
-    /// An image `[3, image_size, image_size]` in [−1, 1] to tokens of the language model, `[patches, vlm.width]`.
-    pub fn embed_image(&self, device: &D, image: &[f32]) -> Result<D::Tensor> {
-        let features = self.vision_tower.forward(device, image)?;
-        self.project(device, &features)
+    /// Images `[3, image_size, image_size]` in [−1, 1] to tokens of the language model, `[tokens, vlm.width]` each.
+    pub fn embed_images(&self, device: &D, images: &[&[f32]]) -> Result<Vec<D::Tensor>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let features = self.vision_tower.forward(device, images)?;
+        let projected = self.project(device, &features)?;
+        if images.len() == 1 {
+            return Ok(vec![projected]);
+        }
+        let tokens = device.shape(&projected)[0] / images.len();
+        (0..images.len())
+            .map(|image| device.slice_rows(&projected, image * tokens..(image + 1) * tokens))
+            .collect()
     }
 
     /// The vision tower's features `[patches, vision.width]` to `[patches, vlm.width]`.
@@ -38,12 +48,15 @@ impl<D: Device> PaliGemma<D> {
         device.linear(features, &self.multi_modal_projector, Activation::None)
     }
 
-    /// Token ids to embeddings times √width, `[tokens, vlm.width]`. Image tokens are not scaled; the reference
+    /// Token ids to embeddings times √width, `[tokens, vlm.width]`; up to the device's next tile, what comes behind the
+    /// tokens has no meaning. Image tokens are not scaled; the reference
     /// does both inside of transformers' Gemma.
     ///
     /// # Errors
     /// When a token is not in the vocabulary.
     pub fn embed_tokens(&self, device: &D, tokens: &[u32]) -> Result<D::Tensor> {
-        device.embedding(&self.embed_tokens, tokens, self.embedding_scale)
+        let mut padded = tokens.to_vec();
+        padded.resize(tokens.len().next_multiple_of(device.tile()), 0);
+        device.embedding(&self.embed_tokens, &padded, self.embedding_scale)
     }
 }

@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use super::attention::{AttentionMask, positions};
-use super::config::{GemmaConfig, Pi0Config};
-use super::embedding::rope_table;
-use super::gemma::{KvCache, Placement};
+use super::config::Pi0Config;
+use super::gemma::{KvCache, Placement, Rope};
 use super::paligemma::PaliGemma;
-use crate::device::{Device, Result, RopeTable};
+use super::siglip::tokens_of_an_image;
+use crate::device::{Device, Result};
 
 /// Tokens of all cameras, then of the prompt.
 pub struct Prefix<D: Device> {
     /// `[tokens, vlm.width]`
     pub embeddings: D::Tensor,
-    /// Which tokens are there: not those of an absent camera, not the prompt's padding.
+    /// Which tokens are there: not those of an absent camera, not padding.
     pub valid: Vec<bool>,
 }
 
@@ -24,18 +24,21 @@ pub struct PrefixCache<D: Device> {
     pub cache: KvCache<D>,
     /// Which of the cached tokens are there.
     pub valid: Vec<bool>,
-    state: Place<D>,
+    prefix: Place<D>,
+    /// Of the state's token and the actions behind it.
+    suffix: Place<D>,
     actions: Place<D>,
 }
 
 /// Rotation and mask of tokens that stand side by side.
 struct Place<D: Device> {
-    rope: RopeTable<D::Tensor>,
+    start: usize,
+    rope: Rope<D>,
     mask: Option<D::Tensor>,
 }
 
 impl<D: Device> Prefix<D> {
-    /// Image embeddings `[patches, vlm.width]`, one a camera and `None` for an absent one, and the prompt's
+    /// Image embeddings `[tokens, vlm.width]`, one a camera and `None` for an absent one, and the prompt's
     /// tokens, of which the first `valid_tokens` are no padding.
     pub fn new(
         config: &Pi0Config,
@@ -45,8 +48,9 @@ impl<D: Device> Prefix<D> {
         valid_tokens: usize,
     ) -> Result<Self> {
         let patches = config.vision.num_patches();
+        let tokens = tokens_of_an_image(&config.vision, device);
         let absent = match images.iter().any(Option::is_none) {
-            true => Some(device.zeros(&[patches, config.vlm.width])?),
+            true => Some(device.zeros(&[tokens, config.vlm.width])?),
             false => None,
         };
         let mut parts: Vec<&D::Tensor> = images
@@ -57,7 +61,7 @@ impl<D: Device> Prefix<D> {
         let prompt_tokens = device.shape(prompt)[0];
         let valid = images
             .iter()
-            .flat_map(|image| std::iter::repeat_n(image.is_some(), patches))
+            .flat_map(|image| (0..tokens).map(move |token| image.is_some() && token < patches))
             .chain((0..prompt_tokens).map(|token| token < valid_tokens))
             .collect();
         Ok(Self {
@@ -66,72 +70,82 @@ impl<D: Device> Prefix<D> {
         })
     }
 
-    /// Runs the prefix through the language model and keeps its keys and values.
+    /// Runs the prefix through the language model and keeps its keys and values, in the memory of a previous prefix
+    /// where that had its tokens in the same places.
     pub fn prefill(
         &self,
         config: &Pi0Config,
         device: &D,
         paligemma: &PaliGemma<D>,
+        previous: Option<PrefixCache<D>>,
     ) -> Result<PrefixCache<D>> {
-        let tokens = self.valid.len();
-        let suffix = 1 + config.action_horizon;
-        let mut cache = KvCache::new(&config.vlm, device, tokens + suffix)?;
-        // Suffix positions go on where the valid prefix ends.
-        let mut valid = self.valid.clone();
-        valid.extend(std::iter::repeat_n(true, suffix));
-        let positions = positions(&valid);
-        let place = |rows: Range<usize>| {
-            let GemmaConfig {
-                head_dim, rope_theta, ..
-            } = config.vlm;
-            let mask = AttentionMask::padding(rows.len(), &valid[..rows.end]);
-            Ok(Place {
-                rope: rope_table(device, &positions[rows], head_dim, rope_theta)?,
-                mask: upload_mask(device, &mask)?,
-            })
+        let mut prefix = match previous.filter(|previous| previous.valid == self.valid) {
+            Some(previous) => previous,
+            None => PrefixCache::new(config, device, &self.valid)?,
         };
-        let prefix = place(0..tokens)?;
         paligemma.language_model.fill_cache(
             device,
             self.embeddings.clone(),
-            &prefix.behind(0),
-            &mut cache,
+            &prefix.prefix.placement(),
+            &mut prefix.cache,
         )?;
-        Ok(PrefixCache {
-            cache,
-            valid: self.valid.clone(),
-            state: place(tokens..tokens + 1)?,
-            actions: place(tokens + 1..tokens + suffix)?,
-        })
+        Ok(prefix)
     }
 }
 
 impl<D: Device> PrefixCache<D> {
-    /// The cache, and the place of the state's token in it: behind the prefix.
-    pub(super) fn for_state(&mut self) -> (&mut KvCache<D>, Placement<'_, D>) {
-        (&mut self.cache, self.state.behind(self.valid.len()))
+    /// Room for a prefix of these tokens, the state and the actions, each from a tile of its own on.
+    fn new(config: &Pi0Config, device: &D, valid: &[bool]) -> Result<Self> {
+        let tile = device.tile();
+        let state = valid.len();
+        let actions = state + tile;
+        let capacity = actions + config.action_horizon.next_multiple_of(tile);
+        let there = |token| match token {
+            _ if token < state => valid[token],
+            _ if token < actions => token == state,
+            _ => token < actions + config.action_horizon,
+        };
+        let there: Vec<bool> = (0..capacity).map(there).collect();
+        // The state sees the prefix and itself, the actions see everything; suffix positions go on where the valid
+        // prefix ends.
+        let starts_block: Vec<bool> = (0..capacity)
+            .map(|token| token == state || token == actions)
+            .collect();
+        let mask = AttentionMask::prefix_lm(&starts_block).and(&AttentionMask::padding(capacity, &there));
+        let positions = positions(&there);
+        let place = |rows: Range<usize>, mask: &AttentionMask| -> Result<Place<D>> {
+            Ok(Place {
+                start: rows.start,
+                rope: Rope::new(&config.vlm, device, &positions[rows])?,
+                mask: mask.upload(device)?,
+            })
+        };
+        Ok(Self {
+            cache: KvCache::new(&config.vlm, device, capacity)?,
+            valid: valid.to_vec(),
+            prefix: place(0..state, &AttentionMask::padding(state, valid))?,
+            suffix: place(state..capacity, &mask.rows(state..capacity))?,
+            actions: place(actions..capacity, &mask.rows(actions..capacity))?,
+        })
     }
 
-    /// The cache, and the place of the action tokens in it: behind the state.
+    /// The cache, and the place of the state and the actions in it: behind the prefix.
+    pub(super) fn for_suffix(&mut self) -> (&mut KvCache<D>, Placement<'_, D>) {
+        (&mut self.cache, self.suffix.placement())
+    }
+
+    /// The cache, and the place of the actions in it: behind the state.
     pub(super) fn for_actions(&mut self) -> (&mut KvCache<D>, Placement<'_, D>) {
-        (&mut self.cache, self.actions.behind(self.valid.len() + 1))
+        (&mut self.cache, self.actions.placement())
     }
 }
 
 impl<D: Device> Place<D> {
-    fn behind(&self, start: usize) -> Placement<'_, D> {
+    fn placement(&self) -> Placement<'_, D> {
         Placement {
-            start,
+            start: self.start,
             rope: &self.rope,
             mask: self.mask.as_ref(),
         }
     }
-}
-
-/// The mask on the device, or none when it masks nothing.
-fn upload_mask<D: Device>(device: &D, mask: &AttentionMask) -> Result<Option<D::Tensor>> {
-    if mask.allows_all() {
-        return Ok(None);
-    }
-    device.upload(&mask.additive(), &mask.shape()).map(Some)
 }

@@ -1,16 +1,19 @@
 //! SigLIP vision tower: an image becomes one token per patch (Zhai et al. 2023; a pre-norm ViT).
 
+use super::attention::AttentionMask;
 use super::config::SiglipConfig;
 use super::parameters::VISION_TOWER;
-use super::weights::{Weights, linear_with_bias};
-use crate::device::{Activation, Device, DeviceError, HeadLayout, Result};
+use super::weights::{AttentionLinears, Weights, linear_with_bias, residual_linear};
+use crate::device::{Activation, Device, DeviceError, HeadLayout, Heads, KeysValues, Result};
 
 /// The tower of one checkpoint.
 pub struct Siglip<D: Device> {
     config: SiglipConfig,
     patch_embedding: D::Linear,
-    /// `[patches, width]`
+    /// `[tokens, width]`
     position_embedding: D::Tensor,
+    /// Hides the tokens that are no patches, `[tokens, tokens]`; none where all are.
+    mask: Option<D::Tensor>,
     pub blocks: Vec<Block<D>>,
     post_layernorm: LayerNorm<D>,
 }
@@ -23,11 +26,17 @@ pub struct Block<D: Device> {
     pub mlp: Mlp<D>,
 }
 
-/// Attention of every patch to every patch.
+/// Attention of every patch to every patch of its image.
 pub struct Attention<D: Device> {
-    layout: HeadLayout,
-    qkv: D::Linear,
-    out: D::Linear,
+    linears: AttentionLinears<D>,
+    scale: f32,
+}
+
+/// Images that go through the tower together.
+pub struct Images<'a, D: Device> {
+    pub count: usize,
+    /// Added to the scores within an image, `[tokens, tokens]`.
+    pub mask: Option<&'a D::Tensor>,
 }
 
 /// Two layers with a GELU between.
@@ -51,7 +60,15 @@ impl<D: Device> Siglip<D> {
         let kernel = kernel.reshape(&[config.width, config.patch_dim()]);
         let bias = weights.tensor(&format!("{embeddings}.patch_embedding.bias"));
         let positions = weights.tensor(&format!("{embeddings}.position_embedding.weight"));
+        let (patches, tokens) = (config.num_patches(), tokens_of_an_image(config, device));
+        let positions = positions.pad_groups(
+            patches * config.width,
+            tokens * config.width,
+            &[tokens, config.width],
+        );
+        let valid: Vec<bool> = (0..tokens).map(|token| token < patches).collect();
         Ok(Self {
+            mask: AttentionMask::padding(tokens, &valid).upload(device)?,
             config: config.clone(),
             patch_embedding: device.upload_linear(&[kernel], &[bias])?,
             position_embedding: device.upload_parameter(&positions)?,
@@ -70,30 +87,45 @@ impl<D: Device> Siglip<D> {
         })
     }
 
-    /// An image `[3, image_size, image_size]` in [−1, 1] to one token per patch, `[patches, width]`.
-    pub fn forward(&self, device: &D, image: &[f32]) -> Result<D::Tensor> {
-        let mut hidden = self.embed_patches(device, image)?;
+    /// Images `[3, image_size, image_size]` in [−1, 1] to one token per patch, `[images · tokens, width]`.
+    pub fn forward(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
+        let mut hidden = self.embed_patches(device, images)?;
+        let images = Images {
+            count: images.len(),
+            mask: self.mask.as_ref(),
+        };
         for block in &self.blocks {
-            hidden = block.forward(device, &hidden)?;
+            hidden = block.forward(device, &hidden, &images)?;
         }
         self.post_layernorm.forward(device, &hidden)
     }
 
-    /// An image `[3, image_size, image_size]` to its patches' embeddings with their positions, `[patches, width]`.
-    pub fn embed_patches(&self, device: &D, image: &[f32]) -> Result<D::Tensor> {
+    /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions,
+    /// `[images · tokens, width]`.
+    pub fn embed_patches(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
         let size = self.config.image_size;
-        if image.len() != 3 * size * size {
-            return Err(DeviceError::Shape {
-                operation: "embed_patches",
-                problem: format!("{} values, expected an image [3, {size}, {size}]", image.len()),
-            });
+        let tokens = tokens_of_an_image(&self.config, device);
+        let patch_dim = self.config.patch_dim();
+        let mut patches = Vec::with_capacity(images.len() * tokens * patch_dim);
+        for (index, image) in images.iter().enumerate() {
+            if image.len() != 3 * size * size {
+                return Err(DeviceError::Shape {
+                    operation: "embed_patches",
+                    problem: format!("{} values, expected an image [3, {size}, {size}]", image.len()),
+                });
+            }
+            unfold(image, size, self.config.patch_size, &mut patches);
+            patches.resize((index + 1) * tokens * patch_dim, 0.0);
         }
-        let patches = unfold(image, size, self.config.patch_size);
-        let shape = [self.config.num_patches(), self.config.patch_dim()];
-        let patches = device.upload(&patches, &shape)?;
+        let patches = device.upload(&patches, &[images.len() * tokens, patch_dim])?;
         let embedded = device.linear(&patches, &self.patch_embedding, Activation::None)?;
         device.add(&embedded, &self.position_embedding)
     }
+}
+
+/// Tokens that an image becomes on a device: its patches, up to the next tile.
+pub fn tokens_of_an_image<D: Device>(config: &SiglipConfig, device: &D) -> usize {
+    config.num_patches().next_multiple_of(device.tile())
 }
 
 impl<D: Device> Block<D> {
@@ -104,53 +136,66 @@ impl<D: Device> Block<D> {
             layer_norm2: LayerNorm::new(config, device, weights, &format!("{name}.layer_norm2"))?,
             mlp: Mlp {
                 fc1: linear_with_bias(device, weights, &[format!("{name}.mlp.fc1")])?,
-                fc2: linear_with_bias(device, weights, &[format!("{name}.mlp.fc2")])?,
+                fc2: residual_linear(device, weights, &format!("{name}.mlp.fc2"), true)?,
             },
         })
     }
 
-    /// `[patches, width]` to the same shape.
-    pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
+    /// `[images · tokens, width]` to the same shape.
+    pub fn forward(&self, device: &D, hidden: &D::Tensor, images: &Images<D>) -> Result<D::Tensor> {
         let normed = self.layer_norm1.forward(device, hidden)?;
-        let hidden = device.add(hidden, &self.attention.forward(device, &normed)?)?;
+        let hidden = self.attention.forward(device, &normed, hidden, images)?;
         let normed = self.layer_norm2.forward(device, &hidden)?;
-        device.add(&hidden, &self.mlp.forward(device, &normed)?)
+        self.mlp.forward(device, &normed, &hidden)
     }
 }
 
 impl<D: Device> Attention<D> {
     fn new(config: &SiglipConfig, device: &D, weights: &dyn Weights, name: &str) -> Result<Self> {
-        Ok(Self {
-            layout: HeadLayout {
-                num_heads: config.num_heads,
-                num_kv_heads: config.num_heads,
-                head_dim: config.head_dim(),
-            },
-            qkv: linear_with_bias(
-                device,
-                weights,
-                &["q_proj", "k_proj", "v_proj"].map(|projection| format!("{name}.{projection}")),
-            )?,
-            out: linear_with_bias(device, weights, &[format!("{name}.out_proj")])?,
+        let layout = HeadLayout {
+            sequences: 1,
+            num_heads: config.num_heads,
+            num_kv_heads: config.num_heads,
+            head_dim: config.head_dim(),
+        };
+        let qkv = ["q_proj", "k_proj", "v_proj"].map(|projection| format!("{name}.{projection}"));
+        let out = format!("{name}.out_proj");
+        AttentionLinears::new(device, weights, layout, &qkv, &out, true).map(|linears| Self {
+            linears,
+            scale: (config.head_dim() as f32).sqrt().recip(),
         })
     }
 
-    /// `[patches, width]` to the same shape.
-    pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
-        let qkv = device.linear(hidden, &self.qkv, Activation::None)?;
-        let heads = device.split_heads(&qkv, self.layout)?;
-        let patches = device.shape(hidden)[0];
-        let scale = (self.layout.head_dim as f32).sqrt().recip();
-        let attended = device.attention(&heads.queries, &heads.keys, &heads.values, patches, None, scale)?;
-        device.linear(&attended, &self.out, Activation::None)
+    /// `residual` and the attention within each image of `[images · tokens, width]`.
+    pub fn forward(
+        &self,
+        device: &D,
+        hidden: &D::Tensor,
+        residual: &D::Tensor,
+        images: &Images<D>,
+    ) -> Result<D::Tensor> {
+        let AttentionLinears { layout, qkv, out } = &self.linears;
+        let qkv = device.linear(hidden, qkv, Activation::None)?;
+        let layout = HeadLayout {
+            sequences: images.count,
+            ..*layout
+        };
+        let Heads {
+            queries,
+            keys,
+            values,
+        } = device.split_heads(&qkv, layout)?;
+        let attended = KeysValues { keys, values };
+        let attended = device.attention(&queries, &attended, images.count, images.mask, self.scale)?;
+        device.linear_add(&attended, out, residual)
     }
 }
 
 impl<D: Device> Mlp<D> {
-    /// `[patches, width]` to the same shape.
-    pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
+    /// `residual` and the MLP of `[images · tokens, width]`.
+    pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: &D::Tensor) -> Result<D::Tensor> {
         let hidden = device.linear(hidden, &self.fc1, Activation::GeluTanh)?;
-        device.linear(&hidden, &self.fc2, Activation::None)
+        device.linear_add(&hidden, &self.fc2, residual)
     }
 }
 
@@ -163,16 +208,15 @@ impl<D: Device> LayerNorm<D> {
         })
     }
 
-    /// `[patches, width]` to the same shape.
+    /// `[images · tokens, width]` to the same shape.
     pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
         device.layer_norm(hidden, &self.weight, &self.bias, self.eps)
     }
 }
 
 /// Pixels in the order in which a convolution reads them: `[3, size, size]` to `[patches, 3 · patch_size²]`.
-fn unfold(image: &[f32], size: usize, patch_size: usize) -> Vec<f32> {
+fn unfold(image: &[f32], size: usize, patch_size: usize, unfolded: &mut Vec<f32>) {
     let patches = size / patch_size;
-    let mut unfolded = Vec::with_capacity(image.len());
     for patch_row in 0..patches {
         for patch_column in 0..patches {
             for channel in 0..3 {
@@ -184,5 +228,4 @@ fn unfold(image: &[f32], size: usize, patch_size: usize) -> Vec<f32> {
             }
         }
     }
-    unfolded
 }

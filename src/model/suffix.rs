@@ -9,7 +9,9 @@ use crate::device::{Activation, Device, Result};
 pub struct SuffixProjections<D: Device> {
     state_proj: D::Linear,
     action_in_proj: D::Linear,
+    /// The columns of `action_time_mlp_in` that see the action; those that see the time, and the bias.
     action_time_mlp_in: D::Linear,
+    time_mlp_in: D::Linear,
     action_time_mlp_out: D::Linear,
     action_out_proj: D::Linear,
 }
@@ -17,10 +19,15 @@ pub struct SuffixProjections<D: Device> {
 impl<D: Device> SuffixProjections<D> {
     pub fn new(device: &D, weights: &dyn Weights) -> Result<Self> {
         let linear = |name: &str| linear_with_bias(device, weights, &[name.to_owned()]);
+        // A product with two inputs side by side is the sum of two products.
+        let mlp_in = weights.tensor("action_time_mlp_in.weight");
+        let width = mlp_in.shape[0];
+        let bias = weights.tensor("action_time_mlp_in.bias");
         Ok(Self {
             state_proj: linear("state_proj")?,
             action_in_proj: linear("action_in_proj")?,
-            action_time_mlp_in: linear("action_time_mlp_in")?,
+            action_time_mlp_in: device.upload_linear(&[mlp_in.columns(0..width)], &[])?,
+            time_mlp_in: device.upload_linear(&[mlp_in.columns(width..2 * width)], &[bias])?,
             action_time_mlp_out: linear("action_time_mlp_out")?,
             action_out_proj: linear("action_out_proj")?,
         })
@@ -31,30 +38,33 @@ impl<D: Device> SuffixProjections<D> {
         device.linear(state, &self.state_proj, Activation::None)
     }
 
-    /// Noisy actions `[horizon, max_action_dim]` and the time's embedding `[horizon, expert.width]` to action
-    /// tokens `[horizon, expert.width]` (π0 appendix B).
-    pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: &D::Tensor) -> Result<D::Tensor> {
+    /// The first layer of the time fusion at one time, `[1, expert.width]` its embedding: the same for every action
+    /// and every chunk, so what it adds is the layer's bias.
+    pub fn fuse_time(&self, device: &D, time: &D::Tensor) -> Result<D::Linear> {
+        let bias = device.linear(time, &self.time_mlp_in, Activation::None)?;
+        device.with_bias(&self.action_time_mlp_in, &bias)
+    }
+
+    /// Noisy actions `[actions, max_action_dim]` at the time of a [`fuse_time`](Self::fuse_time) to action tokens
+    /// `[actions, expert.width]` (π0 appendix B).
+    pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: &D::Linear) -> Result<D::Tensor> {
         let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
-        let fused = device.concat_columns(&[&actions, time])?;
-        let fused = device.linear(&fused, &self.action_time_mlp_in, Activation::Silu)?;
+        let fused = device.linear(&actions, time, Activation::Silu)?;
         device.linear(&fused, &self.action_time_mlp_out, Activation::None)
     }
 
-    /// The expert's outputs for the actions, `[horizon, expert.width]`, to velocities `[horizon, max_action_dim]`.
+    /// The expert's outputs for the actions, `[actions, expert.width]`, to velocities `[actions, max_action_dim]`.
     pub fn project_velocity(&self, device: &D, outputs: &D::Tensor) -> Result<D::Tensor> {
         device.linear(outputs, &self.action_out_proj, Activation::None)
     }
 }
 
-/// The embedding of one flow-matching time, the same row for every action: `[horizon, expert.width]`.
+/// The embedding of one flow-matching time, `[1, expert.width]`.
 ///
 /// # Errors
 /// When the device fails.
 pub fn embed_time<D: Device>(config: &Pi0Config, device: &D, time: f32) -> Result<D::Tensor> {
     let width = config.expert.width;
     let row = sinusoidal_embedding(time, width, config.min_period, config.max_period);
-    device.upload(
-        &row.repeat(config.action_horizon),
-        &[config.action_horizon, width],
-    )
+    device.upload(&row, &[1, width])
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{ChunkSlot, ControlReport, Inputs, NewChunk, PlaybackSettings, RosClock, Shared, lock};
 use crate::control::{TimedChunk, Window};
-use crate::policy::Predict;
+use crate::policy::{Predict, VisionRefresh};
 
 /// Chunks that the median duration is taken over.
 const CHUNK_WINDOW: usize = 200;
@@ -25,6 +25,7 @@ pub struct InferenceReport {
 /// What the inference thread works with.
 pub struct InferenceLoop {
     pub policy: Box<dyn Predict + Send>,
+    pub vision_refresh: VisionRefresh,
     pub clock: Arc<RosClock>,
     pub inputs: Arc<Inputs>,
     pub chunks: Arc<ChunkSlot>,
@@ -52,12 +53,19 @@ impl InferenceLoop {
     /// observed in motion would be refused.
     pub fn run(mut self) {
         let mut sequence = 0;
+        let mut clock_resets = 0;
         let mut too_slow_for_motion = false;
-        while let Some(stamped) = self.inputs.wait_for_observation(sequence) {
+        while let Some(mut stamped) = self.inputs.wait_for_observation(sequence) {
             sequence = stamped.sequence;
             if !self.is_due(stamped.observed_at, too_slow_for_motion) {
                 continue;
             }
+            if stamped.clock_resets != clock_resets {
+                clock_resets = stamped.clock_resets;
+                self.vision_refresh.forget();
+            }
+            self.vision_refresh
+                .hold_back(&mut stamped.observation, stamped.observed_at);
             let started = Instant::now();
             match self.policy.predict(&stamped.observation) {
                 Ok(actions) => {
@@ -107,6 +115,9 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::sync::mpsc;
 
+    use image::RgbImage;
+
+    use super::super::CameraTopic;
     use super::*;
     use crate::policy::{ActionChunk, Observation, PolicyError};
 
@@ -114,12 +125,22 @@ mod tests {
     struct SimulatedPolicy {
         clock: Arc<RosClock>,
         takes: Duration,
-        observed: mpsc::Sender<f32>,
+        observed: mpsc::Sender<Observed>,
+    }
+
+    /// What tells one observation from another.
+    struct Observed {
+        position: f32,
+        frame_width: u32,
     }
 
     impl Predict for SimulatedPolicy {
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-            self.observed.send(observation.state[0]).unwrap();
+            let observed = Observed {
+                position: observation.state[0],
+                frame_width: observation.images["top"].width(),
+            };
+            self.observed.send(observed).unwrap();
             if observation.prompt == "nothing" {
                 return Err(PolicyError::StateLength {
                     found: 0,
@@ -151,21 +172,27 @@ mod tests {
         chunks: Arc<ChunkSlot>,
         control: Arc<Mutex<ControlReport>>,
         report: Arc<Mutex<InferenceReport>>,
-        observed: mpsc::Receiver<f32>,
+        observed: mpsc::Receiver<Observed>,
         thread: std::thread::JoinHandle<()>,
     }
 
-    /// Ten actions reach half a second.
+    /// Ten actions reach half a second, and the camera is looked at every ten seconds.
     fn bench(takes: Duration) -> Bench {
         let clock = Arc::new(RosClock::simulated());
         clock.set(Duration::from_secs(1));
-        let inputs = Arc::new(Inputs::new(&[], "/joint_states", "/prompt"));
+        let camera = CameraTopic {
+            name: "top".to_owned(),
+            topic: "/top".to_owned(),
+        };
+        let inputs = Arc::new(Inputs::new(&[camera], "/joint_states", "/prompt"));
         inputs.take_prompt("wave");
+        inputs.take_image(0, Ok(RgbImage::new(1, 1)));
         let chunks = Arc::<ChunkSlot>::default();
         let control = Arc::<Mutex<ControlReport>>::default();
         let report = Arc::new(Mutex::new(InferenceReport::new("simulated".to_owned())));
         let (observe, observed) = mpsc::channel();
         let inference = InferenceLoop {
+            vision_refresh: VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))]),
             policy: Box::new(SimulatedPolicy {
                 clock: Arc::clone(&clock),
                 takes,
@@ -200,7 +227,18 @@ mod tests {
         }
 
         fn next_observed(&self) -> Option<f32> {
-            self.observed.recv_timeout(Duration::from_millis(300)).ok()
+            let observed = self.observed.recv_timeout(Duration::from_millis(300)).ok();
+            observed.map(|observed| observed.position)
+        }
+
+        /// Width of the frame that the policy sees when a new one of `newest` came.
+        fn frame_seen(&self, newest: u32, seconds: u64) -> u32 {
+            lock(&self.control).next_observation_due = Duration::from_secs(seconds);
+            self.inputs.take_image(0, Ok(RgbImage::new(newest, 1)));
+            self.joint(0.0, seconds);
+            let seen = self.observed.recv().unwrap().frame_width;
+            self.next_chunk();
+            seen
         }
 
         fn next_chunk(&self) -> NewChunk {
@@ -263,6 +301,17 @@ mod tests {
         bench.next_chunk();
         bench.joint(4.0, 7);
         assert_eq!(bench.next_observed(), Some(4.0));
+        bench.stop();
+    }
+
+    #[test]
+    fn a_camera_s_frame_is_held_back_until_it_is_due_or_the_clock_was_reset() {
+        let bench = bench(Duration::ZERO);
+        assert_eq!(bench.frame_seen(1, 1), 1);
+        assert_eq!(bench.frame_seen(2, 5), 1);
+        assert_eq!(bench.frame_seen(3, 11), 3);
+        bench.inputs.forget_before_reset(1);
+        assert_eq!(bench.frame_seen(4, 12), 4);
         bench.stop();
     }
 

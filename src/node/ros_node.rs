@@ -180,6 +180,7 @@ impl Pi0Node {
         };
         let inference = InferenceLoop {
             policy,
+            vision_refresh: settings.vision_refresh,
             clock,
             inputs: Arc::clone(&inputs),
             chunks,

@@ -69,14 +69,16 @@ impl<D: Device> Evaluate for Policy<D> {
         let target = target_velocity(&actions, &noise);
         let joints = self.action_dim;
         let (model, prefix, state, schedule) = self.prepare(observation)?;
-        model.attend_state(prefix, &state)?;
-        let steps = EulerSteps::new(schedule.time_embeddings.len());
-        let mut losses = Vec::with_capacity(schedule.time_embeddings.len());
-        for (time, embedding) in steps.times().zip(&schedule.time_embeddings) {
+        let state = model.embed_state(&state)?;
+        let steps = EulerSteps::new(schedule.times.len());
+        let mut losses = Vec::with_capacity(schedule.times.len());
+        for (step, (time, at_time)) in steps.times().zip(&schedule.times).enumerate() {
             let x_t = model.upload_noise(&add_noise(&actions, &noise, time))?;
-            let v_t = model
-                .device
-                .read_back(&model.denoise_step(prefix, &x_t, embedding)?)?;
+            let v_t = match step {
+                0 => model.first_denoise_step(prefix, &state, &x_t, at_time)?,
+                _ => model.denoise_step(prefix, &x_t, at_time)?,
+            };
+            let v_t = model.device.read_back(&v_t)?;
             let mut sum = 0.0;
             for (v, u) in v_t.chunks_exact(width).zip(target.chunks_exact(width)) {
                 let squares = v

@@ -15,6 +15,8 @@ pub(super) struct Memory<D: Device> {
     cameras: Vec<Option<Seen<D>>>,
     prompt: Option<Told<D>>,
     prefix: Option<PrefixCache<D>>,
+    /// The last prefix that does not hold any more, whose memory the next one takes.
+    outdated: Option<PrefixCache<D>>,
     computed: Computed,
     /// Of the chunk that is being made, or was made last.
     pub durations: StageDurations,
@@ -22,7 +24,7 @@ pub(super) struct Memory<D: Device> {
 
 struct Seen<D: Device> {
     frame: Arc<RgbImage>,
-    /// `[patches, vlm.width]`
+    /// `[tokens, vlm.width]`
     embedding: D::Tensor,
 }
 
@@ -44,6 +46,12 @@ pub struct Computed {
     pub prefixes: u64,
 }
 
+impl<D: Device> Seen<D> {
+    fn shows(&self, frame: &Arc<RgbImage>) -> bool {
+        Arc::ptr_eq(&self.frame, frame) || self.frame == *frame
+    }
+}
+
 impl<D: Device> Memory<D> {
     /// Of nothing yet.
     pub fn new() -> Self {
@@ -51,6 +59,7 @@ impl<D: Device> Memory<D> {
             cameras: Vec::new(),
             prompt: None,
             prefix: None,
+            outdated: None,
             computed: Computed::default(),
             durations: StageDurations::default(),
         }
@@ -73,10 +82,12 @@ impl<D: Device> Memory<D> {
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
     ) -> Result<&mut PrefixCache<D>, PolicyError> {
-        let mut images = Vec::with_capacity(frames.len());
-        for (camera, frame) in frames.iter().enumerate() {
-            images.push(Some(self.embed_frame(model, camera, frame, &prepare)?));
-        }
+        self.embed_frames(model, frames, &prepare)?;
+        let images: Vec<_> = self
+            .cameras
+            .iter()
+            .map(|seen| seen.as_ref().map(|seen| seen.embedding.clone()))
+            .collect();
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
         let prefix = match self.prefix.take() {
             Some(prefix) => prefix,
@@ -84,7 +95,8 @@ impl<D: Device> Memory<D> {
                 self.computed.prefixes += 1;
                 let Pi0 { config, device, .. } = model;
                 let started = Instant::now();
-                let prefix = model.prefill(&Prefix::new(config, device, &images, &embedding, tokens)?)?;
+                let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
+                let prefix = model.prefill(&prefix, self.outdated.take())?;
                 add_since(&mut self.durations.prefix, started);
                 prefix
             }
@@ -92,35 +104,47 @@ impl<D: Device> Memory<D> {
         Ok(self.prefix.insert(prefix))
     }
 
-    /// `[patches, vlm.width]`
-    fn embed_frame(
+    /// Those frames that changed go through the vision tower together.
+    fn embed_frames(
         &mut self,
         model: &Pi0<D>,
-        camera: usize,
-        frame: &Arc<RgbImage>,
+        frames: &[&Arc<RgbImage>],
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
-    ) -> Result<D::Tensor, PolicyError> {
-        if let Some(Some(seen)) = self.cameras.get(camera)
-            && (Arc::ptr_eq(&seen.frame, frame) || seen.frame == *frame)
-        {
-            return Ok(seen.embedding.clone());
+    ) -> Result<(), PolicyError> {
+        self.cameras.resize_with(frames.len(), || None);
+        let changed: Vec<usize> = (0..frames.len())
+            .filter(|&camera| {
+                !self.cameras[camera]
+                    .as_ref()
+                    .is_some_and(|seen| seen.shows(frames[camera]))
+            })
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
         }
         let started = Instant::now();
-        let image = prepare(camera, frame)?;
+        let images: Vec<Vec<f32>> = changed
+            .iter()
+            .map(|&camera| prepare(camera, frames[camera]))
+            .collect::<Result<_, _>>()?;
+        let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
         add_since(&mut self.durations.resize, started);
-        self.prefix = None;
-        self.computed.images += 1;
+        self.forget_prefix();
         let started = Instant::now();
-        let embedding = model.paligemma.embed_image(&model.device, &image)?;
+        let embeddings = model.paligemma.embed_images(&model.device, &images)?;
         add_since(&mut self.durations.vision, started);
-        if self.cameras.len() <= camera {
-            self.cameras.resize_with(camera + 1, || None);
+        self.computed.images += changed.len() as u64;
+        for (camera, embedding) in changed.into_iter().zip(embeddings) {
+            let frame = Arc::clone(frames[camera]);
+            self.cameras[camera] = Some(Seen { frame, embedding });
         }
-        self.cameras[camera] = Some(Seen {
-            frame: Arc::clone(frame),
-            embedding: embedding.clone(),
-        });
-        Ok(embedding)
+        Ok(())
+    }
+
+    fn forget_prefix(&mut self) {
+        if let Some(prefix) = self.prefix.take() {
+            self.outdated = Some(prefix);
+        }
     }
 
     /// `[tokens, vlm.width]`, and how many tokens they are.
@@ -137,7 +161,7 @@ impl<D: Device> Memory<D> {
         }
         let started = Instant::now();
         let tokens = tokenise(text)?;
-        self.prefix = None;
+        self.forget_prefix();
         self.computed.prompts += 1;
         let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
         add_since(&mut self.durations.prompt, started);

@@ -9,6 +9,10 @@ mod open;
 mod options;
 mod pi0_policy;
 mod preprocess;
+// Only a card gets lost.
+#[cfg(any(feature = "tenstorrent", test))]
+mod reopen;
+mod vision_refresh;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
@@ -18,6 +22,7 @@ pub use open::{open, open_for_evaluation};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};
+pub use vision_refresh::VisionRefresh;
 
 /// A policy on some device: what a node or a replay needs of it.
 pub trait Predict {

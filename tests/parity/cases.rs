@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pi0_node::device::{CpuDevice, Device};
-use pi0_node::model::{ModelInput, Pi0};
+use pi0_node::model::{ModelInput, Pi0, Pi0Config};
 
 use crate::fixture::Fixture;
 use crate::measure::Measurements;
@@ -19,21 +19,9 @@ pub fn action_horizon(fixture: &Fixture) -> Result<usize> {
 pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measurements) -> Result<()> {
     let Pi0 { config, device, .. } = pi0;
     let part = |what: &str| format!("{}: {what}", fixture.name());
-    let pixels = 3 * config.vision.image_size.pow(2);
-    let pictures = fixture.f32("images")?;
-    let images: Vec<Option<Vec<f32>>> = pictures
-        .chunks(pixels)
-        .zip(fixture.mask("image_masks")?)
-        .map(|(image, present)| present.then(|| image.to_vec()))
-        .collect();
-    let state = fixture.f32("state")?;
-    let token_mask = fixture.mask("token_mask")?;
-    let input = ModelInput {
-        images: &images,
-        tokens: &fixture.tokens("tokens")?,
-        valid_tokens: token_mask.iter().filter(|&&valid| valid).count(),
-        state: &state,
-    };
+    let recorded = Recorded::read(fixture, config)?;
+    let input = recorded.input();
+    let state = &recorded.state;
 
     let prefix = pi0.embed_prefix(&input)?;
     let valid = prefix.valid.clone();
@@ -49,7 +37,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         &valid_rows(&fixture.f32("prefix_embeddings")?, &valid, config.vlm.width),
     );
 
-    let mut prefix = pi0.prefill(&prefix)?;
+    let mut prefix = pi0.prefill(&prefix, None)?;
     for (layer, layer_cache) in prefix.cache.layers.iter().enumerate() {
         for (kind, cached) in [("keys", &layer_cache.keys), ("values", &layer_cache.values)] {
             let name = format!("layer.{layer}.{kind}");
@@ -66,15 +54,18 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         }
     }
 
-    pi0.attend_state(&mut prefix, &state)?;
+    let state_token = pi0.embed_state(state)?;
     let reference_v_t = fixture.f32("v_t")?;
     let reference_x_t = fixture.f32("x_t")?;
     let length = config.action_horizon * config.max_action_dim;
     let num_steps = reference_v_t.len() / length;
     let schedule = pi0.schedule(num_steps)?;
-    for (step, time) in schedule.time_embeddings.iter().enumerate() {
+    for (step, time) in schedule.times.iter().enumerate() {
         let x_t = pi0.upload_noise(&reference_x_t[step * length..][..length])?;
-        let v_t = pi0.denoise_step(&mut prefix, &x_t, time)?;
+        let v_t = match step {
+            0 => pi0.first_denoise_step(&mut prefix, &state_token, &x_t, time)?,
+            _ => pi0.denoise_step(&mut prefix, &x_t, time)?,
+        };
         let next = device.euler_update(&x_t, &v_t, schedule.dt)?;
         let reference_v_t = &reference_v_t[step * length..][..length];
         let reference_next = &reference_x_t[(step + 1) * length..][..length];
@@ -103,4 +94,54 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
     );
     measurements.compare("pi0", part("actions"), &actions, &fixture.f32("actions")?);
     Ok(())
+}
+
+/// Compares the actions alone, of a network on a device whose memory comes in tiles.
+pub fn measure_in_tiles(
+    pi0: &Pi0<CpuDevice>,
+    fixture: &Fixture,
+    measurements: &mut Measurements,
+) -> Result<()> {
+    let num_steps = fixture.f32("v_t")?.len() / fixture.f32("noise")?.len();
+    let recorded = Recorded::read(fixture, &pi0.config)?;
+    let schedule = pi0.schedule(num_steps)?;
+    let actions = pi0.sample_actions(&recorded.input(), &fixture.f32("noise")?, &schedule)?;
+    let part = format!("{}: actions", fixture.name());
+    measurements.compare("pi0, in tiles", part, &actions, &fixture.f32("actions")?);
+    Ok(())
+}
+
+/// What the reference's network was given.
+struct Recorded {
+    images: Vec<Option<Vec<f32>>>,
+    tokens: Vec<u32>,
+    valid_tokens: usize,
+    state: Vec<f32>,
+}
+
+impl Recorded {
+    fn read(fixture: &Fixture, config: &Pi0Config) -> Result<Self> {
+        let pixels = 3 * config.vision.image_size.pow(2);
+        let token_mask = fixture.mask("token_mask")?;
+        Ok(Self {
+            images: fixture
+                .f32("images")?
+                .chunks(pixels)
+                .zip(fixture.mask("image_masks")?)
+                .map(|(image, present)| present.then(|| image.to_vec()))
+                .collect(),
+            tokens: fixture.tokens("tokens")?,
+            valid_tokens: token_mask.iter().filter(|&&valid| valid).count(),
+            state: fixture.f32("state")?,
+        })
+    }
+
+    fn input(&self) -> ModelInput<'_> {
+        ModelInput {
+            images: &self.images,
+            tokens: &self.tokens,
+            valid_tokens: self.valid_tokens,
+            state: &self.state,
+        }
+    }
 }

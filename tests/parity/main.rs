@@ -22,6 +22,8 @@ use pi0_node::model::Pi0;
 use self::fixture::Fixture;
 use self::measure::{Measurement, Measurements};
 
+/// Rows and columns of Tenstorrent's tiles.
+const TILE: usize = 32;
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn main() -> ExitCode {
@@ -56,7 +58,7 @@ fn measure(folder: &Path) -> Result<Vec<Measurement>> {
     for precision in PRECISIONS {
         let mut measurements = Measurements::new(precision);
         let horizon = modules.shape("inputs.noise")?[0];
-        let mut pi0 = network(&checkpoint, precision, horizon)?;
+        let mut pi0 = network(&checkpoint, CpuDevice::new(precision, 0)?, horizon)?;
         modules::Modules {
             pi0: &pi0,
             fixture: &modules,
@@ -68,16 +70,23 @@ fn measure(folder: &Path) -> Result<Vec<Measurement>> {
             pi0.config.action_horizon = cases::action_horizon(&fixture)?;
             cases::measure(&pi0, &fixture, &mut measurements)?;
         }
+        // An accelerator's tiles: padded tokens, heads, prompts and actions must change nothing.
+        let in_tiles = CpuDevice::new(precision, 0)?.with_tile(TILE);
+        let mut pi0 = network(&checkpoint, in_tiles, horizon)?;
+        for path in &paths {
+            let fixture = Fixture::open(path)?;
+            pi0.config.action_horizon = cases::action_horizon(&fixture)?;
+            cases::measure_in_tiles(&pi0, &fixture, &mut measurements)?;
+        }
         list.extend(measurements.list);
     }
     Ok(list)
 }
 
 /// No weight depends on the horizon, so that one network serves fixtures of any.
-fn network(checkpoint: &Checkpoint, precision: Precision, action_horizon: usize) -> Result<Pi0<CpuDevice>> {
+fn network(checkpoint: &Checkpoint, device: CpuDevice, action_horizon: usize) -> Result<Pi0<CpuDevice>> {
     let mut config = checkpoint.config().model.clone();
     config.action_horizon = action_horizon;
-    let device = CpuDevice::new(precision, 0)?;
     Pi0::new(config, device, checkpoint).context("building the network")
 }
 

@@ -1,11 +1,12 @@
 //! Every module of the model, alone, on the reference's own inputs.
 
 use anyhow::Result;
-use pi0_node::device::{CpuDevice, CpuTensor, Device};
+use pi0_node::device::{CpuDevice, CpuTensor, Device, KeysValues};
 use pi0_node::model::attention::{AttentionMask, positions};
 use pi0_node::model::denoise::{EulerSteps, add_noise, target_velocity};
 use pi0_node::model::embedding::{rope_angles, rope_table, sinusoidal_embedding};
-use pi0_node::model::gemma::{Gemma, KvCache, Placement};
+use pi0_node::model::gemma::{Gemma, KvCache, Placement, Rope};
+use pi0_node::model::siglip::Images;
 use pi0_node::model::suffix::embed_time;
 use pi0_node::model::{GemmaConfig, ModelInput, Pi0};
 
@@ -52,27 +53,33 @@ impl Modules<'_> {
         } = self.pi0;
         let tower = &paligemma.vision_tower;
         let image = self.fixture.f32("siglip.image")?;
-        let embedded = tower.embed_patches(device, &image)?;
+        let embedded = tower.embed_patches(device, &[&image])?;
         self.compare("siglip", "siglip.embeddings.output", &embedded)?;
         let block = &tower.blocks[0];
         let input = self.upload("siglip.layer.0.norm.input")?;
         let normed = block.layer_norm1.forward(device, &input)?;
         self.compare("siglip", "siglip.layer.0.norm.output", &normed)?;
         let input = self.upload("siglip.layer.0.attention.input")?;
-        let attended = block.attention.forward(device, &input)?;
+        let nothing = device.zeros(input.shape())?;
+        let one = Images { count: 1, mask: None };
+        let attended = block.attention.forward(device, &input, &nothing, &one)?;
         self.compare("siglip", "siglip.layer.0.attention.output", &attended)?;
         let input = self.upload("siglip.layer.0.mlp.input")?;
         self.compare(
             "siglip",
             "siglip.layer.0.mlp.output",
-            &block.mlp.forward(device, &input)?,
+            &block.mlp.forward(device, &input, &nothing)?,
         )?;
         for (layer, block) in tower.blocks.iter().enumerate() {
             let input = self.upload(&format!("siglip.layer.{layer}.input"))?;
-            let output = block.forward(device, &input)?;
+            let output = block.forward(device, &input, &one)?;
             self.compare("siglip", &format!("siglip.layer.{layer}.output"), &output)?;
         }
-        self.compare("siglip", "siglip.tower.output", &tower.forward(device, &image)?)
+        self.compare(
+            "siglip",
+            "siglip.tower.output",
+            &tower.forward(device, &[&image])?,
+        )
     }
 
     /// Both experts, layer by layer: the language model over the prefix, the action expert behind its cache.
@@ -103,8 +110,7 @@ impl Modules<'_> {
             }
             let keys = self.upload(&format!("gemma.vlm.layer.{layer}.keys"))?;
             let values = self.upload(&format!("gemma.vlm.layer.{layer}.values"))?;
-            device.write_tokens(&mut cache.keys, 0, &keys)?;
-            device.write_tokens(&mut cache.values, 0, &values)?;
+            device.write_tokens(cache, 0, &KeysValues { keys, values })?;
         }
         let suffix = vec![true; self.fixture.i64("gemma.expert.rope.positions")?.len()];
         self.transformer("expert", &config.expert, expert, &suffix, valid.len(), &mut cache)
@@ -128,7 +134,7 @@ impl Modules<'_> {
             .collect();
         let placement = Placement {
             start,
-            rope: &rope_table(device, &positions, config.head_dim, config.rope_theta)?,
+            rope: &Rope::new(config, device, &positions)?,
             mask: Some(&device.upload(&additive, &[positions.len(), start + positions.len()])?),
         };
         let mut compare = |part: &str, output: &CpuTensor| -> Result<()> {
@@ -151,16 +157,17 @@ impl Modules<'_> {
             .input_layernorm
             .forward(device, &upload("layer.0.norm.input")?)?;
         compare("layer.0.norm.output", &normed)?;
-        let attended = first.attention.forward(
-            device,
-            &upload("layer.0.attention.input")?,
-            &placement,
-            &mut cache.layers[0],
-        )?;
+        let input = upload("layer.0.attention.input")?;
+        let nothing = device.zeros(input.shape())?;
+        let attended = first
+            .attention
+            .forward(device, &input, &nothing, &placement, &mut cache.layers[0])?;
         compare("layer.0.attention.output", &attended)?;
         compare(
             "layer.0.mlp.output",
-            &first.mlp.forward(device, &upload("layer.0.mlp.input")?)?,
+            &first
+                .mlp
+                .forward(device, &upload("layer.0.mlp.input")?, &nothing)?,
         )?;
         for (index, (layer, cache)) in gemma.layers.iter().zip(&mut cache.layers).enumerate() {
             let input = upload(&format!("layer.{index}.input"))?;
@@ -192,7 +199,13 @@ impl Modules<'_> {
         }
         for name in ["gemma.vlm.rope", "gemma.expert.rope"] {
             let positions = self.fixture.i64(&format!("{name}.positions"))?;
-            let table = rope_table(device, &positions, config.vlm.head_dim, config.vlm.rope_theta)?;
+            let table = rope_table(
+                device,
+                &positions,
+                config.vlm.head_dim,
+                config.vlm.rope_theta,
+                1.0,
+            )?;
             for kind in ["queries", "keys"] {
                 let input = self.upload(&format!("{name}.{kind}.input"))?;
                 let rotated = device.rope(&input, &table)?;
@@ -226,6 +239,7 @@ impl Modules<'_> {
         self.compare("suffix", "suffix.state_projection.output", &state)?;
         let x_t = self.upload("suffix.action_projection.input")?;
         let time = embed_time(config, device, self.fixture.f32("suffix.time")?[0])?;
+        let time = suffix.fuse_time(device, &time)?;
         let actions = suffix.embed_actions(device, &x_t, &time)?;
         self.compare("suffix", "suffix.time_fusion_out.output", &actions)?;
         let embeddings = device.concat_rows(&[&state, &actions])?;
@@ -251,8 +265,8 @@ impl Modules<'_> {
             valid_tokens: valid_tokens.iter().filter(|&&valid| valid).count(),
             state: &self.fixture.f32("inputs.state")?,
         };
-        let mut prefix = pi0.prefill(&pi0.embed_prefix(&input)?)?;
-        pi0.attend_state(&mut prefix, input.state)?;
+        let mut prefix = pi0.prefill(&pi0.embed_prefix(&input)?, None)?;
+        let state = pi0.embed_state(input.state)?;
         let actions = self.fixture.f32("denoise.flow.actions")?;
         let noise = self.fixture.f32("denoise.flow.noise")?;
         let (mut x_t, mut u_t, mut v_t, mut loss) = (vec![], vec![], vec![], vec![]);
@@ -260,7 +274,8 @@ impl Modules<'_> {
             let noisy = add_noise(&actions, &noise, time);
             let target = target_velocity(&actions, &noise);
             let embedding = embed_time(&pi0.config, &pi0.device, time)?;
-            let velocity = pi0.denoise_step(&mut prefix, &pi0.upload_noise(&noisy)?, &embedding)?;
+            let time = pi0.suffix.fuse_time(&pi0.device, &embedding)?;
+            let velocity = pi0.first_denoise_step(&mut prefix, &state, &pi0.upload_noise(&noisy)?, &time)?;
             let velocity = pi0.device.read_back(&velocity)?;
             loss.extend(velocity.iter().zip(&target).map(|(v, u)| (u - v).powi(2)));
             x_t.extend(noisy);

@@ -19,6 +19,9 @@ from lerobot_policy import LeRobotPolicy
 from recorded_episode import REST_STEPS
 from skills import SKILLS, EpisodeJudge
 
+# As often as the simulated robot's camera sends one by default, 10 times a second.
+STEPS_A_PICTURE = 5
+
 
 def run_episode(environment, policy, skill, prompt, seed, actions_to_execute, picture_black):
     """The outcome of one start pose. Ends early when the skill is done and kept."""
@@ -30,14 +33,17 @@ def run_episode(environment, policy, skill, prompt, seed, actions_to_execute, pi
     crop = camera_crop()
     generator = torch.Generator().manual_seed(seed)
     step = 0
+    pictured = environment.physics.get_state()
     while step * STEP_SECONDS < SKILLS[skill].seconds and skill not in judge.outcome.kept:
-        (picture,) = draw_frames(environment.physics, [environment.physics.get_state()], crop)
+        (picture,) = draw_frames(environment.physics, [pictured], crop)
         noise = torch.randn(policy.horizon, policy.joints, generator=generator)
         if picture_black:
             picture = np.zeros_like(picture)
         for targets in policy.actions(picture, environment.joint_positions(), prompt, noise)[:actions_to_execute]:
             reward = environment.step(targets)
             step += 1
+            if step % STEPS_A_PICTURE == 0:
+                pictured = environment.physics.get_state()
             judge.stepped(environment, reward, step * STEP_SECONDS)
     return judge.outcome
 
@@ -48,7 +54,12 @@ def main():
     parser.add_argument("--skill", choices=SKILLS, action="append", dest="skills", help="only this; may be repeated")
     parser.add_argument("--episodes", type=int, default=100, help="seeds of each skill (default 100)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
-    parser.add_argument("--actions-to-execute", type=int, default=25, help="of each chunk (default 25)")
+    parser.add_argument(
+        "--actions-to-execute",
+        type=int,
+        default=26,
+        help="of each chunk (default 26: the node plays 25, and one more while it infers the next chunk)",
+    )
     parser.add_argument("--black", action="store_true", help="the camera sees nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,11 +1,12 @@
 //! Head splitting, rotary positions and attention.
 
+use super::f32_kernel::PackedRows;
 use super::math::softmax;
 use super::panels::{PackedColumns, pack_panel, pack_transposed_panel};
-use super::product::{MatrixMut, PANEL, PackedRows, Tiles};
+use super::product::{MatrixMut, PANEL, Tiles};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
-use crate::device::{DeviceError, HeadLayout, Heads, Result, RopeTable};
+use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
 /// Queries that one task attends with: few enough that the scores stay in cache, and whole tiles of a product.
 const QUERY_BLOCK: usize = 60;
@@ -15,24 +16,30 @@ pub(super) fn split_heads(
     layout: HeadLayout,
     buffers: &Buffers,
 ) -> Result<Heads<CpuTensor>> {
-    let (tokens, width) = qkv.matrix("split_heads")?;
+    let (rows, width) = qkv.matrix("split_heads")?;
     let HeadLayout {
+        sequences,
         num_heads,
         num_kv_heads,
         head_dim,
     } = layout;
-    if width != (num_heads + 2 * num_kv_heads) * head_dim {
+    let divides = sequences > 0 && rows.is_multiple_of(sequences);
+    if !divides || width != (num_heads + 2 * num_kv_heads) * head_dim {
         return Err(DeviceError::shape(
             "split_heads",
             format!("{:?} does not divide into {layout:?}", qkv.shape()),
         ));
     }
-    let gather = |first_head: usize, heads: usize| {
-        let mut gathered = buffers.tensor(&[heads, tokens, head_dim])?;
+    let tokens = rows / sequences;
+    let gather = |first_head: usize, heads: usize| -> Result<CpuTensor> {
+        let mut gathered = buffers.tensor(&[sequences * heads, tokens, head_dim])?;
         let mut rows = gathered.values_mut().chunks_exact_mut(head_dim.max(1));
-        for head in first_head..first_head + heads {
-            for (token, row) in rows.by_ref().take(tokens).enumerate() {
-                row.copy_from_slice(&qkv.values()[token * width + head * head_dim..][..head_dim]);
+        for sequence in 0..sequences {
+            for head in first_head..first_head + heads {
+                for (token, row) in rows.by_ref().take(tokens).enumerate() {
+                    let start = (sequence * tokens + token) * width + head * head_dim;
+                    row.copy_from_slice(&qkv.values()[start..][..head_dim]);
+                }
             }
         }
         Ok(gathered)
@@ -52,16 +59,16 @@ pub(super) fn rope(
 ) -> Result<CpuTensor> {
     let (_, tokens, head_dim) = x.heads("rope")?;
     let half = head_dim / 2;
-    table.cos.expect_shape("rope", "cos", &[tokens, half])?;
-    table.sin.expect_shape("rope", "sin", &[tokens, half])?;
+    table.cos.expect_shape("rope", "cos", &[tokens, head_dim])?;
+    table.sin.expect_shape("rope", "sin", &[tokens, head_dim])?;
     let mut rotated = buffers.tensor(x.shape())?;
     rotated.values_mut().copy_from_slice(x.values());
     let operations = 8 * x.values().len();
     let head_length = (tokens * head_dim).max(1);
     threads.for_each_chunk(rotated.values_mut(), head_length, operations, |_, head| {
         for (token, values) in head.chunks_exact_mut(head_dim).enumerate() {
-            let cos = &table.cos.values()[token * half..][..half];
-            let sin = &table.sin.values()[token * half..][..half];
+            let cos = &table.cos.values()[token * head_dim..][..half];
+            let sin = &table.sin.values()[token * head_dim..][..half];
             let (first, second) = values.split_at_mut(half);
             for (((first, second), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
                 (*first, *second) = (*first * cos - *second * sin, *second * cos + *first * sin);
@@ -72,8 +79,9 @@ pub(super) fn rope(
 }
 
 pub(super) fn attention(
-    (queries, keys, values): (&CpuTensor, &CpuTensor, &CpuTensor),
-    valid_keys: usize,
+    queries: &CpuTensor,
+    KeysValues { keys, values }: &KeysValues<CpuTensor>,
+    sequences: usize,
     mask: Option<&CpuTensor>,
     scale: f32,
     buffers: &Buffers,
@@ -81,33 +89,35 @@ pub(super) fn attention(
 ) -> Result<CpuTensor> {
     const OPERATION: &str = "attention";
     let (num_heads, query_count, head_dim) = queries.heads(OPERATION)?;
-    let (num_kv_heads, capacity, _) = keys.heads(OPERATION)?;
-    let kv_shape = [num_kv_heads, capacity, head_dim];
+    let (num_kv_heads, key_count, _) = keys.heads(OPERATION)?;
+    let kv_shape = [num_kv_heads, key_count, head_dim];
     keys.expect_shape(OPERATION, "keys", &kv_shape)?;
     values.expect_shape(OPERATION, "values", &kv_shape)?;
-    if num_kv_heads == 0 || !num_heads.is_multiple_of(num_kv_heads) || valid_keys > capacity {
+    let divide = num_kv_heads > 0 && num_heads.is_multiple_of(num_kv_heads);
+    if !divide || sequences == 0 || !num_kv_heads.is_multiple_of(sequences) {
         return Err(DeviceError::shape(
             OPERATION,
             format!(
-                "queries {:?} with {valid_keys} valid of keys {kv_shape:?}",
+                "queries {:?} with keys {kv_shape:?} in {sequences} sequences",
                 queries.shape()
             ),
         ));
     }
     if let Some(mask) = mask {
-        mask.expect_shape(OPERATION, "mask", &[query_count, valid_keys])?;
+        mask.expect_shape(OPERATION, "mask", &[query_count, key_count])?;
     }
-    let width = num_heads * head_dim;
-    let mut merged = buffers.tensor(&[query_count, width])?;
-    if valid_keys == 0 {
+    let heads_of_a_sequence = num_heads / sequences;
+    let width = heads_of_a_sequence * head_dim;
+    let mut merged = buffers.tensor(&[sequences * query_count, width])?;
+    if key_count == 0 {
         merged.values_mut().fill(0.0);
         return Ok(merged);
     }
     let of_kv_head = |kv_head: usize| {
-        let start = kv_head * capacity * head_dim;
-        start..start + valid_keys * head_dim
+        let start = kv_head * key_count * head_dim;
+        start..start + key_count * head_dim
     };
-    let key_panels = valid_keys.div_ceil(PANEL);
+    let key_panels = key_count.div_ceil(PANEL);
     let mut packed_keys = buffers.tensor(&[num_kv_heads, key_panels * head_dim * PANEL])?;
     let length = packed_keys.values().len();
     threads.for_each_chunk(
@@ -120,11 +130,11 @@ pub(super) fn attention(
         },
     );
     let value_panels = head_dim.div_ceil(PANEL);
-    let mut packed_values = buffers.tensor(&[num_kv_heads, value_panels * valid_keys * PANEL])?;
+    let mut packed_values = buffers.tensor(&[num_kv_heads, value_panels * key_count * PANEL])?;
     let length = packed_values.values().len();
     threads.for_each_chunk(
         packed_values.values_mut(),
-        valid_keys * PANEL,
+        key_count * PANEL,
         length,
         |panel, packed| {
             let values = &values.values()[of_kv_head(panel / value_panels)];
@@ -133,33 +143,33 @@ pub(super) fn attention(
     );
 
     let blocks = query_count.div_ceil(QUERY_BLOCK);
-    let operations = 2 * num_heads * query_count * valid_keys * head_dim;
-    let tiles = Tiles::new(merged.values_mut(), query_count, width);
+    let operations = 2 * num_heads * query_count * key_count * head_dim;
+    let tiles = Tiles::new(merged.values_mut(), sequences * query_count, width);
     threads.for_each(num_heads * blocks, operations, |task| {
         let (head, block) = (task / blocks, task % blocks);
         let first_query = block * QUERY_BLOCK;
         let count = QUERY_BLOCK.min(query_count - first_query);
         let kv_head = head / (num_heads / num_kv_heads);
         let of_head = |packed: &'_ CpuTensor| packed.shape()[1] * kv_head..packed.shape()[1] * (kv_head + 1);
-        let keys = PackedColumns::new(&packed_keys.values()[of_head(&packed_keys)], head_dim, valid_keys);
+        let keys = PackedColumns::new(&packed_keys.values()[of_head(&packed_keys)], head_dim, key_count);
         let values = PackedColumns::new(
             &packed_values.values()[of_head(&packed_values)],
-            valid_keys,
+            key_count,
             head_dim,
         );
         let query_values = &queries.values()[(head * query_count + first_query) * head_dim..];
-        let packed_length = PackedRows::length(count, head_dim.max(valid_keys));
-        with_scratch(count * valid_keys + packed_length, |scratch| {
-            let (scores, packed) = scratch.split_at_mut(count * valid_keys);
-            MatrixMut::new(scores, count, valid_keys).assign_product(
-                PackedRows::pack(query_values, count, head_dim, packed),
+        let packed_length = PackedRows::length(count, head_dim.max(key_count));
+        with_scratch(count * key_count + packed_length, |scratch| {
+            let (scores, packed) = scratch.split_at_mut(count * key_count);
+            MatrixMut::new(scores, count, key_count).assign_product(
+                PackedRows::pack(query_values, count, head_dim, packed, threads),
                 &keys,
                 0,
+                |scores, _, _| scores.iter_mut().for_each(|score| *score *= scale),
             );
-            for (row, scores) in scores.chunks_exact_mut(valid_keys).enumerate() {
-                scores.iter_mut().for_each(|score| *score *= scale);
+            for (row, scores) in scores.chunks_exact_mut(key_count).enumerate() {
                 if let Some(mask) = mask {
-                    let mask = &mask.values()[(first_query + row) * valid_keys..];
+                    let mask = &mask.values()[(first_query + row) * key_count..];
                     scores
                         .iter_mut()
                         .zip(mask)
@@ -167,14 +177,40 @@ pub(super) fn attention(
                 }
                 softmax(scores);
             }
-            let columns = head * head_dim..(head + 1) * head_dim;
+            let first_row = head / heads_of_a_sequence * query_count + first_query;
+            let first_column = head % heads_of_a_sequence * head_dim;
+            let columns = first_column..first_column + head_dim;
             // SAFETY: every task has a head's columns of a block's rows for itself.
-            unsafe { tiles.tile(first_query..first_query + count, columns) }.assign_product(
-                PackedRows::pack(scores, count, valid_keys, packed),
+            unsafe { tiles.tile(first_row..first_row + count, columns) }.assign_product(
+                PackedRows::pack(scores, count, key_count, packed, threads),
                 &values,
                 0,
+                |_, _, _| (),
             );
         });
     });
     Ok(merged)
+}
+
+/// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.
+pub(super) fn write_tokens(cache: &mut CpuTensor, start: usize, tokens: &CpuTensor) -> Result<()> {
+    const OPERATION: &str = "write_tokens";
+    let (heads, capacity, head_dim) = cache.heads(OPERATION)?;
+    let (_, count, _) = tokens.heads(OPERATION)?;
+    tokens.expect_shape(OPERATION, "tokens", &[heads, count, head_dim])?;
+    if start + count > capacity {
+        return Err(DeviceError::shape(
+            OPERATION,
+            format!("{count} tokens from {start} on do not fit into {capacity}"),
+        ));
+    }
+    let destination = cache.values_mut();
+    for (head, values) in tokens
+        .values()
+        .chunks_exact((count * head_dim).max(1))
+        .enumerate()
+    {
+        destination[(head * capacity + start) * head_dim..][..count * head_dim].copy_from_slice(values);
+    }
+    Ok(())
 }

@@ -1,15 +1,23 @@
 //! Linear layers and embedding tables, in the type that their weights are stored in.
 
+use std::sync::Arc;
+
+use half::bf16;
+use pulp::bytemuck::Pod;
+
+use super::f32_kernel::PackedRows;
+use super::int8_kernel::{self, QuantisedRows};
 use super::math::activate;
-use super::panels::{Precision, Values, WeightPanels, int8_scale, quantised};
-use super::product::{PANEL, PackedRows, Tiles};
+use super::panels::{Precision, Values, WeightPanels, int8_scale, narrow, quantise};
+use super::product::{Multiplier, PANEL, Tiles};
+use super::stored::Stored;
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
 use crate::device::{Activation, DeviceError, HostTensor, Result};
 
 /// A linear layer: weight `[outputs, inputs]` and perhaps bias `[outputs]`.
 pub struct CpuLinear {
-    weight: WeightPanels,
+    weight: Arc<WeightPanels>,
     bias: Option<Vec<f32>>,
     outputs: usize,
     inputs: usize,
@@ -48,26 +56,37 @@ impl CpuLinear {
                 format!("{} biases for {outputs} outputs", bias.len()),
             ));
         }
-        let read_row = |mut output: usize, row: &mut [f32]| {
+        let read_row = |mut output: usize, first_input: usize, row: &mut [f32]| {
             for weight in weights {
                 let outputs = weight.shape[0];
                 if output < outputs {
-                    return weight.read_f32(output * inputs, row);
+                    return weight.read_f32(output * inputs + first_input, row);
                 }
                 output -= outputs;
             }
         };
         Ok(Self {
-            weight: WeightPanels::new(outputs, *inputs, precision, threads, read_row),
+            weight: Arc::new(WeightPanels::new(outputs, *inputs, precision, threads, read_row)?),
             bias: (!biases.is_empty()).then_some(bias),
             outputs,
             inputs: *inputs,
         })
     }
 
+    pub(super) fn with_bias(&self, bias: &CpuTensor) -> Result<Self> {
+        bias.expect_shape("with_bias", "bias", &[1, self.outputs])?;
+        Ok(Self {
+            weight: Arc::clone(&self.weight),
+            bias: Some(bias.values().to_vec()),
+            ..*self
+        })
+    }
+
+    /// `activation(residual + x · weightᵀ + bias)`
     pub(super) fn forward(
         &self,
         x: &CpuTensor,
+        residual: Option<&CpuTensor>,
         activation: Activation,
         buffers: &Buffers,
         threads: &Threads,
@@ -79,9 +98,35 @@ impl CpuLinear {
                 format!("x is {:?}, the layer takes {} inputs", x.shape(), self.inputs),
             ));
         }
-        let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
-        let x = PackedRows::pack(x.values(), rows, width, packed.values_mut());
+        if let Some(residual) = residual {
+            residual.expect_shape("linear_add", "residual", &[rows, self.outputs])?;
+        }
         let mut y = buffers.tensor(&[rows, self.outputs])?;
+        match self.weight.int8() {
+            Some(weight) if int8_kernel::is_available() => {
+                let mut quantised = buffers.tensor(&[QuantisedRows::length(rows, width)])?;
+                let x = QuantisedRows::quantise(x.values(), rows, width, quantised.values_mut(), threads);
+                self.product(&mut y, rows, (x, &weight), residual, activation, threads);
+            }
+            _ => {
+                let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
+                let x = PackedRows::pack(x.values(), rows, width, packed.values_mut(), threads);
+                self.product(&mut y, rows, (x, &*self.weight), residual, activation, threads);
+            }
+        }
+        Ok(y)
+    }
+
+    /// `y = activation(x · w + residual + bias)`.
+    fn product<W: Multiplier>(
+        &self,
+        y: &mut CpuTensor,
+        rows: usize,
+        (x, w): (W::PackedRows<'_>, &W),
+        residual: Option<&CpuTensor>,
+        activation: Activation,
+        threads: &Threads,
+    ) {
         let tiles = Tiles::new(y.values_mut(), rows, self.outputs);
         let block = self.block_size(threads.count());
         let operations = rows * self.inputs * self.outputs;
@@ -90,17 +135,21 @@ impl CpuLinear {
             let outputs = block.min(self.outputs - start);
             // SAFETY: every index has columns of its own.
             let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
-            y.assign_product(x, &self.weight, start / PANEL);
-            for row in y.rows() {
+            y.assign_product(x, w, start / PANEL, |y, row, column| {
+                if let Some(residual) = residual {
+                    let residual = &residual.values()[row * self.outputs + start + column..];
+                    for (y, residual) in y.iter_mut().zip(residual) {
+                        *y += residual;
+                    }
+                }
                 if let Some(bias) = &self.bias {
-                    for (y, bias) in row.iter_mut().zip(&bias[start..]) {
+                    for (y, bias) in y.iter_mut().zip(&bias[start + column..]) {
                         *y += bias;
                     }
                 }
-                activate(row, activation);
-            }
+                activate(y, activation);
+            });
         });
-        Ok(y)
     }
 
     /// Outputs that one task computes, in whole panels: enough tasks to keep every thread busy to the end.
@@ -128,27 +177,23 @@ impl CpuTable {
             ));
         };
         let rows = match precision {
-            Precision::F32 => Values::F32(table.to_f32()),
-            Precision::Bf16 => Values::Bf16(table.to_bf16()),
+            Precision::F32 => Values::F32(converted(table, threads, |_, values, same| {
+                same.copy_from_slice(values)
+            })?),
+            Precision::Bf16 => Values::Bf16(converted(table, threads, |_, values, rounded| {
+                narrow(values, rounded)
+            })?),
             Precision::Int8 => {
-                let read_row = |row: usize, work: &mut dyn FnMut(&[f32])| {
-                    with_scratch(width, |values| {
-                        table.read_f32(row * width, values);
-                        work(values);
-                    });
-                };
                 let mut scales = vec![0.0; vocab_size];
                 threads.for_each_chunk(&mut scales, 1, table.len(), |row, scale| {
-                    read_row(row, &mut |values| scale[0] = int8_scale(values));
-                });
-                let mut values = vec![0; table.len()];
-                threads.for_each_chunk(&mut values, width.max(1), table.len(), |row, quantised_row| {
-                    read_row(row, &mut |values| {
-                        for (quantised_value, value) in quantised_row.iter_mut().zip(values) {
-                            *quantised_value = quantised(*value, scales[row]);
-                        }
+                    with_scratch(width, |values| {
+                        table.read_f32(row * width, values);
+                        scale[0] = int8_scale(values);
                     });
                 });
+                let values = converted(table, threads, |row, values, rounded| {
+                    quantise(values, scales[row], rounded);
+                })?;
                 Values::Int8 { values, scales }
             }
         };
@@ -173,7 +218,9 @@ impl CpuTable {
             let range = row * self.width..(row + 1) * self.width;
             match &self.rows {
                 Values::F32(values) => scaled(embedding, &values[range], |value| value * scale),
-                Values::Bf16(values) => scaled(embedding, &values[range], |value| value.to_f32() * scale),
+                Values::Bf16(values) => scaled(embedding, &values[range], |bits| {
+                    bf16::from_bits(bits).to_f32() * scale
+                }),
                 Values::Int8 { values, scales } => {
                     let scale = scales[row] * scale;
                     scaled(embedding, &values[range], |value| f32::from(value) * scale);
@@ -182,6 +229,23 @@ impl CpuTable {
         }
         Ok(embeddings)
     }
+}
+
+/// A table's rows in another type; `convert` gets a row's index and its values.
+fn converted<T: Pod + Send>(
+    table: &HostTensor,
+    threads: &Threads,
+    convert: impl Fn(usize, &[f32], &mut [T]) + Sync,
+) -> Result<Stored<T>> {
+    let width = table.shape[1];
+    let mut rows = Stored::zeros(table.len())?;
+    threads.for_each_chunk(&mut rows, width.max(1), table.len(), |row, converted| {
+        with_scratch(width, |values| {
+            table.read_f32(row * width, values);
+            convert(row, values, converted);
+        });
+    });
+    Ok(rows)
 }
 
 fn scaled<T: Copy>(embedding: &mut [f32], values: &[T], scale: impl Fn(T) -> f32) {

@@ -39,13 +39,13 @@ pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &
     });
 }
 
-/// `y = x / sqrt(mean(x²) + eps) · (1 + weight)`.
+/// `y = x / sqrt(mean(x²) + eps) · weight`.
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
     Arch::new().dispatch(|| {
         let mean_square = sum(x, |x| x * x) / x.len() as f32;
         let scale = 1.0 / (mean_square + eps).sqrt();
         for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
-            *y = x * scale * (1.0 + weight);
+            *y = x * scale * weight;
         }
     });
 }

@@ -1,13 +1,17 @@
 //! The CPU device: the embedded default, and the yardstick of every other device.
 
 mod attention;
+mod f32_kernel;
+mod int8_kernel;
 mod linear;
 mod math;
 mod panels;
 mod product;
+mod stored;
 mod tensor;
 mod threads;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use linear::{CpuLinear, CpuTable};
@@ -16,12 +20,13 @@ pub use tensor::CpuTensor;
 
 use self::tensor::Buffers;
 use self::threads::Threads;
-use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, Result, RopeTable};
+use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
 
 /// Computes in f32 on the host's cores, with weights in f32 or bf16.
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,
+    tile: usize,
     buffers: Buffers,
     read_backs: AtomicU64,
 }
@@ -35,9 +40,15 @@ impl CpuDevice {
         Ok(Self {
             threads: Threads::new(threads)?,
             precision,
+            tile: 1,
             buffers: Buffers::default(),
             read_backs: AtomicU64::new(0),
         })
+    }
+
+    /// The device as one whose memory comes in tiles: what the model pads for those can be proven here.
+    pub fn with_tile(self, tile: usize) -> Self {
+        Self { tile, ..self }
     }
 }
 
@@ -90,6 +101,10 @@ impl Device for CpuDevice {
         tensor.shape()
     }
 
+    fn tile(&self) -> usize {
+        self.tile
+    }
+
     fn zeros(&self, shape: &[usize]) -> Result<CpuTensor> {
         let mut zeros = self.buffers.tensor(shape)?;
         zeros.values_mut().fill(0.0);
@@ -97,7 +112,30 @@ impl Device for CpuDevice {
     }
 
     fn linear(&self, x: &CpuTensor, layer: &CpuLinear, activation: Activation) -> Result<CpuTensor> {
-        layer.forward(x, activation, &self.buffers, &self.threads)
+        layer.forward(x, None, activation, &self.buffers, &self.threads)
+    }
+
+    fn with_bias(&self, layer: &CpuLinear, bias: &CpuTensor) -> Result<CpuLinear> {
+        layer.with_bias(bias)
+    }
+
+    fn linear_add(&self, x: &CpuTensor, layer: &CpuLinear, residual: &CpuTensor) -> Result<CpuTensor> {
+        layer.forward(x, Some(residual), Activation::None, &self.buffers, &self.threads)
+    }
+
+    fn geglu(&self, x: &CpuTensor, gate_up: &CpuLinear) -> Result<CpuTensor> {
+        let gate_up = self.linear(x, gate_up, Activation::None)?;
+        let (_, width) = gate_up.matrix("geglu")?;
+        if !width.is_multiple_of(2) {
+            return Err(DeviceError::shape(
+                "geglu",
+                format!("gate and up have {width} outputs together, an odd number"),
+            ));
+        }
+        self.map_rows(&gate_up, width / 2, |gate_up, y| {
+            let (gate, up) = gate_up.split_at(width / 2);
+            math::geglu(gate, up, y);
+        })
     }
 
     fn embedding(&self, table: &CpuTable, tokens: &[u32], scale: f32) -> Result<CpuTensor> {
@@ -130,33 +168,26 @@ impl Device for CpuDevice {
     fn attention(
         &self,
         queries: &CpuTensor,
-        keys: &CpuTensor,
-        values: &CpuTensor,
-        valid_keys: usize,
+        attended: &KeysValues<CpuTensor>,
+        sequences: usize,
         mask: Option<&CpuTensor>,
         scale: f32,
     ) -> Result<CpuTensor> {
         let (buffers, threads) = (&self.buffers, &self.threads);
-        attention::attention((queries, keys, values), valid_keys, mask, scale, buffers, threads)
-    }
-
-    fn geglu(&self, gate_up: &CpuTensor) -> Result<CpuTensor> {
-        let (_, width) = gate_up.matrix("geglu")?;
-        if !width.is_multiple_of(2) {
-            return Err(DeviceError::shape(
-                "geglu",
-                format!("odd width of {:?}", gate_up.shape()),
-            ));
-        }
-        self.map_rows(gate_up, width / 2, |gate_up, y| {
-            let (gate, up) = gate_up.split_at(width / 2);
-            math::geglu(gate, up, y);
-        })
+        attention::attention(queries, attended, sequences, mask, scale, buffers, threads)
     }
 
     fn add(&self, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {
-        y.expect_shape("add", "y", x.shape())?;
-        self.zip(x, y, |x, y| x + y)
+        let (rows, width) = x.matrix("add")?;
+        let (repeated, _) = y.matrix("add")?;
+        y.expect_shape("add", "y", &[repeated, width])?;
+        if repeated == 0 || !rows.is_multiple_of(repeated) {
+            return Err(DeviceError::shape(
+                "add",
+                format!("{:?} cannot be repeated to {:?}", y.shape(), x.shape()),
+            ));
+        }
+        self.zip(x, y.values().iter().cycle(), |x, y| x + y)
     }
 
     fn concat_rows(&self, parts: &[&CpuTensor]) -> Result<CpuTensor> {
@@ -181,56 +212,33 @@ impl Device for CpuDevice {
         Ok(joined)
     }
 
-    fn concat_columns(&self, parts: &[&CpuTensor]) -> Result<CpuTensor> {
-        const OPERATION: &str = "concat_columns";
-        let first = parts
-            .first()
-            .ok_or_else(|| DeviceError::shape(OPERATION, "nothing to concatenate"))?;
-        let (rows, _) = first.matrix(OPERATION)?;
-        let mut total = 0;
-        for part in parts {
-            let (_, width) = part.matrix(OPERATION)?;
-            part.expect_shape(OPERATION, "a part", &[rows, width])?;
-            total += width;
-        }
-        let mut joined = self.buffers.tensor(&[rows, total])?;
-        for (row, joined) in joined.values_mut().chunks_exact_mut(total.max(1)).enumerate() {
-            let mut rest = joined;
-            for part in parts {
-                let width = part.shape()[1];
-                let (place, behind) = rest.split_at_mut(width);
-                place.copy_from_slice(&part.values()[row * width..][..width]);
-                rest = behind;
-            }
-        }
-        Ok(joined)
-    }
-
-    fn write_tokens(&self, cache: &mut CpuTensor, start: usize, tokens: &CpuTensor) -> Result<()> {
-        const OPERATION: &str = "write_tokens";
-        let (heads, capacity, head_dim) = cache.heads(OPERATION)?;
-        let (_, count, _) = tokens.heads(OPERATION)?;
-        tokens.expect_shape(OPERATION, "tokens", &[heads, count, head_dim])?;
-        if start + count > capacity {
+    fn slice_rows(&self, x: &CpuTensor, rows: Range<usize>) -> Result<CpuTensor> {
+        let (height, width) = x.matrix("slice_rows")?;
+        if rows.start > rows.end || rows.end > height {
             return Err(DeviceError::shape(
-                OPERATION,
-                format!("{count} tokens from {start} on do not fit into {capacity}"),
+                "slice_rows",
+                format!("rows {rows:?} of {:?}", x.shape()),
             ));
         }
-        let destination = cache.values_mut();
-        for (head, values) in tokens
-            .values()
-            .chunks_exact((count * head_dim).max(1))
-            .enumerate()
-        {
-            destination[(head * capacity + start) * head_dim..][..count * head_dim].copy_from_slice(values);
-        }
-        Ok(())
+        self.tensor_from(
+            &[rows.len(), width],
+            &x.values()[rows.start * width..rows.end * width],
+        )
+    }
+
+    fn write_tokens(
+        &self,
+        cache: &mut KeysValues<CpuTensor>,
+        start: usize,
+        tokens: &KeysValues<CpuTensor>,
+    ) -> Result<()> {
+        attention::write_tokens(&mut cache.keys, start, &tokens.keys)?;
+        attention::write_tokens(&mut cache.values, start, &tokens.values)
     }
 
     fn euler_update(&self, x_t: &CpuTensor, v_t: &CpuTensor, dt: f32) -> Result<CpuTensor> {
         v_t.expect_shape("euler_update", "v_t", x_t.shape())?;
-        self.zip(x_t, v_t, |x, v| x + dt * v)
+        self.zip(x_t, v_t.values().iter(), |x, v| x + dt * v)
     }
 }
 
@@ -241,11 +249,16 @@ impl CpuDevice {
         Ok(tensor)
     }
 
-    /// A new tensor whose every value is made from those of two tensors of one shape.
-    fn zip(&self, x: &CpuTensor, y: &CpuTensor, f: impl Fn(f32, f32) -> f32) -> Result<CpuTensor> {
+    /// A new tensor of the shape of `x`, whose every value is made from its own and the next of `others`.
+    fn zip<'a>(
+        &self,
+        x: &CpuTensor,
+        others: impl Iterator<Item = &'a f32>,
+        f: impl Fn(f32, f32) -> f32,
+    ) -> Result<CpuTensor> {
         let mut result = self.buffers.tensor(x.shape())?;
-        for ((result, x), y) in result.values_mut().iter_mut().zip(x.values()).zip(y.values()) {
-            *result = f(*x, *y);
+        for ((result, x), other) in result.values_mut().iter_mut().zip(x.values()).zip(others) {
+            *result = f(*x, *other);
         }
         Ok(result)
     }

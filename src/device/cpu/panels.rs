@@ -1,14 +1,18 @@
 //! Matrices laid out in panels: weights in the type they are stored in, and keys and values packed when they are met.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
-use half::bf16;
-use half::slice::HalfFloatSliceExt;
 use pulp::Arch;
+use pulp::bytemuck::Pod;
 
-use super::product::{PANEL, PanelPart, Panels};
+use super::f32_kernel::Panels;
+use super::int8_kernel::{Int8Panels, PAIR};
+use super::product::{INNER_BLOCK, PANEL};
+use super::stored::Stored;
 use super::tensor::with_scratch;
 use super::threads::Threads;
+use crate::device::Result;
 
 /// A matrix `[inner, columns]` in f32 panels, in memory that its maker lends.
 pub(super) struct PackedColumns<'a> {
@@ -26,11 +30,12 @@ pub(super) struct WeightPanels {
 
 /// Weights as they are stored.
 pub(super) enum Values {
-    F32(Vec<f32>),
-    Bf16(Vec<bf16>),
+    F32(Stored<f32>),
+    /// As bits.
+    Bf16(Stored<u16>),
     /// A scale for each output of a layer, filled up to whole panels, or for each row of a table.
     Int8 {
-        values: Vec<i8>,
+        values: Stored<i8>,
         scales: Vec<f32>,
     },
 }
@@ -92,81 +97,114 @@ impl Panels for PackedColumns<'_> {
         self.columns
     }
 
-    fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, _: &'a mut PanelPart) -> &'a [f32] {
+    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
         let start = (panel * self.inner + rows.start) * PANEL;
-        &self.panels[start..][..rows.len() * PANEL]
+        work(&self.panels[start..][..rows.len() * PANEL]);
     }
 }
 
 impl WeightPanels {
-    /// Of a weight whose row of an output, `[inputs]`, is written by `read_row`.
+    /// Of a weight of which `read_row` writes the values of an output from an input on, as many as there is room for.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
     pub fn new(
         outputs: usize,
         inputs: usize,
         precision: Precision,
         threads: &Threads,
-        read_row: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Self {
+        read_row: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) -> Result<Self> {
         let panels = outputs.div_ceil(PANEL);
-        let read_panel = |panel: usize, work: &mut dyn FnMut(&[f32])| {
-            with_scratch(PANEL * inputs, |rows| {
-                for (column, row) in rows.chunks_exact_mut(inputs.max(1)).enumerate() {
-                    match panel * PANEL + column {
-                        output if output < outputs => read_row(output, row),
-                        _ => row.fill(0.0),
-                    }
-                }
-                work(rows);
-            });
+        // Whole panels have outputs that are not there.
+        let read_row = |output: usize, first_input: usize, row: &mut [f32]| match output < outputs {
+            true => read_row(output, first_input, row),
+            false => row.fill(0.0),
+        };
+        let pack = Pack {
+            panels,
+            inputs,
+            threads,
         };
         let values = match precision {
-            Precision::F32 => Values::F32(transposed(panels, inputs, threads, &read_panel, |_, value| value)),
-            Precision::Bf16 => Values::Bf16(transposed(panels, inputs, threads, &read_panel, |_, value| {
-                bf16::from_f32(value)
-            })),
+            Precision::F32 => {
+                Values::F32(pack.transposed(1, read_row, |_, values, same| same.copy_from_slice(values))?)
+            }
+            Precision::Bf16 => {
+                Values::Bf16(pack.transposed(1, read_row, |_, values, rounded| narrow(values, rounded))?)
+            }
             Precision::Int8 => {
                 let mut scales = vec![0.0; panels * PANEL];
-                threads.for_each_chunk(&mut scales, PANEL, outputs * inputs, |panel, scales| {
-                    read_panel(panel, &mut |rows| {
-                        for (scale, row) in scales.iter_mut().zip(rows.chunks_exact(inputs.max(1))) {
-                            *scale = int8_scale(row);
-                        }
+                threads.for_each_chunk(&mut scales, 1, outputs * inputs, |output, scale| {
+                    with_scratch(inputs, |row| {
+                        read_row(output, 0, row);
+                        scale[0] = int8_scale(row);
                     });
                 });
-                let values = transposed(panels, inputs, threads, &read_panel, |output, value| {
-                    quantised(value, scales[output])
-                });
+                let values = pack.transposed(PAIR, read_row, |output, values, rounded| {
+                    quantise(values, scales[output], rounded);
+                })?;
                 Values::Int8 { values, scales }
             }
         };
-        Self {
+        Ok(Self {
             values,
             outputs,
             inputs,
+        })
+    }
+
+    /// Integers for a product of integers; none when the weights are of another type.
+    pub fn int8(&self) -> Option<Int8Panels<'_>> {
+        match &self.values {
+            Values::Int8 { values, scales } => {
+                Some(Int8Panels::new(values, scales, self.inputs, self.outputs))
+            }
+            Values::F32(_) | Values::Bf16(_) => None,
         }
     }
 }
 
-/// All panels; `convert` gets each value with its output.
-fn transposed<T: Copy + Default + Send>(
+/// How rows of outputs become panels.
+struct Pack<'a> {
     panels: usize,
     inputs: usize,
-    threads: &Threads,
-    read_panel: &(impl Fn(usize, &mut dyn FnMut(&[f32])) + Sync),
-    convert: impl Fn(usize, f32) -> T + Sync,
-) -> Vec<T> {
-    let length = inputs * PANEL;
-    let mut values = vec![T::default(); panels * length];
-    threads.for_each_chunk(&mut values, length.max(1), panels * length, |panel, values| {
-        read_panel(panel, &mut |rows| {
-            for (input, values) in values.chunks_exact_mut(PANEL).enumerate() {
-                for (column, value) in values.iter_mut().enumerate() {
-                    *value = convert(panel * PANEL + column, rows[column * inputs + input]);
+    threads: &'a Threads,
+}
+
+impl Pack<'_> {
+    /// All panels, `[panels, inputs / group, PANEL, group]` with zeros behind the last input. `read_row` is that of
+    /// [`WeightPanels::new`]; `convert` gets an output and some of its values.
+    fn transposed<T: Pod + Send>(
+        &self,
+        group: usize,
+        read_row: impl Fn(usize, usize, &mut [f32]) + Sync,
+        convert: impl Fn(usize, &[f32], &mut [T]) + Sync,
+    ) -> Result<Stored<T>> {
+        let length = self.inputs.next_multiple_of(group) * PANEL;
+        let mut values = Stored::zeros(self.panels * length)?;
+        let operations = values.len();
+        self.threads
+            .for_each_chunk(&mut values, length.max(1), operations, |panel, values| {
+                for (block, values) in values.chunks_mut(INNER_BLOCK * PANEL).enumerate() {
+                    let first_input = block * INNER_BLOCK;
+                    let count = INNER_BLOCK.min(self.inputs - first_input);
+                    let mut row = [0.0; INNER_BLOCK];
+                    let mut rows = [[T::zeroed(); INNER_BLOCK]; PANEL];
+                    for (column, rows) in rows.iter_mut().enumerate() {
+                        let output = panel * PANEL + column;
+                        read_row(output, first_input, &mut row[..count]);
+                        convert(output, &row[..count], &mut rows[..count]);
+                    }
+                    for (index, values) in values.chunks_exact_mut(group * PANEL).enumerate() {
+                        for (values, row) in values.chunks_exact_mut(group).zip(&rows) {
+                            values.copy_from_slice(&row[index * group..][..group]);
+                        }
+                    }
                 }
-            }
-        });
-    });
-    values
+            });
+        Ok(values)
+    }
 }
 
 impl Panels for WeightPanels {
@@ -178,19 +216,33 @@ impl Panels for WeightPanels {
         self.outputs
     }
 
-    fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, part: &'a mut PanelPart) -> &'a [f32] {
+    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
         let start = (panel * self.inputs + rows.start) * PANEL;
         let range = start..start + rows.len() * PANEL;
-        let part = &mut part[..range.len()];
         match &self.values {
-            Values::F32(values) => return &values[range],
-            Values::Bf16(values) => widen(&values[range], part),
+            Values::F32(values) => work(&values[range]),
+            Values::Bf16(values) => with_part(range.len(), |part| {
+                widen(&values[range], part);
+                work(part);
+            }),
             Values::Int8 { values, scales } => {
-                scale_rows(&values[range], &scales[panel * PANEL..][..PANEL], part);
+                let scales = &scales[panel * PANEL..][..PANEL];
+                let start = (panel * self.inputs.next_multiple_of(PAIR) + rows.start) * PANEL;
+                with_part(rows.len() * PANEL, |part| {
+                    scale_rows(&values[start..], scales, part);
+                    work(part);
+                });
             }
         }
-        part
     }
+}
+
+/// Calls `work` with this thread's own memory for a part of a panel that has to be made first.
+fn with_part(length: usize, work: impl FnOnce(&mut [f32])) {
+    thread_local! {
+        static PART: RefCell<[f32; INNER_BLOCK * PANEL]> = const { RefCell::new([0.0; INNER_BLOCK * PANEL]) };
+    }
+    PART.with_borrow_mut(|part| work(&mut part[..length]));
 }
 
 /// What a row's values are counted in, so that the largest is 127.
@@ -200,16 +252,31 @@ pub(super) fn int8_scale(row: &[f32]) -> f32 {
         / 127.0
 }
 
-pub(super) fn quantised(value: f32, scale: f32) -> i8 {
-    if scale > 0.0 {
-        (value / scale).round() as i8
-    } else {
-        0
-    }
+/// Values in steps of `scale`.
+pub(super) fn quantise(values: &[f32], scale: f32, quantised: &mut [i8]) {
+    let steps_a_unit = if scale > 0.0 { scale.recip() } else { 0.0 };
+    Arch::new().dispatch(|| {
+        for (quantised, value) in quantised.iter_mut().zip(values) {
+            *quantised = (value * steps_a_unit).round_ties_even() as i32 as i8;
+        }
+    });
 }
 
-fn widen(values: &[bf16], widened: &mut [f32]) {
-    let bits: &[u16] = values.reinterpret_cast();
+/// Bits of the nearest bf16, ties to even.
+pub(super) fn narrow(values: &[f32], bits: &mut [u16]) {
+    Arch::new().dispatch(|| {
+        for (bits, value) in bits.iter_mut().zip(values) {
+            let exact = value.to_bits();
+            let rounded = exact.wrapping_add(0x7fff + (exact >> 16 & 1)) >> 16;
+            // Rounding could make an infinity of a NaN.
+            let quiet_nan = exact >> 16 | 0x40;
+            *bits = if value.is_nan() { quiet_nan } else { rounded } as u16;
+        }
+    });
+}
+
+/// From the bits of bf16.
+fn widen(bits: &[u16], widened: &mut [f32]) {
     Arch::new().dispatch(|| {
         for (widened, bits) in widened.iter_mut().zip(bits) {
             *widened = f32::from_bits(u32::from(*bits) << 16);
@@ -217,11 +284,13 @@ fn widen(values: &[bf16], widened: &mut [f32]) {
     });
 }
 
-fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
+/// Rows of a panel from pairs of them, `[rows / 2, PANEL, 2]`.
+fn scale_rows(pairs: &[i8], scales: &[f32], scaled: &mut [f32]) {
     Arch::new().dispatch(|| {
-        for (scaled, values) in scaled.chunks_exact_mut(PANEL).zip(values.chunks_exact(PANEL)) {
-            for ((scaled, value), scale) in scaled.iter_mut().zip(values).zip(scales) {
-                *scaled = f32::from(*value) * scale;
+        for (row, scaled) in scaled.chunks_exact_mut(PANEL).enumerate() {
+            let pairs = &pairs[row / PAIR * PAIR * PANEL..][..PAIR * PANEL];
+            for ((scaled, pair), scale) in scaled.iter_mut().zip(pairs.chunks_exact(PAIR)).zip(scales) {
+                *scaled = f32::from(pair[row % PAIR]) * scale;
             }
         }
     });
@@ -229,9 +298,11 @@ fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
-    const INPUTS: usize = 300;
+    const INPUTS: usize = 301;
     const OUTPUTS: usize = 20;
 
     fn weight() -> Vec<f32> {
@@ -243,9 +314,10 @@ mod tests {
     fn panels(precision: Precision) -> WeightPanels {
         let weight = weight();
         let threads = Threads::new(2).unwrap();
-        WeightPanels::new(OUTPUTS, INPUTS, precision, &threads, |output, row| {
-            row.copy_from_slice(&weight[output * INPUTS..][..INPUTS]);
+        WeightPanels::new(OUTPUTS, INPUTS, precision, &threads, |output, first, row| {
+            row.copy_from_slice(&weight[output * INPUTS + first..][..row.len()]);
         })
+        .unwrap()
     }
 
     #[test]
@@ -256,24 +328,42 @@ mod tests {
             (Precision::Int8, 0.5 / 127.0 + 1e-6),
         ] {
             let (panels, weight) = (panels(precision), weight());
-            let mut part = [0.0; super::super::product::INNER_BLOCK * PANEL];
-            let rows = panels.rows(1, 250..300, &mut part);
-            for (row, values) in rows.chunks_exact(PANEL).enumerate() {
-                for (column, value) in values.iter().enumerate() {
-                    let expected = match PANEL + column < OUTPUTS {
-                        true => weight[(PANEL + column) * INPUTS + 250 + row],
-                        false => 0.0,
-                    };
-                    assert!((value - expected).abs() <= tolerance, "{precision:?}");
+            panels.with_rows(1, 256..301, |rows| {
+                for (row, values) in rows.chunks_exact(PANEL).enumerate() {
+                    for (column, value) in values.iter().enumerate() {
+                        let expected = match PANEL + column < OUTPUTS {
+                            true => weight[(PANEL + column) * INPUTS + 256 + row],
+                            false => 0.0,
+                        };
+                        assert!((value - expected).abs() <= tolerance, "{precision:?}");
+                    }
                 }
-            }
+            });
         }
     }
 
     #[test]
     fn a_row_of_zeros_is_quantised_to_zeros() {
         assert_eq!(int8_scale(&[0.0; 3]), 0.0);
-        assert_eq!(quantised(0.0, 0.0), 0);
+        let mut quantised = [9; 3];
+        quantise(&[0.0; 3], 0.0, &mut quantised);
+        assert_eq!(quantised, [0; 3]);
+    }
+
+    #[test]
+    fn narrowing_rounds_as_half_does() {
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0, 1e-40];
+        let tie = |bits: u32| f32::from_bits(bits << 16 | 0x8000);
+        let values: Vec<f32> = weight()
+            .into_iter()
+            .chain(special)
+            .chain([tie(0x3f80), tie(0x3f81)])
+            .collect();
+        let mut bits = vec![0; values.len()];
+        narrow(&values, &mut bits);
+        for (value, bits) in values.iter().zip(bits) {
+            assert_eq!(bits, bf16::from_f32(*value).to_bits(), "{value}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Matrix products: `y = x · w`, with `w` in panels that a kernel reads from front to back.
+//! Matrix products: `y = x · w`, cut into blocks that stay in the caches, each done by a kernel.
 //!
-//! The kernel holds a tile of `y` in registers and goes along the inner dimension once; `w` is cut so that what all rows
-//! of `x` meet next stays in the nearest cache, and the rows of a tile lie interleaved, because rows that are a power of
-//! two apart would push each other out of it (Goto and van de Geijn 2008).
+//! Rows of `x` are packed for the kernel that reads them, `w` lies in panels of columns. A kernel holds a tile of `y` in
+//! registers and goes along the inner dimension once. What all rows of a block meet next stays in the nearest cache, and
+//! the block's rows in the second one (Goto and van de Geijn 2008).
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -11,60 +12,38 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
 pub(super) const PANEL: usize = 16;
-/// Rows of a panel that are read before the next panel's: 16 KiB, half of a small first-level cache.
+/// Rows of a panel that are read before the next panel's: 16 KiB of f32, half of a small first-level cache.
 pub(super) const INNER_BLOCK: usize = 256;
+/// Rows of `x` that meet a block of `w` before the next ones: their part of the inner dimension stays in a second-level
+/// cache that two threads share.
+const ROW_BLOCK: usize = 144;
+/// Columns of `w` that the rows of a block meet before they go on along the inner dimension.
+const COLUMN_BLOCK: usize = 128;
 
-/// Memory for a part of a panel that has to be made first.
-pub(super) type PanelPart = [f32; INNER_BLOCK * PANEL];
+/// The matrix `w` of a product, `[inner, columns]`, and the kernel that multiplies by it.
+pub(super) trait Multiplier: Sync {
+    /// The other matrix as the kernel reads it.
+    type PackedRows<'x>: Copy + Sync;
 
-/// A matrix `[inner, columns]`, column panel by column panel: `[panels, inner, PANEL]`, zeros behind the last column.
-pub(super) trait Panels: Sync {
     fn inner(&self) -> usize;
 
     fn columns(&self) -> usize;
 
-    /// These rows of a panel, `[rows, PANEL]`; `part` is there to hold them.
-    fn rows<'a>(&'a self, panel: usize, rows: Range<usize>, part: &'a mut PanelPart) -> &'a [f32];
-}
-
-/// A matrix `[rows, inner]` in the order in which the kernel reads it: `[rows / tile, inner, tile]`.
-#[derive(Clone, Copy)]
-pub(super) struct PackedRows<'a> {
-    values: &'a [f32],
-    rows: usize,
-    inner: usize,
-}
-
-impl<'a> PackedRows<'a> {
-    /// Values that such a matrix takes.
-    pub fn length(rows: usize, inner: usize) -> usize {
-        rows.next_multiple_of(tile_rows()) * inner
-    }
-
-    /// Of a row-major matrix `[rows, inner]`, in the first values of `packed`.
-    pub fn pack(matrix: &[f32], rows: usize, inner: usize, packed: &'a mut [f32]) -> Self {
-        assert!(rows * inner <= matrix.len(), "matrix larger than its values");
-        let tile = tile_rows();
-        let packed = &mut packed[..Self::length(rows, inner)];
-        for (index, packed) in packed.chunks_exact_mut((tile * inner).max(1)).enumerate() {
-            let first = index * tile;
-            for row in first..rows.min(first + tile) {
-                let matrix = &matrix[row * inner..][..inner];
-                for (packed, value) in packed[row - first..].iter_mut().step_by(tile).zip(matrix) {
-                    *packed = *value;
-                }
-            }
-        }
-        Self {
-            values: packed,
-            rows,
-            inner,
-        }
-    }
+    /// `sums (+)= x · w` for some rows of `x`, from the first of a tile on, one panel of `w` and a part of the inner
+    /// dimension, which begins at a multiple of [`INNER_BLOCK`]. The first part overwrites what was in the sums,
+    /// `[rows, PANEL]`.
+    fn add_product(
+        &self,
+        x: Self::PackedRows<'_>,
+        rows: Range<usize>,
+        panel: usize,
+        inner: Range<usize>,
+        sums: &mut [f32],
+    );
 }
 
 /// Rows of a tile on this machine.
-fn tile_rows() -> usize {
+pub(super) fn tile_rows() -> usize {
     struct TileRows;
     impl WithSimd for TileRows {
         type Output = usize;
@@ -77,7 +56,7 @@ fn tile_rows() -> usize {
 }
 
 /// Accumulators, a row of the panel and a broadcast fill the registers.
-const fn tile_rows_of<S: Simd>() -> usize {
+pub(super) const fn tile_rows_of<S: Simd>() -> usize {
     match S::F32_LANES {
         16 => 12,
         8 => 6,
@@ -152,143 +131,87 @@ impl<'a> MatrixMut<'a> {
         })
     }
 
-    /// `self = x · w`, `w` being the panels from `first_panel` on: `[m, k]` and `[k, n]` to `[m, n]`.
-    pub fn assign_product(&mut self, x: PackedRows, w: &impl Panels, first_panel: usize) {
-        let inner = w.inner();
-        assert_eq!((x.rows, x.inner), (self.rows, inner), "shapes of a product");
+    /// `self = x · w`, `w` from the panel `first_panel` on: `[m, k]` and `[k, n]` to `[m, n]`. Then `finish` gets every
+    /// row of every block of columns once, with the row's index and the first of those columns.
+    pub fn assign_product<W: Multiplier>(
+        &mut self,
+        x: W::PackedRows<'_>,
+        w: &W,
+        first_panel: usize,
+        finish: impl Fn(&mut [f32], usize, usize),
+    ) {
         assert!(
             first_panel * PANEL + self.columns <= w.columns(),
             "columns of a product"
         );
-        let mut part = [0.0; INNER_BLOCK * PANEL];
-        for (index, start) in (0..self.columns).step_by(PANEL).enumerate() {
-            // A product over nothing is zero, so there is always a first part.
-            for inner_start in (0..inner.max(1)).step_by(INNER_BLOCK) {
-                let inner_end = inner.min(inner_start + INNER_BLOCK);
-                let panel = w.rows(first_panel + index, inner_start..inner_end, &mut part);
-                Arch::new().dispatch(PanelProduct {
-                    x,
-                    inner_start,
-                    panel,
-                    columns: PANEL.min(self.columns - start),
-                    // SAFETY: the panel's first column is inside the matrix.
-                    y: unsafe { self.values.add(start) },
-                    y_stride: self.row_stride,
-                });
-            }
-        }
-    }
-}
-
-/// `y (+)= x · panel` for all rows of `x`; the first part of the inner dimension overwrites what was in `y`.
-struct PanelProduct<'a> {
-    x: PackedRows<'a>,
-    /// Where the panel's rows begin in the inner dimension.
-    inner_start: usize,
-    /// `[inner, PANEL]`
-    panel: &'a [f32],
-    /// Of `y`; at most PANEL.
-    columns: usize,
-    y: *mut f32,
-    y_stride: usize,
-}
-
-impl WithSimd for PanelProduct<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.in_tiles::<S, 12, 1>(simd),
-            8 => self.in_tiles::<S, 6, 2>(simd),
-            4 => self.in_tiles::<S, 4, 4>(simd),
-            _ => self.in_tiles::<S, 1, PANEL>(simd),
-        }
-    }
-}
-
-impl PanelProduct<'_> {
-    #[inline(always)]
-    fn in_tiles<S: Simd, const TILE: usize, const VECTORS: usize>(&self, simd: S) {
-        assert!(TILE == tile_rows_of::<S>() && VECTORS * S::F32_LANES == PANEL);
-        assert!(self.inner_start + self.panel.len() / PANEL <= self.x.inner);
-        let mut row = 0;
-        while row + TILE <= self.x.rows {
-            self.tile::<S, TILE, TILE, VECTORS>(simd, row);
-            row += TILE;
-        }
-        // Whoever is left over goes in fewer and fewer rows.
-        while row + 4 <= self.x.rows {
-            self.tile::<S, TILE, 4, VECTORS>(simd, row);
-            row += 4;
-        }
-        while row + 2 <= self.x.rows {
-            self.tile::<S, TILE, 2, VECTORS>(simd, row);
-            row += 2;
-        }
-        if row < self.x.rows {
-            self.tile::<S, TILE, 1, VECTORS>(simd, row);
-        }
-    }
-
-    /// Rows `row` to `row + ROWS`, which are of one tile.
-    #[inline(always)]
-    fn tile<S: Simd, const TILE: usize, const ROWS: usize, const VECTORS: usize>(&self, simd: S, row: usize) {
-        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        let start = (row / TILE * self.x.inner + self.inner_start) * TILE + row % TILE;
-        let mut x = self.x.values[start.min(self.x.values.len())..].as_ptr();
-        let (panel, _) = self.panel.as_chunks::<PANEL>();
-        for weights in panel {
-            // No arithmetic on indices in the loop: in this project that of releases is checked too.
-            let weights = weights.as_ptr().cast::<S::f32s>();
-            // SAFETY: PANEL values are VECTORS registers.
-            let weights: [S::f32s; VECTORS] =
-                std::array::from_fn(|v| unsafe { weights.add(v).read_unaligned() });
-            for (r, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: the packed rows of this tile reach to `x.inner`, which the panel does not exceed.
-                let x = simd.splat_f32s(unsafe { *x.add(r) });
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = simd.mul_add_f32s(x, weights, *sum);
+        let blocks = self.rows.div_ceil(ROW_BLOCK).max(1);
+        let row_block = self.rows.div_ceil(blocks).next_multiple_of(tile_rows());
+        with_sums(|sums| {
+            for first_row in (0..self.rows).step_by(row_block.max(1)) {
+                let rows = first_row..self.rows.min(first_row + row_block);
+                for first_column in (0..self.columns).step_by(COLUMN_BLOCK) {
+                    let columns = first_column..self.columns.min(first_column + COLUMN_BLOCK);
+                    let first_panel = first_panel + first_column / PANEL;
+                    let sums = &mut sums[..columns.len().div_ceil(PANEL) * rows.len() * PANEL];
+                    sum_block(x, w, rows.clone(), first_panel, sums);
+                    self.write_block(rows.clone(), columns, sums, &finish);
                 }
             }
-            x = x.wrapping_add(TILE);
-        }
-        for (r, sums) in sums.into_iter().enumerate() {
-            // SAFETY: the row is inside the matrix, which is ours alone.
-            unsafe { self.store(simd, self.y.add((row + r) * self.y_stride), sums) };
-        }
+        });
     }
 
-    /// # Safety
-    /// `y` has `columns` values that nobody else holds.
-    #[inline(always)]
-    unsafe fn store<S: Simd, const VECTORS: usize>(&self, simd: S, y: *mut f32, sums: [S::f32s; VECTORS]) {
-        let accumulate = self.inner_start > 0;
-        if self.columns == PANEL {
-            let y = y.cast::<S::f32s>();
-            for (v, sum) in sums.into_iter().enumerate() {
-                // SAFETY: PANEL values are VECTORS registers.
-                unsafe {
-                    let y = y.add(v);
-                    y.write_unaligned(match accumulate {
-                        true => simd.add_f32s(y.read_unaligned(), sum),
-                        false => sum,
-                    });
-                }
+    /// Sums `[panels, rows, PANEL]` to their places.
+    fn write_block(
+        &mut self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        sums: &[f32],
+        finish: impl Fn(&mut [f32], usize, usize),
+    ) {
+        let panel_length = rows.len() * PANEL;
+        for (index, y) in self.rows().skip(rows.start).take(rows.len()).enumerate() {
+            let y = &mut y[columns.clone()];
+            for (y, sums) in y.chunks_mut(PANEL).zip(sums.chunks_exact(panel_length)) {
+                y.copy_from_slice(&sums[index * PANEL..][..y.len()]);
             }
-        } else {
-            let sums: &[f32] = pulp::bytemuck::cast_slice(&sums);
-            for (column, sum) in sums[..self.columns].iter().enumerate() {
-                // SAFETY: one of the columns.
-                unsafe { *y.add(column) = if accumulate { *y.add(column) + sum } else { *sum } };
-            }
+            finish(y, rows.start + index, columns.start);
         }
     }
+}
+
+/// `x · w` for some rows and some panels: sums `[panels, rows, PANEL]`.
+fn sum_block<W: Multiplier>(
+    x: W::PackedRows<'_>,
+    w: &W,
+    rows: Range<usize>,
+    first_panel: usize,
+    sums: &mut [f32],
+) {
+    // A product over nothing is zero, so there is always a first part.
+    for start in (0..w.inner().max(1)).step_by(INNER_BLOCK) {
+        let inner = start..w.inner().min(start + INNER_BLOCK);
+        for (panel, sums) in sums.chunks_exact_mut(rows.len() * PANEL).enumerate() {
+            w.add_product(x, rows.clone(), first_panel + panel, inner.clone(), sums);
+        }
+    }
+}
+
+/// Calls `work` with this thread's own memory for the sums of a block.
+fn with_sums(work: impl FnOnce(&mut [f32])) {
+    thread_local! {
+        static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SUMS.with_borrow_mut(|sums| {
+        sums.resize(ROW_BLOCK.next_multiple_of(tile_rows()) * COLUMN_BLOCK, 0.0);
+        work(sums);
+    });
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::f32_kernel::PackedRows;
     use super::super::panels::{PackedColumns, pack_panel};
+    use super::super::threads::Threads;
     use super::*;
 
     fn values(count: usize, seed: usize) -> Vec<f32> {
@@ -298,11 +221,13 @@ mod tests {
 
     #[test]
     fn products_of_every_shape_agree_with_the_sum_of_products() {
+        let threads = Threads::new(1).unwrap();
         for (rows, inner, columns) in [
             (1, 1, 1),
             (6, 16, 16),
             (13, 300, 33),
             (50, 257, 72),
+            (300, 20, 150),
             (2, 600, 5),
             (3, 0, 4),
         ] {
@@ -314,8 +239,8 @@ mod tests {
             let w_panels = PackedColumns::new(&packed, inner, columns);
             let mut y = vec![9.0; rows * columns];
             let mut packed_rows = vec![0.0; PackedRows::length(rows, inner)];
-            let packed_rows = PackedRows::pack(&x, rows, inner, &mut packed_rows);
-            MatrixMut::new(&mut y, rows, columns).assign_product(packed_rows, &w_panels, 0);
+            let packed_rows = PackedRows::pack(&x, rows, inner, &mut packed_rows, &threads);
+            MatrixMut::new(&mut y, rows, columns).assign_product(packed_rows, &w_panels, 0, |_, _, _| ());
             for row in 0..rows {
                 for column in 0..columns {
                     let exact: f64 = (0..inner)
@@ -336,9 +261,9 @@ mod tests {
         packed[0] = 3.0;
         let three = PackedColumns::new(&packed, 1, 1);
         let mut rows = vec![0.0; PackedRows::length(2, 1)];
-        let rows = PackedRows::pack(&[1.0, 2.0], 2, 1, &mut rows);
+        let rows = PackedRows::pack(&[1.0, 2.0], 2, 1, &mut rows, &Threads::new(1).unwrap());
         // SAFETY: the only tile.
-        unsafe { tiles.tile(1..3, 1..2) }.assign_product(rows, &three, 0);
+        unsafe { tiles.tile(1..3, 1..2) }.assign_product(rows, &three, 0, |_, _, _| ());
         assert_eq!(values, [9.0, 9.0, 9.0, 9.0, 3.0, 9.0, 9.0, 6.0, 9.0]);
     }
 }

@@ -11,6 +11,7 @@ pub enum DefaultValue {
     Text(&'static str),
     Texts(&'static [&'static str]),
     Integers(&'static [i64]),
+    Doubles(&'static [f64]),
 }
 
 /// What a parameter may be, beyond its type.
@@ -132,6 +133,19 @@ pub const DECLARATIONS: &[Declaration] = &[
              camera in the order of cameras; empty is the whole frames.",
         ),
     ),
+    with_unit(
+        "hertz",
+        fixed(
+            "vision_refresh_hz",
+            DefaultValue::Doubles(&[]),
+            Allowed::Doubles {
+                from: 0.0,
+                to: 1000.0,
+            },
+            "How often the policy looks at a new frame of each camera at most, in the order of cameras; 0 is at every \
+             inference, and so is it for all when empty. A frame that stays costs no vision.",
+        ),
+    ),
     fixed(
         "absent_cameras",
         DefaultValue::Texts(&[]),
@@ -249,6 +263,7 @@ impl DefaultValue {
                 ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
             }
             Self::Integers(values) => ParameterValue::IntegerArray(values.to_vec()),
+            Self::Doubles(values) => ParameterValue::DoubleArray(values.to_vec()),
         }
     }
 }
@@ -256,8 +271,8 @@ impl DefaultValue {
 impl Declaration {
     /// The value as the parameter's type.
     ///
-    /// Two literals of YAML are taken for what they must mean here: `50` for a number with a fraction, and `[]`,
-    /// which ROS gives no type, for an empty array.
+    /// Two literals of YAML are taken for what they must mean here: `50` for a number with a fraction, alone or in an
+    /// array, and `[]`, which ROS gives no type, for an empty array.
     ///
     /// # Errors
     /// What was expected, when it has another type or lies outside of what is allowed.
@@ -266,6 +281,10 @@ impl Declaration {
             (DefaultValue::Double(_), ParameterValue::Integer(integer)) => {
                 ParameterValue::Double(*integer as f64)
             }
+            (DefaultValue::Doubles(_), ParameterValue::IntegerArray(integers)) => {
+                ParameterValue::DoubleArray(integers.iter().map(|&integer| integer as f64).collect())
+            }
+            (DefaultValue::Doubles(_), ParameterValue::NotSet) => ParameterValue::DoubleArray(Vec::new()),
             (DefaultValue::Texts(_), ParameterValue::NotSet) => ParameterValue::StringArray(Vec::new()),
             (DefaultValue::Integers(_), ParameterValue::NotSet) => ParameterValue::IntegerArray(Vec::new()),
             _ => value.clone(),
@@ -277,6 +296,9 @@ impl Declaration {
         let is_allowed = match (self.allowed, &value) {
             (Allowed::Integers { from, to }, ParameterValue::Integer(value)) => (from..=to).contains(value),
             (Allowed::Doubles { from, to }, ParameterValue::Double(value)) => (from..=to).contains(value),
+            (Allowed::Doubles { from, to }, ParameterValue::DoubleArray(values)) => {
+                values.iter().all(|value| (from..=to).contains(value))
+            }
             (Allowed::OneOf(choices), ParameterValue::String(value)) => choices.contains(&value.as_str()),
             (Allowed::NotEmpty, ParameterValue::String(value)) => !value.is_empty(),
             (Allowed::NotEmpty, ParameterValue::StringArray(values)) => {
@@ -297,6 +319,7 @@ impl Declaration {
             (Allowed::Any, _) => "any".to_owned(),
             (Allowed::Integers { from, to: i64::MAX }, _) => format!("at least {from}"),
             (Allowed::Integers { from, to }, _) => format!("{from} to {to}"),
+            (Allowed::Doubles { from, to }, DefaultValue::Doubles(_)) => format!("{from} to {to} each"),
             (Allowed::Doubles { from, to }, _) => format!("{from} to {to}"),
             (Allowed::OneOf(choices), _) => format!("one of {}", choices.join(", ")),
             (Allowed::NotEmpty, DefaultValue::Texts(_)) => "at least one, none of them empty".to_owned(),
@@ -347,12 +370,16 @@ mod tests {
     fn a_whole_number_serves_as_a_number_with_a_fraction() {
         let checked = declaration("control_rate_hz").check(&ParameterValue::Integer(25));
         assert_eq!(checked, Ok(ParameterValue::Double(25.0)));
+        let checked = declaration("vision_refresh_hz").check(&ParameterValue::IntegerArray(vec![2]));
+        assert_eq!(checked, Ok(ParameterValue::DoubleArray(vec![2.0])));
     }
 
     #[test]
     fn an_empty_list_without_a_type_is_an_empty_array() {
         let checked = declaration("absent_cameras").check(&ParameterValue::NotSet);
         assert_eq!(checked, Ok(ParameterValue::StringArray(vec![])));
+        let checked = declaration("vision_refresh_hz").check(&ParameterValue::NotSet);
+        assert_eq!(checked, Ok(ParameterValue::DoubleArray(vec![])));
     }
 
     #[test]
@@ -363,6 +390,11 @@ mod tests {
             ("threads", ParameterValue::Integer(-1), "0 to 1024"),
             ("control_rate_hz", ParameterValue::Double(0.0), "1 to 1000"),
             ("control_rate_hz", ParameterValue::Double(f64::NAN), "1 to 1000"),
+            (
+                "vision_refresh_hz",
+                ParameterValue::DoubleArray(vec![5.0, -1.0]),
+                "0 to 1000 each",
+            ),
             ("device", text("gpu"), "one of auto, cpu, tenstorrent"),
             ("seed", ParameterValue::Integer(-7), "at least 0"),
             ("checkpoint", text(""), "not empty"),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::{ParameterProblem, ParameterValue, Values};
 use crate::device::Precision;
 use crate::node::{CameraTopic, PlaybackSettings};
-use crate::policy::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions, Predict};
+use crate::policy::{
+    CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions, Predict, VisionRefresh,
+};
 
 /// What of a policy the parameters must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,7 @@ pub struct Settings {
     pub device_options: DeviceOptions,
     pub policy: PolicyOptions,
     pub cameras: Vec<CameraTopic>,
+    pub vision_refresh: VisionRefresh,
     pub joint_names: Vec<String>,
     pub joint_states_topic: String,
     pub trajectory_topic: String,
@@ -82,9 +85,20 @@ impl Settings {
             problems.push(problem);
             Vec::new()
         });
+        let refresh_rates_hz = doubles(values, "vision_refresh_hz");
+        if !refresh_rates_hz.is_empty() && refresh_rates_hz.len() != cameras.len() {
+            let expected = format!("one for each of the {} cameras, or none", cameras.len());
+            problems.push(ParameterProblem::new(
+                "vision_refresh_hz",
+                &values["vision_refresh_hz"],
+                expected,
+            ));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
+        let refreshed = cameras.iter().cloned().zip(refresh_rates_hz);
+        let refreshed = refreshed.filter(|(_, rate_hz)| *rate_hz > 0.0);
         let crops = crops.into_iter().map(Some).chain(std::iter::repeat(None));
         let camera_options = cameras.iter().zip(crops).map(|(name, crop)| CameraOptions {
             name: name.clone(),
@@ -111,6 +125,9 @@ impl Settings {
                 cameras: camera_options.collect(),
                 absent_cameras,
             },
+            vision_refresh: VisionRefresh::new(
+                refreshed.map(|(camera, rate_hz)| (camera, period_of(rate_hz))),
+            ),
             cameras: cameras
                 .into_iter()
                 .zip(topics)
@@ -177,6 +194,13 @@ fn texts(values: &Values, name: &str) -> Vec<String> {
     }
 }
 
+fn doubles(values: &Values, name: &str) -> Vec<f64> {
+    match &values[name] {
+        ParameterValue::DoubleArray(doubles) => doubles.clone(),
+        other => unreachable!("{name} was checked to be a double array and is {other:?}"),
+    }
+}
+
 fn count(values: &Values, name: &str) -> usize {
     match values[name] {
         ParameterValue::Integer(integer) if integer >= 0 => integer as usize,
@@ -191,9 +215,14 @@ fn nonzero(values: &Values, name: &str) -> Option<NonZeroUsize> {
 
 fn period(values: &Values, name: &str) -> Duration {
     match values[name] {
-        ParameterValue::Double(rate_hz) => Duration::from_secs_f64(1.0 / rate_hz),
+        ParameterValue::Double(rate_hz) => period_of(rate_hz),
         ref other => unreachable!("{name} was checked to be a rate and is {other:?}"),
     }
+}
+
+/// For ever when the rate is so low that no clock reaches its period.
+fn period_of(rate_hz: f64) -> Duration {
+    Duration::try_from_secs_f64(1.0 / rate_hz).unwrap_or(Duration::MAX)
 }
 
 fn first_duplicate(names: &[String]) -> Option<&String> {
@@ -263,10 +292,17 @@ mod tests {
             ("absent_cameras", names("wrist")),
             ("joint_names", names("waist elbow waist")),
             ("camera_crops", ParameterValue::IntegerArray(vec![0, 0, 10, 10])),
+            ("vision_refresh_hz", ParameterValue::DoubleArray(vec![5.0])),
         ]);
         assert_eq!(
             found,
-            ["joint_names", "camera_topics", "absent_cameras", "camera_crops"]
+            [
+                "joint_names",
+                "camera_topics",
+                "absent_cameras",
+                "camera_crops",
+                "vision_refresh_hz"
+            ]
         );
     }
 
@@ -279,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn each_camera_gets_its_own_topic_and_crop() {
+    fn each_camera_gets_its_own_topic_crop_and_refresh_rate() {
         let overrides = [
             ("checkpoint", ParameterValue::String("/checkpoint".to_owned())),
             ("cameras", names("top wrist")),
@@ -288,11 +324,14 @@ mod tests {
                 "camera_crops",
                 ParameterValue::IntegerArray(vec![1, 2, 3, 4, 5, 6, 7, 8]),
             ),
+            ("vision_refresh_hz", ParameterValue::DoubleArray(vec![0.0, 5.0])),
         ];
         let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
         let parameters = Parameters::from_overrides(overrides.into_iter()).unwrap();
         let settings = parameters.settings();
         assert_eq!(settings.cameras[1].topic, "/wrist");
+        let wrist_alone = VisionRefresh::new([("wrist".to_owned(), Duration::from_millis(200))]);
+        assert_eq!(settings.vision_refresh, wrist_alone);
         let crop = Crop {
             x: 5,
             y: 6,

@@ -1,0 +1,257 @@
+//! What a chunk of π0 at its published size does on a Tenstorrent card, found on a mock of it, and the least time that takes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tt_metal_sys::MockCard;
+
+use crate::device::{Dtype, Graph, HostTensor, Result, TenstorrentDevice};
+use crate::model::denoise::sample_noise;
+use crate::model::parameters::parameters;
+use crate::model::{ModelInput, Pi0, Pi0Config, Weights};
+
+const STEPS: usize = 10;
+const PROMPT_TOKENS: usize = 48;
+
+/// Cards that can be mocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MockedCard {
+    N150,
+    P150,
+}
+
+/// What bounds the speed of one chip.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chip {
+    pub name: &'static str,
+    /// That compute; the rest dispatch or are harvested.
+    pub cores: f64,
+    pub clock_ghz: f64,
+    pub dram_gb_per_s: f64,
+}
+
+/// What one chunk is for a card.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CardGraph {
+    pub card: MockedCard,
+    pub cameras: usize,
+    /// Operations by TT-NN's name.
+    pub kinds: BTreeMap<String, Kind>,
+    pub uploads: usize,
+    /// Operations before each read-back.
+    pub read_backs: Vec<usize>,
+    /// Of weights, and the most that everything else takes beside them.
+    pub weight_bytes: u64,
+    pub working_bytes: u64,
+    pub dram_bytes: u64,
+    pub peak_l1_bytes_per_core: u64,
+    pub l1_bytes_per_core: u64,
+    /// On one chip of each kind.
+    pub least_ms: Vec<(String, f64)>,
+}
+
+/// All operations of a name.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Kind {
+    pub count: usize,
+    /// Inputs and outputs, each read or written once.
+    pub bytes: u64,
+    pub flops: f64,
+}
+
+impl MockedCard {
+    fn descriptor(self) -> &'static str {
+        match self {
+            Self::N150 => "n150.yaml",
+            Self::P150 => "p150.yaml",
+        }
+    }
+
+    /// Chips that run this graph: one of N300's two is like N150's.
+    fn chips(self) -> Vec<Chip> {
+        let wormhole = |name| Chip {
+            name,
+            cores: 64.0,
+            clock_ghz: 1.0,
+            dram_gb_per_s: 288.0,
+        };
+        match self {
+            Self::N150 => vec![wormhole("N150"), wormhole("N300, one of its two chips")],
+            Self::P150 => vec![Chip {
+                name: "P150",
+                cores: 110.0,
+                clock_ghz: 1.35,
+                dram_gb_per_s: 512.0,
+            }],
+        }
+    }
+}
+
+impl Chip {
+    /// The least time for an operation: its bytes from and to DRAM, or its products in two passes (HiFi2).
+    fn least_s(&self, bytes: u64, flops: f64) -> f64 {
+        // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
+        const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0 / 2.0;
+        let compute_s = flops / (self.cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
+        compute_s.max(bytes as f64 / (self.dram_gb_per_s * 1e9))
+    }
+}
+
+impl CardGraph {
+    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame.
+    ///
+    /// `folder` has the cards' descriptors; `cache` keeps what is compiled.
+    ///
+    /// # Errors
+    /// When TT-NN is missing, or refuses an operation.
+    pub fn record(card: MockedCard, cameras: usize, folder: &Path, cache: &Path) -> Result<Self> {
+        let device = TenstorrentDevice::open_mock(&MockCard {
+            descriptor: folder.join(card.descriptor()),
+            cache: cache.to_owned(),
+        })?;
+        let config = Pi0Config::pi0();
+        let pixels = vec![0.0; 3 * config.vision.image_size.pow(2)];
+        let images = vec![Some(pixels); cameras];
+        let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
+        let state = vec![0.0; config.max_state_dim];
+        let weights = Unfilled::new(&config);
+        let model = Pi0::new(config, device, &weights)?;
+        let device = &model.device;
+        let (before, _) = device.card().memory()?;
+        let input = ModelInput {
+            images: &images,
+            tokens: &[0; PROMPT_TOKENS],
+            valid_tokens: PROMPT_TOKENS,
+            state: &state,
+        };
+        // The first chunk makes what stays: cache, rope tables, masks, time embeddings.
+        let (mut schedule, mut prefix) = (None, None);
+        let first = device.capture(|| {
+            let schedule = schedule.insert(model.schedule(STEPS)?);
+            let embedded = model.embed_prefix(&input)?;
+            let prefix = prefix.insert(model.prefill(&embedded, None)?);
+            model.denoise(prefix, &state, &noise, schedule).map(drop)
+        })?;
+        let steady = device.capture(|| {
+            let embedded = model.embed_prefix(&input)?;
+            let mut prefix = model.prefill(&embedded, prefix.take())?;
+            let schedule = schedule.as_ref().expect("the first chunk's schedule");
+            model.denoise(&mut prefix, &state, &noise, schedule).map(drop)
+        })?;
+        let (dram, l1) = device.card().memory()?;
+        Ok(Self {
+            card,
+            cameras,
+            uploads: steady.uploads,
+            read_backs: steady.read_backs.clone(),
+            weight_bytes: before.allocated_bytes_per_bank * before.banks,
+            working_bytes: first.peak_dram_bytes,
+            dram_bytes: dram.bytes_per_bank * dram.banks,
+            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(steady.peak_l1_bytes_per_core),
+            l1_bytes_per_core: l1.bytes_per_bank,
+            least_ms: least_ms(card, &steady),
+            kinds: kinds(&steady),
+        })
+    }
+
+    /// Operations of the chunk.
+    pub fn operations(&self) -> usize {
+        self.kinds.values().map(|kind| kind.count).sum()
+    }
+}
+
+fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
+    let mut kinds = BTreeMap::<String, Kind>::new();
+    for operation in &graph.operations {
+        let kind = kinds.entry(operation.name.clone()).or_default();
+        kind.count += 1;
+        kind.bytes += operation.bytes;
+        kind.flops += operation.flops;
+    }
+    kinds
+}
+
+fn least_ms(card: MockedCard, graph: &Graph) -> Vec<(String, f64)> {
+    let of_chip = |chip: Chip| {
+        let operations = graph.operations.iter();
+        let seconds: f64 = operations
+            .map(|operation| chip.least_s(operation.bytes, operation.flops))
+            .sum();
+        (chip.name.to_owned(), 1e3 * seconds)
+    };
+    card.chips().into_iter().map(of_chip).collect()
+}
+
+/// As docs/tenstorrent.md has it.
+impl fmt::Display for CardGraph {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+        writeln!(f, "### {:?}, {} cameras\n", self.card, self.cameras)?;
+        writeln!(f, "| operation | count | GB | GFLOP |\n|---|---|---|---|")?;
+        let mut kinds: Vec<_> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.count), (*name).clone()));
+        for (name, kind) in kinds {
+            let (gigabytes, gigaflops) = (gigabytes(kind.bytes), kind.flops / 1e9);
+            writeln!(f, "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} |", kind.count)?;
+        }
+        let bytes = self.kinds.values().map(|kind| kind.bytes).sum();
+        let flops: f64 = self.kinds.values().map(|kind| kind.flops).sum();
+        let (total, gigaflops) = (gigabytes(bytes), flops / 1e9);
+        writeln!(
+            f,
+            "| **all** | **{}** | {total:.2} | {gigaflops:.0} |\n",
+            self.operations()
+        )?;
+        writeln!(
+            f,
+            "{} uploads, {} read-back. DRAM: {:.2} GB of weights, {:.2} GB beside them, of {:.2} GB. L1: at most {} of {} bytes \
+             a core.",
+            self.uploads,
+            self.read_backs.len(),
+            gigabytes(self.weight_bytes),
+            gigabytes(self.working_bytes),
+            gigabytes(self.dram_bytes),
+            self.peak_l1_bytes_per_core,
+            self.l1_bytes_per_core,
+        )?;
+        for (chip, least_ms) in &self.least_ms {
+            write!(f, "\nRoofline, {chip}: {least_ms:.0} ms.")?;
+        }
+        writeln!(f)
+    }
+}
+
+/// Weights of the right shapes: one block of zeros serves all.
+struct Unfilled {
+    shapes: BTreeMap<String, Vec<usize>>,
+    zeros: Vec<u8>,
+}
+
+impl Unfilled {
+    fn new(config: &Pi0Config) -> Self {
+        let shapes: BTreeMap<_, _> = parameters(config)
+            .into_iter()
+            .map(|parameter| (parameter.name, parameter.shape))
+            .collect();
+        let largest = shapes.values().map(|shape| shape.iter().product::<usize>()).max();
+        Self {
+            // Never touched, and so never in memory.
+            zeros: vec![0; 2 * largest.unwrap_or_default()],
+            shapes,
+        }
+    }
+}
+
+impl Weights for Unfilled {
+    fn tensor(&self, name: &str) -> HostTensor<'_> {
+        let shape = self.shapes[name].clone();
+        let bytes = 2 * shape.iter().product::<usize>();
+        HostTensor {
+            dtype: Dtype::Bf16,
+            shape,
+            bytes: self.zeros[..bytes].into(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The kernel of products in f32, for weights of any type that widens to it.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::product::{Multiplier, PANEL, tile_rows, tile_rows_of};
+use super::threads::Threads;
+
+/// A matrix `[inner, columns]`, column panel by column panel: `[panels, inner, PANEL]`, zeros behind the last column.
+pub(super) trait Panels: Sync {
+    fn inner(&self) -> usize;
+
+    fn columns(&self) -> usize;
+
+    /// Calls `work` with these rows of a panel, `[rows, PANEL]`.
+    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32]));
+}
+
+/// A matrix `[rows, inner]` in the order in which the kernel reads it: `[rows / tile, inner, tile]`.
+#[derive(Clone, Copy)]
+pub(super) struct PackedRows<'a> {
+    values: &'a [f32],
+    rows: usize,
+    inner: usize,
+}
+
+impl<'a> PackedRows<'a> {
+    /// Values that such a matrix takes.
+    pub fn length(rows: usize, inner: usize) -> usize {
+        rows.next_multiple_of(tile_rows()) * inner
+    }
+
+    /// Of a row-major matrix `[rows, inner]`, in the first values of `packed`.
+    pub fn pack(matrix: &[f32], rows: usize, inner: usize, packed: &'a mut [f32], threads: &Threads) -> Self {
+        assert!(rows * inner <= matrix.len(), "matrix larger than its values");
+        let tile = tile_rows();
+        let packed = &mut packed[..Self::length(rows, inner)];
+        threads.for_each_chunk(
+            packed,
+            (tile * inner).max(1),
+            4 * rows * inner,
+            |index, packed| {
+                let first = index * tile;
+                for row in first..rows.min(first + tile) {
+                    let matrix = &matrix[row * inner..][..inner];
+                    for (packed, value) in packed[row - first..].iter_mut().step_by(tile).zip(matrix) {
+                        *packed = *value;
+                    }
+                }
+            },
+        );
+        Self {
+            values: packed,
+            rows,
+            inner,
+        }
+    }
+}
+
+impl<P: Panels> Multiplier for P {
+    type PackedRows<'x> = PackedRows<'x>;
+
+    fn inner(&self) -> usize {
+        Panels::inner(self)
+    }
+
+    fn columns(&self) -> usize {
+        Panels::columns(self)
+    }
+
+    fn add_product(
+        &self,
+        x: PackedRows,
+        rows: Range<usize>,
+        panel: usize,
+        inner: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        assert!(
+            x.inner == Panels::inner(self) && rows.end <= x.rows,
+            "shapes of a product"
+        );
+        let inner_start = inner.start;
+        self.with_rows(panel, inner, |panel| {
+            Arch::new().dispatch(PanelProduct {
+                x,
+                rows,
+                inner_start,
+                panel,
+                sums,
+            });
+        });
+    }
+}
+
+/// `sums (+)= x · panel` for some rows.
+struct PanelProduct<'a> {
+    x: PackedRows<'a>,
+    rows: Range<usize>,
+    /// Where the panel's rows begin in the inner dimension.
+    inner_start: usize,
+    /// `[inner, PANEL]`
+    panel: &'a [f32],
+    /// `[rows, PANEL]`
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for PanelProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        match S::F32_LANES {
+            16 => self.in_tiles::<S, 12, 1>(simd),
+            8 => self.in_tiles::<S, 6, 2>(simd),
+            4 => self.in_tiles::<S, 4, 4>(simd),
+            _ => self.in_tiles::<S, 1, PANEL>(simd),
+        }
+    }
+}
+
+impl PanelProduct<'_> {
+    #[inline(always)]
+    fn in_tiles<S: Simd, const TILE: usize, const VECTORS: usize>(&mut self, simd: S) {
+        assert!(TILE == tile_rows_of::<S>() && VECTORS * S::F32_LANES == PANEL);
+        assert!(self.inner_start + self.panel.len() / PANEL <= self.x.inner);
+        let mut row = self.rows.start;
+        while row + TILE <= self.rows.end {
+            self.tile::<S, TILE, TILE, VECTORS>(simd, row);
+            row += TILE;
+        }
+        // Whoever is left over goes in fewer and fewer rows.
+        while row + 4 <= self.rows.end {
+            self.tile::<S, TILE, 4, VECTORS>(simd, row);
+            row += 4;
+        }
+        while row + 2 <= self.rows.end {
+            self.tile::<S, TILE, 2, VECTORS>(simd, row);
+            row += 2;
+        }
+        if row < self.rows.end {
+            self.tile::<S, TILE, 1, VECTORS>(simd, row);
+        }
+    }
+
+    /// Rows `row` to `row + ROWS`, which are of one tile.
+    #[inline(always)]
+    fn tile<S: Simd, const TILE: usize, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+    ) {
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        let start = (row / TILE * self.x.inner + self.inner_start) * TILE + row % TILE;
+        let mut x = self.x.values[start.min(self.x.values.len())..].as_ptr();
+        let (panel, _) = self.panel.as_chunks::<PANEL>();
+        for weights in panel {
+            // No arithmetic on indices in the loop: in this project that of releases is checked too.
+            let weights = weights.as_ptr().cast::<S::f32s>();
+            // SAFETY: PANEL values are VECTORS registers.
+            let weights: [S::f32s; VECTORS] =
+                std::array::from_fn(|v| unsafe { weights.add(v).read_unaligned() });
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the packed rows of this tile reach to `x.inner`, which the panel does not exceed.
+                let x = simd.splat_f32s(unsafe { *x.add(r) });
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = simd.mul_add_f32s(x, weights, *sum);
+                }
+            }
+            x = x.wrapping_add(TILE);
+        }
+        let (rows, _) = self.sums[(row - self.rows.start) * PANEL..][..ROWS * PANEL].as_chunks_mut::<PANEL>();
+        for (row, sums) in rows.iter_mut().zip(sums) {
+            let y = row.as_mut_ptr().cast::<S::f32s>();
+            for (v, sum) in sums.into_iter().enumerate() {
+                // SAFETY: PANEL values are VECTORS registers.
+                unsafe {
+                    let y = y.add(v);
+                    y.write_unaligned(match self.inner_start {
+                        0 => sum,
+                        _ => simd.add_f32s(y.read_unaligned(), sum),
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The recording of a program for the card: its operations, what they move and compute, and the memory they need.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::device::{DeviceError, Result};
+
+/// What a program would do on a card.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    /// In the order in which they would be dispatched.
+    pub operations: Vec<Operation>,
+    /// Tensors sent to the card.
+    pub uploads: usize,
+    /// Operations before each tensor that is read back.
+    pub read_backs: Vec<usize>,
+    /// The most bytes of DRAM that tensors made by this program hold at once, over all banks.
+    pub peak_dram_bytes: u64,
+    /// The most bytes of one core's L1 that an operation's buffers hold.
+    pub peak_l1_bytes_per_core: u64,
+}
+
+/// One program of the card.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// TT-NN's name, without what all of them end in.
+    pub name: String,
+    /// Of inputs and outputs.
+    pub bytes: u64,
+    /// A product and a sum are two; of products and attention, all others count nothing.
+    pub flops: f64,
+}
+
+impl Graph {
+    /// From TT-NN's list of nodes.
+    pub(super) fn read(json: &str) -> Result<Self> {
+        let nodes: Vec<Value> = serde_json::from_str(json).map_err(|error| {
+            DeviceError::Unavailable(format!("TT-NN's graph is no list of nodes: {error}"))
+        })?;
+        let by_counter: HashMap<u64, &Value> = nodes
+            .iter()
+            .filter_map(|node| Some((node["counter"].as_u64()?, node)))
+            .collect();
+        let mut graph = Self::default();
+        let mut memory = Memory::default();
+        // Outputs are linked from the end of the operation that makes them.
+        let mut open: Vec<Option<usize>> = Vec::new();
+        for node in &nodes {
+            let name = node["params"]["name"].as_str().unwrap_or_default();
+            match node["node_type"].as_str().unwrap_or_default() {
+                "function_start" => {
+                    let operation = operation_name(node).map(|name| {
+                        graph.operations.push(Operation::new(name, node, &by_counter));
+                        graph.operations.len() - 1
+                    });
+                    if operation.is_some() {
+                        memory.next_operation();
+                    }
+                    open.push(operation);
+                    match name {
+                        "Tensor::cpu" => graph.read_backs.push(graph.operations.len()),
+                        "Tensor::to_device" | "tt::tt_metal::copy_to_device" => graph.uploads += 1,
+                        _ => {}
+                    }
+                }
+                "function_end" => {
+                    if let Some(Some(operation)) = open.pop() {
+                        let operation = &mut graph.operations[operation];
+                        let written = linked_tensor_bytes(node, &by_counter);
+                        operation.bytes += match operation.name.as_str() {
+                            // The cache comes out whole, and only the tokens were written.
+                            "UpdateKVCache" => operation.bytes,
+                            // As much is read of the table as is written.
+                            "Embeddings" => 2 * written,
+                            _ => written,
+                        };
+                    }
+                }
+                "buffer_allocate" => memory.allocate(&node["params"]),
+                "buffer_deallocate" => memory.free(&node["params"]),
+                "circular_buffer_allocate" | "dataflow_buffer_allocate" => {
+                    memory.operation_l1 += number(&node["params"]["size"]);
+                    memory.peak_l1 = memory.peak_l1.max(memory.operation_l1 + memory.l1_tensors);
+                }
+                _ => {}
+            }
+        }
+        graph.peak_dram_bytes = memory.peak_dram;
+        graph.peak_l1_bytes_per_core = memory.peak_l1;
+        Ok(graph)
+    }
+}
+
+#[derive(Default)]
+struct Memory {
+    dram: u64,
+    peak_dram: u64,
+    l1_tensors: u64,
+    operation_l1: u64,
+    peak_l1: u64,
+}
+
+impl Memory {
+    fn next_operation(&mut self) {
+        self.operation_l1 = 0;
+    }
+
+    fn allocate(&mut self, buffer: &Value) {
+        match buffer["type"].as_str() {
+            Some("DRAM") => {
+                self.dram += number(&buffer["size"]);
+                self.peak_dram = self.peak_dram.max(self.dram);
+            }
+            _ => {
+                self.l1_tensors += number(&buffer["max_size_per_bank"]);
+                self.peak_l1 = self.peak_l1.max(self.operation_l1 + self.l1_tensors);
+            }
+        }
+    }
+
+    fn free(&mut self, buffer: &Value) {
+        // What was there before the recording began may be freed in it.
+        match buffer["type"].as_str() {
+            Some("DRAM") => self.dram = self.dram.saturating_sub(number(&buffer["size"])),
+            _ => {
+                let size = number(&buffer["max_size_per_bank"]);
+                self.l1_tensors = self.l1_tensors.saturating_sub(size);
+            }
+        }
+    }
+}
+
+impl Operation {
+    fn new(name: &str, node: &Value, by_counter: &HashMap<u64, &Value>) -> Self {
+        let inputs: Vec<&Value> = links(&node["input_tensors"])
+            .filter_map(|counter| by_counter.get(&counter).copied())
+            .collect();
+        let mut seen = HashSet::new();
+        let distinct = inputs
+            .iter()
+            .filter(|input| seen.insert(input["counter"].as_u64()));
+        let shapes: Vec<Vec<f64>> = inputs
+            .iter()
+            .map(|input| shape(&input["params"]["shape"]))
+            .collect();
+        Self {
+            flops: flops(name, &shapes),
+            bytes: match (name, &inputs[..]) {
+                ("UpdateKVCache", [_, tokens, ..]) => tensor_bytes(tokens),
+                ("Embeddings", [indices, ..]) => tensor_bytes(indices),
+                _ => distinct.map(|input| tensor_bytes(input)).sum(),
+            },
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// The name of a node that is one program on the card, not a function around it.
+fn operation_name(node: &Value) -> Option<&str> {
+    let name = node["params"]["name"].as_str()?;
+    let short = name.rsplit("::").next().unwrap_or(name);
+    short
+        .strip_suffix("DeviceOperation")
+        .or_else(|| short.strip_suffix("Operation"))
+}
+
+fn flops(name: &str, shapes: &[Vec<f64>]) -> f64 {
+    let elements = |shape: &[f64]| shape.iter().product::<f64>();
+    match (name, shapes) {
+        ("Matmul" | "MinimalMatmul", [x, weight, ..]) => {
+            2.0 * elements(x) * weight.last().copied().unwrap_or_default()
+        }
+        ("SDPA", [queries, keys, ..]) if keys.len() == 4 => 4.0 * elements(queries) * keys[2],
+        _ => 0.0,
+    }
+}
+
+fn links(list: &Value) -> impl Iterator<Item = u64> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_u64)
+}
+
+fn linked_tensor_bytes(node: &Value, by_counter: &HashMap<u64, &Value>) -> u64 {
+    links(&node["connections"])
+        .filter_map(|counter| by_counter.get(&counter))
+        .filter(|linked| linked["node_type"] == "tensor")
+        .map(|tensor| tensor_bytes(tensor))
+        .sum()
+}
+
+fn tensor_bytes(tensor: &Value) -> u64 {
+    let params = &tensor["params"];
+    let size = number(&params["size"]);
+    // TT-NN counts a byte a value; 16 values share one more for their exponent.
+    match params["dtype"].as_str() {
+        Some("DataType::BFLOAT8_B") => size + size / 16,
+        _ => size,
+    }
+}
+
+/// A number, as such or as text.
+fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .unwrap_or_default()
+}
+
+/// The numbers of `Shape([1, 2])`.
+fn shape(value: &Value) -> Vec<f64> {
+    let text = value.as_str().unwrap_or_default();
+    let inner = text.trim_start_matches("Shape([").trim_end_matches("])");
+    inner.split(", ").filter_map(|size| size.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A product of `[64, 32]` and a bfloat8_b weight `[32, 96]` between an upload and a read-back.
+    const RECORDED: &str = r#"[
+        {"counter": 0, "node_type": "capture_start", "params": null},
+        {"counter": 1, "node_type": "function_start", "params": {"name": "Tensor::to_device"}},
+        {"counter": 2, "node_type": "function_end", "params": {"name": "Tensor::to_device"}, "connections": [3]},
+        {"counter": 3, "node_type": "tensor",
+         "params": {"shape": "Shape([1, 1, 64, 32])", "size": 4096, "dtype": "DataType::BFLOAT16"}},
+        {"counter": 4, "node_type": "tensor",
+         "params": {"shape": "Shape([1, 1, 32, 96])", "size": 3072, "dtype": "DataType::BFLOAT8_B"}},
+        {"counter": 5, "node_type": "function_start", "input_tensors": [3, 4],
+         "params": {"name": "ttnn::prim::MatmulDeviceOperation"}},
+        {"counter": 6, "node_type": "function_start", "params": {"name": "tt::tt_metal::create_device_tensor"}},
+        {"counter": 7, "node_type": "buffer_allocate", "params": {"type": "DRAM", "size": 12288}},
+        {"counter": 8, "node_type": "function_end", "params": {"name": "tt::tt_metal::create_device_tensor"},
+         "connections": [9]},
+        {"counter": 9, "node_type": "tensor",
+         "params": {"shape": "Shape([1, 1, 64, 96])", "size": 12288, "dtype": "DataType::BFLOAT16"}},
+        {"counter": 10, "node_type": "circular_buffer_allocate", "params": {"size": 4096}},
+        {"counter": 11, "node_type": "dataflow_buffer_allocate", "params": {"size": "1024"}},
+        {"counter": 12, "node_type": "function_end", "params": {"name": "ttnn::prim::MatmulDeviceOperation"},
+         "connections": [9, 13]},
+        {"counter": 13, "node_type": "function_start", "params": {"name": "Tensor::cpu"}},
+        {"counter": 14, "node_type": "function_end", "params": {"name": "Tensor::cpu"}, "connections": []},
+        {"counter": 15, "node_type": "buffer_deallocate", "params": {"type": "DRAM", "size": 12288}}
+    ]"#;
+
+    #[test]
+    fn operations_bytes_flops_and_memory_are_counted() {
+        let graph = Graph::read(RECORDED).unwrap();
+        let product = Operation {
+            name: "Matmul".to_owned(),
+            bytes: 4096 + 3072 * 17 / 16 + 12288,
+            flops: 2.0 * 64.0 * 32.0 * 96.0,
+        };
+        let expected = Graph {
+            operations: vec![product],
+            uploads: 1,
+            read_backs: vec![1],
+            peak_dram_bytes: 12288,
+            peak_l1_bytes_per_core: 5120,
+        };
+        assert_eq!(graph, expected);
+    }
+
+    #[test]
+    fn what_is_no_list_of_nodes_is_refused() {
+        assert!(Graph::read("{").is_err());
+    }
+}

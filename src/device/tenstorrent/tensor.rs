@@ -1,0 +1,82 @@
+//! A tensor of the contract and the one on the card that stands for it.
+
+use std::sync::Arc;
+
+use tt_metal_sys as tt;
+
+use crate::device::{DeviceError, Result};
+
+/// Rows and columns of a tile.
+pub(super) const TILE: usize = 32;
+
+/// Shared between clones. Keeps the card open.
+#[derive(Clone)]
+pub struct TenstorrentTensor {
+    pub(super) tensor: tt::Tensor,
+    pub(super) shape: Arc<[usize]>,
+    /// The same under TT-NN's four dimensions.
+    pub(super) on_card: [usize; 4],
+    // Dropped after the tensor, whose memory is the card's.
+    _card: Arc<tt::Device>,
+}
+
+impl TenstorrentTensor {
+    pub(super) fn new(
+        card: Arc<tt::Device>,
+        tensor: tt::Tensor,
+        shape: &[usize],
+        on_card: [usize; 4],
+    ) -> Self {
+        Self {
+            tensor,
+            shape: shape.into(),
+            on_card,
+            _card: card,
+        }
+    }
+
+    /// `[rows, width]`, or what does not fit.
+    pub(super) fn matrix(&self, operation: &'static str) -> Result<(usize, usize)> {
+        match self.shape[..] {
+            [rows, width] => Ok((rows, width)),
+            _ => Err(DeviceError::shape(
+                operation,
+                format!("expected [rows, width], got {:?}", self.shape),
+            )),
+        }
+    }
+
+    /// `[heads, tokens, head_dim]`, or what does not fit.
+    pub(super) fn heads(&self, operation: &'static str) -> Result<(usize, usize, usize)> {
+        match self.shape[..] {
+            [heads, tokens, head_dim] => Ok((heads, tokens, head_dim)),
+            _ => Err(DeviceError::shape(
+                operation,
+                format!("expected [heads, tokens, head_dim], got {:?}", self.shape),
+            )),
+        }
+    }
+
+    pub(super) fn expect_shape(&self, operation: &'static str, what: &str, shape: &[usize]) -> Result<()> {
+        match self.shape[..] == *shape {
+            true => Ok(()),
+            false => Err(DeviceError::shape(
+                operation,
+                format!("{what} is {:?}, expected {shape:?}", self.shape),
+            )),
+        }
+    }
+}
+
+/// TT-NN's shape of a tensor of up to four dimensions.
+pub(super) fn on_card(operation: &'static str, shape: &[usize]) -> Result<[usize; 4]> {
+    let mut four = [1; 4];
+    let Some(start) = 4_usize.checked_sub(shape.len()) else {
+        return Err(DeviceError::shape(
+            operation,
+            format!("{shape:?} has more than four dimensions"),
+        ));
+    };
+    four[start..].copy_from_slice(shape);
+    Ok(four)
+}

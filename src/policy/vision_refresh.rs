@@ -1,0 +1,100 @@
+//! Cameras whose frames the policy looks at less often than it infers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use image::RgbImage;
+
+use super::Observation;
+
+/// Gives the policy a camera's last frame again until the camera's refresh period has passed: the same frame costs
+/// neither the vision tower nor, when no camera has a new one, the prefix.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VisionRefresh {
+    cameras: BTreeMap<String, Camera>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Camera {
+    period: Duration,
+    /// The frame that the policy saw last, and when it was new to it.
+    shown: Option<(Arc<RgbImage>, Duration)>,
+}
+
+impl VisionRefresh {
+    /// Of cameras by the checkpoint's names; every frame of any other camera is looked at.
+    pub fn new(periods: impl IntoIterator<Item = (String, Duration)>) -> Self {
+        let camera = |(name, period)| (name, Camera { period, shown: None });
+        Self {
+            cameras: periods.into_iter().map(camera).collect(),
+        }
+    }
+
+    /// Puts back the frames that were shown before, in an observation that the policy is to see next, where it is
+    /// too early for a new one.
+    pub fn hold_back(&mut self, observation: &mut Observation, observed_at: Duration) {
+        for (name, camera) in &mut self.cameras {
+            let Some(frame) = observation.images.get_mut(name) else {
+                continue;
+            };
+            match &camera.shown {
+                Some((shown, since))
+                    if (*since..since.saturating_add(camera.period)).contains(&observed_at) =>
+                {
+                    *frame = Arc::clone(shown);
+                }
+                _ => camera.shown = Some((Arc::clone(frame), observed_at)),
+            }
+        }
+    }
+
+    /// Shows every camera's next frame, as at the start.
+    pub fn forget(&mut self) {
+        self.cameras.values_mut().for_each(|camera| camera.shown = None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The frame, told by its width, that the policy sees of a camera's `newest`.
+    fn seen(refresh: &mut VisionRefresh, camera: &str, newest: u32, at_ms: u64) -> u32 {
+        let mut observation = Observation {
+            images: BTreeMap::from([(camera.to_owned(), Arc::new(RgbImage::new(newest, 1)))]),
+            state: Vec::new(),
+            prompt: String::new(),
+        };
+        refresh.hold_back(&mut observation, Duration::from_millis(at_ms));
+        observation.images[camera].width()
+    }
+
+    fn ten_hertz() -> VisionRefresh {
+        VisionRefresh::new([("top".to_owned(), Duration::from_millis(100))])
+    }
+
+    #[test]
+    fn a_camera_s_new_frame_is_shown_when_its_period_has_passed() {
+        let mut refresh = ten_hertz();
+        let frames = [(1, 500), (2, 540), (3, 599), (4, 600), (5, 650), (6, 720)];
+        let shown = frames.map(|(newest, at_ms)| seen(&mut refresh, "top", newest, at_ms));
+        assert_eq!(shown, [1, 1, 1, 4, 4, 6]);
+    }
+
+    #[test]
+    fn other_cameras_are_not_held_back() {
+        let mut refresh = ten_hertz();
+        assert_eq!(seen(&mut refresh, "wrist", 1, 0), 1);
+        assert_eq!(seen(&mut refresh, "wrist", 2, 1), 2);
+    }
+
+    #[test]
+    fn a_frame_from_before_time_went_back_or_was_forgotten_is_not_shown_again() {
+        let mut refresh = ten_hertz();
+        assert_eq!(seen(&mut refresh, "top", 1, 500), 1);
+        assert_eq!(seen(&mut refresh, "top", 2, 20), 2);
+        refresh.forget();
+        assert_eq!(seen(&mut refresh, "top", 3, 30), 3);
+    }
+}

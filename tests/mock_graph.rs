@@ -1,0 +1,104 @@
+//! π0 at its published size on mock Tenstorrent cards: TT-NN checks and builds every operation of a chunk.
+//!
+//! A process can open one card, so each is opened by `pi0_tenstorrent_graph`. TT-NN and the mock device come from
+//! `tools/tenstorrent/install.sh --mock`.
+
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use pi0_node::benchmark::CardGraph;
+
+const MOST_OPERATIONS: usize = 3000;
+
+/// What `pi0_tenstorrent_graph` finds. One after the other, so that no two compile the same.
+fn record(card: &str, cameras: usize) -> CardGraph {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new(env!("CARGO_BIN_EXE_pi0_tenstorrent_graph"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--json", "--card", card, "--cameras", &cameras.to_string()])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let output = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(output.lines().last().unwrap()).unwrap()
+}
+
+fn check(card: &str, cameras: usize) -> CardGraph {
+    let graph = record(card, cameras);
+    let operations = graph.operations();
+    assert!(operations <= MOST_OPERATIONS, "{operations} operations");
+    assert_eq!(
+        graph.read_backs,
+        [operations],
+        "one read-back, behind the last operation"
+    );
+    assert_eq!(graph.uploads, 4, "images, prompt, state and noise");
+    assert!(
+        graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,
+        "{graph}"
+    );
+    assert!(graph.peak_l1_bytes_per_core <= graph.l1_bytes_per_core, "{graph}");
+    assert!(
+        graph.weight_bytes > 3_000_000_000,
+        "{} bytes of weights",
+        graph.weight_bytes
+    );
+    graph
+}
+
+/// The tables of docs/tenstorrent.md are what the graphs give.
+fn check_document(graph: &CardGraph) {
+    let document = include_str!("../docs/tenstorrent.md");
+    let table = graph.to_string();
+    assert!(
+        document.contains(table.trim()),
+        "docs/tenstorrent.md should have:\n{table}"
+    );
+}
+
+#[test]
+fn a_chunk_of_two_cameras_fits_an_n150() {
+    check("n150", 2);
+}
+
+#[test]
+fn a_chunk_of_two_cameras_fits_a_p150() {
+    check("p150", 2);
+}
+
+#[test]
+fn a_chunk_of_three_cameras_fits_an_n150_as_documented() {
+    check_document(&check("n150", 3));
+}
+
+#[test]
+fn a_chunk_of_three_cameras_fits_a_p150_as_documented() {
+    check_document(&check("p150", 3));
+}
+
+#[test]
+fn the_stand_in_for_the_kernel_compiler_refuses_to_serve_a_card() {
+    let compiler = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tools/tenstorrent/mock/riscv-tt-elf-g++"
+    );
+    let answers = |descriptor: Option<&str>, cache: &str| {
+        let mut command = Command::new(compiler);
+        command
+            .arg("--version")
+            .env_remove("TT_METAL_MOCK_CLUSTER_DESC_PATH")
+            .env("TT_METAL_CACHE", cache);
+        if let Some(descriptor) = descriptor {
+            command.env("TT_METAL_MOCK_CLUSTER_DESC_PATH", descriptor);
+        }
+        command.output().unwrap().status.success()
+    };
+    assert!(answers(Some("n150.yaml"), "/somewhere/mock-cache"));
+    assert!(!answers(None, "/somewhere/mock-cache"), "a card");
+    assert!(!answers(Some("n150.yaml"), "/root/.cache"), "a card's cache");
+}
