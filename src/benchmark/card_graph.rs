@@ -132,13 +132,15 @@ impl CardGraph {
             let schedule = schedule.insert(model.schedule(STEPS)?);
             let embedded = model.embed_prefix(&input)?;
             let prefix = prefix.insert(model.prefill(&embedded, None)?);
-            model.denoise(prefix, &state, &noise, schedule).map(drop)
+            model.denoise(prefix, &state, &noise, &[], schedule).map(drop)
         })?;
         let steady = device.capture(|| {
             let embedded = model.embed_prefix(&input)?;
             let mut prefix = model.prefill(&embedded, prefix.take())?;
             let schedule = schedule.as_ref().expect("the first chunk's schedule");
-            model.denoise(&mut prefix, &state, &noise, schedule).map(drop)
+            model
+                .denoise(&mut prefix, &state, &noise, &[], schedule)
+                .map(drop)
         })?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {

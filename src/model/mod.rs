@@ -18,7 +18,7 @@ mod weights;
 pub use config::{GemmaConfig, Pi0Config, SiglipConfig};
 pub use weights::Weights;
 
-use self::denoise::EulerSteps;
+use self::denoise::{EulerSteps, add_noise};
 use self::gemma::Gemma;
 use self::paligemma::PaliGemma;
 use self::prefix::{Prefix, PrefixCache};
@@ -97,20 +97,37 @@ impl<D: Device> Pi0<D> {
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let prefix = self.embed_prefix(input)?;
-        self.denoise(&mut self.prefill(&prefix, None)?, input.state, noise, schedule)
+        self.denoise(
+            &mut self.prefill(&prefix, None)?,
+            input.state,
+            noise,
+            &[],
+            schedule,
+        )
     }
 
-    /// The same behind a prefix that was run before.
+    /// The same behind a prefix that was run before. The chunk begins with the normalised actions `committed`,
+    /// `[count, max_action_dim]`: at every step they are where the flow leads from their noise to them, so that the rest
+    /// is denoised to go on from them (real-time chunking, Black et al. 2025, without its gradient).
+    ///
+    /// # Errors
+    /// As [`sample_actions`](Self::sample_actions), and when actions are committed on a device that cannot cut between
+    /// any two rows.
     pub fn denoise(
         &self,
         prefix: &mut PrefixCache<D>,
         state: &[f32],
         noise: &[f32],
+        committed: &[f32],
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let state = self.embed_state(state)?;
         let mut x_t = self.upload_noise(noise)?;
-        for (step, time) in schedule.times.iter().enumerate() {
+        let at = EulerSteps::new(schedule.times.len()).times();
+        for (step, (time, t)) in schedule.times.iter().zip(at).enumerate() {
+            if !committed.is_empty() {
+                x_t = self.hold(&x_t, &add_noise(committed, &noise[..committed.len()], t))?;
+            }
             let v_t = match step {
                 0 => self.first_denoise_step(prefix, &state, &x_t, time)?,
                 _ => self.denoise_step(prefix, &x_t, time)?,
@@ -119,7 +136,25 @@ impl<D: Device> Pi0<D> {
         }
         let mut actions = self.device.read_back(&x_t)?;
         actions.truncate(self.config.action_horizon * self.config.max_action_dim);
+        actions[..committed.len()].copy_from_slice(committed);
         Ok(actions)
+    }
+
+    /// `x_t` with other first rows, `[count, max_action_dim]`.
+    fn hold(&self, x_t: &D::Tensor, first: &[f32]) -> Result<D::Tensor> {
+        let device = &self.device;
+        if device.tile() != 1 {
+            return Err(DeviceError::Unavailable(format!(
+                "{} cuts tensors at every {}th row only, so it cannot hold committed actions",
+                device.description(),
+                device.tile()
+            )));
+        }
+        let width = self.config.max_action_dim;
+        let rows = first.len() / width;
+        let first = self.upload_rows(first, width, rows)?;
+        let rest = device.slice_rows(x_t, rows..self.config.action_horizon)?;
+        device.concat_rows(&[&first, &rest])
     }
 
     /// Images through SigLIP and the prompt through the embedding table, side by side.

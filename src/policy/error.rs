@@ -17,6 +17,16 @@ pub enum OpenError {
     Device(#[from] DeviceError),
 }
 
+impl PolicyError {
+    /// Whether a value was no finite number.
+    pub fn is_not_finite(&self) -> bool {
+        matches!(
+            self,
+            Self::State { .. } | Self::Committed { .. } | Self::Action { .. }
+        )
+    }
+}
+
 /// Why an observation gave no actions.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -34,6 +44,14 @@ pub enum PolicyError {
     NoiseLength { found: usize, expected: usize },
     #[error("the recorded actions have the shape {found:?}, expected {expected:?}")]
     RecordedActions { found: [usize; 2], expected: [usize; 2] },
+    #[error(
+        "the committed actions have the shape {found:?}, expected fewer than {} of {} values", expected[0], expected[1]
+    )]
+    CommittedActions { found: [usize; 2], expected: [usize; 2] },
+    #[error("value {index} of the committed actions is {value}, expected a finite number")]
+    Committed { index: usize, value: f32 },
+    #[error("this policy cannot hold committed actions: {0}")]
+    CannotInpaint(String),
     #[error("value {dimension} of action {action} came out of the model as {value}; the chunk is discarded")]
     Action {
         action: usize,

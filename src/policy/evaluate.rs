@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::normalise::{normalise, subtract_state};
 use super::{ActionChunk, Observation, Policy, PolicyError, Predict};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
@@ -57,14 +56,7 @@ impl<D: Device> Evaluate for Policy<D> {
         if found != expected {
             return Err(PolicyError::RecordedActions { found, expected });
         }
-        let mut actions = Vec::with_capacity(horizon * width);
-        for index in 0..horizon {
-            let mut action = recorded.action(index).to_vec();
-            subtract_state(&mut action, &observation.state, &self.statistics.relative);
-            normalise(&self.statistics.action, &mut action);
-            action.resize(width, 0.0);
-            actions.extend(action);
-        }
+        let actions = self.to_model_units(recorded, &observation.state);
         let noise = sample_noise(self.seed, self.num_chunks.saturating_sub(1), horizon * width);
         let target = target_velocity(&actions, &noise);
         let joints = self.action_dim;

@@ -33,6 +33,21 @@ pub trait Predict {
     /// predicted as if nothing had happened.
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError>;
 
+    /// The same when the robot will play `committed`, in its units, whatever comes out: the chunk begins with these
+    /// actions and goes on from them.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); when they are as many as a chunk has or more, or of another shape; and by a policy
+    /// that knows of no such thing.
+    fn predict_after(
+        &mut self,
+        observation: &Observation,
+        committed: &ActionChunk,
+    ) -> Result<ActionChunk, PolicyError> {
+        let _ = (observation, committed);
+        Err(PolicyError::CannotInpaint(self.description()))
+    }
+
     /// Names of the cameras that every observation must have an image of.
     fn cameras(&self) -> &[String];
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use image::RgbImage;
 
 use super::memory::{Computed, Memory};
-use super::normalise::{add_state, denormalise, normalise};
+use super::normalise::{add_state, denormalise, normalise, subtract_state};
 use super::preprocess::prepare_image;
 use super::{
     ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict, StageDurations,
@@ -85,6 +85,15 @@ impl<D: Device> Policy<D> {
         observation: &Observation,
         noise: &[f32],
     ) -> Result<ActionChunk, PolicyError> {
+        self.denoise(observation, noise, None)
+    }
+
+    fn denoise(
+        &mut self,
+        observation: &Observation,
+        noise: &[f32],
+        committed: Option<&ActionChunk>,
+    ) -> Result<ActionChunk, PolicyError> {
         let config = &self.model.config;
         let expected = config.action_horizon * config.max_action_dim;
         if noise.len() != expected {
@@ -93,12 +102,27 @@ impl<D: Device> Policy<D> {
                 expected,
             });
         }
+        if let Some(committed) = committed {
+            self.check_committed(committed)?;
+        }
+        self.check_state(&observation.state)?;
+        let committed = committed.map(|committed| self.to_model_units(committed, &observation.state));
         self.memory.durations = StageDurations::default();
         let (model, prefix, state, schedule) = self.prepare(observation)?;
         let started = Instant::now();
-        let actions = model.denoise(prefix, &state, noise, schedule)?;
+        let committed = committed.as_deref().unwrap_or_default();
+        let actions = model.denoise(prefix, &state, noise, committed, schedule)?;
         self.memory.durations.denoise = started.elapsed();
         self.to_robot_units(&actions, &observation.state)
+    }
+
+    fn next_noise(&self) -> Vec<f32> {
+        let config = &self.model.config;
+        sample_noise(
+            self.seed,
+            self.num_chunks,
+            config.action_horizon * config.max_action_dim,
+        )
     }
 
     /// What denoising starts from under an observation, beside the noise: the prefix and the state `[max_state_dim]`.
@@ -143,6 +167,19 @@ impl<D: Device> Policy<D> {
         }
     }
 
+    fn check_committed(&self, committed: &ActionChunk) -> Result<(), PolicyError> {
+        let found = [committed.horizon(), committed.action_dim()];
+        let expected = [self.model.config.action_horizon, self.action_dim];
+        if found[0] >= expected[0] || found[1] != expected[1] {
+            return Err(PolicyError::CommittedActions { found, expected });
+        }
+        let mut values = committed.values().iter().enumerate();
+        match values.find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(PolicyError::Committed { index, value }),
+            None => Ok(()),
+        }
+    }
+
     /// The newest frame of every camera, in the checkpoint's order.
     fn frames<'a>(&self, observation: &'a Observation) -> Result<Vec<&'a Arc<RgbImage>>, PolicyError> {
         let frame = |camera: &String| {
@@ -158,6 +195,20 @@ impl<D: Device> Policy<D> {
                 })
         };
         self.camera_names.iter().map(frame).collect()
+    }
+
+    /// Actions in the robot's units, under a state, as the model has them: normalised, and padded to
+    /// `[horizon, max_action_dim]`.
+    pub(super) fn to_model_units(&self, chunk: &ActionChunk, state: &[f32]) -> Vec<f32> {
+        let mut values = Vec::with_capacity(chunk.horizon() * self.model.config.max_action_dim);
+        for index in 0..chunk.horizon() {
+            let mut action = chunk.action(index).to_vec();
+            subtract_state(&mut action, state, &self.statistics.relative);
+            normalise(&self.statistics.action, &mut action);
+            action.resize(self.model.config.max_action_dim, 0.0);
+            values.extend(action);
+        }
+        values
     }
 
     /// Normalised, padded actions of the model in the robot's units.
@@ -182,13 +233,17 @@ impl<D: Device> Policy<D> {
 
 impl<D: Device> Predict for Policy<D> {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        let config = &self.model.config;
-        let noise = sample_noise(
-            self.seed,
-            self.num_chunks,
-            config.action_horizon * config.max_action_dim,
-        );
-        let chunk = self.predict_from_noise(observation, &noise)?;
+        let chunk = self.denoise(observation, &self.next_noise(), None)?;
+        self.num_chunks += 1;
+        Ok(chunk)
+    }
+
+    fn predict_after(
+        &mut self,
+        observation: &Observation,
+        committed: &ActionChunk,
+    ) -> Result<ActionChunk, PolicyError> {
+        let chunk = self.denoise(observation, &self.next_noise(), Some(committed))?;
         self.num_chunks += 1;
         Ok(chunk)
     }

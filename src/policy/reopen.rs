@@ -45,7 +45,12 @@ impl Reopening {
         })
     }
 
-    fn predict_at(&mut self, observation: &Observation, now: Instant) -> Result<ActionChunk, PolicyError> {
+    /// What `predict` makes of the policy at `now`.
+    fn with_policy(
+        &mut self,
+        now: Instant,
+        predict: impl FnOnce(&mut dyn Predict) -> Result<ActionChunk, PolicyError>,
+    ) -> Result<ActionChunk, PolicyError> {
         if self.policy.is_none() && now >= self.next_try {
             match (self.open)() {
                 Ok(policy) => self.policy = Some(policy),
@@ -55,7 +60,7 @@ impl Reopening {
         let Some(policy) = &mut self.policy else {
             return Err(PolicyError::Device(DeviceError::Lost(self.lost.clone())));
         };
-        let result = policy.predict(observation);
+        let result = predict(&mut **policy);
         match &result {
             Ok(_) => self.wait = FIRST_WAIT,
             Err(PolicyError::Device(DeviceError::Lost(reason))) => {
@@ -81,7 +86,17 @@ impl Reopening {
 
 impl Predict for Reopening {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        self.predict_at(observation, Instant::now())
+        self.with_policy(Instant::now(), |policy| policy.predict(observation))
+    }
+
+    fn predict_after(
+        &mut self,
+        observation: &Observation,
+        committed: &ActionChunk,
+    ) -> Result<ActionChunk, PolicyError> {
+        self.with_policy(Instant::now(), |policy| {
+            policy.predict_after(observation, committed)
+        })
     }
 
     fn cameras(&self) -> &[String] {
@@ -148,6 +163,16 @@ mod tests {
             images: BTreeMap::new(),
             state: vec![0.0],
             prompt: prompt.to_owned(),
+        }
+    }
+
+    impl Reopening {
+        fn predict_at(
+            &mut self,
+            observation: &Observation,
+            now: Instant,
+        ) -> Result<ActionChunk, PolicyError> {
+            self.with_policy(now, |policy| policy.predict(observation))
         }
     }
 

@@ -3,6 +3,7 @@
 mod bad_checkpoint;
 mod bad_observation;
 mod checkpoint_layouts;
+mod committed_actions;
 mod computed_once;
 mod equals_reference;
 mod flow_matching_loss;
