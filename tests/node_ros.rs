@@ -13,7 +13,7 @@ use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as 
 use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParameters, SetParametersAtomically};
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::sensor_msgs::msg::{Image, JointState};
-use r2r::std_srvs::srv::Trigger;
+use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
 
@@ -233,6 +233,8 @@ fn start_with(more: &[(&str, ParameterValue)]) -> Pi0Node {
         ("camera_topics", texts(&["/top"])),
         ("joint_names", texts(&JOINTS)),
         ("prompt", text("wave")),
+        // The robot of these tests never moves, whatever it is told.
+        ("max_start_jump", ParameterValue::Double(0.0)),
     ]);
     parameters.extend(more.iter().cloned());
     for (name, value) in parameters {
@@ -423,6 +425,73 @@ fn simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait() {
                 (seconds(&trajectory) < 50.0).then_some(trajectory)
             });
             assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn stop_holds_with_its_reason_until_the_node_is_enabled() {
+    isolated("stop_holds_with_its_reason_until_the_node_is_enabled", || {
+        let node = start_with(&[("auto_start", ParameterValue::Bool(false))]);
+        let mut robot = Robot::new();
+        let holds = |code: &'static str| {
+            move |status: &DiagnosticStatus| {
+                let mut values = status.values.iter();
+                values.any(|pair| pair.key == "hold" && pair.value == code)
+            }
+        };
+        robot.status("pi0_node: control", holds("DISABLED"));
+        assert_eq!(robot.trajectories_in_half_a_second(), 0);
+        let enable = SetBool::Request { data: true };
+        assert!(robot.ask::<SetBool::Service>("enable", &enable).success);
+        robot.trajectory();
+        assert!(
+            robot
+                .ask::<Trigger::Service>("stop", &Trigger::Request {})
+                .success
+        );
+        robot.status("pi0_node: control", holds("STOPPED"));
+        assert!(robot.ask::<SetBool::Service>("enable", &enable).success);
+        robot.until("a trajectory of a whole chunk", |robot| {
+            let trajectory = robot.trajectories.next().now_or_never()??;
+            (trajectory.points.len() > 1).then_some(())
+        });
+        node.stop();
+    });
+}
+
+#[test]
+fn the_limits_of_a_robot_description_that_was_published_before_are_kept() {
+    isolated(
+        "the_limits_of_a_robot_description_that_was_published_before_are_kept",
+        || {
+            let mut robot = Robot::new();
+            let latched = qos().keep_last(1).transient_local();
+            let descriptions = robot
+                .node
+                .create_publisher::<r2r::std_msgs::msg::String>("/robot_description", latched)
+                .unwrap();
+            let description = r2r::std_msgs::msg::String {
+            data: r#"<robot><joint name="elbow" type="revolute"><limit lower="-3" upper="2.5" velocity="1"/></joint></robot>"#
+                .to_owned(),
+        };
+            descriptions.publish(&description).unwrap();
+            let node = start_with(&[("auto_start", ParameterValue::Bool(false))]);
+            // Before it is enabled the node has time to hear of the description.
+            for _ in 0..50 {
+                robot.publish();
+            }
+            assert!(
+                robot
+                    .ask::<SetBool::Service>("enable", &SetBool::Request { data: true })
+                    .success
+            );
+            let trajectory = robot.trajectory();
+            assert!(trajectory.points.len() > 1);
+            for point in &trajectory.points {
+                assert!(point.positions[1] <= 2.5 + 1e-6, "{:?}", point.positions);
+            }
             node.stop();
         },
     );

@@ -1,34 +1,17 @@
 //! Plays action chunks: which actions are still ahead at this moment.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::progress::Progress;
+use super::seam::{Placed, join};
+use super::timed_chunk::TimedChunk;
+use super::{ChunkOverlap, Plan, TrajectoryPoint};
 use crate::policy::ActionChunk;
 
-/// An action this close behind the present (in actions) is the present: periods are rounded to nanoseconds.
-const SAME_ACTION: f64 = 1e-6;
-
-/// A chunk with what is needed to play it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TimedChunk {
-    pub actions: ActionChunk,
-    /// When the observation was made that the actions answer: the moment of the first action.
-    pub observed_at: Duration,
-    /// Time from one action to the next: that of the recordings the policy learned from.
-    pub action_period: Duration,
-    /// Actions that are played before the robot is observed for the next chunk; the rest play on until that one comes.
-    /// None for half of them.
-    pub actions_to_execute: Option<NonZeroUsize>,
-}
-
-/// Where every joint shall be at some moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrajectoryPoint {
-    /// One per joint, in the robot's units.
-    pub positions: Vec<f32>,
-    /// Time from the tick to this point.
-    pub time_from_start: Duration,
-}
+/// Chunks whose arrival is remembered.
+const ARRIVALS: usize = 10;
 
 /// What the player is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +20,7 @@ pub enum PlayerState {
     Waiting,
     /// A chunk has actions ahead.
     Playing,
-    /// The last action of a spent chunk is held until the next chunk comes.
+    /// The last action of a spent chunk is held until the next chunk comes, or the robot was told to hold.
     Holding,
 }
 
@@ -49,79 +32,61 @@ pub enum ChunkRefusal {
     #[error("joint {joint} of action {action} is {value}, expected a finite number")]
     NotFinite { action: usize, joint: usize, value: f32 },
     #[error(
-        "the chunk came {} s after its observation, but its actions reach {} s: all of them are past",
-        age.as_secs_f64(), reach.as_secs_f64()
+        "{} s were played since the chunk's observation, but its actions reach {} s: all of them are past",
+        played.as_secs_f64(), reach.as_secs_f64()
     )]
-    Late { age: Duration, reach: Duration },
+    Late { played: Duration, reach: Duration },
     #[error(
         "the observation is stamped {} s ahead of now, further than the chunk's actions reach: the clocks of the \
          observation and of this node differ",
         ahead.as_secs_f64()
     )]
     FromTheFuture { ahead: Duration },
+    #[error("the observation was made before the robot was told to move again")]
+    BeforeRelease,
+    #[error(
+        "joint {joint} is at {from} and would be sent to {to} at once, further than max_start_jump ({longest}); was the \
+         robot moved by other hands? then ~/reset"
+    )]
+    StartJump {
+        joint: usize,
+        from: f32,
+        to: f32,
+        longest: f32,
+    },
 }
 
 /// Plays one chunk after the other.
 ///
-/// A chunk that arrives while the robot moves is played from the action of the time that really passed since its
-/// observation. One that arrives at standstill, and whose observation was made at that standstill, is played from
-/// its first action: the robot did not move since.
+/// A fresh chunk is played from the action that the time says in which actions were really played since its
+/// observation: from its first one when the robot stood still since, however long the chunk took.
 #[derive(Debug)]
 pub struct ChunkPlayer {
     joint_count: usize,
     newest_time: Option<Duration>,
+    progress: Progress,
     motion: Motion,
+    /// Chunks that still have actions ahead, the newest last.
+    chunks: Vec<Placed>,
+    /// Observations from before this moment are not played.
+    released_at: Duration,
+    /// Actions that were played between an observation and the arrival of its chunk, of the newest chunks.
+    played_before_arrival: VecDeque<usize>,
 }
 
 #[derive(Debug)]
 enum Motion {
     Waiting,
-    /// `start` is the moment of the chunk's first action.
     Playing {
-        chunk: TimedChunk,
-        start: Duration,
+        plan: Plan,
+        end: Duration,
+        next_observation_due: Duration,
     },
+    /// The plan comes to rest at `since`.
     Holding {
-        positions: Vec<f32>,
+        plan: Plan,
         since: Duration,
     },
-}
-
-impl TimedChunk {
-    /// Time from the first action to when the chunk is spent.
-    pub fn reach(&self) -> Duration {
-        self.time_of(self.actions.horizon())
-    }
-
-    /// Time from the first action to when the robot is to be observed for the next chunk.
-    fn until_next_observation(&self) -> Duration {
-        let half = self.actions.horizon() / 2;
-        self.time_of(self.actions_to_execute.map_or(half, NonZeroUsize::get))
-    }
-
-    fn time_of(&self, actions: usize) -> Duration {
-        self.action_period
-            .saturating_mul(actions.try_into().unwrap_or(u32::MAX))
-    }
-
-    /// The positions `elapsed` after the first action, and the actions that come after them.
-    fn points(&self, elapsed: Duration, limit: usize) -> Vec<TrajectoryPoint> {
-        let last = self.actions.horizon() - 1;
-        let place = elapsed.as_secs_f64() / self.action_period.as_secs_f64();
-        let present = ((place + SAME_ACTION) as usize).min(last);
-        let following = self.actions.action((present + 1).min(last));
-        let share = (place - present as f64).max(0.0) as f32;
-        let positions = self.actions.action(present).iter().zip(following);
-        let now = TrajectoryPoint {
-            positions: positions.map(|(from, to)| from + (to - from) * share).collect(),
-            time_from_start: Duration::ZERO,
-        };
-        let ahead = (present + 1..=last).map(|index| TrajectoryPoint {
-            positions: self.actions.action(index).to_vec(),
-            time_from_start: (self.action_period * index as u32).saturating_sub(elapsed),
-        });
-        std::iter::once(now).chain(ahead).take(limit).collect()
-    }
 }
 
 impl ChunkPlayer {
@@ -130,85 +95,154 @@ impl ChunkPlayer {
         Self {
             joint_count,
             newest_time: None,
+            progress: Progress::default(),
             motion: Motion::Waiting,
+            chunks: Vec::new(),
+            released_at: Duration::ZERO,
+            played_before_arrival: VecDeque::new(),
         }
+    }
+
+    pub fn joint_count(&self) -> usize {
+        self.joint_count
+    }
+
+    /// The most actions that were played between an observation and the arrival of its chunk, of the newest chunks.
+    pub fn played_before_arrival(&self) -> usize {
+        self.played_before_arrival.iter().copied().max().unwrap_or(0)
     }
 
     /// Plays `chunk` from now on.
     ///
     /// # Errors
-    /// When it has other joints, a value that is no finite number, or no action left to play.
+    /// When it has other joints, a value that is no finite number, or no action left to play; what was played before
+    /// goes on.
     pub fn offer(&mut self, chunk: TimedChunk, now: Duration) -> Result<(), ChunkRefusal> {
         self.advance(now);
-        self.check_values(&chunk.actions)?;
-        let reach = chunk.reach();
-        let standstill = self
-            .standstill_since()
-            .is_some_and(|since| chunk.observed_at >= since);
-        let ahead = chunk.observed_at.saturating_sub(now);
-        if ahead > reach {
-            return Err(ChunkRefusal::FromTheFuture { ahead });
-        }
-        let start = if standstill { now } else { chunk.observed_at };
-        let age = now.saturating_sub(start);
-        if age >= reach {
-            return Err(ChunkRefusal::Late { age, reach });
-        }
-        self.motion = Motion::Playing { chunk, start };
+        let placed = self.place(chunk, now)?;
+        let (chunk, start) = (&placed.chunk, placed.start);
+        let next_observation_due = start.saturating_add(chunk.until_next_observation());
+        let action_period = chunk.action_period;
+        let played = (now - start).as_secs_f64() / action_period.as_secs_f64();
+        self.played_before_arrival.truncate(ARRIVALS - 1);
+        self.played_before_arrival.push_front(played.ceil() as usize);
+        self.chunks
+            .retain(|earlier| placed.chunk.seam.overlap == ChunkOverlap::Ensemble && earlier.end() > now);
+        self.chunks.push(placed);
+        let plan = join(&self.chunks, self.plan(), now);
+        let end = self.chunks[self.chunks.len() - 1].end();
+        self.progress.play(now, end, action_period);
+        self.motion = Motion::Playing {
+            end: end.max(plan.end()),
+            plan,
+            next_observation_due,
+        };
         Ok(())
+    }
+
+    /// Where the robot would be sent first if `chunk` were offered now.
+    ///
+    /// # Errors
+    /// As [`offer`](Self::offer).
+    pub fn first_positions(&mut self, chunk: &TimedChunk, now: Duration) -> Result<Vec<f32>, ChunkRefusal> {
+        self.advance(now);
+        let placed = self.place(chunk.clone(), now)?;
+        Ok(join(&[placed], self.plan(), now).positions(now))
+    }
+
+    /// Plays `stop` from now on instead of the chunk, and holds its end. Of the chunks that come, those are played
+    /// that were observed after the last call of this.
+    pub fn hold(&mut self, stop: Plan, now: Duration) {
+        self.advance(now);
+        self.progress.stop(now);
+        self.chunks.clear();
+        self.released_at = now;
+        self.motion = Motion::Holding {
+            since: stop.end().max(now),
+            plan: stop,
+        };
+    }
+
+    /// No chunk that was observed before `now` is played from here on.
+    pub fn refuse_observations_before(&mut self, now: Duration) {
+        self.released_at = now;
+    }
+
+    /// What the robot is to do from here on; none while waiting.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.motion {
+            Motion::Waiting => None,
+            Motion::Playing { plan, .. } | Motion::Holding { plan, .. } => Some(plan),
+        }
     }
 
     /// The state at `now` and the points still ahead: first the present one, then the actions after it, at most
     /// `limit`. The one point to hold when there is nothing ahead; none while waiting.
     pub fn tick(&mut self, now: Duration, limit: NonZeroUsize) -> (PlayerState, Vec<TrajectoryPoint>) {
         self.advance(now);
+        let points = self.plan().map_or_else(Vec::new, |plan| plan.points(now, limit));
+        (self.state(), points)
+    }
+
+    pub fn state(&self) -> PlayerState {
         match &self.motion {
-            Motion::Waiting => (PlayerState::Waiting, Vec::new()),
-            Motion::Playing { chunk, start } => (
-                PlayerState::Playing,
-                chunk.points(now.saturating_sub(*start), limit.get()),
-            ),
-            Motion::Holding { positions, .. } => {
-                let point = TrajectoryPoint {
-                    positions: positions.clone(),
-                    time_from_start: Duration::ZERO,
-                };
-                (PlayerState::Holding, vec![point])
-            }
+            Motion::Waiting => PlayerState::Waiting,
+            Motion::Playing { .. } => PlayerState::Playing,
+            Motion::Holding { .. } => PlayerState::Holding,
         }
     }
 
     /// Since when the robot is not told to move; none while a chunk is played.
     pub fn standstill_since(&self) -> Option<Duration> {
         match &self.motion {
-            Motion::Waiting => Some(Duration::ZERO),
+            Motion::Waiting => Some(self.released_at),
             Motion::Playing { .. } => None,
-            Motion::Holding { since, .. } => Some(*since),
+            Motion::Holding { since, .. } => Some(self.released_at.max(*since)),
         }
     }
 
     /// From when on an observation is to become the next chunk: at once, unless a chunk is played.
     pub fn next_observation_due(&self) -> Duration {
         match &self.motion {
-            Motion::Waiting | Motion::Holding { .. } => Duration::ZERO,
-            Motion::Playing { chunk, start } => start.saturating_add(chunk.until_next_observation()),
+            Motion::Waiting | Motion::Holding { .. } => self.released_at,
+            Motion::Playing {
+                next_observation_due, ..
+            } => self.released_at.max(*next_observation_due),
         }
+    }
+
+    /// The moment of the first action of `chunk`, by what was played since its observation.
+    fn place(&self, chunk: TimedChunk, now: Duration) -> Result<Placed, ChunkRefusal> {
+        self.check_values(&chunk.actions)?;
+        if chunk.observed_at < self.released_at {
+            return Err(ChunkRefusal::BeforeRelease);
+        }
+        let reach = chunk.reach();
+        let ahead = chunk.observed_at.saturating_sub(now);
+        if ahead > reach {
+            return Err(ChunkRefusal::FromTheFuture { ahead });
+        }
+        let played = self.progress.played(chunk.observed_at, now, chunk.action_period);
+        if played >= reach {
+            return Err(ChunkRefusal::Late { played, reach });
+        }
+        let start = now.saturating_sub(played);
+        Ok(Placed { chunk, start })
     }
 
     fn advance(&mut self, now: Duration) {
         if self.newest_time.is_some_and(|newest| now < newest) {
-            self.motion = Motion::Waiting;
+            *self = Self::new(self.joint_count);
         }
         self.newest_time = Some(now);
-        if let Motion::Playing { chunk, start } = &self.motion {
-            let end = start.saturating_add(chunk.reach());
-            if now >= end {
-                let positions = chunk.actions.action(chunk.actions.horizon() - 1).to_vec();
-                self.motion = Motion::Holding {
-                    positions,
-                    since: end,
-                };
-            }
+        if let Motion::Playing { plan, end, .. } = &self.motion
+            && now >= *end
+        {
+            self.motion = Motion::Holding {
+                plan: Plan::hold(plan.positions(*end), *end),
+                since: *end,
+            };
+            self.chunks.clear();
         }
     }
 
@@ -232,6 +266,7 @@ impl ChunkPlayer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Seam;
 
     const fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -245,6 +280,7 @@ mod tests {
             observed_at,
             action_period: ms(100),
             actions_to_execute: None,
+            seam: Seam::default(),
         }
     }
 
@@ -315,7 +351,7 @@ mod tests {
         assert_eq!(
             refusal,
             ChunkRefusal::Late {
-                age: ms(1000),
+                played: ms(1000),
                 reach: ms(1000)
             }
         );
@@ -372,14 +408,42 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_observed_in_motion_never_starts_over_at_standstill() {
+    fn a_chunk_that_comes_after_the_end_of_the_one_before_goes_on_where_that_one_ended() {
         let mut player = ChunkPlayer::new(2);
-        player.offer(chunk(0.0, 3, ms(0)), ms(0)).unwrap();
-        assert!(player.offer(chunk(50.0, 3, ms(299)), ms(9000)).is_err());
+        player.offer(chunk(0.0, 10, ms(0)), ms(0)).unwrap();
+        assert_eq!(tick(&mut player, ms(6000)).0, PlayerState::Holding);
+        // Half a second was played after the observation, then the robot stood still.
+        player.offer(chunk(5.0, 10, ms(500)), ms(6000)).unwrap();
+        assert_eq!(tick(&mut player, ms(6000)).1[0], (10.0, ms(0)));
+        assert_eq!(tick(&mut player, ms(6400)).1, vec![(14.0, ms(0))]);
+        assert_eq!(tick(&mut player, ms(6500)).0, PlayerState::Holding);
+    }
+
+    #[test]
+    fn a_chunk_at_another_speed_goes_on_with_the_action_that_is_next() {
+        let mut player = ChunkPlayer::new(2);
+        player.offer(chunk(0.0, 10, ms(9000)), ms(9000)).unwrap();
+        let mut slow = chunk(0.0, 10, ms(9000));
+        slow.action_period = ms(200);
+        player.offer(slow, ms(9400)).unwrap();
+        assert_eq!(tick(&mut player, ms(9500)).1[..2], [(4.5, ms(0)), (5.0, ms(100))]);
+    }
+
+    #[test]
+    fn after_a_hold_only_what_was_observed_since_is_played() {
+        let mut player = ChunkPlayer::new(2);
+        player.offer(chunk(0.0, 10, ms(0)), ms(0)).unwrap();
+        let stop = Plan::new(vec![(ms(100), vec![1.0, -1.0]), (ms(150), vec![1.5, -1.5])]);
+        player.hold(stop, ms(100));
         assert_eq!(
-            tick(&mut player, ms(9000)),
-            (PlayerState::Holding, vec![(2.0, ms(0))])
+            tick(&mut player, ms(100)),
+            (PlayerState::Holding, vec![(1.0, ms(0)), (1.5, ms(50))])
         );
+        assert_eq!(player.standstill_since(), Some(ms(150)));
+        let refusal = player.offer(chunk(0.0, 10, ms(99)), ms(200)).unwrap_err();
+        assert_eq!(refusal, ChunkRefusal::BeforeRelease);
+        player.offer(chunk(7.0, 10, ms(180)), ms(200)).unwrap();
+        assert_eq!(tick(&mut player, ms(200)).1[0], (7.0, ms(0)));
     }
 
     #[test]

@@ -4,9 +4,27 @@
 //! observations (the system's or a simulation's), so the same calls always give the same trajectory.
 
 mod chunk_player;
+mod controller;
+mod hold;
+mod limiter;
+mod limits;
+mod plan;
+mod progress;
+mod seam;
+mod stop;
+mod supervisor;
 mod tick_schedule;
+mod timed_chunk;
 mod window;
 
-pub use chunk_player::{ChunkPlayer, ChunkRefusal, PlayerState, TimedChunk, TrajectoryPoint};
+pub use chunk_player::{ChunkPlayer, ChunkRefusal, PlayerState};
+pub use controller::{ControlSettings, Controller, Tick};
+pub use hold::{Hold, HoldReason};
+pub use limiter::Limiter;
+pub use limits::JointLimits;
+pub use plan::{Plan, TrajectoryPoint};
+pub use seam::{ChunkOverlap, Seam};
+pub use supervisor::{Command, InputWatch, Situation, SupervisionSettings, WatchedInput};
 pub use tick_schedule::TickSchedule;
+pub use timed_chunk::TimedChunk;
 pub use window::Window;

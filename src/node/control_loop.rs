@@ -4,11 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{ChunkSlot, PlaybackSettings, RosClock, Shared, lock};
-use crate::control::{ChunkPlayer, PlayerState, TickSchedule, TrajectoryPoint, Window};
+use super::thread_priority::raise_this_thread;
+use super::{ChunkSlot, Inputs, PlaybackSettings, RosClock, Shared, lock};
+use crate::control::{
+    Command, ControlSettings, Controller, Hold, JointLimits, Plan, PlayerState, Situation, TickSchedule,
+    TrajectoryPoint, Window,
+};
 
 /// Ticks that rate and jitter are taken over.
 const TICK_WINDOW: usize = 1000;
+/// Holds that wait to be told of at most: a reason that comes and goes at every tick must not fill the memory.
+const HOLDS: usize = 32;
 /// How long the thread may sleep before it looks whether it shall stop or the rate has changed.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -17,9 +23,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub struct ControlReport {
     pub ticks: u64,
     pub state: PlayerState,
-    /// See [`ChunkPlayer::standstill_since`].
+    /// See [`Controller::standstill_since`].
     pub standstill_since: Option<Duration>,
-    /// See [`ChunkPlayer::next_observation_due`].
+    /// See [`Controller::next_observation_due`].
     pub next_observation_due: Duration,
     /// Wall time between the newest ticks, in seconds.
     pub periods_s: Window,
@@ -29,6 +35,16 @@ pub struct ControlReport {
     pub refused_chunks: u64,
     /// Why the newest chunk is not played.
     pub refusal: Option<String>,
+    /// Why the robot is held, while it is.
+    pub hold: Option<Hold>,
+    /// What held the robot since somebody last took them from here, one for each time that the reason changed.
+    pub holds_begun: Vec<Hold>,
+    /// See [`Controller::plan`].
+    pub plan: Option<Arc<Plan>>,
+    /// See [`Controller::played_before_arrival`].
+    pub played_before_arrival: usize,
+    /// What the system granted the thread.
+    pub priority: String,
 }
 
 impl Default for ControlReport {
@@ -42,6 +58,11 @@ impl Default for ControlReport {
             period_errors_ms: Window::new(TICK_WINDOW),
             refused_chunks: 0,
             refusal: None,
+            hold: None,
+            holds_begun: Vec::new(),
+            plan: None,
+            played_before_arrival: 0,
+            priority: String::new(),
         }
     }
 }
@@ -51,7 +72,14 @@ impl Default for ControlReport {
 pub struct ControlLoop {
     pub clock: Arc<RosClock>,
     pub chunks: Arc<ChunkSlot>,
+    pub inputs: Arc<Inputs>,
     pub settings: Arc<Shared<PlaybackSettings>>,
+    /// What the services were last told.
+    pub command: Arc<Shared<Command>>,
+    /// The limits of the robot's description, one per joint; none before it came.
+    pub described_limits: Arc<Shared<Option<Arc<[JointLimits]>>>>,
+    /// Real-time priority that is asked for; 0 for none.
+    pub priority: u8,
     pub report: Arc<Mutex<ControlReport>>,
     pub stop: Arc<AtomicBool>,
     /// Joints of every action.
@@ -61,7 +89,10 @@ pub struct ControlLoop {
 impl ControlLoop {
     /// Ticks until told to stop, and hands the time and the points of every tick that has points to `publish`.
     pub fn run(self, mut publish: impl FnMut(Duration, Vec<TrajectoryPoint>)) {
-        let mut player = ChunkPlayer::new(self.joint_count);
+        let priority = raise_this_thread(self.priority);
+        tracing::info!("control thread: {priority}");
+        lock(&self.report).priority = priority;
+        let mut controller = Controller::new(self.joint_count);
         let mut schedule = TickSchedule::new(self.settings.get().control_period);
         let mut previous_tick = None;
         let mut resets = self.clock.resets();
@@ -96,9 +127,9 @@ impl ControlLoop {
             }
             if resets != self.clock.resets() {
                 resets = self.clock.resets();
-                player = ChunkPlayer::new(self.joint_count);
+                controller = Controller::new(self.joint_count);
             }
-            let points = self.tick(&mut player, now, &settings, &mut previous_tick);
+            let points = self.tick(&mut controller, now, &settings, &mut previous_tick);
             if !points.is_empty() {
                 publish(now, points);
             }
@@ -107,60 +138,112 @@ impl ControlLoop {
 
     fn tick(
         &self,
-        player: &mut ChunkPlayer,
+        controller: &mut Controller,
         now: Duration,
         settings: &PlaybackSettings,
         previous_tick: &mut Option<Instant>,
     ) -> Vec<TrajectoryPoint> {
         let wall = Instant::now();
+        let situation = Situation {
+            inputs: self.inputs.watched(),
+            measured: self.inputs.measured_positions(),
+            not_finite: self.chunks.not_finite(),
+            command: self.command.get(),
+            prompt_number: self.inputs.prompt_number(),
+        };
         let new_chunk = self.chunks.take();
         let current = new_chunk.filter(|new| new.clock_resets == self.clock.resets());
-        let offered = current.map(|new| player.offer(new.chunk, now));
-        let (state, points) = player.tick(now, settings.publish_horizon);
+        let chunk = current.map(|new| new.chunk);
+        let had_chunk = chunk.is_some();
+        let tick = controller.tick(now, chunk, &situation, &self.limited(&settings.control));
         let mut report = lock(&self.report);
         report.ticks += 1;
-        report.state = state;
-        report.standstill_since = player.standstill_since();
-        report.next_observation_due = player.next_observation_due();
-        match offered {
-            Some(Err(refusal)) => {
+        report.state = tick.state;
+        report.standstill_since = controller.standstill_since();
+        report.next_observation_due = controller.next_observation_due();
+        report.played_before_arrival = controller.played_before_arrival();
+        match tick.refusal {
+            Some(refusal) => {
                 report.refused_chunks += 1;
                 report.refusal = Some(refusal.to_string());
             }
-            Some(Ok(())) => report.refusal = None,
+            None if had_chunk => {
+                report.refusal = None;
+                report.plan = controller.plan().cloned().map(Arc::new);
+            }
             None => {}
         }
+        let reason = |hold: &Option<Hold>| hold.as_ref().map(|hold| hold.reason);
+        if reason(&report.hold) != reason(&tick.hold) && report.holds_begun.len() < HOLDS {
+            report.holds_begun.extend(tick.hold.clone());
+        }
+        report.hold = tick.hold;
         if let Some(previous) = previous_tick.replace(wall) {
             let period = wall.duration_since(previous);
             let error = period.abs_diff(settings.control_period);
             report.periods_s.push(period.as_secs_f64());
             report.period_errors_ms.push(error.as_secs_f64() * 1e3);
         }
-        points
+        tick.points
+    }
+
+    /// The settings with the limits of the robot's description.
+    fn limited(&self, settings: &ControlSettings) -> ControlSettings {
+        let limits = match (&settings.limits, self.described_limits.get()) {
+            (Some(set), Some(described)) => {
+                let both = set.iter().zip(described.iter());
+                Some(both.map(|(set, described)| set.and(*described)).collect())
+            }
+            (set, described) => set.clone().or(described),
+        };
+        ControlSettings {
+            limits,
+            ..settings.clone()
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroUsize;
     use std::sync::mpsc;
 
     use super::*;
-    use crate::control::TimedChunk;
+    use crate::control::{Seam, SupervisionSettings, TimedChunk};
     use crate::node::NewChunk;
     use crate::policy::ActionChunk;
+
+    /// Nothing is limited and nothing becomes old.
+    pub fn unlimited() -> ControlSettings {
+        ControlSettings {
+            publish_horizon: NonZeroUsize::MAX,
+            step: Duration::from_millis(20),
+            limits: None,
+            max_start_jump: None,
+            stop_duration: Duration::from_millis(200),
+            supervision: SupervisionSettings {
+                max_age: Duration::MAX,
+                max_run_time: None,
+            },
+        }
+    }
 
     fn control(clock: RosClock, control_period: Duration) -> ControlLoop {
         let settings = PlaybackSettings {
             control_period,
             action_period: Duration::from_millis(20),
             actions_to_execute: None,
-            publish_horizon: NonZeroUsize::MAX,
+            seam: Seam::default(),
+            control: unlimited(),
         };
         ControlLoop {
             clock: Arc::new(clock),
             chunks: Arc::default(),
+            inputs: Arc::new(Inputs::new(&[], "/joint_states", "/prompt")),
             settings: Arc::new(Shared::new(settings)),
+            command: Arc::new(Shared::new(Command::Enabled)),
+            described_limits: Arc::new(Shared::new(None)),
+            priority: 0,
             report: Arc::default(),
             stop: Arc::default(),
             joint_count: 1,
@@ -174,6 +257,7 @@ mod tests {
                 observed_at,
                 action_period: Duration::from_millis(20),
                 actions_to_execute: None,
+                seam: Seam::default(),
             },
             clock_resets,
         }
@@ -227,16 +311,69 @@ mod tests {
     }
 
     #[test]
+    fn every_change_of_the_reason_for_a_hold_is_reported_once() {
+        let control = control(RosClock::simulated(), Duration::from_millis(20));
+        let mut controller = Controller::new(1);
+        let settings = control.settings.get();
+        let mut tick = |milliseconds| {
+            let now = Duration::from_millis(milliseconds);
+            control.tick(&mut controller, now, &settings, &mut None)
+        };
+        tick(0);
+        control.command.set(Command::Stopped);
+        (1..100).for_each(|number| drop(tick(20 * number)));
+        control.command.set(Command::Enabled);
+        (100..200).for_each(|number| drop(tick(20 * number)));
+        let holds = lock(&control.report).holds_begun.clone();
+        let codes: Vec<&str> = holds.iter().map(|hold| hold.reason.code()).collect();
+        assert_eq!(codes, ["NO_CHUNK_YET", "STOPPED", "NO_CHUNK_YET"]);
+    }
+
+    #[test]
+    fn limits_of_the_description_and_of_the_parameters_count_together() {
+        let control = control(RosClock::simulated(), Duration::from_millis(20));
+        let described = JointLimits {
+            upper: 1.0,
+            velocity: 3.0,
+            ..JointLimits::NONE
+        };
+        control.described_limits.set(Some([described].into()));
+        assert_eq!(control.limited(&unlimited()).limits.unwrap()[..], [described]);
+        let set = JointLimits {
+            upper: 2.0,
+            velocity: 0.5,
+            ..JointLimits::NONE
+        };
+        let settings = ControlSettings {
+            limits: Some([set].into()),
+            ..unlimited()
+        };
+        let both = JointLimits {
+            velocity: 0.5,
+            ..described
+        };
+        assert_eq!(control.limited(&settings).limits.unwrap()[..], [both]);
+    }
+
+    #[test]
     fn a_chunk_from_before_a_reset_of_the_clock_is_not_played() {
         let control = control(RosClock::simulated(), Duration::from_millis(20));
         control.clock.set(Duration::from_millis(100));
         control.clock.set(Duration::from_millis(90));
-        let mut player = ChunkPlayer::new(1);
+        let mut controller = Controller::new(1);
         control.chunks.put(chunk(Duration::from_millis(90), 0));
         let settings = control.settings.get();
         let now = Duration::from_millis(90);
-        assert!(control.tick(&mut player, now, &settings, &mut None).is_empty());
+        assert!(
+            control
+                .tick(&mut controller, now, &settings, &mut None)
+                .is_empty()
+        );
         control.chunks.put(chunk(Duration::from_millis(90), 1));
-        assert!(!control.tick(&mut player, now, &settings, &mut None).is_empty());
+        assert!(
+            !control
+                .tick(&mut controller, now, &settings, &mut None)
+                .is_empty()
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{ChunkSlot, ControlReport, Inputs, NewChunk, PlaybackSettings, RosClock, Shared, lock};
-use crate::control::{TimedChunk, Window};
-use crate::policy::{Predict, VisionRefresh};
+use crate::control::{ChunkOverlap, PlayerState, TimedChunk, Window};
+use crate::policy::{ActionChunk, Predict, VisionRefresh};
 
 /// Chunks that the median duration is taken over.
 const CHUNK_WINDOW: usize = 200;
@@ -67,14 +67,20 @@ impl InferenceLoop {
             self.vision_refresh
                 .hold_back(&mut stamped.observation, stamped.observed_at);
             let started = Instant::now();
-            match self.policy.predict(&stamped.observation) {
+            let settings = self.settings.get();
+            let committed = self.committed(&settings, stamped.observed_at);
+            let predicted = match &committed {
+                Some(committed) => self.policy.predict_after(&stamped.observation, committed),
+                None => self.policy.predict(&stamped.observation),
+            };
+            match predicted {
                 Ok(actions) => {
-                    let settings = self.settings.get();
                     let chunk = TimedChunk {
                         actions,
                         observed_at: stamped.observed_at,
                         action_period: settings.action_period,
                         actions_to_execute: settings.actions_to_execute,
+                        seam: settings.seam,
                     };
                     let age = self
                         .clock
@@ -91,9 +97,34 @@ impl InferenceLoop {
                         clock_resets: stamped.clock_resets,
                     });
                 }
-                Err(error) => lock(&self.report).error = Some(error.to_string()),
+                Err(error) => {
+                    if error.is_not_finite() {
+                        self.chunks.put_not_finite(error.to_string());
+                    }
+                    lock(&self.report).error = Some(error.to_string());
+                }
             }
         }
+    }
+
+    /// The actions that the robot will have played when the chunk of this observation arrives, as far as the newest
+    /// chunks tell; none when it stands still or they are not to be held.
+    fn committed(&self, settings: &PlaybackSettings, observed_at: Duration) -> Option<ActionChunk> {
+        if settings.seam.overlap != ChunkOverlap::Inpaint {
+            return None;
+        }
+        let (plan, count) = {
+            let control = lock(&self.control);
+            let moves = control.state == PlayerState::Playing;
+            (
+                control.plan.clone().filter(|_| moves)?,
+                control.played_before_arrival,
+            )
+        };
+        let count = count.min(self.policy.action_horizon() - 1) as u32;
+        let actions = (0..count).map(|action| plan.positions(observed_at + settings.action_period * action));
+        let values: Vec<f32> = actions.flatten().collect();
+        (count > 0).then(|| ActionChunk::new(values, self.policy.action_dim()))
     }
 
     fn is_due(&self, observed_at: Duration, too_slow_for_motion: bool) -> bool {
@@ -112,14 +143,15 @@ impl InferenceLoop {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
     use std::sync::mpsc;
 
     use image::RgbImage;
 
     use super::super::CameraTopic;
     use super::*;
-    use crate::policy::{ActionChunk, Observation, PolicyError};
+    use crate::control::Seam;
+    use crate::node::control_loop::tests::unlimited;
+    use crate::policy::{Observation, PolicyError};
 
     /// Takes `takes` of simulated time for ten actions, and fails when told to do nothing.
     struct SimulatedPolicy {
@@ -205,7 +237,8 @@ mod tests {
                 control_period: Duration::from_millis(50),
                 action_period: Duration::from_millis(50),
                 actions_to_execute: None,
-                publish_horizon: NonZeroUsize::MAX,
+                seam: Seam::default(),
+                control: unlimited(),
             })),
             control: Arc::clone(&control),
             report: Arc::clone(&report),

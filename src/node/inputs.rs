@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use image::RgbImage;
 
 use super::{InputProblem, lock};
+use crate::control::{InputWatch, WatchedInput};
 use crate::policy::Observation;
 
 /// A camera by the checkpoint's name, and the topic it comes on.
@@ -69,6 +70,8 @@ struct State {
     cameras: Vec<Input<Arc<RgbImage>>>,
     joint_states: Input<JointState>,
     prompt: Input<String>,
+    /// Prompts that were given so far.
+    prompts: u64,
     clock_resets: u64,
     sequence: u64,
     closed: bool,
@@ -142,6 +145,14 @@ impl<T: Clone> Input<T> {
         }
     }
 
+    fn watch(&self, input: WatchedInput) -> InputWatch {
+        InputWatch {
+            input,
+            received: self.good.as_ref().map(|(_, received)| *received),
+            is_not_finite: matches!(self.problem, Some(InputProblem::NotFinite { .. })),
+        }
+    }
+
     fn forget(&mut self) {
         self.good = None;
     }
@@ -178,6 +189,7 @@ impl Inputs {
                 cameras: cameras.iter().map(camera).collect(),
                 joint_states: Input::new(InputKind::JointStates, joint_states_topic),
                 prompt: Input::new(InputKind::Prompt, prompt_topic),
+                prompts: 0,
                 clock_resets: 0,
                 sequence: 0,
                 closed: false,
@@ -208,6 +220,7 @@ impl Inputs {
             if prompt.is_empty() {
                 state.prompt.forget();
             }
+            state.prompts += 1;
             !prompt.is_empty() && state.prompt.take(Ok(prompt.to_owned()))
         });
     }
@@ -258,6 +271,29 @@ impl Inputs {
         cameras
             .chain([state.joint_states.report(), state.prompt.report()])
             .collect()
+    }
+
+    /// The inputs that must not become old: cameras in their order, joint states.
+    pub fn watched(&self) -> Vec<InputWatch> {
+        let state = lock(&self.state);
+        let cameras = state.cameras.iter().map(|camera| match &camera.kind {
+            InputKind::Camera(name) => camera.watch(WatchedInput::Camera(name.clone())),
+            other => camera.watch(WatchedInput::Other(other.to_string())),
+        });
+        let joint_states = state.joint_states.watch(WatchedInput::JointStates);
+        cameras.chain([joint_states]).collect()
+    }
+
+    /// Where the joints are, as last measured; none before the first good message.
+    pub fn measured_positions(&self) -> Option<Vec<f32>> {
+        let state = lock(&self.state);
+        let measured = state.joint_states.good.as_ref();
+        measured.map(|(measured, _)| measured.positions.clone())
+    }
+
+    /// Another number for every prompt that was given.
+    pub fn prompt_number(&self) -> u64 {
+        lock(&self.state).prompts
     }
 
     fn take(&self, into: impl FnOnce(&mut State) -> bool) {

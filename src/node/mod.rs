@@ -23,8 +23,10 @@ mod monitor;
 mod parameter_service;
 pub mod parameters;
 mod playback;
+mod robot_description;
 #[cfg(feature = "ros")]
 mod ros_node;
+mod thread_priority;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +40,7 @@ pub use inputs::{CameraTopic, InputKind, InputReport, Inputs, StampedObservation
 pub use joint_state_message::joint_positions;
 pub use monitor::{Level, Monitor, Status};
 pub use playback::{ChunkSlot, NewChunk, PlaybackSettings, Shared};
+pub use robot_description::{DescriptionProblem, joint_limits};
 #[cfg(feature = "ros")]
 pub use ros_node::{NodeError, Pi0Node, run};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{ControlReport, InferenceReport, InputKind, InputReport};
-use crate::control::PlayerState;
+use crate::control::{HoldReason, PlayerState};
 
 /// After this long without a first message, an input is reported as missing.
 const FIRST_MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -91,6 +91,12 @@ impl Monitor {
             tracing::info!("control is {}", state_name(control.state));
             self.state = control.state;
         }
+        for hold in &control.holds_begun {
+            match hold.reason {
+                HoldReason::NoChunkYet => tracing::info!("holding, {hold}"),
+                _ => tracing::warn!("holding, {hold}"),
+            }
+        }
         if self.refusal != control.refusal {
             if let Some(refusal) = &control.refusal {
                 tracing::warn!("a chunk is not played: {refusal}");
@@ -129,6 +135,15 @@ fn control_status(report: &ControlReport) -> Status {
         (PlayerState::Waiting, None) => (Level::Warn, "waiting for the first chunk".to_owned()),
         (PlayerState::Waiting, Some(refusal)) => (Level::Error, format!("no chunk to play: {refusal}")),
     };
+    let summary = match &report.hold {
+        Some(hold) => match hold.reason {
+            HoldReason::NoChunkYet | HoldReason::ChunkSpent => summary,
+            HoldReason::Disabled => (Level::Warn, format!("holding, {hold}")),
+            _ => (Level::Error, format!("holding, {hold}")),
+        },
+        None => summary,
+    };
+    let hold = report.hold.as_ref();
     let rate_hz = report
         .periods_s
         .mean()
@@ -139,6 +154,15 @@ fn control_status(report: &ControlReport) -> Status {
         ("rate_hz", figure(rate_hz)),
         ("jitter_p99_ms", figure(report.period_errors_ms.percentile(99.0))),
         ("state", state_name(report.state).to_owned()),
+        (
+            "hold",
+            hold.map_or_else(String::new, |hold| hold.reason.code().to_owned()),
+        ),
+        (
+            "hold_detail",
+            hold.map_or_else(String::new, |hold| hold.detail.clone()),
+        ),
+        ("priority", report.priority.clone()),
         ("refused_chunks", report.refused_chunks.to_string()),
     ];
     Status::new("control", summary, values)
@@ -191,6 +215,7 @@ fn figure(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Hold;
 
     fn camera(age: Option<Duration>, problem: Option<&str>) -> InputReport {
         InputReport {
@@ -253,6 +278,25 @@ mod tests {
         );
         let figures = ["ticks", "rate_hz", "jitter_p99_ms", "state"].map(|key| value(&status, key));
         assert_eq!(figures, ["3", "40.000", "10.000", "playing"]);
+    }
+
+    #[test]
+    fn a_hold_is_told_with_its_code_and_its_reason() {
+        let report = ControlReport {
+            state: PlayerState::Holding,
+            hold: Some(Hold::new(
+                HoldReason::StaleCamera,
+                "no good message of camera top",
+            )),
+            ..ControlReport::default()
+        };
+        let status = control_status(&report);
+        assert_eq!(status.level, Level::Error);
+        assert_eq!(
+            status.message,
+            "holding, STALE_CAMERA: no good message of camera top"
+        );
+        assert_eq!(value(&status, "hold"), "STALE_CAMERA");
     }
 
     #[test]

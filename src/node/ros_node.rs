@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::sensor_msgs::msg::{Image, JointState};
-use r2r::std_srvs::srv::Trigger;
+use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Publisher, QosProfile, WrappedTypesupport};
 use tokio::runtime::{Handle, Runtime};
@@ -21,8 +21,9 @@ use super::parameter_service::ParameterService;
 use super::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
 use super::{
     ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
-    lock, logging, messages,
+    joint_limits, lock, logging, messages,
 };
+use crate::control::{Command, JointLimits};
 use crate::policy::{OpenError, Predict, open};
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
@@ -150,15 +151,23 @@ impl Pi0Node {
             &settings.prompt_topic,
         ));
         inputs.take_prompt(&settings.prompt);
-        let playback = Arc::new(Shared::new(settings.playback));
+        let playback = Arc::new(Shared::new(settings.playback.clone()));
         let chunks = Arc::<ChunkSlot>::default();
         let control_report = Arc::<Mutex<ControlReport>>::default();
         let inference_report = Arc::new(Mutex::new(InferenceReport::new(description.clone())));
         let stop = Arc::<AtomicBool>::default();
+        let command = Arc::new(Shared::new(match settings.auto_start {
+            true => Command::Enabled,
+            false => Command::Disabled,
+        }));
+        let described_limits = Arc::new(Shared::new(None));
 
         subscribe_inputs(&mut node, runtime.handle(), &settings, &inputs, &clock)?;
         serve_parameters(&mut node, runtime.handle(), parameters, shape, &playback, &inputs)?;
         serve_reset(&mut node, runtime.handle(), &inputs, &clock)?;
+        serve_enable(&mut node, runtime.handle(), &command)?;
+        serve_stop(&mut node, runtime.handle(), &command)?;
+        subscribe_robot_description(&mut node, runtime.handle(), &settings, &described_limits)?;
         let diagnostics = publisher(&mut node, "/diagnostics")?;
         runtime.spawn(publish_diagnostics(
             diagnostics,
@@ -173,7 +182,11 @@ impl Pi0Node {
         let control = ControlLoop {
             clock: Arc::clone(&clock),
             chunks: Arc::clone(&chunks),
+            inputs: Arc::clone(&inputs),
             settings: Arc::clone(&playback),
+            command,
+            described_limits,
+            priority: settings.control_priority,
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop),
             joint_count: settings.joint_names.len(),
@@ -355,7 +368,7 @@ fn serve_parameters(
     let (playback, inputs) = (Arc::clone(playback), Arc::clone(inputs));
     let on_change = move |settings: &Settings, names: &[&str]| {
         settings.check_against(shape)?;
-        playback.set(settings.playback);
+        playback.set(settings.playback.clone());
         if names.contains(&"prompt") {
             inputs.take_prompt(&settings.prompt);
         }
@@ -394,6 +407,86 @@ fn serve_reset(
     Ok(())
 }
 
+/// `~/enable`: whether the node may move the robot.
+fn serve_enable(node: &mut Node, runtime: &Handle, command: &Arc<Shared<Command>>) -> Result<(), NodeError> {
+    let name = "~/enable";
+    let mut requests = node
+        .create_service::<SetBool::Service>(name, QosProfile::services_default())
+        .map_err(|source| ros(name, source))?;
+    let command = Arc::clone(command);
+    runtime.spawn(async move {
+        while let Some(request) = requests.next().await {
+            let (new, message) = match request.message.data {
+                true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
+                false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
+            };
+            command.set(new);
+            tracing::info!("{message}");
+            let response = SetBool::Response {
+                success: true,
+                message: message.to_owned(),
+            };
+            if let Err(error) = request.respond(response) {
+                tracing::warn!("a request of {name} could not be answered: {error}");
+            }
+        }
+    });
+    Ok(())
+}
+
+/// `~/stop`: the robot comes to rest and is held until `~/enable`.
+fn serve_stop(node: &mut Node, runtime: &Handle, command: &Arc<Shared<Command>>) -> Result<(), NodeError> {
+    let name = "~/stop";
+    let mut requests = node
+        .create_service::<Trigger::Service>(name, QosProfile::services_default())
+        .map_err(|source| ros(name, source))?;
+    let command = Arc::clone(command);
+    runtime.spawn(async move {
+        while let Some(request) = requests.next().await {
+            command.set(Command::Stopped);
+            let message = "stopped: the robot comes to rest and is held until ~/enable";
+            tracing::warn!("{message}");
+            let response = Trigger::Response {
+                success: true,
+                message: message.to_owned(),
+            };
+            if let Err(error) = request.respond(response) {
+                tracing::warn!("a request of {name} could not be answered: {error}");
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The limits of the robot's description, when one is published.
+fn subscribe_robot_description(
+    node: &mut Node,
+    runtime: &Handle,
+    settings: &Settings,
+    limits: &Arc<Shared<Option<Arc<[JointLimits]>>>>,
+) -> Result<(), NodeError> {
+    let Some(topic) = settings.robot_description_topic.clone() else {
+        return Ok(());
+    };
+    let (joints, limits) = (settings.joint_names.clone(), Arc::clone(limits));
+    let latched = QosProfile::default().keep_last(1).transient_local();
+    let name = topic.clone();
+    subscribe(
+        node,
+        runtime,
+        &topic,
+        latched,
+        move |message: r2r::std_msgs::msg::String| match joint_limits(&message.data, &joints) {
+            Ok(described) => {
+                let known = described.iter().filter(|one| **one != JointLimits::NONE).count();
+                tracing::info!("{name}: limits of {known} of {} joints", joints.len());
+                limits.set((known > 0).then(|| described.into()));
+            }
+            Err(problem) => tracing::error!("{name}: {problem}; the limits that were known before stay"),
+        },
+    )
+}
+
 fn publisher<T: WrappedTypesupport>(node: &mut Node, topic: &str) -> Result<Publisher<T>, NodeError> {
     node.create_publisher(topic, QosProfile::default().keep_last(1))
         .map_err(|source| ros(topic, source))
@@ -423,7 +516,12 @@ async fn publish_diagnostics(
     let mut interval = tokio::time::interval(DIAGNOSTICS_PERIOD);
     loop {
         interval.tick().await;
-        let control = lock(&control).clone();
+        let control = {
+            let mut report = lock(&control);
+            let snapshot = report.clone();
+            report.holds_begun.clear();
+            snapshot
+        };
         let inference = lock(&inference).clone();
         let statuses = monitor.statuses(&control, &inference, &inputs.report());
         let message = messages::diagnostics(clock.now().unwrap_or_default(), statuses);

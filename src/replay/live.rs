@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::control::{ChunkPlayer, PlayerState, TimedChunk};
+use crate::control::{ChunkPlayer, PlayerState, Seam, TimedChunk};
 use crate::policy::ActionChunk;
 
 /// A live run to imagine.
@@ -73,6 +73,7 @@ impl LiveRun {
             observed_at,
             action_period: self.action_period,
             actions_to_execute: NonZeroUsize::new(self.actions_between),
+            seam: Seam::default(),
         }
     }
 }

@@ -216,6 +216,39 @@ pub const DECLARATIONS: &[Declaration] = &[
              the rest play on until it comes. 0 is half of the horizon. Counts from the next chunk on.",
         ),
     )),
+    changeable(fixed(
+        "playback_speed",
+        DefaultValue::Double(1.0),
+        Allowed::Doubles { from: 0.1, to: 10.0 },
+        "Actions are played this many times as fast as they were recorded; below 1 is slower. Counts from the next chunk \
+         on.",
+    )),
+    changeable(fixed(
+        "chunk_overlap",
+        DefaultValue::Text("replace"),
+        Allowed::OneOf(&["replace", "blend", "ensemble", "inpaint"]),
+        "How a fresh chunk takes over from the one that is played: see docs/control.md. Counts from the next chunk on.",
+    )),
+    changeable(with_unit(
+        "seconds",
+        fixed(
+            "align_fade_s",
+            DefaultValue::Double(0.06),
+            Allowed::Doubles { from: 0.0, to: 10.0 },
+            "Time within which a fresh chunk takes over: what it differs by from the one that was played fades out; 0 is \
+             at once, with a jump. Counts from the next chunk on.",
+        ),
+    )),
+    changeable(fixed(
+        "ensemble_coefficient",
+        DefaultValue::Double(0.01),
+        Allowed::Doubles {
+            from: -10.0,
+            to: 10.0,
+        },
+        "Of chunk_overlap ensemble: a chunk that is i chunks newer than the oldest weighs exp(-i times this). Counts from \
+         the next chunk on.",
+    )),
     with_unit(
         "steps",
         fixed(
@@ -243,6 +276,92 @@ pub const DECLARATIONS: &[Declaration] = &[
             "Points of a published trajectory at most.",
         ),
     )),
+    changeable(fixed(
+        "joint_position_min",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The lowest position of each joint, in the joint's unit and in the order of joint_names; empty is no limit. \
+         Limits are kept by every point of every trajectory.",
+    )),
+    changeable(fixed(
+        "joint_position_max",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The highest position of each joint, in the joint's unit and in the order of joint_names; empty is no limit.",
+    )),
+    changeable(fixed(
+        "joint_velocity_max",
+        DefaultValue::Doubles(&[]),
+        Allowed::Doubles { from: 1e-3, to: 1e6 },
+        "The highest velocity of each joint, in its unit per second and in the order of joint_names; empty is no limit.",
+    )),
+    changeable(fixed(
+        "joint_acceleration_max",
+        DefaultValue::Doubles(&[]),
+        Allowed::Doubles { from: 1e-3, to: 1e6 },
+        "The highest acceleration of each joint, in its unit per second squared and in the order of joint_names; empty is \
+         no limit.",
+    )),
+    fixed(
+        "robot_description_topic",
+        DefaultValue::Text("/robot_description"),
+        Allowed::Any,
+        "Topic of the robot's URDF (std_msgs/String, transient local), of which the position and velocity limits of \
+         joint_names are kept too; empty is none.",
+    ),
+    changeable(fixed(
+        "max_start_jump",
+        DefaultValue::Double(0.5),
+        Allowed::Doubles { from: 0.0, to: 1e6 },
+        "From standstill no joint is sent further than this from where it was measured, in the joint's unit; else the \
+         robot is held. 0 is anywhere.",
+    )),
+    changeable(with_unit(
+        "seconds",
+        fixed(
+            "stop_time_s",
+            DefaultValue::Double(0.2),
+            Allowed::Doubles { from: 0.0, to: 10.0 },
+            "Time in which the robot comes to rest when it is to be held; longer where the acceleration limits ask for it.",
+        ),
+    )),
+    changeable(with_unit(
+        "milliseconds",
+        fixed(
+            "max_age_ms",
+            DefaultValue::Double(500.0),
+            Allowed::Doubles {
+                from: 1.0,
+                to: 60_000.0,
+            },
+            "The robot is held when a camera or the joint states send nothing good for longer than this.",
+        ),
+    )),
+    changeable(with_unit(
+        "seconds",
+        fixed(
+            "max_run_time_s",
+            DefaultValue::Double(0.0),
+            Allowed::Doubles {
+                from: 0.0,
+                to: 86_400.0,
+            },
+            "How long one prompt may move the robot; then it is held until the next prompt. 0 is as long as it likes.",
+        ),
+    )),
+    fixed(
+        "auto_start",
+        DefaultValue::Boolean(true),
+        Allowed::Any,
+        "Whether the node moves the robot from its start on; otherwise from the first call of ~/enable on.",
+    ),
+    fixed(
+        "control_priority",
+        DefaultValue::Integer(50),
+        Allowed::Integers { from: 0, to: 99 },
+        "Real-time priority (SCHED_FIFO) that is asked for the control thread; where it is not granted, nice -10 is asked \
+         for. 0 asks for nothing. The log says what was granted.",
+    ),
     fixed(
         "use_sim_time",
         DefaultValue::Boolean(false),

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ParameterProblem, ParameterValue, Values};
+use crate::control::{ChunkOverlap, ControlSettings, JointLimits, Seam, SupervisionSettings};
 use crate::device::Precision;
 use crate::node::{CameraTopic, PlaybackSettings};
 use crate::policy::{
@@ -45,6 +47,11 @@ pub struct Settings {
     pub prompt: String,
     pub playback: PlaybackSettings,
     pub use_sim_time: bool,
+    /// None for no topic.
+    pub robot_description_topic: Option<String>,
+    pub auto_start: bool,
+    /// Of the control thread; 0 for none.
+    pub control_priority: u8,
 }
 
 impl Settings {
@@ -94,6 +101,10 @@ impl Settings {
                 expected,
             ));
         }
+        let limits = joint_limits(values, joint_names.len()).unwrap_or_else(|limit_problems| {
+            problems.extend(limit_problems);
+            None
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -140,11 +151,25 @@ impl Settings {
             prompt: text(values, "prompt"),
             playback: PlaybackSettings {
                 control_period: period(values, "control_rate_hz"),
-                action_period: period(values, "action_rate_hz"),
+                action_period: period_of(double(values, "action_rate_hz") * double(values, "playback_speed")),
                 actions_to_execute: nonzero(values, "actions_to_execute"),
-                publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
+                seam: Seam {
+                    overlap: match text(values, "chunk_overlap").as_str() {
+                        "blend" => ChunkOverlap::Blend,
+                        "ensemble" => ChunkOverlap::Ensemble,
+                        "inpaint" => ChunkOverlap::Inpaint,
+                        _ => ChunkOverlap::Replace,
+                    },
+                    align_fade: Duration::from_secs_f64(double(values, "align_fade_s")),
+                    ensemble_coefficient: double(values, "ensemble_coefficient"),
+                },
+                control: control_settings(values, limits),
             },
             use_sim_time: values["use_sim_time"] == ParameterValue::Bool(true),
+            robot_description_topic: Some(text(values, "robot_description_topic"))
+                .filter(|topic| !topic.is_empty()),
+            auto_start: values["auto_start"] == ParameterValue::Bool(true),
+            control_priority: count(values, "control_priority") as u8,
         })
     }
 
@@ -213,16 +238,75 @@ fn nonzero(values: &Values, name: &str) -> Option<NonZeroUsize> {
     NonZeroUsize::new(count(values, name))
 }
 
-fn period(values: &Values, name: &str) -> Duration {
+fn double(values: &Values, name: &str) -> f64 {
     match values[name] {
-        ParameterValue::Double(rate_hz) => period_of(rate_hz),
-        ref other => unreachable!("{name} was checked to be a rate and is {other:?}"),
+        ParameterValue::Double(double) => double,
+        ref other => unreachable!("{name} was checked to be a double and is {other:?}"),
     }
+}
+
+fn period(values: &Values, name: &str) -> Duration {
+    period_of(double(values, name))
 }
 
 /// For ever when the rate is so low that no clock reaches its period.
 fn period_of(rate_hz: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / rate_hz).unwrap_or(Duration::MAX)
+}
+
+fn control_settings(values: &Values, limits: Option<Arc<[JointLimits]>>) -> ControlSettings {
+    let positive = |name: &str| Some(double(values, name)).filter(|value| *value > 0.0);
+    ControlSettings {
+        publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
+        step: period(values, "control_rate_hz").min(period(values, "action_rate_hz")),
+        limits,
+        max_start_jump: positive("max_start_jump").map(|jump| jump as f32),
+        stop_duration: Duration::from_secs_f64(double(values, "stop_time_s")),
+        supervision: SupervisionSettings {
+            max_age: Duration::from_secs_f64(double(values, "max_age_ms") / 1e3),
+            max_run_time: positive("max_run_time_s").map(Duration::from_secs_f64),
+        },
+    }
+}
+
+/// The limits of each joint; none when no joint has any.
+fn joint_limits(values: &Values, joints: usize) -> Result<Option<Arc<[JointLimits]>>, Vec<ParameterProblem>> {
+    let names = [
+        "joint_position_min",
+        "joint_position_max",
+        "joint_velocity_max",
+        "joint_acceleration_max",
+    ];
+    let arrays = names.map(|name| doubles(values, name));
+    let mut problems = Vec::new();
+    for (name, array) in names.iter().zip(&arrays) {
+        if !array.is_empty() && array.len() != joints {
+            let expected = format!("one for each of the {joints} joints, or none");
+            problems.push(ParameterProblem::new(name, &values[name], expected));
+        } else if array.iter().any(|limit| !limit.is_finite()) {
+            problems.push(ParameterProblem::new(name, &values[name], "finite numbers"));
+        }
+    }
+    let [lower, upper, ..] = &arrays;
+    if lower.iter().zip(upper).any(|(lower, upper)| lower >= upper) {
+        let expected = "lower positions than joint_position_max";
+        problems.push(ParameterProblem::new(names[0], &values[names[0]], expected));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if arrays.iter().all(Vec::is_empty) {
+        return Ok(None);
+    }
+    let [lower, upper, velocity, acceleration] = arrays;
+    let limit = |limits: &[f64], joint: usize, none: f64| limits.get(joint).copied().unwrap_or(none);
+    let of_joint = |joint| JointLimits {
+        lower: limit(&lower, joint, JointLimits::NONE.lower),
+        upper: limit(&upper, joint, JointLimits::NONE.upper),
+        velocity: limit(&velocity, joint, JointLimits::NONE.velocity),
+        acceleration: limit(&acceleration, joint, JointLimits::NONE.acceleration),
+    };
+    Ok(Some((0..joints).map(of_joint).collect()))
 }
 
 fn first_duplicate(names: &[String]) -> Option<&String> {
@@ -304,6 +388,26 @@ mod tests {
                 "vision_refresh_hz"
             ]
         );
+    }
+
+    #[test]
+    fn limits_are_for_every_joint_or_none_and_leave_room() {
+        let limits = |limits: &[f64]| ParameterValue::DoubleArray(limits.to_vec());
+        let joints = ("joint_names", names("waist elbow"));
+        for (name, bad) in [
+            ("joint_position_min", &[0.5][..]),
+            ("joint_position_max", &[1.0, f64::INFINITY]),
+            ("joint_velocity_max", &[1.0, 0.0]),
+            ("joint_acceleration_max", &[1.0, 2.0, 3.0]),
+        ] {
+            assert_eq!(problems(&[joints.clone(), (name, limits(bad))]), [name]);
+        }
+        let crossed = [
+            joints,
+            ("joint_position_min", limits(&[0.0, 1.0])),
+            ("joint_position_max", limits(&[1.0, 1.0])),
+        ];
+        assert_eq!(problems(&crossed), ["joint_position_min"]);
     }
 
     #[test]

@@ -1,0 +1,348 @@
+//! Keeps a trajectory within the limits of the joints.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::{JointLimits, Plan};
+
+/// A joint this close to where it shall be, in its unit, is there.
+const ARRIVED: f64 = 1e-6;
+
+/// Follows a plan as closely as the limits allow.
+///
+/// Between knots one `step` apart every joint moves at constant velocity. At a knot its velocity changes by no more than
+/// its acceleration times the step, and it can always stop before its position limits. What was published is kept: a new
+/// plan counts from the next knot on, so that no velocity is changed twice within a step however the ticks fall.
+#[derive(Debug)]
+pub struct Limiter {
+    step: Duration,
+    knots: Vec<Knot>,
+}
+
+#[derive(Clone, Debug)]
+struct Knot {
+    time: Duration,
+    positions: Vec<f64>,
+    /// On the way to this knot.
+    velocities: Vec<f64>,
+}
+
+impl Limiter {
+    /// A limiter of a robot that was told to do `told` until `now`.
+    ///
+    /// # Panics
+    /// When the step is zero.
+    pub fn going_on(told: &Plan, now: Duration, step: Duration) -> Self {
+        assert!(!step.is_zero(), "a limiter needs a step");
+        let precise = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+        Self {
+            step,
+            knots: vec![Knot {
+                time: now,
+                positions: precise(told.positions(now)),
+                velocities: precise(told.velocities(now)),
+            }],
+        }
+    }
+
+    pub fn step(&self) -> Duration {
+        self.step
+    }
+
+    /// The plan from `now` on that follows `wanted` within `limits`, of at most `knots` knots and no fewer than two.
+    pub fn follow(
+        &mut self,
+        now: Duration,
+        wanted: &Plan,
+        limits: &[JointLimits],
+        knots: NonZeroUsize,
+    ) -> Plan {
+        self.forget_past(now);
+        let mut before: Vec<f64> = clamped(wanted, self.last().time, limits);
+        while self.knots.len() < knots.get().max(2) {
+            let last = self.last();
+            let time = last.time + self.step;
+            let target = clamped(wanted, time, limits);
+            let joints = last
+                .positions
+                .iter()
+                .zip(&last.velocities)
+                .zip(limits)
+                .enumerate();
+            let moved = joints.map(|(joint, ((&position, &velocity), limits))| {
+                let lag = before[joint] - position;
+                let lead = target[joint] - before[joint];
+                let velocity = next_velocity(limits, self.step.as_secs_f64(), position, velocity, lag, lead);
+                (position + velocity * self.step.as_secs_f64(), velocity)
+            });
+            let (positions, velocities) = moved.unzip();
+            let knot = Knot {
+                time,
+                positions,
+                velocities,
+            };
+            let rests = time >= wanted.end() && knot.rests_at(&target);
+            self.knots.push(knot);
+            before = target;
+            if rests {
+                break;
+            }
+        }
+        self.published()
+    }
+
+    /// The newest plan.
+    pub fn published(&self) -> Plan {
+        let single = |knot: &Knot| {
+            let positions = knot.positions.iter().map(|&position| position as f32);
+            (knot.time, positions.collect())
+        };
+        Plan::new(self.knots.iter().map(single).collect())
+    }
+
+    /// Leaves of the published plan the position at `now` and, where the robot is under way to a knot, that knot.
+    fn forget_past(&mut self, now: Duration) {
+        let ahead = self.knots.partition_point(|knot| knot.time <= now);
+        let past = &self.knots[ahead.saturating_sub(1)];
+        if past.time >= now {
+            self.knots.drain(..ahead.saturating_sub(1));
+            self.knots.truncate(1);
+            return;
+        }
+        let Some(next) = self.knots.get(ahead).cloned() else {
+            // Nothing was published for this moment: the robot has stopped.
+            let stopped = Knot {
+                time: now,
+                positions: past.positions.clone(),
+                velocities: vec![0.0; past.positions.len()],
+            };
+            self.knots = vec![stopped];
+            return;
+        };
+        let rest_s = (next.time - now).as_secs_f64();
+        let back = next.positions.iter().zip(&next.velocities);
+        let present = Knot {
+            time: now,
+            positions: back
+                .map(|(position, velocity)| position - velocity * rest_s)
+                .collect(),
+            velocities: next.velocities.clone(),
+        };
+        self.knots = vec![present, next];
+    }
+
+    fn last(&self) -> &Knot {
+        &self.knots[self.knots.len() - 1]
+    }
+}
+
+impl Knot {
+    fn rests_at(&self, target: &[f64]) -> bool {
+        let there = self
+            .positions
+            .iter()
+            .zip(target)
+            .all(|(position, target)| (position - target).abs() < ARRIVED);
+        there && self.velocities.iter().all(|velocity| velocity.abs() < ARRIVED)
+    }
+}
+
+fn clamped(wanted: &Plan, time: Duration, limits: &[JointLimits]) -> Vec<f64> {
+    let positions = wanted.positions(time);
+    let clamp =
+        |(position, limits): (f32, &JointLimits)| f64::from(position).max(limits.lower).min(limits.upper);
+    positions.into_iter().zip(limits).map(clamp).collect()
+}
+
+/// The velocity for the next step (of `step_s` seconds), in which the wanted position moves by `lead`; the joint is
+/// behind it by `lag` now.
+fn next_velocity(
+    limits: &JointLimits,
+    step_s: f64,
+    position: f64,
+    velocity: f64,
+    lag: f64,
+    lead: f64,
+) -> f64 {
+    let change = limits.acceleration * step_s;
+    let catch_up = lag.signum() * braking_velocity(limits.acceleration, step_s, lag.abs());
+    let wanted = lead / step_s + if lag == 0.0 { 0.0 } else { catch_up };
+    let up = braking_velocity(limits.acceleration, step_s, limits.upper - position);
+    let down = braking_velocity(limits.acceleration, step_s, position - limits.lower);
+    let kept = wanted.max(-down).min(up);
+    let kept = kept.max(-limits.velocity).min(limits.velocity);
+    kept.max(velocity - change).min(velocity + change)
+}
+
+/// The largest velocity from which a joint stops within `distance`, slowing down at every step as much as it may.
+///
+/// Slowing down from v takes v·h + (v − a·h)·h + … ≤ (v + a·h/2)² / 2a. Where that leaves nothing, one step does.
+fn braking_velocity(acceleration: f64, step_s: f64, distance: f64) -> f64 {
+    let distance = distance.max(0.0);
+    if distance.is_infinite() {
+        return f64::INFINITY;
+    }
+    let in_one_step = distance / step_s;
+    if acceleration.is_infinite() {
+        return in_one_step;
+    }
+    let change = acceleration * step_s;
+    let in_many = (2.0 * acceleration * distance).sqrt() - change / 2.0;
+    in_many.max(in_one_step.min(change))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(20);
+    const LIMITS: JointLimits = JointLimits {
+        lower: -1.0,
+        upper: 1.0,
+        velocity: 2.0,
+        acceleration: 10.0,
+    };
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// Follows what `wanted` says at every tick, and checks every published plan: velocity, acceleration and position
+    /// limits from what was executed on. Returns the executed positions.
+    fn executed(
+        ticks: impl Iterator<Item = Duration>,
+        limits: JointLimits,
+        wanted: impl Fn(Duration) -> Plan,
+    ) -> Vec<(Duration, f64)> {
+        let mut limiter: Option<Limiter> = None;
+        let mut executed: Vec<(Duration, f64)> = Vec::new();
+        let mut velocity: Option<f64> = None;
+        let mut published: Option<Plan> = None;
+        for now in ticks {
+            let start = || Limiter::going_on(&Plan::hold(vec![0.0], now), now, STEP);
+            let limiter = limiter.get_or_insert_with(start);
+            let plan = limiter.follow(now, &wanted(now), &[limits], NonZeroUsize::new(50).unwrap());
+            if let Some(published) = &published {
+                let promised = f64::from(published.positions(now)[0]);
+                let given = f64::from(plan.positions(now)[0]);
+                assert!(
+                    (promised - given).abs() < 1e-5,
+                    "jumps from {promised} to {given} at {now:?}"
+                );
+                velocity = Some(f64::from(published.velocities(now)[0]));
+            }
+            executed.push((now, f64::from(plan.positions(now)[0])));
+            let points = plan.points(now, NonZeroUsize::MAX);
+            for pair in points.windows(2) {
+                let seconds = (pair[1].time_from_start - pair[0].time_from_start).as_secs_f64();
+                let next = f64::from(pair[1].positions[0] - pair[0].positions[0]) / seconds;
+                assert!(next.abs() <= limits.velocity + 1e-3, "{next} per second");
+                let change = (next - velocity.unwrap_or(0.0)).abs();
+                let allowed = limits.acceleration * STEP.as_secs_f64();
+                assert!(
+                    change <= allowed + 5e-3,
+                    "the velocity changes by {change} at once, {allowed} is allowed"
+                );
+                velocity = Some(next);
+            }
+            for point in &points {
+                let position = f64::from(point.positions[0]);
+                assert!(
+                    (limits.lower - 1e-6..=limits.upper + 1e-6).contains(&position),
+                    "{position}"
+                );
+            }
+            published = Some(plan);
+        }
+        executed
+    }
+
+    fn every_20_ms(count: u64) -> impl Iterator<Item = Duration> {
+        (0..count).map(|tick| ms(1000 + 20 * tick))
+    }
+
+    fn ramp(from: f32, to: f32, seconds: f64) -> Plan {
+        Plan::new(vec![
+            (ms(1000), vec![from]),
+            (ms(1000) + Duration::from_secs_f64(seconds), vec![to]),
+        ])
+    }
+
+    #[test]
+    fn a_jump_becomes_a_motion_within_all_limits_that_arrives_and_does_not_overshoot() {
+        let executed = executed(every_20_ms(100), LIMITS, |_| Plan::hold(vec![0.8], ms(0)));
+        let highest = executed.iter().map(|(_, position)| *position).fold(0.0, f64::max);
+        assert!(highest <= 0.8 + 1e-5, "{highest}");
+        assert!((executed[99].1 - 0.8).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_is_within_the_limits_is_followed_exactly() {
+        let plan = |now: Duration| {
+            let at = |tick: u64| {
+                let seconds = 0.02 * tick as f64;
+                (
+                    ms(1000 + 20 * tick),
+                    vec![(0.1 * (1.0 - (3.0 * seconds).cos())) as f32],
+                )
+            };
+            let _ = now;
+            Plan::new((0..100).map(at).collect())
+        };
+        for (now, position) in executed(every_20_ms(100), LIMITS, plan) {
+            assert!((position - f64::from(plan(now).positions(now)[0])).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_position_beyond_a_limit_is_approached_and_not_passed() {
+        for (target, reached) in [(5.0, 1.0), (-5.0, -1.0)] {
+            let executed = executed(every_20_ms(120), LIMITS, |_| Plan::hold(vec![target], ms(0)));
+            assert!((executed[119].1 - reached).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_target_that_jumps_to_and_fro_at_every_tick_never_breaks_a_limit() {
+        executed(every_20_ms(400), LIMITS, |now| {
+            let random = (now.as_millis() as f32 * 12.9898).sin() * 43758.547;
+            Plan::hold(vec![3.0 * (random - random.floor()) - 1.5], ms(0))
+        });
+    }
+
+    #[test]
+    fn ticks_that_come_early_late_or_not_at_all_break_no_limit() {
+        let ticks = (0..400_u64).filter(|tick| tick % 7 != 3).map(|tick| {
+            let jitter = (tick * 7919) % 9000;
+            Duration::from_micros(1_000_000 + 20_000 * tick + jitter)
+        });
+        executed(ticks, LIMITS, |now| {
+            ramp((now.as_secs_f32() * 5.0).sin(), -1.0, 0.4)
+        });
+    }
+
+    #[test]
+    fn without_an_acceleration_limit_the_velocity_limit_alone_counts() {
+        let limits = JointLimits {
+            acceleration: f64::INFINITY,
+            ..LIMITS
+        };
+        let mut limiter = Limiter::going_on(&Plan::hold(vec![0.0], ms(0)), ms(1000), STEP);
+        let plan = limiter.follow(
+            ms(1000),
+            &Plan::hold(vec![0.1], ms(0)),
+            &[limits],
+            NonZeroUsize::MAX,
+        );
+        let positions: Vec<f32> = plan
+            .points(ms(1000), NonZeroUsize::MAX)
+            .iter()
+            .map(|point| point.positions[0])
+            .collect();
+        let expected = [0.0, 0.04, 0.08, 0.1, 0.1];
+        assert_eq!(positions.len(), expected.len(), "{positions:?}");
+        for (position, expected) in positions.iter().zip(expected) {
+            assert!((position - expected).abs() < 1e-6, "{positions:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Coming to rest.
+
+use std::time::Duration;
+
+use super::seam::smooth_step;
+use super::{JointLimits, Plan};
+
+/// A velocity below this, in the joint's unit per second, is rest.
+const REST: f32 = 1e-4;
+
+/// From where `plan` is at `now` to rest: all joints slow down together, in `duration` or, where a joint's acceleration
+/// limit asks for it, longer. Velocities follow a smooth step, so the acceleration neither begins nor ends at once.
+pub(super) fn stop(
+    plan: &Plan,
+    now: Duration,
+    limits: &[JointLimits],
+    duration: Duration,
+    step: Duration,
+) -> Plan {
+    let (positions, velocities) = (plan.positions(now), plan.velocities(now));
+    if velocities.iter().all(|velocity| velocity.abs() < REST) {
+        return Plan::hold(positions, now);
+    }
+    // The slope of a smooth step is 1.5 where it is steepest.
+    let of_joint =
+        |(velocity, limits): (&f32, &JointLimits)| 1.5 * f64::from(velocity.abs()) / limits.acceleration;
+    let longest = velocities.iter().zip(limits).map(of_joint).fold(0.0, f64::max);
+    let seconds = duration.as_secs_f64().max(longest).max(step.as_secs_f64());
+    let steps = (seconds / step.as_secs_f64()).ceil() as u32;
+    let knot = |index: u32| {
+        let share = f64::from(index) / f64::from(steps);
+        // What is left of the velocity, summed up: the integral of 1 − smooth step.
+        let way = (share - share.powi(3) + share.powi(4) / 2.0) * f64::from(steps) * step.as_secs_f64();
+        let moved = positions.iter().zip(&velocities);
+        let moved = moved.map(|(position, velocity)| position + velocity * way as f32);
+        (now + step * index, moved.collect())
+    };
+    debug_assert!((smooth_step(1.0) - 1.0).abs() < f64::EPSILON);
+    Plan::new((0..=steps).map(knot).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(10);
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn moving(velocity: f32) -> Plan {
+        Plan::new(vec![(ms(0), vec![0.0]), (ms(1000), vec![velocity])])
+    }
+
+    fn velocities(plan: &Plan) -> Vec<f32> {
+        let ends = (1..).map(|index| STEP * index).map(|time| ms(500) + time);
+        ends.take_while(|&time| time <= plan.end())
+            .map(|time| plan.velocities(time)[0])
+            .collect()
+    }
+
+    #[test]
+    fn the_velocity_goes_to_nothing_without_a_step_in_acceleration() {
+        let stop = stop(&moving(1.0), ms(500), &[JointLimits::NONE], ms(200), STEP);
+        assert_eq!(stop.end(), ms(700));
+        let velocities = velocities(&stop);
+        assert!(velocities[0] > 0.98 && velocities[19] < 0.02, "{velocities:?}");
+        let accelerations: Vec<f32> = velocities
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]) / 0.01)
+            .collect();
+        let jumps = accelerations
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).abs())
+            .fold(0.0, f32::max);
+        assert!(accelerations[0].abs() < 1.6 && jumps < 1.6, "{accelerations:?}");
+    }
+
+    #[test]
+    fn a_stop_takes_as_long_as_the_acceleration_limit_asks_for() {
+        let limits = JointLimits {
+            acceleration: 2.0,
+            ..JointLimits::NONE
+        };
+        let stop = stop(&moving(1.0), ms(500), &[limits], ms(200), STEP);
+        let velocities = velocities(&stop);
+        let accelerations = velocities.windows(2).map(|pair| (pair[1] - pair[0]).abs() / 0.01);
+        let highest = accelerations.fold(0.0, f32::max);
+        assert!((1.9..=2.005).contains(&highest), "{highest}");
+    }
+
+    #[test]
+    fn who_stands_still_stays() {
+        let stop = stop(
+            &Plan::hold(vec![0.3], ms(0)),
+            ms(500),
+            &[JointLimits::NONE],
+            ms(200),
+            STEP,
+        );
+        assert_eq!(stop, Plan::hold(vec![0.3], ms(500)));
+    }
+}

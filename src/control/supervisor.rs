@@ -1,0 +1,218 @@
+//! Whether the robot may move.
+
+use std::time::{Duration, Instant};
+
+use super::{Hold, HoldReason};
+
+/// What an input is to the robot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchedInput {
+    Camera(String),
+    JointStates,
+    Other(String),
+}
+
+/// An input that must not become old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputWatch {
+    pub input: WatchedInput,
+    /// When its newest good message came, on the clock that is never set; only whether it changes counts. None before
+    /// the first one.
+    pub received: Option<Instant>,
+    /// Whether the newest message has a value that is no finite number.
+    pub is_not_finite: bool,
+}
+
+/// What people and the robot say at one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Situation {
+    pub inputs: Vec<InputWatch>,
+    /// Where the joints are, as last measured.
+    pub measured: Option<Vec<f32>>,
+    /// Why nothing finite came out of the newest observation, if so.
+    pub not_finite: Option<String>,
+    pub command: Command,
+    /// Another number for every prompt that was given.
+    pub prompt_number: u64,
+}
+
+/// What the services of the node were last told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Command {
+    #[default]
+    Enabled,
+    Disabled,
+    /// Until enabled again.
+    Stopped,
+}
+
+/// When the robot is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SupervisionSettings {
+    /// An input that is silent for longer holds the robot.
+    pub max_age: Duration,
+    /// How long one prompt may move the robot; none for as long as it likes.
+    pub max_run_time: Option<Duration>,
+}
+
+/// Watches inputs and commands. It knows no clock: an input is as old as the time since its newest message changed.
+#[derive(Debug, Default)]
+pub(super) struct Supervisor {
+    seen: Vec<(Option<Instant>, Duration)>,
+    run: Option<Run>,
+}
+
+#[derive(Debug)]
+struct Run {
+    prompt_number: u64,
+    began: Duration,
+}
+
+impl Supervisor {
+    /// Why the robot must not move at `now`, the gravest reason first.
+    pub fn hold(
+        &mut self,
+        now: Duration,
+        situation: &Situation,
+        settings: SupervisionSettings,
+    ) -> Option<Hold> {
+        let stale = self.stale(now, &situation.inputs, settings.max_age);
+        match situation.command {
+            Command::Enabled => {}
+            Command::Disabled => {
+                self.run = None;
+                return Some(Hold::new(
+                    HoldReason::Disabled,
+                    "the node is disabled; the service ~/enable lets it move the robot",
+                ));
+            }
+            Command::Stopped => {
+                self.run = None;
+                return Some(Hold::new(
+                    HoldReason::Stopped,
+                    "the service ~/stop was called; ~/enable lets the node move the robot again",
+                ));
+            }
+        }
+        if let Some(input) = situation.inputs.iter().find(|input| input.is_not_finite) {
+            let detail = format!(
+                "the newest message of {} has a value that is no finite number",
+                input.input
+            );
+            return Some(Hold::new(HoldReason::NotFinite, detail));
+        }
+        if stale.is_some() {
+            return stale;
+        }
+        self.run_over(now, situation.prompt_number, settings.max_run_time)
+    }
+
+    /// The robot moves for this prompt from `now` on, if it did not before.
+    pub fn moves(&mut self, now: Duration, prompt_number: u64) {
+        if self
+            .run
+            .as_ref()
+            .is_none_or(|run| run.prompt_number != prompt_number)
+        {
+            self.run = Some(Run {
+                prompt_number,
+                began: now,
+            });
+        }
+    }
+
+    fn stale(&mut self, now: Duration, inputs: &[InputWatch], max_age: Duration) -> Option<Hold> {
+        self.seen.resize(inputs.len(), (None, now));
+        let mut stale: Option<(HoldReason, &WatchedInput)> = None;
+        for (input, seen) in inputs.iter().zip(&mut self.seen) {
+            if input.received != seen.0 {
+                *seen = (input.received, now);
+            }
+            let age = now.saturating_sub(seen.1);
+            if input.received.is_some() && age > max_age {
+                let reason = input.input.stale();
+                if stale.is_none_or(|(graver, _)| reason < graver) {
+                    stale = Some((reason, &input.input));
+                }
+            }
+        }
+        stale.map(|(reason, input)| {
+            let detail = format!(
+                "no good message of {input} for more than {} ms",
+                max_age.as_millis()
+            );
+            Hold::new(reason, detail)
+        })
+    }
+
+    fn run_over(&self, now: Duration, prompt_number: u64, longest: Option<Duration>) -> Option<Hold> {
+        let run = self
+            .run
+            .as_ref()
+            .filter(|run| run.prompt_number == prompt_number)?;
+        let longest = longest.filter(|&longest| now.saturating_sub(run.began) >= longest)?;
+        Some(Hold::new(
+            HoldReason::RunTimeOver,
+            format!(
+                "the prompt has moved the robot for {} s; the next prompt, ~/reset, or ~/stop and ~/enable begin anew",
+                longest.as_secs_f64()
+            ),
+        ))
+    }
+}
+
+impl WatchedInput {
+    fn stale(&self) -> HoldReason {
+        match self {
+            Self::Camera(_) => HoldReason::StaleCamera,
+            Self::JointStates => HoldReason::StaleJointStates,
+            Self::Other(_) => HoldReason::StaleInput,
+        }
+    }
+}
+
+impl std::fmt::Display for WatchedInput {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Camera(name) => write!(formatter, "camera {name}"),
+            Self::JointStates => write!(formatter, "the joint states"),
+            Self::Other(name) => write!(formatter, "{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_other_input_that_is_silent_holds_the_position_once_it_spoke() {
+        let settings = SupervisionSettings {
+            max_age: Duration::from_millis(500),
+            max_run_time: None,
+        };
+        let mut supervisor = Supervisor::default();
+        let mut hold_at = |milliseconds, received| {
+            let situation = Situation {
+                inputs: vec![InputWatch {
+                    input: WatchedInput::Other("extra state /tcp".to_owned()),
+                    received,
+                    is_not_finite: false,
+                }],
+                ..Situation::default()
+            };
+            let hold = supervisor.hold(Duration::from_millis(milliseconds), &situation, settings);
+            hold.map(|hold| hold.reason)
+        };
+        let came = Some(Instant::now());
+        assert_eq!(hold_at(0, None), None);
+        assert_eq!(hold_at(9000, None), None, "it is waited for, and nothing moves");
+        assert_eq!(hold_at(10_000, came), None);
+        assert_eq!(hold_at(10_500, came), None);
+        assert_eq!(hold_at(10_501, came), Some(HoldReason::StaleInput));
+        assert_eq!(
+            hold_at(10_600, came.map(|came| came + Duration::from_millis(1))),
+            None
+        );
+    }
+}
