@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval test lint rust-test mock-test python-test smoke-test parity clean
+.PHONY: help setup build demo eval-demo eval bench-control test lint rust-test mock-test python-test smoke-test parity clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -33,6 +33,11 @@ eval: build ## how well the shipped policy predicts what an expert did in record
 		python tools/record_bag.py $$skill target/eval/bags/$$skill; done
 	@target/release/pi0_eval target/eval/bags --params-file config/aloha_sim.yaml --checkpoint checkpoints/aloha_sim \
 		--output target/eval/results
+
+# Minutes for each of the two rates.
+MINUTES ?= 10
+bench-control: setup ## how well 50 and 100 Hz are kept beside inference on every core, as JSON; MINUTES=1 for a shorter one
+	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --bin pi0_bench_control -- --minutes $(MINUTES)
 
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 

@@ -15,10 +15,13 @@ pub struct TrajectoryPoint {
     pub time_from_start: Duration,
 }
 
+/// A moment, and where every joint shall be then.
+type Knot = (Duration, Vec<f32>);
+
 /// Positions at growing times. Before the first knot the first position is the plan's, after the last the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    knots: Vec<(Duration, Vec<f32>)>,
+    knots: Vec<Knot>,
 }
 
 impl Plan {
@@ -86,7 +89,7 @@ impl Plan {
     }
 
     /// The last knot that is not ahead of `time` and the one after it; the same knot twice at either end.
-    fn around(&self, time: Duration) -> (&(Duration, Vec<f32>), &(Duration, Vec<f32>)) {
+    fn around(&self, time: Duration) -> (&Knot, &Knot) {
         let ahead = self.ahead(time);
         let last = self.knots.len() - 1;
         (&self.knots[ahead.saturating_sub(1)], &self.knots[ahead.min(last)])

@@ -56,7 +56,7 @@ pub(super) fn join(chunks: &[Placed], before: Option<&Plan>, now: Duration) -> P
     let fresh = &chunks[chunks.len() - 1];
     let seam = fresh.chunk.seam;
     let wanted = |time: Duration| match seam.overlap {
-        ChunkOverlap::Ensemble => ensemble(chunks, time, seam.ensemble_coefficient),
+        ChunkOverlap::Ensemble => ensemble(chunks, time, seam),
         _ => fresh.positions(time),
     };
     let times = knot_times(fresh, before.map_or(Duration::ZERO, |_| seam.align_fade), now);
@@ -118,16 +118,20 @@ fn knot_times(fresh: &Placed, fade: Duration, now: Duration) -> Vec<Duration> {
     std::iter::once(now).chain(within_chunk_or_fade).collect()
 }
 
-/// The weighted average of the chunks that reach `time`.
-fn ensemble(chunks: &[Placed], time: Duration, coefficient: f64) -> Vec<f32> {
-    let fresh = &chunks[chunks.len() - 1];
-    let mut sum = vec![0.0; fresh.chunk.actions.action_dim()];
+/// The weighted average of the chunks that reach `time`. Before a chunk ends its weight fades out as the seam does, so that
+/// the average has no step there.
+fn ensemble(chunks: &[Placed], time: Duration, seam: Seam) -> Vec<f32> {
+    let newest = chunks.len() - 1;
+    let mut sum = vec![0.0; chunks[newest].chunk.actions.action_dim()];
     let mut weights = 0.0;
-    let reaching = chunks
-        .iter()
-        .filter(|placed| placed.end() > time || std::ptr::eq(*placed, fresh));
-    for (age, placed) in reaching.enumerate() {
-        let weight = (-coefficient * age as f64).exp();
+    for (age, placed) in chunks.iter().enumerate() {
+        let left_s = placed.end().saturating_sub(time).as_secs_f64();
+        let left = match age == newest {
+            true => 1.0,
+            false if left_s == 0.0 => 0.0,
+            false => smooth_step((left_s / seam.align_fade.as_secs_f64()).min(1.0)),
+        };
+        let weight = left * (-seam.ensemble_coefficient * age as f64).exp();
         weights += weight;
         for (sum, position) in sum.iter_mut().zip(placed.positions(time)) {
             *sum += weight * f64::from(position);

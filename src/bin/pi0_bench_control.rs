@@ -1,0 +1,218 @@
+//! Measures how well the control thread keeps its rate while inference keeps every core busy.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use image::{Rgb, RgbImage};
+use pi0_node::checkpoint::Checkpoint;
+use pi0_node::control::{Command, Seam, TimedChunk};
+use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::node::parameters::{ParameterValue, Parameters};
+use pi0_node::node::{ChunkSlot, ControlLoop, ControlReport, Inputs, NewChunk, RosClock, Shared};
+use pi0_node::policy::{CameraOptions, Observation, Policy, PolicyOptions, Predict};
+use serde_json::{Value, json};
+
+/// Measures how well the control thread keeps its rate while inference keeps every core busy: one line of JSON.
+///
+/// One policy on each core makes one chunk after the other of frames that never stay the same; the control thread plays
+/// them as in the node. What it would publish is thrown away, so ROS 2 is not part of what is measured.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of the checkpoint.
+    #[arg(long, default_value = "checkpoints/aloha_sim")]
+    checkpoint: PathBuf,
+    /// How long each rate is measured.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Control rates, one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "50,100")]
+    rates_hz: Vec<f64>,
+    /// Real-time priority that is asked for, as the parameter control_priority.
+    #[arg(long, default_value_t = 50)]
+    priority: u8,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<Value> {
+    let cores = thread::available_parallelism()?.get();
+    let checkpoint = Checkpoint::open(&arguments.checkpoint).context("the checkpoint could not be opened")?;
+    let mut rates = Vec::new();
+    for &rate_hz in &arguments.rates_hz {
+        eprintln!(
+            "{rate_hz} Hz for {} minutes beside inference on {cores} cores",
+            arguments.minutes
+        );
+        rates.push(measure_rate(arguments, &checkpoint, cores, rate_hz)?);
+    }
+    Ok(json!({ "cores": cores, "rates": rates }))
+}
+
+fn measure_rate(
+    arguments: &Arguments,
+    checkpoint: &Checkpoint,
+    cores: usize,
+    rate_hz: f64,
+) -> anyhow::Result<Value> {
+    let overrides = [
+        (
+            "checkpoint",
+            ParameterValue::String(arguments.checkpoint.display().to_string()),
+        ),
+        ("control_rate_hz", ParameterValue::Double(rate_hz)),
+        // Nobody measures a robot here.
+        ("max_start_jump", ParameterValue::Double(0.0)),
+    ];
+    let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
+    let parameters =
+        Parameters::from_overrides(overrides.into_iter()).map_err(|problems| anyhow!("{}", problems[0]))?;
+    let settings = parameters.settings();
+    let stop = Arc::<AtomicBool>::default();
+    let chunks = Arc::<ChunkSlot>::default();
+    let report = Arc::<std::sync::Mutex<ControlReport>>::default();
+    let control = ControlLoop {
+        clock: Arc::new(RosClock::system()),
+        chunks: Arc::clone(&chunks),
+        inputs: Arc::new(Inputs::new(&[], "/joint_states", "/prompt")),
+        settings: Arc::new(Shared::new(settings.playback.clone())),
+        command: Arc::new(Shared::new(Command::Enabled)),
+        described_limits: Arc::new(Shared::new(None)),
+        priority: arguments.priority,
+        report: Arc::clone(&report),
+        stop: Arc::clone(&stop),
+        joint_count: checkpoint.action_dim(),
+    };
+    let made = Arc::<AtomicU64>::default();
+    let mut workers = Vec::new();
+    for core in 0..cores {
+        let mut policy = policy(checkpoint)?;
+        let (stop, chunks, made) = (Arc::clone(&stop), Arc::clone(&chunks), Arc::clone(&made));
+        let action_period = settings.playback.action_period;
+        workers.push(thread::spawn(move || -> anyhow::Result<()> {
+            while !stop.load(Ordering::Relaxed) {
+                let number = made.fetch_add(1, Ordering::Relaxed);
+                let observed_at = RosClock::system().now().unwrap_or_default();
+                let actions = policy.predict(&observation(&policy, number))?;
+                if core == 0 {
+                    let chunk = TimedChunk {
+                        actions,
+                        observed_at,
+                        action_period,
+                        actions_to_execute: None,
+                        seam: Seam::default(),
+                    };
+                    chunks.put(NewChunk {
+                        chunk,
+                        clock_resets: 0,
+                    });
+                }
+            }
+            Ok(())
+        }));
+    }
+    let control = thread::Builder::new().name("control".to_owned()).spawn(move || {
+        let mut ticks = Vec::new();
+        control.run(|_, _| ticks.push(Instant::now()));
+        ticks
+    })?;
+    // Until the first chunk is there and every core is busy.
+    let warm_up = Duration::from_secs(2);
+    thread::sleep(warm_up + Duration::from_secs_f64(60.0 * arguments.minutes));
+    stop.store(true, Ordering::Relaxed);
+    let ticks = control
+        .join()
+        .map_err(|_| anyhow!("the control thread panicked"))?;
+    for worker in workers {
+        worker
+            .join()
+            .map_err(|_| anyhow!("an inference thread panicked"))??;
+    }
+    let priority = match report.lock() {
+        Ok(report) => report.priority.clone(),
+        Err(_) => return Err(anyhow!("the control thread panicked")),
+    };
+    let after_warm_up = ticks
+        .iter()
+        .position(|tick| *tick - ticks[0] >= warm_up)
+        .unwrap_or(0);
+    let mut figures = figures(&ticks[after_warm_up..], 1.0 / rate_hz)?;
+    figures["rate_hz"] = json!(rate_hz);
+    figures["minutes"] = json!(arguments.minutes);
+    figures["chunks"] = json!(made.load(Ordering::Relaxed));
+    figures["priority"] = json!(priority);
+    Ok(figures)
+}
+
+/// A tick is missed when a whole period passes without one.
+fn figures(ticks: &[Instant], period_s: f64) -> anyhow::Result<Value> {
+    let periods = ticks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
+    let missed: f64 = periods
+        .clone()
+        .map(|period| (period / period_s).round() - 1.0)
+        .filter(|missed| *missed > 0.0)
+        .sum();
+    let mut errors_ms: Vec<f64> = periods.map(|period| (period - period_s).abs() * 1e3).collect();
+    errors_ms.sort_by(f64::total_cmp);
+    let last = errors_ms
+        .len()
+        .checked_sub(1)
+        .context("there were fewer than two ticks")?;
+    let share = |share: f64| (errors_ms[(share * last as f64).round() as usize] * 1e3).round() / 1e3;
+    Ok(json!({
+        "ticks": ticks.len(),
+        "missed": missed,
+        "period_error_ms": { "p50": share(0.5), "p99": share(0.99), "max": share(1.0) },
+    }))
+}
+
+fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Policy<CpuDevice>> {
+    let cameras = checkpoint.config().cameras.iter().map(|name| CameraOptions {
+        name: name.clone(),
+        crop: None,
+    });
+    let options = PolicyOptions {
+        cameras: cameras.collect(),
+        ..PolicyOptions::default()
+    };
+    Ok(Policy::new(
+        checkpoint,
+        CpuDevice::new(Precision::F32, 1)?,
+        options,
+    )?)
+}
+
+/// No two of the same frame, so that nothing that was computed before serves again.
+fn observation(policy: &Policy<CpuDevice>, number: u64) -> Observation {
+    let shade = |shift: u32| (number >> shift) as u8;
+    let frame = Arc::new(RgbImage::from_pixel(
+        320,
+        240,
+        Rgb([shade(0), shade(8), shade(16)]),
+    ));
+    let images = policy
+        .cameras()
+        .iter()
+        .map(|name| (name.clone(), Arc::clone(&frame)));
+    Observation {
+        images: images.collect(),
+        state: vec![0.0; policy.state_dim()],
+        prompt: "pick up the cube with the right arm".to_owned(),
+    }
+}
