@@ -255,7 +255,10 @@ fn a_policy_that_sees_where_the_robot_was_makes_no_sawtooth_and_reaches_its_targ
                 .map(|two| two[0][0] - two[1][0])
                 .fold(0.0, f32::max);
             // What is left of the offset when the target is reached goes back too, slower than the robot moves.
-            assert!(back < 0.005, "{overlap:?} at {latency} ms: goes back by {back} in a tick");
+            assert!(
+                back < 0.005,
+                "{overlap:?} at {latency} ms: goes back by {back} in a tick"
+            );
             let end = run.positions[run.positions.len() - 1][0];
             assert!(
                 (end - 1.0).abs() < 1e-4,
