@@ -163,11 +163,8 @@ fn measure_rate(
 /// A tick is missed when a whole period passes without one.
 fn figures(ticks: &[Instant], period_s: f64) -> anyhow::Result<Value> {
     let periods = ticks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
-    let missed: f64 = periods
-        .clone()
-        .map(|period| (period / period_s).round() - 1.0)
-        .filter(|missed| *missed > 0.0)
-        .sum();
+    let missed_before = |period: f64| ((period / period_s).round() as u64).saturating_sub(1);
+    let missed: u64 = periods.clone().map(missed_before).sum();
     let mut errors_ms: Vec<f64> = periods.map(|period| (period - period_s).abs() * 1e3).collect();
     errors_ms.sort_by(f64::total_cmp);
     let last = errors_ms
