@@ -9,7 +9,7 @@ use super::bag::{Bag, BagError};
 use super::live::LiveRun;
 use super::metrics::Metrics;
 use super::replayer::{ReplayOptions, ReplaySummary, Sample, replay};
-use super::result::{BadMessages, BagResult, FORMAT, RecordingFound, Spread, Timing, UsedSettings};
+use super::result::{BadMessages, BagResult, RecordingFound, Spread, Timing, UsedSettings};
 use super::topics::{BagTopics, TopicProblem};
 use crate::checkpoint::list;
 use crate::node::parameters::{ParameterProblem, PolicyShape, Settings};
@@ -98,12 +98,7 @@ pub fn evaluate(
         }
     })?;
     let horizon = policy.action_horizon();
-    let played = settings.playback.actions_to_execute.map(usize::from);
-    let actions_between = options
-        .actions_between
-        .or(played)
-        .unwrap_or(horizon / 2)
-        .clamp(1, horizon);
+    let actions_between = options.actions_between(settings, horizon);
     let replay_options = ReplayOptions {
         action_horizon: horizon,
         actions_between,
@@ -168,7 +163,6 @@ pub fn evaluate(
         frames_not_used: missed.map(|missed| missed.frames_not_used),
     };
     Ok(BagResult {
-        format: FORMAT,
         bag: name,
         inputs: String::new(),
         settings: UsedSettings {
