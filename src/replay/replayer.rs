@@ -10,7 +10,7 @@ use super::recorded_actions::RecordedActions;
 use super::topics::{ActionSource, BagTopics, Role};
 use crate::node::parameters::Settings;
 use crate::node::{InputProblem, Inputs, RosClock, StampedObservation};
-use crate::policy::Observation;
+use crate::policy::{Observation, VisionRefresh};
 
 /// Stamps that go back by more than this are another recording; by less, messages that overtook each other.
 const JUMP_BACK: Duration = Duration::from_secs(1);
@@ -23,8 +23,8 @@ pub struct Sample {
     pub observed_at: Duration,
     /// When the message that completed it was recorded.
     pub log_time: Duration,
-    /// For each camera in the configuration's order, how much older than the joint state its frame is, in seconds; none
-    /// for frames without a stamp.
+    /// For each camera in the configuration's order, how much older than the joint state its newest frame is, in
+    /// seconds; none for frames without a stamp.
     pub camera_ages_s: Vec<Option<f64>>,
     /// `[horizon]` actions of `[joints]`; none where nothing was recorded.
     pub recorded: Vec<Option<Vec<f32>>>,
@@ -93,6 +93,7 @@ struct Replayer<'a> {
     options: ReplayOptions,
     clock: RosClock,
     inputs: Inputs,
+    vision_refresh: VisionRefresh,
     /// Stamps of the cameras' newest frames.
     frame_stamps: Vec<Option<Duration>>,
     recorded: RecordedActions,
@@ -118,6 +119,7 @@ impl<'a> Replayer<'a> {
             options,
             clock: RosClock::simulated(),
             inputs,
+            vision_refresh: settings.vision_refresh.clone(),
             frame_stamps: vec![None; settings.cameras.len()],
             recorded: RecordedActions::new(topics.between, options.longest_gap),
             pending: VecDeque::new(),
@@ -261,6 +263,7 @@ impl<'a> Replayer<'a> {
     fn start_over(&mut self, take: &mut dyn FnMut(Sample) -> ControlFlow<()>) -> ControlFlow<()> {
         self.hand_on_all(take)?;
         self.inputs.forget_before_reset(self.clock.resets());
+        self.vision_refresh.forget();
         self.frame_stamps.fill(None);
         self.recorded.clear();
         self.newest_joint_stamp = Duration::ZERO;
@@ -275,7 +278,7 @@ impl<'a> Replayer<'a> {
             return;
         };
         let StampedObservation {
-            observation,
+            mut observation,
             observed_at,
             sequence,
             ..
@@ -285,6 +288,7 @@ impl<'a> Replayer<'a> {
             return;
         }
         self.next_observation_due = observed_at + self.time_of(self.options.actions_between);
+        self.vision_refresh.hold_back(&mut observation, observed_at);
         let seconds = |stamp: Duration| observed_at.as_secs_f64() - stamp.as_secs_f64();
         self.pending.push_back(Sample {
             observation,
