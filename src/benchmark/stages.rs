@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::memory::resident_bytes;
+use super::memory::{peak_resident_bytes, resident_bytes};
 use super::products::best_seconds;
 use super::{Arithmetic, Report, Stage};
 use crate::device::{Device, HostTensor, Result};
@@ -94,9 +94,10 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
         device: device.description(),
         workload,
         prefix_tokens,
+        action_horizon: config.action_horizon,
         peak_gflops,
         resident_bytes: resident_bytes(),
-        ready_s: None,
+        peak_resident_bytes: peak_resident_bytes(),
         stages: vec![resize, vision, prefill, step, chunk],
     })
 }
