@@ -1,0 +1,125 @@
+"""Measures how the time of a chunk grows and plots it beside what the arithmetic foretells.
+
+Measured are cameras, tokens of the prompt, steps, actions in a chunk and threads, each alone, with pi0_bench at the
+published size. Measurements that are in the file already are not made again. Needs matplotlib (requirements.txt).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from side_by_side import BENCH, CHECKOUT, json_of, say
+
+STAGES = ("vision", "prefix", "steps")
+BASE = {"cameras": 2, "prompt_tokens": 20, "steps": 10, "horizon": 50, "threads": 2}
+GROWTH = {
+    "cameras": [1, 2, 3, 4],
+    "prompt_tokens": [1, 20, 48],
+    "steps": [1, 5, 10, 20],
+    "horizon": [10, 50, 100],
+    "threads": [1, 2],
+}
+TITLES = {
+    "cameras": "cameras",
+    "prompt_tokens": "tokens of the prompt",
+    "steps": "denoising steps",
+    "horizon": "actions in a chunk",
+    "threads": "threads",
+}
+COLOURS = {"vision": "#4477aa", "prefix": "#66ccee", "steps": "#ee6677"}
+
+
+def points():
+    """Every workload to be measured, each once."""
+    found = [BASE]
+    for key, values in GROWTH.items():
+        found += [{**BASE, key: value} for value in values if value != BASE[key]]
+    return found
+
+
+def name(workload):
+    return " ".join(f"{key}={value}" for key, value in workload.items())
+
+
+def measure(workload, precision):
+    options = [word for key, value in workload.items() for word in (f"--{key.replace('_', '-')}", value)]
+    # At this size the first chunk takes as long as the others.
+    return json_of(
+        BENCH, "--config", "full", "--precision", precision, "--warm-up", 0, "--repeats", 1, "--json", *options
+    )  # fmt: skip
+
+
+def stage_seconds(report, cameras, steps):
+    """Seconds of a chunk's stages."""
+    stages = report["stages"]
+    return {
+        "vision": cameras * stages["vision, a camera"]["median_ms"] / 1e3,
+        "prefix": stages["prefix"]["median_ms"] / 1e3,
+        "steps": steps * stages["denoising step"]["median_ms"] / 1e3,
+    }
+
+
+def foretold_seconds(report, base_report, cameras, steps):
+    """Seconds of a chunk if every stage ran at the speed it has in the base workload: a sum over its arithmetic."""
+    gflop = {
+        "vision, a camera": cameras * report["stages"]["vision, a camera"]["gflop"],
+        "prefix": report["stages"]["prefix"]["gflop"],
+        "denoising step": steps * report["stages"]["denoising step"]["gflop"],
+    }
+    return sum(work / base_report["stages"][stage]["gflops"] for stage, work in gflop.items())
+
+
+def plot(reports, path):
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    # Text stays text: smaller, and searchable.
+    plt.rcParams.update({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "growth"})
+    figure, all_axes = plt.subplots(1, len(GROWTH), figsize=(12, 3.2), sharey=True, width_ratios=[4, 3, 4, 3, 2])
+    for axes, (key, values) in zip(all_axes, GROWTH.items(), strict=True):
+        workloads = [{**BASE, key: value} for value in values]
+        measured = [reports[name(workload)] for workload in workloads]
+        counts = [(workload["cameras"], workload["steps"]) for workload in workloads]
+        seconds = [stage_seconds(report, *count) for report, count in zip(measured, counts, strict=True)]
+        bottom = [0.0] * len(values)
+        for stage in STAGES:
+            heights = [times[stage] for times in seconds]
+            axes.bar([str(value) for value in values], heights, bottom=bottom, color=COLOURS[stage], label=stage)
+            bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+        if key != "threads":
+            foretold = [
+                foretold_seconds(report, reports[name(BASE)], *count)
+                for report, count in zip(measured, counts, strict=True)
+            ]
+            axes.plot([str(value) for value in values], foretold, "k_", markersize=22, label="by its arithmetic")
+        axes.set_xlabel(TITLES[key])
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].set_ylabel("seconds a chunk")
+    all_axes[0].legend(frameon=False)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--measurements", type=Path, default=CHECKOUT / "target/bench/growth.json")
+    parser.add_argument("--plot", type=Path, default=CHECKOUT / "docs/images/growth.svg")
+    arguments = parser.parse_args()
+    file = arguments.measurements
+    reports = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for workload in points():
+        if name(workload) not in reports:
+            reports[name(workload)] = measure(workload, arguments.precision)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(reports, indent=1), encoding="utf-8")
+            chunk = reports[name(workload)]["stages"]["chunk"]
+            say(f"{name(workload)}: {chunk['median_ms'] / 1e3:.1f} s, {chunk['gflop'] / 1e3:.2f} TFLOP")
+    plot(reports, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
