@@ -14,7 +14,7 @@ STAGES = ("vision", "prefix", "steps")
 BASE = {"cameras": 2, "prompt_tokens": 20, "steps": 10, "horizon": 50, "threads": 2}
 GROWTH = {
     "cameras": [1, 2, 3, 4],
-    "prompt_tokens": [1, 20, 48],
+    "prompt_tokens": [20, 48],
     "steps": [1, 5, 10, 20],
     "horizon": [10, 50, 100],
     "threads": [1, 2],
@@ -41,11 +41,11 @@ def name(workload):
     return " ".join(f"{key}={value}" for key, value in workload.items())
 
 
-def measure(workload, precision):
+def measure(workload, config, precision):
     options = [word for key, value in workload.items() for word in (f"--{key.replace('_', '-')}", value)]
     # At this size the first chunk takes as long as the others.
     return json_of(
-        BENCH, "--config", "full", "--precision", precision, "--warm-up", 0, "--repeats", 1, "--json", *options
+        BENCH, "--config", config, "--precision", precision, "--warm-up", 0, "--repeats", 1, "--json", *options
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def plot(reports, path):
 
     # Text stays text: smaller, and searchable.
     plt.rcParams.update({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "growth"})
-    figure, all_axes = plt.subplots(1, len(GROWTH), figsize=(12, 3.2), sharey=True, width_ratios=[4, 3, 4, 3, 2])
+    figure, all_axes = plt.subplots(1, len(GROWTH), figsize=(12, 3.2), sharey=True, width_ratios=[4, 2, 4, 3, 2])
     for axes, (key, values) in zip(all_axes, GROWTH.items(), strict=True):
         workloads = [{**BASE, key: value} for value in values]
         measured = [reports[name(workload)] for workload in workloads]
@@ -105,6 +105,7 @@ def plot(reports, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="full", help="or a checkpoint of the published size, which is ready sooner")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--measurements", type=Path, default=CHECKOUT / "target/bench/growth.json")
     parser.add_argument("--plot", type=Path, default=CHECKOUT / "docs/images/growth.svg")
@@ -113,7 +114,7 @@ def main():
     reports = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for workload in points():
         if name(workload) not in reports:
-            reports[name(workload)] = measure(workload, arguments.precision)
+            reports[name(workload)] = measure(workload, arguments.config, arguments.precision)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(reports, indent=1), encoding="utf-8")
             chunk = reports[name(workload)]["stages"]["chunk"]

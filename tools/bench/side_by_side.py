@@ -97,11 +97,11 @@ def main():
             say(f"  LeRobot {dtype}: {report['chunk_s'][0]:.1f} s")
         for precision in PRECISIONS:
             warm_page_cache(arguments.checkpoint)
-            # A virtual machine's host gives memory out slowly, up to ten seconds for the weights of bf16, and takes back
-            # what lies idle. The first start gets it from the host, the second tells how long the program takes.
-            first, second = (start_up(arguments.checkpoint, precision, threads)["ready_s"] for _ in range(2))
-            ready_s[precision].append(second)
-            say(f"  pi0_node {precision} from a checkpoint: ready after {first:.1f} s, started again after {second:.1f}")
+            # A virtual machine's host gives memory out slowly and takes back what lies idle. The first start gets it
+            # from the host, the second tells how long the program takes.
+            first, again = (start_up(arguments.checkpoint, precision, threads)["ready_s"] for _ in range(2))
+            ready_s[precision].append(again)
+            say(f"  pi0_node {precision} from a checkpoint: ready after {first:.1f} s, started again {again:.1f} s")
 
     programs = {
         precision: program(f"pi0_node, {precision} weights", own[precision], ready_s[precision])
