@@ -1,8 +1,8 @@
 """Measures how the time of a chunk grows and plots it beside what the arithmetic foretells.
 
 Measured are cameras, tokens of the prompt, steps, actions in a chunk and threads, each alone, with pi0_bench at the
-published size; the fastest of several runs counts, stage by stage, as other work only ever adds to a time. Runs
-that are in the file already are not made again. Needs matplotlib (requirements.txt).
+published size. Of all runs of the same arithmetic the fastest counts, stage by stage, as other work only ever adds to a
+time. Runs that are in the file already are not made again. Needs matplotlib (requirements.txt).
 """
 
 import argparse
@@ -51,20 +51,38 @@ def measure(workload, config, precision):
     )  # fmt: skip
 
 
-def stage_seconds(runs, workload):
-    """Seconds that each stage of a chunk took in the fastest of the runs."""
+def fastest_ms(reports):
+    """The fastest run of each stage by its arithmetic: workloads that differ elsewhere have stages that are the same.
+
+    reports: the runs of each workload, by its name.
+    """
+    fastest = {}
+    for run in (run for runs in reports.values() for run in runs):
+        for reported in REPORTED.values():
+            key = key_of(run, reported)
+            fastest[key] = min(fastest.get(key, float("inf")), run["stages"][reported]["median_ms"])
+    return fastest
+
+
+def key_of(run, reported):
+    return run["device"], reported, run["stages"][reported]["gflop"]
+
+
+def stage_seconds(run, workload, fastest):
+    """Seconds of each stage of a chunk."""
     return {
-        stage: times_of(stage, workload) * min(run["stages"][REPORTED[stage]]["median_ms"] for run in runs) / 1e3
-        for stage in REPORTED
+        stage: times_of(stage, workload) * fastest[key_of(run, reported)] / 1e3 for stage, reported in REPORTED.items()
     }
 
 
-def foretold_seconds(runs, workload, base_runs):
+def foretold_seconds(run, workload, base_run, fastest):
     """Seconds of a chunk if every stage ran as fast as in the base workload: what its arithmetic says."""
     return sum(
         times_of(stage, workload)
-        * runs[0]["stages"][reported]["gflop"]
-        / max(run["stages"][reported]["gflops"] for run in base_runs)
+        * run["stages"][reported]["gflop"]
+        / base_run["stages"][reported]["gflop"]
+        * fastest[key_of(base_run, reported)]
+        / 1e3
         for stage, reported in REPORTED.items()
     )
 
@@ -83,20 +101,25 @@ def plot(reports, path):
 
     # Text stays text: smaller, and searchable.
     plt.rcParams.update({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "growth"})
+    fastest, base_run = fastest_ms(reports), reports[name(BASE)][0]
     figure, all_axes = plt.subplots(1, len(GROWTH), figsize=(12, 3.2), sharey=True, width_ratios=[4, 2, 4, 3, 2])
     for axes, (key, values) in zip(all_axes, GROWTH.items(), strict=True):
         workloads = [{**BASE, key: value} for value in values]
-        measured = [reports[name(workload)] for workload in workloads]
-        seconds = [stage_seconds(runs, workload) for runs, workload in zip(measured, workloads, strict=True)]
+        runs = [reports[name(workload)][0] for workload in workloads]
+        seconds = [stage_seconds(run, workload, fastest) for run, workload in zip(runs, workloads, strict=True)]
         bottom = [0.0] * len(values)
         for stage in REPORTED:
             heights = [times[stage] for times in seconds]
             axes.bar([str(value) for value in values], heights, bottom=bottom, color=COLOURS[stage], label=stage)
             bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+        print(
+            TITLES[key],
+            *(f"{value}: {sum(times.values()):.1f} s" for value, times in zip(values, seconds, strict=True)),
+        )
         if key != "threads":
             foretold = [
-                foretold_seconds(runs, workload, reports[name(BASE)])
-                for runs, workload in zip(measured, workloads, strict=True)
+                foretold_seconds(run, workload, base_run, fastest)
+                for run, workload in zip(runs, workloads, strict=True)
             ]
             axes.plot([str(value) for value in values], foretold, "k_", markersize=22, label="by its arithmetic")
         axes.set_xlabel(TITLES[key])

@@ -1,17 +1,16 @@
 import pytest
 
-from growth import BASE, foretold_seconds, name, points, stage_seconds
+from growth import BASE, fastest_ms, foretold_seconds, name, points, stage_seconds
 
 
-def run(vision_ms, prefix_ms, step_ms):
-    """Every stage is of 10 GFLOP."""
-    times = {"vision, a camera": vision_ms, "prefix": prefix_ms, "denoising step": step_ms}
-    return {
-        "stages": {
-            stage: {"median_ms": milliseconds, "gflop": 10.0, "gflops": 1e4 / milliseconds}
-            for stage, milliseconds in times.items()
-        }
+def run(vision_ms, prefix_ms, step_ms, prefix_gflop=10.0):
+    times = {
+        "vision, a camera": (vision_ms, 10.0),
+        "prefix": (prefix_ms, prefix_gflop),
+        "denoising step": (step_ms, 10.0),
     }
+    stages = {stage: {"median_ms": time, "gflop": gflop} for stage, (time, gflop) in times.items()}
+    return {"device": "CPU, 2 threads", "stages": stages}
 
 
 def test_every_workload_differs_from_the_base_in_one_thing_and_none_is_there_twice():
@@ -22,13 +21,22 @@ def test_every_workload_differs_from_the_base_in_one_thing_and_none_is_there_twi
         assert sum(workload[key] != BASE[key] for key in BASE) == 1
 
 
-def test_a_stage_s_time_is_that_of_its_fastest_run_as_often_as_a_chunk_goes_through_it():
-    workload = {**BASE, "cameras": 3, "steps": 5}
-    runs = [run(2000, 9000, 400), run(1000, 10000, 500)]
-    assert stage_seconds(runs, workload) == {"vision": 3.0, "prefix": 9.0, "steps": 2.0}
+THREE_CAMERAS = {**BASE, "cameras": 3, "steps": 5}
+REPORTS = {
+    name(BASE): [run(2000, 9000, 400), run(1000, 10000, 500)],
+    name(THREE_CAMERAS): [run(3000, 19000, 300, prefix_gflop=20.0)],
+}
+FASTEST = fastest_ms(REPORTS)
 
 
-def test_the_arithmetic_foretells_the_base_s_own_time():
-    runs = [run(2000, 9000, 400), run(1000, 10000, 500)]
-    measured = sum(stage_seconds(runs, BASE).values())
-    assert foretold_seconds(runs, BASE, runs) == pytest.approx(measured)
+def test_a_stage_s_time_is_that_of_the_fastest_run_of_the_same_arithmetic():
+    seconds = stage_seconds(REPORTS[name(THREE_CAMERAS)][0], THREE_CAMERAS, FASTEST)
+    assert seconds == {"vision": 3.0, "prefix": 19.0, "steps": 1.5}
+
+
+def test_the_arithmetic_foretells_the_base_s_own_time_and_twice_the_prefix_for_twice_its_operations():
+    base_run = REPORTS[name(BASE)][0]
+    measured = sum(stage_seconds(base_run, BASE, FASTEST).values())
+    assert foretold_seconds(base_run, BASE, base_run, FASTEST) == pytest.approx(measured)
+    foretold = foretold_seconds(REPORTS[name(THREE_CAMERAS)][0], THREE_CAMERAS, base_run, FASTEST)
+    assert foretold == pytest.approx(3 * 1.0 + 2 * 9.0 + 5 * 0.3)
