@@ -114,6 +114,7 @@ impl fmt::Display for Report {
             prompt_tokens,
             denoise_steps,
             repeats,
+            ..
         } = self.workload;
         writeln!(f, "{}", self.device)?;
         writeln!(

@@ -25,7 +25,9 @@ pub struct Workload {
     pub cameras: usize,
     pub prompt_tokens: usize,
     pub denoise_steps: usize,
-    /// Chunks that are measured, after one that is not.
+    /// Chunks that are made first and not measured: they find caches and branch predictors cold.
+    pub warm_up: usize,
+    /// Chunks that are measured.
     pub repeats: usize,
 }
 
@@ -58,9 +60,8 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
         Some(arithmetic.chunk(workload.cameras, workload.denoise_steps)),
     );
     let mut previous = None;
-    for repeat in 0..=workload.repeats {
-        // The first chunk finds caches and branch predictors cold.
-        let measured = repeat > 0;
+    for chunk_index in 0..workload.warm_up + workload.repeats {
+        let measured = chunk_index >= workload.warm_up;
         let started = Instant::now();
         let mut images = Vec::with_capacity(workload.cameras);
         for _ in 0..workload.cameras {
@@ -131,6 +132,7 @@ mod tests {
             cameras: 2,
             prompt_tokens: 5,
             denoise_steps: 3,
+            warm_up: 1,
             repeats: 2,
         };
         let report = run(&model, workload).unwrap();

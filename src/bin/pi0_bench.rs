@@ -38,7 +38,10 @@ struct Arguments {
     /// Threads of the CPU device; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Chunks that are measured, after one that is not.
+    /// Chunks that are made first and not measured.
+    #[arg(long, default_value_t = 1)]
+    warm_up: usize,
+    /// Chunks that are measured.
     #[arg(long, default_value_t = 20)]
     repeats: usize,
     /// Measure matrix products of the published model's shapes instead of a chunk.
@@ -141,6 +144,7 @@ fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> any
         cameras: arguments.cameras,
         prompt_tokens: arguments.prompt_tokens,
         denoise_steps: arguments.steps,
+        warm_up: arguments.warm_up,
         repeats: arguments.repeats,
     };
     let report = run(&model, workload)?;

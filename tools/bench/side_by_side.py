@@ -40,6 +40,11 @@ def warm_page_cache(folder):
                 pass
 
 
+def start_up(checkpoint, precision, threads):
+    options = ["--config", checkpoint, "--precision", precision, "--threads", threads]
+    return json_of(BENCH, "--start-up", "--json", *options)
+
+
 def program(name, reports, ready_s=()):
     """reports: each a process's chunk_s, resident_bytes and peak_resident_bytes."""
     return Program(
@@ -92,12 +97,11 @@ def main():
             say(f"  LeRobot {dtype}: {report['chunk_s'][0]:.1f} s")
         for precision in PRECISIONS:
             warm_page_cache(arguments.checkpoint)
-            start = json_of(
-                BENCH, "--config", arguments.checkpoint, "--precision", precision, "--threads", threads,
-                "--start-up", "--json",
-            )  # fmt: skip
-            ready_s[precision].append(start["ready_s"])
-            say(f"  pi0_node {precision} from a checkpoint: ready after {start['ready_s']:.1f} s")
+            # A virtual machine's host gives memory out slowly and takes back what lies idle. The first start gets it
+            # from the host, the second tells how long the program takes.
+            first, again = (start_up(arguments.checkpoint, precision, threads)["ready_s"] for _ in range(2))
+            ready_s[precision].append(again)
+            say(f"  pi0_node {precision} from a checkpoint: ready after {first:.1f} s, started again {again:.1f} s")
 
     programs = {
         precision: program(f"pi0_node, {precision} weights", own[precision], ready_s[precision])
