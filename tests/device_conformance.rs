@@ -10,7 +10,8 @@ use std::{
 
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{
-    Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, Precision, RopeTable,
+    Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, PatchGrid, Precision,
+    RopeTable,
 };
 #[cfg(feature = "tenstorrent")]
 use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
@@ -266,6 +267,50 @@ fn embedding_looks_rows_up_and_scales_them() {
             device.upload_table(&HostTensor::from_f32(&table, &[28])),
         );
     });
+}
+
+#[test]
+fn images_are_cut_into_patches() {
+    let grid = PatchGrid {
+        image_size: 23,
+        patch_size: 5,
+    };
+    let (size, patch) = (grid.image_size, grid.patch_size);
+    let pixels = 3 * size * size;
+    let of_bytes = |image: u32| -> Vec<f32> {
+        let bytes = values(pixels, image)
+            .into_iter()
+            .map(|x| (x * 127.0 + 128.0) as u8);
+        bytes.map(|byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect()
+    };
+    for (what, images) in [
+        ("bytes", [of_bytes(17), of_bytes(18)]),
+        ("values", [values(pixels, 19), of_bytes(20)]),
+    ] {
+        on_every_device!(|tested| {
+            let device = &tested.device;
+            let tokens = 16_usize.next_multiple_of(device.tile());
+            let mut expected = vec![0.0; 2 * tokens * 75];
+            for (index, image) in images.iter().enumerate() {
+                for (pixel, &value) in image.iter().enumerate() {
+                    let (channel, y, x) = (pixel / (size * size), pixel / size % size, pixel % size);
+                    if y < 20 && x < 20 {
+                        let row = index * tokens + y / patch * 4 + x / patch;
+                        let column = (channel * patch + y % patch) * patch + x % patch;
+                        expected[row * 75 + column] = f64::from(value);
+                    }
+                }
+            }
+            let patches = device.upload_patches(&[&images[0], &images[1]], grid);
+            tested.expect(what, patches, &[2 * tokens, 75], &expected);
+
+            tested.refuse("a short image", device.upload_patches(&[&[0.0; 7]], grid));
+            for patch_size in [0, 24] {
+                let other = PatchGrid { patch_size, ..grid };
+                tested.refuse("patch size", device.upload_patches(&[&images[0]], other));
+            }
+        });
+    }
 }
 
 #[test]

@@ -4,8 +4,11 @@
 //! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a residual: the fused
 //! operation wants weight and residual in one type.
 
+#[cfg(test)]
+mod emulation;
 mod graph;
 mod linear;
+mod patches;
 mod tensor;
 
 use std::ops::Range;
@@ -19,7 +22,9 @@ pub use self::graph::{Graph, Operation};
 pub use self::linear::TenstorrentLinear;
 use self::tensor::TILE;
 pub use self::tensor::TenstorrentTensor;
-use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
+use super::{
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+};
 
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
@@ -35,6 +40,8 @@ pub struct TenstorrentOptions {
 
 /// One card.
 pub struct TenstorrentDevice {
+    /// What each byte of an image stands for. Dropped before the card.
+    byte_values: tt::Tensor,
     card: Arc<tt::Device>,
     description: String,
     /// A mock card computes nothing, so nothing is converted for it.
@@ -76,6 +83,7 @@ impl TenstorrentDevice {
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
+            byte_values: patches::upload_byte_values(&card)?,
             card: Arc::new(card),
             mock,
             read_backs: AtomicU64::new(0),
@@ -151,6 +159,10 @@ impl Device for TenstorrentDevice {
         let values: Vec<f32> = values.iter().map(masked).collect();
         let tensor = self.card.upload(&values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, shape, on_card))
+    }
+
+    fn upload_patches(&self, images: &[&[f32]], grid: PatchGrid) -> Result<TenstorrentTensor> {
+        self.unfold_on_card(images, grid)
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<TenstorrentTensor> {
