@@ -17,7 +17,7 @@ use pi0_node::device::{
 use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
 use pi0_node::model::{ModelInput, Pi0};
 #[cfg(feature = "tenstorrent")]
-use tt_metal_sys::MockCard;
+use tt_metal_sys::{Dtype, Kernel, Layout, MockCard, Program};
 
 /// Values between −1 and 1 that look random, the same on every machine.
 fn values(count: usize, seed: u32) -> Vec<f32> {
@@ -311,6 +311,44 @@ fn images_are_cut_into_patches() {
             }
         });
     }
+}
+
+/// Which also shows that the mock card's stand-in for the kernel compiler does compile our kernels.
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn a_kernel_that_does_not_compile_is_refused() {
+    let Some(tested) = card() else { return };
+    let card = tested.device.card();
+    let tensor = card.zeros(&[1, 1, 32, 32], Dtype::Bf16, Layout::Tile).unwrap();
+    let kernel = |source| Kernel {
+        source,
+        compile_time_args: Vec::new(),
+        tensors: vec![0],
+        core_args: vec![vec![7]],
+    };
+    let run = |writer| {
+        let program = Program {
+            columns: 1,
+            rows: 1,
+            reader: kernel("void kernel_main() {}"),
+            writer: kernel(writer),
+            circular_buffers: Vec::new(),
+        };
+        card.run_program("nothing", &program, &[&tensor, &tensor])
+    };
+    run("#include \"api/dataflow/dataflow_api.h\"\nvoid kernel_main() { get_arg_val<uint32_t>(0); }")
+        .unwrap();
+    let refused = run("void kernel_main() { there_is_no_such_function(); }");
+    assert!(
+        matches!(
+            &refused,
+            Err(tt_metal_sys::Error::Operation {
+                operation: "nothing",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub struct Graph {
     pub operations: Vec<Operation>,
     /// Tensors sent to the card.
     pub uploads: usize,
+    pub uploaded_bytes: u64,
     /// Operations before each tensor that is read back.
     pub read_backs: Vec<usize>,
     /// The most bytes of DRAM that tensors made by this program hold at once, over all banks.
@@ -65,6 +66,9 @@ impl Graph {
                     }
                 }
                 "function_end" => {
+                    if matches!(name, "Tensor::to_device" | "tt::tt_metal::copy_to_device") {
+                        graph.uploaded_bytes += linked_tensor_bytes(node, &by_counter);
+                    }
                     if let Some(Some(operation)) = open.pop() {
                         let operation = &mut graph.operations[operation];
                         let written = linked_tensor_bytes(node, &by_counter);
@@ -259,6 +263,7 @@ mod tests {
         let expected = Graph {
             operations: vec![product],
             uploads: 1,
+            uploaded_bytes: 4096,
             read_backs: vec![1],
             peak_dram_bytes: 12288,
             peak_l1_bytes_per_core: 5120,

@@ -29,35 +29,53 @@ const WRITER: &str = concat!(
 /// Images on their way to the card: `[images · 3 · image_size, image_size]`.
 #[derive(Debug, PartialEq)]
 enum Pixels {
-    /// Each stands for [`byte_value`].
+    /// Each stands for its [`BYTE_VALUES`].
     Bytes(Vec<u8>),
     /// Bits of bfloat16.
     Bf16(Vec<u16>),
 }
 
-/// The value that preprocessing gives a camera's byte, in its arithmetic.
-fn byte_value(byte: u8) -> f32 {
-    f32::from(byte) / 255.0 * 2.0 - 1.0
+/// What preprocessing makes of each of a camera's bytes, in its arithmetic.
+static BYTE_VALUES: [f32; 256] = {
+    let mut values = [0.0; 256];
+    let mut byte = 0;
+    while byte < values.len() {
+        values[byte] = byte as f32 / 255.0 * 2.0 - 1.0;
+        byte += 1;
+    }
+    values
+};
+
+/// [`BYTE_VALUES`] on the card, `[1, 256]`.
+pub(super) fn upload_byte_values(card: &tt::Device) -> Result<tt::Tensor> {
+    let shape = [1, BYTE_VALUES.len()];
+    Ok(card.upload(&BYTE_VALUES, &shape, Dtype::Bf16, Layout::RowMajor)?)
 }
 
-/// [`byte_value`] of every byte, `[1, 256]`.
-pub(super) fn upload_byte_values(card: &tt::Device) -> Result<tt::Tensor> {
-    let values: Vec<f32> = (0..=u8::MAX).map(byte_value).collect();
-    Ok(card.upload(&values, &[1, values.len()], Dtype::Bf16, Layout::RowMajor)?)
+fn whole_bytes(images: &[&[f32]]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(images.iter().map(|image| image.len()).sum());
+    for image in images {
+        for &value in *image {
+            // Out of range it becomes the nearest byte, whose value is another.
+            let byte = ((value + 1.0) * 127.5 + 0.5) as u8;
+            if BYTE_VALUES[usize::from(byte)] != value {
+                return None;
+            }
+            bytes.push(byte);
+        }
+    }
+    Some(bytes)
 }
 
 impl Pixels {
     /// Bytes when each value is exactly that of one.
     fn of(images: &[&[f32]]) -> Self {
-        let values = || images.iter().copied().flatten().copied();
-        let byte = |value: f32| {
-            // Out of range it becomes the nearest byte, whose value is another.
-            let byte = ((value + 1.0) * 127.5).round() as u8;
-            (byte_value(byte) == value).then_some(byte)
-        };
-        match values().map(byte).collect() {
+        match whole_bytes(images) {
             Some(bytes) => Self::Bytes(bytes),
-            None => Self::Bf16(values().map(|value| bf16::from_f32(value).to_bits()).collect()),
+            None => {
+                let bits = |value: &f32| bf16::from_f32(*value).to_bits();
+                Self::Bf16(images.iter().flat_map(|image| image.iter().map(bits)).collect())
+            }
         }
     }
 
@@ -146,6 +164,7 @@ mod tests {
         BLACKHOLE_DRAM_ALIGNMENT, Pages, WORMHOLE_DRAM_ALIGNMENT, run,
     };
     use crate::device::{CpuDevice, Device, Precision};
+    use crate::policy::prepare_image;
 
     const PI0: PatchGrid = PatchGrid {
         image_size: 224,
@@ -155,7 +174,7 @@ mod tests {
     /// Images whose every pixel is that of a byte, or not.
     fn images(count: usize, grid: PatchGrid, bytes: bool) -> Vec<Vec<f32>> {
         let value = |index: usize| match bytes {
-            true => byte_value((index * 131 + index / 97) as u8),
+            true => BYTE_VALUES[(index * 131 + index / 97) % 256],
             false => (index as f32 * 0.37).sin(),
         };
         let values = 3 * grid.image_size.pow(2);
@@ -191,7 +210,7 @@ mod tests {
             },
             Pages {
                 page_bytes: TABLE_BYTES,
-                bytes: bytes_of((0..=u8::MAX).map(|byte| bf16::from_f32(byte_value(byte)).to_bits())),
+                bytes: bytes_of(BYTE_VALUES.map(|value| bf16::from_f32(value).to_bits())),
             },
             Pages {
                 page_bytes: TILE_BYTES,
@@ -333,11 +352,24 @@ mod tests {
     }
 
     #[test]
-    fn only_frames_that_are_whole_bytes_travel_as_bytes() {
+    fn a_frame_of_the_model_s_size_travels_as_bytes_and_a_resampled_one_does_not() {
+        let frame = |side: u32| {
+            image::RgbImage::from_fn(side, side, |x, y| image::Rgb([x, y, x * y].map(|v| v as u8)))
+        };
+        let prepared = |side| prepare_image(&frame(side), None, 30).unwrap();
+        assert!(matches!(Pixels::of(&[&prepared(30)]), Pixels::Bytes(_)));
+        assert!(matches!(Pixels::of(&[&prepared(41)]), Pixels::Bf16(_)));
+        assert!(matches!(
+            Pixels::of(&[&prepared(30), &prepared(41)]),
+            Pixels::Bf16(_)
+        ));
+    }
+
+    #[test]
+    fn only_values_that_are_whole_bytes_travel_as_bytes() {
         let all: Vec<u8> = (0..=u8::MAX).collect();
-        let values: Vec<f32> = all.iter().map(|byte| byte_value(*byte)).collect();
-        assert_eq!(Pixels::of(&[&values]), Pixels::Bytes(all));
-        for other in [values[7].next_up(), 0.0, -1.5, 2.0, f32::NAN] {
+        assert_eq!(Pixels::of(&[&BYTE_VALUES]), Pixels::Bytes(all));
+        for other in [BYTE_VALUES[7].next_up(), 0.0, -1.5, 2.0, f32::NAN] {
             let bits = bf16::from_f32(other).to_bits();
             assert_eq!(
                 Pixels::of(&[&[1.0, other]]),
