@@ -313,6 +313,29 @@ fn images_are_cut_into_patches() {
     }
 }
 
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn images_travel_as_bytes_until_one_is_resampled() {
+    let Some(tested) = card() else { return };
+    let grid = PatchGrid {
+        image_size: 32,
+        patch_size: 8,
+    };
+    let pixels = 3 * 32 * 32;
+    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
+    let uploaded = |image: &[f32]| {
+        let graph = tested
+            .device
+            .capture(|| tested.device.upload_patches(&[image], grid).map(drop));
+        graph.unwrap().uploaded_bytes
+    };
+    let bytes = [&black, &black, &resampled, &black].map(|image| uploaded(image));
+    assert_eq!(
+        bytes,
+        [1, 1, 2, 2].map(|bytes_a_pixel| bytes_a_pixel * pixels as u64)
+    );
+}
+
 /// Which also shows that the mock card's stand-in for the kernel compiler does compile our kernels.
 #[cfg(feature = "tenstorrent")]
 #[test]

@@ -13,7 +13,7 @@ mod tensor;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Fidelity, Layout};
@@ -46,6 +46,9 @@ pub struct TenstorrentDevice {
     description: String,
     /// A mock card computes nothing, so nothing is converted for it.
     mock: bool,
+    /// Whether a camera's frame was no whole bytes. From then on none travels as bytes: one that happens to be, all black,
+    /// would have another program compiled in the middle of work.
+    resampled_frames: AtomicBool,
     read_backs: AtomicU64,
 }
 
@@ -86,6 +89,7 @@ impl TenstorrentDevice {
             byte_values: patches::upload_byte_values(&card)?,
             card: Arc::new(card),
             mock,
+            resampled_frames: AtomicBool::new(false),
             read_backs: AtomicU64::new(0),
         })
     }

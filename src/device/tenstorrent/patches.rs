@@ -4,6 +4,8 @@
 //! every pixel; on the card it is a table and addresses. The numbers are the same, bit for bit: the bfloat16 nearest to what
 //! preprocessing made of the frame. A frame that was not resampled travels as the camera's bytes, any other as bfloat16.
 
+use std::sync::atomic::Ordering;
+
 use half::bf16;
 use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Layout};
@@ -70,13 +72,12 @@ fn whole_bytes(images: &[&[f32]]) -> Option<Vec<u8>> {
 impl Pixels {
     /// Bytes when each value is exactly that of one.
     fn of(images: &[&[f32]]) -> Self {
-        match whole_bytes(images) {
-            Some(bytes) => Self::Bytes(bytes),
-            None => {
-                let bits = |value: &f32| bf16::from_f32(*value).to_bits();
-                Self::Bf16(images.iter().flat_map(|image| image.iter().map(bits)).collect())
-            }
-        }
+        whole_bytes(images).map_or_else(|| Self::bf16(images), Self::Bytes)
+    }
+
+    fn bf16(images: &[&[f32]]) -> Self {
+        let bits = |value: &f32| bf16::from_f32(*value).to_bits();
+        Self::Bf16(images.iter().flat_map(|image| image.iter().map(bits)).collect())
     }
 
     fn bytes_a_pixel(&self) -> usize {
@@ -97,7 +98,13 @@ impl Pixels {
 impl TenstorrentDevice {
     pub(super) fn unfold_on_card(&self, images: &[&[f32]], grid: PatchGrid) -> Result<TenstorrentTensor> {
         grid.check(images)?;
-        let pixels = Pixels::of(images);
+        let pixels = match self.resampled_frames.load(Ordering::Relaxed) {
+            true => Pixels::bf16(images),
+            false => Pixels::of(images),
+        };
+        if matches!(pixels, Pixels::Bf16(_)) {
+            self.resampled_frames.store(true, Ordering::Relaxed);
+        }
         let program = program(self.card.core_grid()?, images.len(), grid, pixels.bytes_a_pixel());
         let pixels = pixels.upload(&self.card, &[images.len() * 3 * grid.image_size, grid.image_size])?;
         let rows = images.len() * grid.num_patches().next_multiple_of(TILE);
