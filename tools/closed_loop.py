@@ -137,8 +137,9 @@ def run_episodes(setup, run, report):
         started("simulation", simulation_command, setup.output / f"{run.name}_aloha_sim.log") as simulation,
         started("node", node_command, setup.output / f"{run.name}_pi0_node.log") as node,
     ):
-        # Ctrl-C and SIGTERM stay Python's, so that they end the run through its own clean-up.
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        # None of the arguments is for ROS. Ctrl-C and SIGTERM stay Python's, so that they end the run through its own
+        # clean-up.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         try:
             recorder = Recorder()
             _listen(recorder, simulation, node, report)
