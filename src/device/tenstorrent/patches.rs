@@ -359,6 +359,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tile_s_faces_in_another_order_are_found() {
+        let images = images(1, PI0, true);
+        let transposed = unfold(&[&images[0]], PI0, (8, 8), WORMHOLE_DRAM_ALIGNMENT, |program| {
+            let source = program.writer.source;
+            let other = source.replace("row / 16 * 2 + column / 16", "column / 16 * 2 + row / 16");
+            assert_ne!(source, other);
+            program.writer.source = other.leak();
+        });
+        assert!(transposed.unwrap() != expected(&[&images[0]], PI0));
+    }
+
+    #[test]
     fn a_frame_of_the_model_s_size_travels_as_bytes_and_a_resampled_one_does_not() {
         let frame = |side: u32| {
             image::RgbImage::from_fn(side, side, |x, y| image::Rgb([x, y, x * y].map(|v| v as u8)))
