@@ -5,11 +5,15 @@ use std::time::Duration;
 use image::RgbImage;
 use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
-use r2r::sensor_msgs::msg::{Image, JointState};
+use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
 use r2r::std_msgs::msg::Header;
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
+use r2r::{QosProfile, qos::HistoryPolicy};
 
-use super::{ImageLayout, InputProblem, Level, Status, decode_image, joint_positions};
+use super::parameters::QosOverride;
+use super::{
+    ImageLayout, InputProblem, Level, Status, decode_compressed_image, decode_image, some_joint_positions,
+};
 use crate::control::TrajectoryPoint;
 
 /// # Errors
@@ -20,16 +24,43 @@ pub fn image(message: &Image) -> Result<RgbImage, InputProblem> {
         height: message.height,
         step: message.step,
         encoding: &message.encoding,
+        is_big_endian: message.is_bigendian != 0,
     };
     decode_image(layout, &message.data)
 }
 
-/// The positions of `joints`.
+/// # Errors
+/// See [`decode_compressed_image`].
+pub fn compressed_image(message: &CompressedImage) -> Result<RgbImage, InputProblem> {
+    decode_compressed_image(&message.format, &message.data)
+}
+
+/// The positions of those of `joints` that the message has.
 ///
 /// # Errors
-/// See [`joint_positions`].
-pub fn positions(message: &JointState, joints: &[String]) -> Result<Vec<f32>, InputProblem> {
-    joint_positions(&message.name, &message.position, joints)
+/// See [`some_joint_positions`].
+pub fn positions(
+    message: &JointState,
+    prefix: &str,
+    joints: &[String],
+) -> Result<Vec<(usize, f32)>, InputProblem> {
+    some_joint_positions(&message.name, &message.position, prefix, joints)
+}
+
+/// `profile` with what was set of it.
+pub fn qos_profile(profile: QosProfile, overrides: &[QosOverride]) -> QosProfile {
+    overrides.iter().fold(profile, |profile, setting| match *setting {
+        QosOverride::Reliable => profile.reliable(),
+        QosOverride::BestEffort => profile.best_effort(),
+        QosOverride::Volatile => profile.volatile(),
+        QosOverride::TransientLocal => profile.transient_local(),
+        QosOverride::KeepLast => QosProfile {
+            history: HistoryPolicy::KeepLast,
+            ..profile
+        },
+        QosOverride::KeepAll => profile.keep_all(),
+        QosOverride::Depth(depth) => QosProfile { depth, ..profile },
+    })
 }
 
 /// Time since the epoch; none for a stamp that was never set.

@@ -146,7 +146,7 @@ pub fn evaluate(
         action_period: settings.playback.action_period,
         action_horizon: horizon,
         actions_between,
-        camera_period: summary.duration * settings.cameras.len() as u32
+        camera_period: summary.duration * settings.inputs.cameras.len() as u32
             / u32::try_from(summary.images.max(1)).unwrap_or(u32::MAX),
     };
     let missed = live.play(&evaluation.latencies);
@@ -217,7 +217,7 @@ impl<'a> Evaluation<'a> {
             ),
             latencies: Vec::new(),
             stages_ms: BTreeMap::new(),
-            camera_ages_s: vec![Vec::new(); settings.cameras.len()],
+            camera_ages_s: vec![Vec::new(); settings.inputs.cameras.len()],
             samples: 0,
             predictions: 0,
             previous_at: None,
@@ -328,6 +328,7 @@ impl<'a> Evaluation<'a> {
             clock_resets: summary.clock_resets,
             bad_messages: bad_messages.collect(),
             camera_age_s: settings
+                .inputs
                 .cameras
                 .iter()
                 .zip(&self.camera_ages_s)

@@ -5,7 +5,10 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
-use crate::node::{ImageLayout, InputProblem, decode_compressed_image, decode_image, joint_positions};
+use crate::node::{
+    ImageLayout, InputProblem, decode_compressed_image, decode_image, extra_state, joint_positions,
+    some_joint_positions,
+};
 
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
 pub const COMPRESSED_IMAGE: &str = "sensor_msgs/msg/CompressedImage";
@@ -22,8 +25,6 @@ pub enum MessageError {
     Cdr(#[from] CdrError),
     #[error(transparent)]
     Input(#[from] InputProblem),
-    #[error("{found} values, expected {expected}: one for each joint")]
-    Values { found: usize, expected: usize },
     #[error("the trajectory has no points")]
     NoPoints,
 }
@@ -47,13 +48,14 @@ pub fn image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, Cdr
     let stamp = header(&mut reader)?;
     let (height, width) = (reader.u32()?, reader.u32()?);
     let encoding = reader.text()?;
-    let _is_big_endian = reader.u8()?;
+    let is_big_endian = reader.u8()? != 0;
     let step = reader.u32()?;
     let layout = ImageLayout {
         width,
         height,
         step,
         encoding,
+        is_big_endian,
     };
     let content = decode_image(layout, reader.bytes("the pixels")?);
     Ok(Stamped { stamp, content })
@@ -71,7 +73,24 @@ pub fn compressed_image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputPro
     Ok(Stamped { stamp, content })
 }
 
-/// The positions of `joints` in a `sensor_msgs/JointState`.
+/// The positions of those of `joints` that a `sensor_msgs/JointState` has, by their place. `prefix` is put in front of
+/// its names.
+///
+/// # Errors
+/// As [`image`].
+pub fn some_joints(
+    data: &[u8],
+    prefix: &str,
+    joints: &[String],
+) -> Result<Stamped<Result<Vec<(usize, f32)>, InputProblem>>, CdrError> {
+    let mut reader = CdrReader::new(data)?;
+    let stamp = header(&mut reader)?;
+    let names = reader.texts()?;
+    let content = some_joint_positions(&names, &reader.f64s()?, prefix, joints);
+    Ok(Stamped { stamp, content })
+}
+
+/// The positions of all of `joints` in a `sensor_msgs/JointState`.
 ///
 /// # Errors
 /// As [`image`].
@@ -114,11 +133,11 @@ pub fn joint_trajectory(data: &[u8], joints: &[String]) -> Result<Stamped<Trajec
     Ok(Stamped { stamp, content })
 }
 
-/// The values of a `std_msgs/Float64MultiArray`, one for each of `joints` in their order. It has no stamp.
+/// The `size` values of a `std_msgs/Float64MultiArray`. It has no stamp.
 ///
 /// # Errors
 /// When there are more or fewer, or one is no finite number.
-pub fn float64_array(data: &[u8], joints: &[String]) -> Result<Vec<f32>, MessageError> {
+pub fn float64_array(data: &[u8], size: usize) -> Result<Vec<f32>, MessageError> {
     let mut reader = CdrReader::new(data)?;
     let dimensions = reader.u32()?;
     reader.sequence(dimensions, 12, |reader| {
@@ -127,14 +146,7 @@ pub fn float64_array(data: &[u8], joints: &[String]) -> Result<Vec<f32>, Message
         Ok(())
     })?;
     let _data_offset = reader.u32()?;
-    let values = reader.f64s()?;
-    if values.len() != joints.len() {
-        return Err(MessageError::Values {
-            found: values.len(),
-            expected: joints.len(),
-        });
-    }
-    Ok(joint_positions(joints, &values, joints)?)
+    Ok(extra_state(&reader.f64s()?, size)?)
 }
 
 /// The text of a `std_msgs/String`.

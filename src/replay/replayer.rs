@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::bag::{Bag, BagError, Recorded};
+use super::cdr::CdrError;
 use super::messages::{self, MessageError, TrajectoryPoints};
 use super::recorded_actions::RecordedActions;
 use super::topics::{ActionSource, BagTopics, Role};
@@ -24,7 +25,7 @@ pub struct Sample {
     /// When the message that completed it was recorded.
     pub log_time: Duration,
     /// For each camera in the configuration's order, how much older than the joint state its frame is, in seconds; none
-    /// for frames without a stamp.
+    /// without a frame of an optional camera.
     pub camera_ages_s: Vec<Option<f64>>,
     /// `[horizon]` actions of `[joints]`; none where nothing was recorded.
     pub recorded: Vec<Option<Vec<f32>>>,
@@ -93,8 +94,6 @@ struct Replayer<'a> {
     options: ReplayOptions,
     clock: RosClock,
     inputs: Inputs,
-    /// Stamps of the cameras' newest frames.
-    frame_stamps: Vec<Option<Duration>>,
     recorded: RecordedActions,
     /// Observations whose actions are still to come.
     pending: VecDeque<Sample>,
@@ -106,11 +105,7 @@ struct Replayer<'a> {
 
 impl<'a> Replayer<'a> {
     fn new(topics: &'a BagTopics, settings: &'a Settings, options: ReplayOptions) -> Self {
-        let inputs = Inputs::new(
-            &settings.cameras,
-            &settings.joint_states_topic,
-            &settings.prompt_topic,
-        );
+        let inputs = Inputs::new(&settings.inputs, &settings.joint_names);
         inputs.take_prompt(&settings.prompt);
         Self {
             topics,
@@ -118,7 +113,6 @@ impl<'a> Replayer<'a> {
             options,
             clock: RosClock::simulated(),
             inputs,
-            frame_stamps: vec![None; settings.cameras.len()],
             recorded: RecordedActions::new(topics.between, options.longest_gap),
             pending: VecDeque::new(),
             sequence: 0,
@@ -159,7 +153,6 @@ impl<'a> Replayer<'a> {
         message: Recorded,
         take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
     ) -> ControlFlow<(), Result<(), String>> {
-        let now = self.clock.now();
         ControlFlow::Continue(match role {
             Role::Image(camera) => messages::image(message.data)
                 .map_err(|error| error.to_string())
@@ -167,21 +160,31 @@ impl<'a> Replayer<'a> {
             Role::CompressedImage(camera) => messages::compressed_image(message.data)
                 .map_err(|error| error.to_string())
                 .and_then(|image| self.image(camera, image)),
-            Role::JointStates => match messages::joint_state(message.data, &self.settings.joint_names) {
+            Role::JointStates(topic) => match self.some_joints(topic, message.data) {
                 Ok(state) => {
-                    // As in the node, what was not stamped counts as measured when it came.
-                    let stamp = state.stamp.or(now).unwrap_or_default();
+                    let stamp = self.stamp(state.stamp);
                     if stamp + JUMP_BACK < self.newest_joint_stamp {
                         self.clock.reset();
                         self.start_over(take)?;
                     }
                     self.newest_joint_stamp = stamp;
                     let problem = state.content.as_ref().err().map(InputProblem::to_string);
-                    self.inputs.take_joint_positions(state.content, stamp);
+                    self.inputs.take_joint_positions(topic, state.content, stamp);
                     problem.map_or(Ok(()), Err)
                 }
                 Err(error) => Err(error.to_string()),
             },
+            Role::ExtraState(index) => {
+                let size = self.settings.inputs.extra_state[index].size;
+                let values = match messages::float64_array(message.data, size) {
+                    Ok(values) => Ok(values),
+                    Err(MessageError::Input(problem)) => Err(problem),
+                    Err(error) => return ControlFlow::Continue(Err(error.to_string())),
+                };
+                let problem = values.as_ref().err().map(InputProblem::to_string);
+                self.inputs.take_extra_state(index, values, self.stamp(None));
+                problem.map_or(Ok(()), Err)
+            }
             Role::Prompt => match messages::string(message.data) {
                 Ok(prompt) => {
                     self.inputs.take_prompt(&prompt);
@@ -205,10 +208,24 @@ impl<'a> Replayer<'a> {
         image: messages::Stamped<Result<image::RgbImage, InputProblem>>,
     ) -> Result<(), String> {
         self.summary.images += 1;
-        self.frame_stamps[camera] = image.stamp;
         let problem = image.content.as_ref().err().map(InputProblem::to_string);
-        self.inputs.take_image(camera, image.content);
+        let stamp = self.stamp(image.stamp);
+        self.inputs.take_image(camera, image.content, stamp);
         problem.map_or(Ok(()), Err)
+    }
+
+    fn some_joints(
+        &self,
+        topic: usize,
+        data: &[u8],
+    ) -> Result<messages::Stamped<Result<Vec<(usize, f32)>, InputProblem>>, CdrError> {
+        let prefix = &self.settings.inputs.joint_states[topic].prefix;
+        messages::some_joints(data, prefix, &self.settings.joint_names)
+    }
+
+    /// As in the node, what was not stamped counts as measured when it came.
+    fn stamp(&self, stamp: Option<Duration>) -> Duration {
+        stamp.or(self.clock.now()).unwrap_or_default()
     }
 
     fn action(
@@ -222,7 +239,7 @@ impl<'a> Replayer<'a> {
             ActionSource::Trajectory => messages::joint_trajectory(message.data, joints)
                 .map(|trajectory| (trajectory.stamp, trajectory.content)),
             ActionSource::Array => {
-                messages::float64_array(message.data, joints).map(|values| (None, at_once(values)))
+                messages::float64_array(message.data, joints.len()).map(|values| (None, at_once(values)))
             }
             ActionSource::JointState => messages::joint_state(message.data, joints)
                 .map_err(MessageError::from)
@@ -230,7 +247,7 @@ impl<'a> Replayer<'a> {
         };
         match read {
             Ok((stamp, points)) => {
-                let time = stamp.or(self.clock.now()).unwrap_or_default();
+                let time = self.stamp(stamp);
                 if self
                     .recorded
                     .newest()
@@ -261,7 +278,6 @@ impl<'a> Replayer<'a> {
     fn start_over(&mut self, take: &mut dyn FnMut(Sample) -> ControlFlow<()>) -> ControlFlow<()> {
         self.hand_on_all(take)?;
         self.inputs.forget_before_reset(self.clock.resets());
-        self.frame_stamps.fill(None);
         self.recorded.clear();
         self.newest_joint_stamp = Duration::ZERO;
         self.next_observation_due = Duration::ZERO;
@@ -277,6 +293,7 @@ impl<'a> Replayer<'a> {
         let StampedObservation {
             observation,
             observed_at,
+            camera_ages_s,
             sequence,
             ..
         } = stamped;
@@ -285,12 +302,11 @@ impl<'a> Replayer<'a> {
             return;
         }
         self.next_observation_due = observed_at + self.time_of(self.options.actions_between);
-        let seconds = |stamp: Duration| observed_at.as_secs_f64() - stamp.as_secs_f64();
         self.pending.push_back(Sample {
             observation,
             observed_at,
             log_time,
-            camera_ages_s: self.frame_stamps.iter().map(|stamp| stamp.map(seconds)).collect(),
+            camera_ages_s,
             recorded: Vec::new(),
         });
     }

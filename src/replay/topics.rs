@@ -13,7 +13,10 @@ pub enum Role {
     /// The camera at this place of the configuration.
     Image(usize),
     CompressedImage(usize),
-    JointStates,
+    /// The joint states topic at this place of the configuration.
+    JointStates(usize),
+    /// The extra state at this place of the configuration.
+    ExtraState(usize),
     Prompt,
     Clock,
 }
@@ -65,7 +68,7 @@ impl BagTopics {
         };
         let mut roles = BTreeMap::new();
         let mut notes = Vec::new();
-        for (index, camera) in settings.cameras.iter().enumerate() {
+        for (index, camera) in settings.inputs.cameras.iter().enumerate() {
             let what = format!("camera {}", camera.name);
             let compressed = format!("{}/compressed", camera.topic);
             match chooser.topic(&camera.topic) {
@@ -82,17 +85,19 @@ impl BagTopics {
                 },
             }
         }
-        let joint_states = &settings.joint_states_topic;
-        chooser.expect("the joint states", joint_states, &[JOINT_STATE]);
-        roles.insert(joint_states.clone(), Role::JointStates);
-        let has_prompts = chooser.topic(&settings.prompt_topic).is_some();
+        for (index, joint_states) in settings.inputs.joint_states.iter().enumerate() {
+            chooser.expect("the joint states", &joint_states.topic, &[JOINT_STATE]);
+            roles.insert(joint_states.topic.clone(), Role::JointStates(index));
+        }
+        for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
+            chooser.expect("the extra state", &extra.topic, &[FLOAT64_ARRAY]);
+            roles.insert(extra.topic.clone(), Role::ExtraState(index));
+        }
+        let prompt = &settings.inputs.prompt;
+        let has_prompts = chooser.topic(prompt).is_some();
         if has_prompts || settings.prompt.is_empty() {
-            chooser.expect(
-                "the prompt (the parameter prompt is empty)",
-                &settings.prompt_topic,
-                &[STRING],
-            );
-            roles.insert(settings.prompt_topic.clone(), Role::Prompt);
+            chooser.expect("the prompt (the parameter prompt is empty)", prompt, &[STRING]);
+            roles.insert(prompt.clone(), Role::Prompt);
         }
         if settings.use_sim_time {
             match chooser.topic("/clock") {
@@ -105,6 +110,7 @@ impl BagTopics {
                 }
             }
         }
+        let joint_states = &settings.inputs.joint_states[0].topic;
         let actions_topic = match actions_topic {
             Some(topic) => topic,
             None if chooser.topic(&settings.trajectory_topic).is_some() => &settings.trajectory_topic,

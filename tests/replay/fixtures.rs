@@ -78,7 +78,7 @@ fn says(type_name: &str, data: &[u8]) -> Value {
             json!({"stamp": nanoseconds(trajectory.stamp), "positions": trajectory.content[0].1})
         }
         messages::FLOAT64_ARRAY => {
-            json!({"stamp": null, "positions": messages::float64_array(data, &joints()).unwrap()})
+            json!({"stamp": null, "positions": messages::float64_array(data, joints().len()).unwrap()})
         }
         messages::STRING => json!({"stamp": null, "text": messages::string(data).unwrap()}),
         other => panic!("{other} is in no bag"),
