@@ -156,7 +156,7 @@ fn the_node_publishes_the_chunk_of_the_evaluation_for_the_same_observation() {
         .unwrap();
     let clock = player.create_publisher("/clock", qos.clone()).unwrap();
     let trajectories = player
-        .subscribe::<JointTrajectory>(&settings.trajectory_topic, qos)
+        .subscribe::<JointTrajectory>(&settings.outputs[0].topic, qos)
         .unwrap();
     let mut trajectories = Box::pin(trajectories);
     let started = Instant::now();

@@ -175,3 +175,83 @@ fn parts_of_a_state_from_several_topics_become_one_trajectory() {
         },
     );
 }
+
+#[test]
+fn each_controller_gets_its_own_joints_in_the_robot_s_conventions() {
+    isolated(
+        "each_controller_gets_its_own_joints_in_the_robot_s_conventions",
+        || {
+            let doubles = |values: &[f64]| ParameterValue::DoubleArray(values.to_vec());
+            let node = start(&[
+                (
+                    "output_topics",
+                    texts(&["/left/trajectory", "/right/trajectory", "/grips/commands"]),
+                ),
+                ("output_types", texts(&["trajectory", "trajectory", "array"])),
+                (
+                    "output_joints",
+                    texts(&["left_waist", "right_waist", "right_grip left_grip"]),
+                ),
+                ("output_prefixes", texts(&["left_", "right_", ""])),
+                ("joint_scales", doubles(&[1.0, 1.0, -1.0, 1.0])),
+                ("grippers", texts(&["left_grip"])),
+                ("gripper_robot_ranges", doubles(&[0.0, 0.5])),
+                ("gripper_policy_ranges", doubles(&[0.0, 100.0])),
+            ]);
+            let mut robot = Robot::new();
+            let mut arms = ["/left/trajectory", "/right/trajectory"].map(|topic| {
+                Box::pin(
+                    robot
+                        .node
+                        .subscribe::<JointTrajectory>(topic, QosProfile::default())
+                        .unwrap(),
+                )
+            });
+            let grips = robot
+                .node
+                .subscribe::<Float64MultiArray>("/grips/commands", QosProfile::default())
+                .unwrap();
+            let mut grips = Box::pin(grips);
+            let started = Instant::now();
+            let mut found = (None, None, None);
+            while found.0.is_none() || found.1.is_none() || found.2.is_none() {
+                assert!(
+                    started.elapsed() < PATIENCE,
+                    "not every controller was told something"
+                );
+                robot.publish();
+                found.0 = found.0.or(arms[0].next().now_or_never().flatten());
+                found.1 = found.1.or(arms[1].next().now_or_never().flatten());
+                found.2 = found.2.or(grips.next().now_or_never().flatten());
+            }
+            let (left, right, grips) = (found.0.unwrap(), found.1.unwrap(), found.2.unwrap());
+            // The policy adds 100, in its own units, to what it sees.
+            assert_eq!(
+                (&left.joint_names[..], left.points[0].positions[0]),
+                (&["waist".to_owned()][..], 100.0)
+            );
+            assert_eq!(
+                (&right.joint_names[..], right.points[0].positions[0]),
+                (&["waist".to_owned()][..], -99.0)
+            );
+            assert_eq!(left.points.len(), HORIZON);
+            assert_eq!(grips.data, [101.5, 1.0]);
+            let chunk = loop {
+                assert!(started.elapsed() < PATIENCE, "no chunk came");
+                robot.publish();
+                if let Some(Some(chunk)) = chunks.next().now_or_never() {
+                    break chunk;
+                }
+            };
+            assert_eq!(
+                chunk.joint_names,
+                ["left_waist", "left_grip", "right_waist", "right_grip"]
+            );
+            assert_eq!(chunk.points.len(), HORIZON);
+            assert_eq!(chunk.points[1].positions, [100.0, 1.0, -99.0, 101.5]);
+            let from_start = &chunk.points[49].time_from_start;
+            assert_eq!((from_start.sec, from_start.nanosec), (0, 980_000_000));
+            node.stop();
+        },
+    );
+}

@@ -32,6 +32,8 @@ pub struct InferenceLoop {
     pub settings: Arc<Shared<PlaybackSettings>>,
     pub control: Arc<Mutex<ControlReport>>,
     pub report: Arc<Mutex<InferenceReport>>,
+    /// Is shown every chunk before control gets it.
+    pub show: Box<dyn FnMut(&TimedChunk) + Send>,
 }
 
 impl InferenceReport {
@@ -86,6 +88,7 @@ impl InferenceLoop {
                     report.durations_ms.push(started.elapsed().as_secs_f64() * 1e3);
                     report.error = None;
                     drop(report);
+                    (self.show)(&chunk);
                     self.chunks.put(NewChunk {
                         chunk,
                         clock_resets: stamped.clock_resets,
@@ -214,6 +217,7 @@ mod tests {
             })),
             control: Arc::clone(&control),
             report: Arc::clone(&report),
+            show: Box::new(|_| {}),
         };
         Bench {
             inputs,

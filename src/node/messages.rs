@@ -6,7 +6,7 @@ use image::RgbImage;
 use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
-use r2r::std_msgs::msg::Header;
+use r2r::std_msgs::msg::{Float64MultiArray, Header};
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
 use r2r::{QosProfile, qos::HistoryPolicy};
 
@@ -14,7 +14,7 @@ use super::parameters::QosOverride;
 use super::{
     ImageLayout, InputProblem, Level, Status, decode_compressed_image, decode_image, some_joint_positions,
 };
-use crate::control::TrajectoryPoint;
+use crate::control::{TimedChunk, TrajectoryPoint};
 
 /// # Errors
 /// See [`decode_image`].
@@ -73,6 +73,27 @@ pub fn stamp(header: &Header) -> Option<Duration> {
 pub fn time(message: &Time) -> Duration {
     let seconds = u64::try_from(message.sec).unwrap_or(0);
     Duration::new(seconds, 0) + Duration::from_nanos(u64::from(message.nanosec))
+}
+
+/// The whole of a chunk, stamped with the moment of its observation.
+pub fn chunk(chunk: &TimedChunk, joints: &[String]) -> JointTrajectory {
+    let point = |action: usize| TrajectoryPoint {
+        positions: chunk.actions.action(action).to_vec(),
+        time_from_start: chunk
+            .action_period
+            .saturating_mul(u32::try_from(action).unwrap_or(u32::MAX)),
+    };
+    let points = (0..chunk.actions.horizon()).map(point);
+    trajectory(chunk.observed_at, joints, points.collect())
+}
+
+/// Where the joints shall be now.
+pub fn positions_array(points: &[TrajectoryPoint]) -> Float64MultiArray {
+    let present = points.iter().take(1).flat_map(|point| &point.positions);
+    Float64MultiArray {
+        data: present.map(|&position| f64::from(position)).collect(),
+        ..Float64MultiArray::default()
+    }
 }
 
 /// The trajectory of `joints` from `now` on.

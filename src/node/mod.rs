@@ -24,6 +24,9 @@ mod logging;
 mod messages;
 mod monitor;
 #[cfg(feature = "ros")]
+mod output_publishers;
+mod output_topics;
+#[cfg(feature = "ros")]
 mod parameter_service;
 pub mod parameters;
 mod playback;
@@ -46,6 +49,7 @@ pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTop
 pub use inputs::{Inputs, StampedObservation};
 pub use joint_positions::{joint_positions, some_joint_positions};
 pub use monitor::{Level, Monitor, Status};
+pub use output_topics::{OutputKind, OutputTopic};
 pub use playback::{ChunkSlot, NewChunk, PlaybackSettings, Shared};
 #[cfg(feature = "ros")]
 pub use ros_node::{NodeError, Pi0Node, run};

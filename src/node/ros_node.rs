@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::output_publishers::OutputPublishers;
 use super::parameter_service::ParameterService;
 use super::parameters::{ParameterProblem, Parameters, PolicyShape, QosEnd, QosOverrides, Settings};
 use super::subscriptions::subscribe_inputs;
@@ -22,7 +23,8 @@ use super::{
     ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
     lock, logging, messages,
 };
-use crate::policy::{OpenError, Predict, open};
+use crate::control::TimedChunk;
+use crate::policy::{OpenError, Predict, RobotPolicy, open};
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How long one spin may wait for ROS before it looks whether it shall stop.
@@ -123,7 +125,11 @@ impl Pi0Node {
             source,
         })?;
         let shape = PolicyShape::from(&*policy as &dyn Predict);
-        settings.check_against(shape).map_err(NodeError::Parameters)?;
+        settings
+            .check_against(shape)
+            .and_then(|()| settings.check_relative(&policy.relative_actions()))
+            .map_err(NodeError::Parameters)?;
+        let policy = Box::new(RobotPolicy::new(policy, settings.conventions.clone()));
         let name = node
             .fully_qualified_name()
             .map_err(|source| ros("the node's name", source))?;
@@ -163,7 +169,14 @@ impl Pi0Node {
             Arc::clone(&inference_report),
             Arc::clone(&inputs),
         ));
-        let trajectories = publisher(&mut node, &qos, &settings.trajectory_topic)?;
+        let chunk_publisher = publisher::<JointTrajectory>(&mut node, &qos, "~/chunk")?;
+        let joints = settings.commanded_joints();
+        let show = move |chunk: &TimedChunk| {
+            if let Err(error) = chunk_publisher.publish(&messages::chunk(chunk, &joints)) {
+                tracing::debug!("a chunk could not be published on ~/chunk: {error}");
+            }
+        };
+        let outputs = OutputPublishers::new(&mut node, &qos, &settings.outputs)?;
 
         let (ending, ended) = mpsc::unbounded_channel();
         let control = ControlLoop {
@@ -172,7 +185,7 @@ impl Pi0Node {
             settings: Arc::clone(&playback),
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop),
-            joint_count: settings.joint_names.len(),
+            joint_count: settings.conventions.commanded().count(),
         };
         let inference = InferenceLoop {
             policy,
@@ -183,14 +196,14 @@ impl Pi0Node {
             settings: playback,
             control: control_report,
             report: inference_report,
+            show: Box::new(show),
         };
-        let joints = settings.joint_names;
         let stop_spinning = Arc::<AtomicBool>::default();
         let spinning = Arc::clone(&stop_spinning);
         Ok(Self {
             description: format!("{name} is running {description}"),
             control: spawn("control", &ending, move || {
-                run_control(control, &trajectories, &joints);
+                control.run(|now, points| outputs.publish(now, &points));
             })?,
             inference: spawn("inference", &ending, move || inference.run())?,
             spin: spawn("spin", &ending, move || {
@@ -305,7 +318,7 @@ fn serve_reset(
     Ok(())
 }
 
-fn publisher<T: WrappedTypesupport>(
+pub(super) fn publisher<T: WrappedTypesupport>(
     node: &mut Node,
     qos: &QosOverrides,
     topic: &str,
@@ -314,19 +327,6 @@ fn publisher<T: WrappedTypesupport>(
     let profile = messages::qos_profile(newest, qos.of(topic, QosEnd::Publisher));
     node.create_publisher(topic, profile)
         .map_err(|source| ros(topic, source))
-}
-
-fn run_control(control: ControlLoop, trajectories: &Publisher<JointTrajectory>, joints: &[String]) {
-    let mut failed_before = false;
-    control.run(|now, points| {
-        let published = trajectories.publish(&messages::trajectory(now, joints, points));
-        if let Err(error) = &published
-            && !failed_before
-        {
-            tracing::error!("a trajectory could not be published: {error}");
-        }
-        failed_before = published.is_err();
-    });
 }
 
 async fn publish_diagnostics(

@@ -167,7 +167,9 @@ impl Conventions {
     /// The joints of a robot's state in the policy's units.
     fn observed(&self, state: &[f32]) -> Vec<f64> {
         let joints = self.joints.iter().zip(state);
-        joints.map(|(joint, value)| joint.to_policy(f64::from(*value))).collect()
+        joints
+            .map(|(joint, value)| joint.to_policy(f64::from(*value)))
+            .collect()
     }
 }
 
@@ -238,7 +240,10 @@ mod tests {
             let sine = (horn.powi(2) + back.powi(2) - arm.powi(2)) / (2.0 * horn * back);
             let expected = (sine.clamp(-1.0, 1.0).asin() - 0.5476) / (1.6296 - 0.5476);
             let state = conventions.state_to_policy(&[angle as f32])[0];
-            assert!((f64::from(state) - expected).abs() < 1e-5, "{angle}: {state} and {expected}");
+            assert!(
+                (f64::from(state) - expected).abs() < 1e-5,
+                "{angle}: {state} and {expected}"
+            );
         }
         for value in [-1.1_f32, 0.0, 0.9] {
             // The command is normalised between the joint's ends, and ALOHA's runtime takes that back.

@@ -210,6 +210,10 @@ impl<D: Device> Predict for Policy<D> {
         self.model.config.action_horizon
     }
 
+    fn relative_actions(&self) -> Vec<bool> {
+        self.statistics.relative.clone()
+    }
+
     fn description(&self) -> String {
         self.description.clone()
     }

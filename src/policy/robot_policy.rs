@@ -32,7 +32,8 @@ where
     P::Target: Predict,
 {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        let actions = self.policy.predict(&self.to_policy(observation))?;
+        let of_policy = self.to_policy(observation);
+        let actions = self.policy.predict(&of_policy)?;
         Ok(self.conventions.actions_to_robot(&actions, &observation.state))
     }
 
@@ -76,8 +77,20 @@ where
         observation: &Observation,
         recorded: &ActionChunk,
     ) -> Result<Vec<[f64; 2]>, PolicyError> {
-        let recorded = self.conventions.actions_to_policy(recorded, &observation.state);
-        self.policy
-            .flow_matching_loss(&self.to_policy(observation), &recorded)
+        let found = [recorded.horizon(), recorded.action_dim()];
+        let expected = [self.action_horizon(), self.action_dim()];
+        if found != expected {
+            return Err(PolicyError::RecordedActions { found, expected });
+        }
+        let state = &observation.state;
+        if state.len() != self.state_dim() {
+            return Err(PolicyError::StateLength {
+                found: state.len(),
+                expected: self.state_dim(),
+            });
+        }
+        let recorded = self.conventions.actions_to_policy(recorded, state);
+        let of_policy = self.to_policy(observation);
+        self.policy.flow_matching_loss(&of_policy, &recorded)
     }
 }

@@ -36,8 +36,8 @@ pub struct Stamped<T> {
     pub content: T,
 }
 
-/// Joint positions from some moment on: `[joints]` each, with the time from the message's stamp.
-pub type TrajectoryPoints = Vec<(Duration, Vec<f32>)>;
+/// Positions of one joint, each with its time from the message's stamp.
+pub type JointPoints = Vec<(Duration, f32)>;
 
 /// The pixels of a `sensor_msgs/Image`. The stamp is told even when the pixels cannot be used.
 ///
@@ -105,11 +105,16 @@ pub fn joint_state(
     Ok(Stamped { stamp, content })
 }
 
-/// Where a `trajectory_msgs/JointTrajectory` takes `joints`.
+/// Where a `trajectory_msgs/JointTrajectory` takes those of `joints` that it has, by their place. `prefix` is put in
+/// front of its names.
 ///
 /// # Errors
-/// When a joint or a point is missing.
-pub fn joint_trajectory(data: &[u8], joints: &[String]) -> Result<Stamped<TrajectoryPoints>, MessageError> {
+/// When it has none of the joints, no point, or a position that is no finite number.
+pub fn joint_trajectory(
+    data: &[u8],
+    prefix: &str,
+    joints: &[String],
+) -> Result<Stamped<Vec<(usize, JointPoints)>>, MessageError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
     let names = reader.texts()?;
@@ -124,13 +129,19 @@ pub fn joint_trajectory(data: &[u8], joints: &[String]) -> Result<Stamped<Trajec
     if points.is_empty() {
         return Err(MessageError::NoPoints);
     }
-    let content = points
-        .into_iter()
-        .map(|(time_from_start, positions)| {
-            Ok((time_from_start, joint_positions(&names, &positions, joints)?))
-        })
-        .collect::<Result<_, InputProblem>>()?;
-    Ok(Stamped { stamp, content })
+    let mut content: Vec<(usize, JointPoints)> = Vec::new();
+    for (time_from_start, positions) in points {
+        for (joint, position) in some_joint_positions(&names, &positions, prefix, joints)? {
+            match content.iter_mut().find(|(other, _)| *other == joint) {
+                Some((_, points)) => points.push((time_from_start, position)),
+                None => content.push((joint, vec![(time_from_start, position)])),
+            }
+        }
+    }
+    match content.is_empty() {
+        true => Err(InputProblem::NoJoint.into()),
+        false => Ok(Stamped { stamp, content }),
+    }
 }
 
 /// The `size` values of a `std_msgs/Float64MultiArray`. It has no stamp.

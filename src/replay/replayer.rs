@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bag::{Bag, BagError, Recorded};
 use super::cdr::CdrError;
-use super::messages::{self, MessageError, TrajectoryPoints};
+use super::messages::{self, JointPoints, MessageError};
 use super::recorded_actions::RecordedActions;
 use super::topics::{ActionSource, BagTopics, Role};
 use crate::node::parameters::Settings;
@@ -27,7 +27,7 @@ pub struct Sample {
     /// For each camera in the configuration's order, how much older than the joint state its frame is, in seconds; none
     /// without a frame of an optional camera.
     pub camera_ages_s: Vec<Option<f64>>,
-    /// `[horizon]` actions of `[joints]`; none where nothing was recorded.
+    /// `[horizon]` actions of `[commanded joints]`; none where nothing was recorded.
     pub recorded: Vec<Option<Vec<f32>>>,
 }
 
@@ -107,13 +107,14 @@ impl<'a> Replayer<'a> {
     fn new(topics: &'a BagTopics, settings: &'a Settings, options: ReplayOptions) -> Self {
         let inputs = Inputs::new(&settings.inputs, &settings.joint_names);
         inputs.take_prompt(&settings.prompt);
+        let joints = settings.commanded_joints();
         Self {
             topics,
             settings,
             options,
             clock: RosClock::simulated(),
             inputs,
-            recorded: RecordedActions::new(topics.between, options.longest_gap),
+            recorded: RecordedActions::new(joints.len(), topics.between, options.longest_gap),
             pending: VecDeque::new(),
             sequence: 0,
             newest_joint_stamp: Duration::ZERO,
@@ -134,8 +135,12 @@ impl<'a> Replayer<'a> {
         }
         // One message may be both an action and an input; what is wrong with it then counts once.
         let mut problem = None;
-        if message.topic == self.topics.actions_topic {
-            problem = self.action(message, take)?.err().map(|error| error.to_string());
+        let topics = self.topics;
+        if let Some(source) = topics.actions.get(message.topic) {
+            problem = self
+                .action(source, message, take)?
+                .err()
+                .map(|error| error.to_string());
         }
         if let Some(&role) = self.topics.roles.get(message.topic) {
             problem = self.input(role, message, take)?.err().or(problem);
@@ -230,20 +235,26 @@ impl<'a> Replayer<'a> {
 
     fn action(
         &mut self,
+        source: &ActionSource,
         message: Recorded,
         take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
     ) -> ControlFlow<(), Result<(), MessageError>> {
-        let joints = &self.settings.joint_names;
-        let at_once = |positions| -> TrajectoryPoints { vec![(Duration::ZERO, positions)] };
-        let read = match self.topics.actions {
-            ActionSource::Trajectory => messages::joint_trajectory(message.data, joints)
+        let joints = self.settings.commanded_joints();
+        let at_once = |position| -> JointPoints { vec![(Duration::ZERO, position)] };
+        let all_at_once = |positions: Vec<(usize, f32)>| -> Vec<(usize, JointPoints)> {
+            let positions = positions.into_iter();
+            positions
+                .map(|(joint, position)| (joint, at_once(position)))
+                .collect()
+        };
+        let read = match source {
+            ActionSource::Trajectory(prefix) => messages::joint_trajectory(message.data, prefix, &joints)
                 .map(|trajectory| (trajectory.stamp, trajectory.content)),
-            ActionSource::Array => {
-                messages::float64_array(message.data, joints.len()).map(|values| (None, at_once(values)))
-            }
-            ActionSource::JointState => messages::joint_state(message.data, joints)
+            ActionSource::Array(places) => messages::float64_array(message.data, places.len())
+                .map(|values| (None, all_at_once(places.iter().copied().zip(values).collect()))),
+            ActionSource::JointState(prefix) => messages::some_joints(message.data, prefix, &joints)
                 .map_err(MessageError::from)
-                .and_then(|state| Ok((state.stamp, at_once(state.content?)))),
+                .and_then(|state| Ok((state.stamp, all_at_once(state.content?)))),
         };
         match read {
             Ok((stamp, points)) => {
@@ -256,7 +267,9 @@ impl<'a> Replayer<'a> {
                     self.hand_on_all(take)?;
                     self.recorded.clear();
                 }
-                self.recorded.push(time, points);
+                for (joint, points) in points {
+                    self.recorded.push(joint, time, points);
+                }
                 ControlFlow::Continue(Ok(()))
             }
             Err(error) => ControlFlow::Continue(Err(error)),

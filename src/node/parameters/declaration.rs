@@ -220,10 +220,90 @@ pub const DECLARATIONS: &[Declaration] = &[
         ),
     ),
     fixed(
+        "joint_scales",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The checkpoint's units in one of the robot's, for each of joint_names: -1 for the other direction, 57.29578 for \
+         degrees of radians; the checkpoint's position is scale times (robot's position - offset). Empty is 1 for all.",
+    ),
+    fixed(
+        "joint_offsets",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The robot's position where the checkpoint's is 0, in the robot's units, for each of joint_names; empty is 0 for \
+         all.",
+    ),
+    fixed(
+        "grippers",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "Those of joint_names whose positions are told by two ends instead of scale and offset.",
+    ),
+    fixed(
+        "gripper_robot_ranges",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The robot's positions at two ends of each of grippers.",
+    ),
+    fixed(
+        "gripper_policy_ranges",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The checkpoint's positions at the same ends of each of grippers. Positions beyond the ends are not limited.",
+    ),
+    fixed(
+        "action_joints",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "For each value of the checkpoint's actions the one of joint_names that it is for, or unused; empty is joint_names.",
+    ),
+    fixed(
+        "action_modes",
+        DefaultValue::Texts(&[]),
+        Allowed::EachOneOf(&["absolute", "relative", "increment"]),
+        "What each value of the checkpoint's actions is: the joint's position, its distance from where the joint was when it \
+         was observed, or its distance from the action before. Empty is absolute for all. Relative actions that the \
+         checkpoint itself tells of stay absolute here.",
+    ),
+    fixed(
+        "action_scales",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "What each value of the checkpoint's actions is multiplied by to be in the units of its state; empty is 1 for all.",
+    ),
+    fixed(
         "trajectory_topic",
         DefaultValue::Text("/joint_trajectory"),
         Allowed::NotEmpty,
-        "Topic that trajectories are published on (trajectory_msgs/JointTrajectory).",
+        "Topic that the trajectory of all joints is published on (trajectory_msgs/JointTrajectory), unless there are \
+         output_topics.",
+    ),
+    fixed(
+        "output_topics",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "Topics in place of trajectory_topic, where several controllers move the robot.",
+    ),
+    fixed(
+        "output_types",
+        DefaultValue::Texts(&[]),
+        Allowed::EachOneOf(&["trajectory", "array"]),
+        "What is published on each of output_topics: trajectory for trajectory_msgs/JointTrajectory, array for the \
+         positions of now as std_msgs/Float64MultiArray; empty is trajectory for all.",
+    ),
+    fixed(
+        "output_joints",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "For each of output_topics the names of its joints, with spaces between them, in the controller's order. Every joint \
+         of the actions is in one of them.",
+    ),
+    fixed(
+        "output_prefixes",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "What the joints' names of each of output_topics have in front that its controller does not know; empty is nothing \
+         for all.",
     ),
     fixed(
         "prompt_topic",

@@ -5,8 +5,12 @@ mod declaration;
 mod documentation;
 mod file;
 mod inputs;
+mod outputs;
+#[cfg(test)]
+mod overrides;
 mod qos_overrides;
 mod read;
+mod robot;
 mod settings;
 mod value;
 

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 
 use super::inputs::{crops, input_topics};
 use super::read::{count, doubles, each_once, nonzero, one_for_each_or_none, period, period_of, text, texts};
-use super::{ParameterProblem, ParameterValue, Values, inputs};
+use super::robot::conventions;
+use super::{ParameterProblem, ParameterValue, Values, inputs, outputs, robot};
 use crate::device::Precision;
-use crate::node::{InputTopics, PlaybackSettings};
-use crate::policy::{CameraOptions, DeviceChoice, DeviceOptions, PolicyOptions, Predict, VisionRefresh};
+use crate::node::{InputTopics, OutputTopic, PlaybackSettings};
+use crate::policy::{
+    ActionMode, CameraOptions, Conventions, DeviceChoice, DeviceOptions, PolicyOptions, Predict,
+    VisionRefresh,
+};
 
 /// What of a policy the parameters must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,8 @@ pub struct Settings {
     pub inputs: InputTopics,
     pub vision_refresh: VisionRefresh,
     pub joint_names: Vec<String>,
-    pub trajectory_topic: String,
+    pub conventions: Conventions,
+    pub outputs: Vec<OutputTopic>,
     pub prompt: String,
     pub playback: PlaybackSettings,
     pub use_sim_time: bool,
@@ -51,6 +56,7 @@ impl Settings {
         let mut problems = Vec::new();
         problems.extend(each_once(values, "joint_names"));
         problems.extend(inputs::problems(values));
+        problems.extend(robot::problems(values));
         let cameras = texts(values, "cameras");
         problems.extend(one_for_each_or_none(
             values,
@@ -58,6 +64,12 @@ impl Settings {
             cameras.len(),
             "cameras",
         ));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let joint_names = texts(values, "joint_names");
+        let conventions = conventions(values);
+        let problems = outputs::problems(values, &names_of(&joint_names, &conventions));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -100,8 +112,9 @@ impl Settings {
                 refreshed.map(|(camera, rate_hz)| (camera, period_of(rate_hz))),
             ),
             inputs,
-            joint_names: texts(values, "joint_names"),
-            trajectory_topic: text(values, "trajectory_topic"),
+            outputs: outputs::outputs(values, &names_of(&joint_names, &conventions)),
+            joint_names,
+            conventions,
             prompt: text(values, "prompt"),
             playback: PlaybackSettings {
                 control_period: period(values, "control_rate_hz"),
@@ -111,6 +124,11 @@ impl Settings {
             },
             use_sim_time: values["use_sim_time"] == ParameterValue::Bool(true),
         })
+    }
+
+    /// The joints that are told to move, in the order of the robot's actions.
+    pub fn commanded_joints(&self) -> Vec<String> {
+        names_of(&self.joint_names, &self.conventions)
     }
 
     /// The topics that the node listens to.
@@ -128,7 +146,27 @@ impl Settings {
 
     /// The topics that the node publishes on.
     pub fn published_topics(&self) -> Vec<&str> {
-        vec![self.trajectory_topic.as_str(), "/diagnostics"]
+        let outputs = self.outputs.iter().map(|output| output.topic.as_str());
+        outputs.chain(["/diagnostics", "~/chunk"]).collect()
+    }
+
+    /// # Errors
+    /// When `action_modes` would count a value from the state that the checkpoint's own steps count from it already:
+    /// `relative`, one for each value of an action or none.
+    pub fn check_relative(&self, relative: &[bool]) -> Result<(), Vec<ParameterProblem>> {
+        let values = self.conventions.actions.iter().zip(relative);
+        let is_absolute = |mode| mode == ActionMode::Absolute;
+        let twice = values.enumerate().find(|(_, (action, relative))| {
+            **relative && action.is_some_and(|action| !is_absolute(action.mode))
+        });
+        match twice {
+            None => Ok(()),
+            Some((index, _)) => Err(vec![ParameterProblem {
+                name: "action_modes".to_owned(),
+                found: format!("value {index} counted from the state or the action before"),
+                expected: "absolute: the checkpoint's own steps count it from the state".to_owned(),
+            }]),
+        }
     }
 
     /// # Errors
@@ -145,10 +183,11 @@ impl Settings {
                 expected: format!("{}, as the checkpoint's state", policy.state_dim),
             });
         }
-        if joints != policy.action_dim {
+        let actions = self.conventions.actions.len();
+        if actions != policy.action_dim {
             problems.push(ParameterProblem {
-                name: "joint_names".to_owned(),
-                found: format!("{joints} joints"),
+                name: "action_joints".to_owned(),
+                found: format!("{actions} (those of joint_names, where it is empty)"),
                 expected: format!("{}, as the checkpoint's actions", policy.action_dim),
             });
         }
@@ -170,26 +209,22 @@ impl Settings {
     }
 }
 
+fn names_of(joints: &[String], conventions: &Conventions) -> Vec<String> {
+    conventions
+        .commanded()
+        .map(|joint| joints[joint].clone())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::Parameters;
+    use super::super::overrides::{names, problems};
     use super::*;
     use crate::node::Transport;
     use crate::policy::Crop;
-
-    fn problems(overrides: &[(&str, ParameterValue)]) -> Vec<String> {
-        let checkpoint = ("checkpoint", ParameterValue::String("/checkpoint".to_owned()));
-        let overrides = overrides.iter().chain([&checkpoint]);
-        let overrides = overrides.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let problems = Parameters::from_overrides(overrides).err().unwrap_or_default();
-        problems.into_iter().map(|problem| problem.name).collect()
-    }
-
-    fn names(text: &str) -> ParameterValue {
-        ParameterValue::StringArray(text.split_whitespace().map(str::to_owned).collect())
-    }
 
     #[test]
     fn the_defaults_with_a_checkpoint_are_whole() {
