@@ -2,8 +2,8 @@
 
 ros2 launch pi0_node replay.launch.py bag:=/path/to/bag checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
-What the node publishes goes to /replay/…, so that it never moves a robot and never mixes with what was recorded. For
-figures without ROS 2, and as fast as the machine is, use pi0_eval (docs/evaluation.md).
+What the node tells controllers goes to /replay/…, and what was recorded of that to /recorded/…, so that neither moves a
+robot. For figures without ROS 2, and as fast as the machine is, use pi0_eval (docs/evaluation.md).
 """
 
 from pathlib import Path
@@ -42,19 +42,19 @@ def output_topics(params_file: str) -> set[str]:
     return topics
 
 
-def keep_away_from_the_robot(context: LaunchContext) -> list[SetLaunchConfiguration]:
-    params_file = LaunchConfiguration("params_file", default=str(CONFIGURATION)).perform(context)
+def of_parameter_file(context: LaunchContext) -> list[str]:
+    return sorted(output_topics(LaunchConfiguration("params_file", default=str(CONFIGURATION)).perform(context)))
+
+
+def keep_node_away_from_the_robot(context: LaunchContext) -> list[SetLaunchConfiguration]:
     given = LaunchConfiguration("remappings", default="").perform(context)
-    rules = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in sorted(output_topics(params_file))]
+    rules = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in of_parameter_file(context)]
     return [SetLaunchConfiguration("remappings", " ".join([*rules, given]))]
 
 
-def generate_launch_description() -> LaunchDescription:
-    node = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(Path(__file__).parent / "pi0.launch.py")),
-        launch_arguments={"use_sim_time": "true"}.items(),
-    )
-    player = [
+def player(context: LaunchContext) -> list[ExecuteProcess]:
+    rules = [f"{topic}:=/recorded/{topic.lstrip('/')}" for topic in of_parameter_file(context)]
+    command = [
         "ros2",
         "bag",
         "play",
@@ -64,12 +64,19 @@ def generate_launch_description() -> LaunchDescription:
         "--rate",
         LaunchConfiguration("rate"),
     ]
+    return [ExecuteProcess(cmd=[*command, "--remap", *rules], output="screen")]
+
+
+def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument("bag", description="Folder or file of the bag."),
             DeclareLaunchArgument("rate", default_value="1.0", description="Seconds of the bag in a second."),
-            OpaqueFunction(function=keep_away_from_the_robot),
-            node,
-            ExecuteProcess(cmd=player, output="screen"),
+            OpaqueFunction(function=keep_node_away_from_the_robot),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(Path(__file__).parent / "pi0.launch.py")),
+                launch_arguments={"use_sim_time": "true"}.items(),
+            ),
+            OpaqueFunction(function=player),
         ]
     )
