@@ -8,7 +8,7 @@ use pi0_node::policy::open_for_evaluation;
 use pi0_node::replay::bag::Bag;
 use pi0_node::replay::{BagResult, EvaluationError, EvaluationOptions, evaluate};
 
-use crate::fixtures::bag;
+use crate::fixtures::{bag, joints};
 use crate::robot::{KnowingPolicy, changed, settings};
 
 fn options() -> EvaluationOptions {
@@ -105,6 +105,31 @@ fn commands_without_stamps_count_from_when_they_were_recorded() {
     let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(""), &chosen).unwrap();
     // They come every tenth of a second and hold until the next one: half of that is missed on average.
     close(result.accuracy.mae, 0.2 * 0.05, 0.004);
+}
+
+#[test]
+fn commands_are_found_on_the_topics_that_the_node_would_publish_on() {
+    let outputs = format!(
+        "output_topics: [/commands]\n    output_types: [array]\n    output_joints: [{}]",
+        joints().join(" ")
+    );
+    let mut policy = KnowingPolicy::of_commands();
+    let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(&outputs), &options()).unwrap();
+    assert_eq!(result.settings.actions_topic, "/commands");
+    close(result.accuracy.mae, 0.2 * 0.05, 0.004);
+}
+
+#[test]
+fn a_robot_of_other_conventions_is_seen_in_the_policy_s_and_compared_in_its_own() {
+    let mut same = KnowingPolicy::of_commands();
+    evaluated(&bag("mcap_zstd"), &mut same, &settings(""), &options()).unwrap();
+    let offsets = format!("joint_offsets: [{}]", ["0.5"; 14].join(", "));
+    let mut policy = KnowingPolicy::of_commands();
+    let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(&offsets), &options()).unwrap();
+    close(result.accuracy.mae, 0.0, 1e-5);
+    for (seen, robot) in policy.seen[0].state.iter().zip(&same.seen[0].state) {
+        assert!((seen - (robot - 0.5)).abs() < 1e-6, "{seen} and {robot}");
+    }
 }
 
 #[test]
