@@ -212,6 +212,11 @@ fn each_controller_gets_its_own_joints_in_the_robot_s_conventions() {
                 .subscribe::<Float64MultiArray>("/grips/commands", QosProfile::default())
                 .unwrap();
             let mut grips = Box::pin(grips);
+            let chunks = robot
+                .node
+                .subscribe::<JointTrajectory>("/pi0_node/chunk", QosProfile::default())
+                .unwrap();
+            let mut chunks = Box::pin(chunks);
             let started = Instant::now();
             let mut found = (None, None, None);
             while found.0.is_none() || found.1.is_none() || found.2.is_none() {

@@ -165,6 +165,7 @@ fn measure_start_up<D: Device>(arguments: &Arguments, device: D, started: Instan
     let camera = |name: &String| CameraOptions {
         name: name.clone(),
         crop: None,
+        is_optional: false,
     };
     let options = PolicyOptions {
         cameras: checkpoint.config().cameras.iter().map(camera).collect(),

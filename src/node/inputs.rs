@@ -6,7 +6,7 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::input::{Input, InputKind, InputReport};
-use super::joint_positions::JointPositions;
+use super::joint_positions::{JointPositions, SomePositions};
 use super::{InputProblem, InputTopics, lock};
 use crate::policy::Observation;
 
@@ -287,7 +287,7 @@ impl Inputs {
     pub fn take_joint_positions(
         &self,
         index: usize,
-        positions: Result<Vec<(usize, f32)>, InputProblem>,
+        positions: Result<SomePositions, InputProblem>,
         stamp: Duration,
     ) {
         self.take(|state| {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::InputProblem;
 use super::history::History;
 
+/// Positions of some of the joints, by their place among all.
+pub type SomePositions = Vec<(usize, f32)>;
+
 /// The newest position of every joint, and the moments at which all were known together.
 #[derive(Clone, Debug)]
 pub struct JointPositions {
@@ -78,7 +81,7 @@ pub fn some_joint_positions(
     positions: &[f64],
     prefix: &str,
     wanted: &[String],
-) -> Result<Vec<(usize, f32)>, InputProblem> {
+) -> Result<SomePositions, InputProblem> {
     if positions.len() < names.len() {
         return Err(InputProblem::Positions {
             found: positions.len(),

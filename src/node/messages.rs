@@ -12,7 +12,8 @@ use r2r::{QosProfile, qos::HistoryPolicy};
 
 use super::parameters::QosOverride;
 use super::{
-    ImageLayout, InputProblem, Level, Status, decode_compressed_image, decode_image, some_joint_positions,
+    ImageLayout, InputProblem, Level, SomePositions, Status, decode_compressed_image, decode_image,
+    some_joint_positions,
 };
 use crate::control::{TimedChunk, TrajectoryPoint};
 
@@ -43,7 +44,7 @@ pub fn positions(
     message: &JointState,
     prefix: &str,
     joints: &[String],
-) -> Result<Vec<(usize, f32)>, InputProblem> {
+) -> Result<SomePositions, InputProblem> {
     some_joint_positions(&message.name, &message.position, prefix, joints)
 }
 

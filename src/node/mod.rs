@@ -47,7 +47,7 @@ pub use input::{InputKind, InputReport};
 pub use input_problem::InputProblem;
 pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, Transport};
 pub use inputs::{Inputs, StampedObservation};
-pub use joint_positions::{joint_positions, some_joint_positions};
+pub use joint_positions::{SomePositions, joint_positions, some_joint_positions};
 pub use monitor::{Level, Monitor, Status};
 pub use output_topics::{OutputKind, OutputTopic};
 pub use playback::{ChunkSlot, NewChunk, PlaybackSettings, Shared};

@@ -296,6 +296,7 @@ impl<'a> Evaluation<'a> {
             for (topic, (count, problem)) in &summary.bad_messages {
                 reasons.push(format!("{topic}: {count} messages could not be used: {problem}"));
             }
+            reasons.extend(summary.input_problems.clone());
             reasons.extend(summary.warnings.clone());
             return Err(EvaluationError::NoObservation {
                 bag: bag.to_owned(),

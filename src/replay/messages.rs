@@ -6,8 +6,8 @@ use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
 use crate::node::{
-    ImageLayout, InputProblem, decode_compressed_image, decode_image, extra_state, joint_positions,
-    some_joint_positions,
+    ImageLayout, InputProblem, SomePositions, decode_compressed_image, decode_image, extra_state,
+    joint_positions, some_joint_positions,
 };
 
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
@@ -82,7 +82,7 @@ pub fn some_joints(
     data: &[u8],
     prefix: &str,
     joints: &[String],
-) -> Result<Stamped<Result<Vec<(usize, f32)>, InputProblem>>, CdrError> {
+) -> Result<Stamped<Result<SomePositions, InputProblem>>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
     let names = reader.texts()?;

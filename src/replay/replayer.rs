@@ -10,7 +10,7 @@ use super::messages::{self, JointPoints, MessageError};
 use super::recorded_actions::RecordedActions;
 use super::topics::{ActionSource, BagTopics, Role};
 use crate::node::parameters::Settings;
-use crate::node::{InputProblem, Inputs, RosClock, StampedObservation};
+use crate::node::{InputProblem, Inputs, RosClock, SomePositions, StampedObservation};
 use crate::policy::{Observation, VisionRefresh};
 
 /// Stamps that go back by more than this are another recording; by less, messages that overtook each other.
@@ -43,6 +43,8 @@ pub struct ReplaySummary {
     /// From the first message to the last.
     pub duration: Duration,
     pub warnings: Vec<String>,
+    /// What the inputs lacked in the end, a sentence each.
+    pub input_problems: Vec<String>,
 }
 
 /// When observations are taken, and what of the recording goes with them.
@@ -82,7 +84,10 @@ pub fn replay(
         // Whoever takes the samples may stop here as well; there is nothing left to stop.
         let _ = replayer.hand_on_all(take);
     }
+    let problems = replayer.inputs.report().into_iter();
+    let problems = problems.filter_map(|input| Some(format!("{}: {}", input.kind, input.problem?)));
     let mut summary = replayer.summary;
+    summary.input_problems = problems.collect();
     summary.clock_resets = replayer.clock.resets();
     summary.warnings = warnings;
     Ok(summary)
@@ -225,7 +230,7 @@ impl<'a> Replayer<'a> {
         &self,
         topic: usize,
         data: &[u8],
-    ) -> Result<messages::Stamped<Result<Vec<(usize, f32)>, InputProblem>>, CdrError> {
+    ) -> Result<messages::Stamped<Result<SomePositions, InputProblem>>, CdrError> {
         let prefix = &self.settings.inputs.joint_states[topic].prefix;
         messages::some_joints(data, prefix, &self.settings.joint_names)
     }
