@@ -10,13 +10,14 @@ use std::{
 
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{
-    Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, Precision, RopeTable,
+    Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, PatchGrid, Precision,
+    RopeTable,
 };
 #[cfg(feature = "tenstorrent")]
 use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
 use pi0_node::model::{ModelInput, Pi0};
 #[cfg(feature = "tenstorrent")]
-use tt_metal_sys::MockCard;
+use tt_metal_sys::{Dtype, Kernel, Layout, MockCard, Program};
 
 /// Values between −1 and 1 that look random, the same on every machine.
 fn values(count: usize, seed: u32) -> Vec<f32> {
@@ -266,6 +267,111 @@ fn embedding_looks_rows_up_and_scales_them() {
             device.upload_table(&HostTensor::from_f32(&table, &[28])),
         );
     });
+}
+
+#[test]
+fn images_are_cut_into_patches() {
+    let grid = PatchGrid {
+        image_size: 23,
+        patch_size: 5,
+    };
+    let (size, patch) = (grid.image_size, grid.patch_size);
+    let pixels = 3 * size * size;
+    let of_bytes = |image: u32| -> Vec<f32> {
+        let bytes = values(pixels, image)
+            .into_iter()
+            .map(|x| (x * 127.0 + 128.0) as u8);
+        bytes.map(|byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect()
+    };
+    for (what, images) in [
+        ("bytes", [of_bytes(17), of_bytes(18)]),
+        ("values", [values(pixels, 19), of_bytes(20)]),
+    ] {
+        on_every_device!(|tested| {
+            let device = &tested.device;
+            let tokens = 16_usize.next_multiple_of(device.tile());
+            let mut expected = vec![0.0; 2 * tokens * 75];
+            for (index, image) in images.iter().enumerate() {
+                for (pixel, &value) in image.iter().enumerate() {
+                    let (channel, y, x) = (pixel / (size * size), pixel / size % size, pixel % size);
+                    if y < 20 && x < 20 {
+                        let row = index * tokens + y / patch * 4 + x / patch;
+                        let column = (channel * patch + y % patch) * patch + x % patch;
+                        expected[row * 75 + column] = f64::from(value);
+                    }
+                }
+            }
+            let patches = device.upload_patches(&[&images[0], &images[1]], grid);
+            tested.expect(what, patches, &[2 * tokens, 75], &expected);
+
+            tested.refuse("a short image", device.upload_patches(&[&[0.0; 7]], grid));
+            for patch_size in [0, 24] {
+                let other = PatchGrid { patch_size, ..grid };
+                tested.refuse("patch size", device.upload_patches(&[&images[0]], other));
+            }
+        });
+    }
+}
+
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn images_travel_as_bytes_until_one_is_resampled() {
+    let Some(tested) = card() else { return };
+    let grid = PatchGrid {
+        image_size: 32,
+        patch_size: 8,
+    };
+    let pixels = 3 * 32 * 32;
+    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
+    let uploaded = |image: &[f32]| {
+        let graph = tested
+            .device
+            .capture(|| tested.device.upload_patches(&[image], grid).map(drop));
+        graph.unwrap().uploaded_bytes
+    };
+    let bytes = [&black, &black, &resampled, &black].map(|image| uploaded(image));
+    assert_eq!(
+        bytes,
+        [1, 1, 2, 2].map(|bytes_a_pixel| bytes_a_pixel * pixels as u64)
+    );
+}
+
+/// Which also shows that the mock card's stand-in for the kernel compiler does compile our kernels.
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn a_kernel_that_does_not_compile_is_refused() {
+    let Some(tested) = card() else { return };
+    let card = tested.device.card();
+    let tensor = card.zeros(&[1, 1, 32, 32], Dtype::Bf16, Layout::Tile).unwrap();
+    let kernel = |source| Kernel {
+        source,
+        compile_time_args: Vec::new(),
+        tensors: vec![0],
+        core_args: vec![vec![7]],
+    };
+    let run = |writer| {
+        let program = Program {
+            columns: 1,
+            rows: 1,
+            reader: kernel("void kernel_main() {}"),
+            writer: kernel(writer),
+            circular_buffers: Vec::new(),
+        };
+        card.run_program("nothing", &program, &[&tensor, &tensor])
+    };
+    run("#include \"api/dataflow/dataflow_api.h\"\nvoid kernel_main() { get_arg_val<uint32_t>(0); }")
+        .unwrap();
+    let refused = run("void kernel_main() { there_is_no_such_function(); }");
+    assert!(
+        matches!(
+            &refused,
+            Err(tt_metal_sys::Error::Operation {
+                operation: "nothing",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -38,6 +38,12 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         "one read-back, behind the last operation"
     );
     assert_eq!(graph.uploads, 4, "images, prompt, state and noise");
+    let pixels = (cameras * 3 * 224 * 224) as u64;
+    assert!(
+        graph.uploaded_bytes < 2 * pixels + 10_000,
+        "{} bytes uploaded, images of {pixels} values as bfloat16 and little else",
+        graph.uploaded_bytes
+    );
     assert!(
         graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,
         "{graph}"

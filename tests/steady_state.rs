@@ -34,7 +34,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn denoising_steps_allocate_nothing() {
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         let config = demo_sized();
         // On one thread all work is this thread's, and so are its allocations.
         let device = CpuDevice::new(precision, 1).unwrap();

@@ -17,6 +17,7 @@ from std_msgs.msg import Float64MultiArray, Int32
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from aloha_environment import JOINT_NAMES
+from aloha_sim import AlohaSim
 
 SIMULATION = Path(__file__).resolve().parent.parent / "aloha_sim.py"
 TIMEOUT_S = 60
@@ -25,6 +26,11 @@ TIMEOUT_S = 60
 def command(**parameters):
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     return [sys.executable, SIMULATION, "--ros-args", *settings]
+
+
+def trajectory_to(positions, joint_names=JOINT_NAMES):
+    point = JointTrajectoryPoint(positions=list(positions), time_from_start=Duration(nanosec=100_000_000))
+    return JointTrajectory(joint_names=list(joint_names), points=[point])
 
 
 class Robot:
@@ -52,8 +58,7 @@ class Robot:
             assert time.monotonic() < deadline, self.log_path.read_text()
 
     def move_to(self, positions, joint_names=JOINT_NAMES):
-        point = JointTrajectoryPoint(positions=list(positions), time_from_start=Duration(nanosec=100_000_000))
-        self._publisher.publish(JointTrajectory(joint_names=list(joint_names), points=[point]))
+        self._publisher.publish(trajectory_to(positions, joint_names))
 
     def move_until_it_ends(self, positions):
         def moved_to_the_end():
@@ -144,13 +149,34 @@ def test_what_came_of_each_episode_is_in_the_outcomes(start_robot, tmp_path):
     assert first["moved"] == ["left"] and first["kept"] == [] and first["seconds"] == 0.5
 
 
-def test_a_trajectory_that_comes_while_the_objects_still_fall_is_left_out(start_robot):
-    robot = start_robot(camera_covered="true", real_time_factor=0.2)
-    before = robot.position()
-    assert robot.simulated_s() < 0.2
-    robot.move_to(before + 0.3)
-    robot.wait_simulated_seconds(0.5)
-    assert robot.position() == pytest.approx(before, abs=0.05)
+def test_a_trajectory_that_comes_while_the_objects_still_fall_is_left_out():
+    rclpy.init(args=["--ros-args", "-p", "camera_covered:=true"])
+    robot = AlohaSim()
+    (subscription,) = [one for one in robot.subscriptions if one.topic_name == "/joint_trajectory"]
+    positions = []
+    robot.create_subscription(
+        JointState, "/joint_states", lambda message: positions.append(np.array(message.position)), 10
+    )
+
+    def step_for(seconds):
+        end_s = robot.now_s + seconds
+        while robot.now_s < end_s:
+            robot.step()
+            rclpy.spin_once(robot, timeout_sec=TIMEOUT_S)
+
+    step_for(0.1)
+    before = positions[-1]
+    subscription.callback(trajectory_to(before + 0.3))
+    step_for(0.5)
+    ignored = positions[-1]
+    subscription.callback(trajectory_to(before + 0.3))
+    step_for(0.5)
+    executed = positions[-1]
+    robot.close()
+    robot.destroy_node()
+    rclpy.shutdown()
+    assert ignored == pytest.approx(before, abs=0.05)
+    assert executed[:5] == pytest.approx(before[:5] + 0.3, abs=0.1)
 
 
 def test_a_refused_trajectory_stops_the_robot_and_is_logged_once(start_robot):

@@ -40,6 +40,7 @@ pub struct CardGraph {
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
     pub uploads: usize,
+    pub uploaded_bytes: u64,
     /// Operations before each read-back.
     pub read_backs: Vec<usize>,
     /// Of weights, and the most that everything else takes beside them.
@@ -147,6 +148,7 @@ impl CardGraph {
             card,
             cameras,
             uploads: steady.uploads,
+            uploaded_bytes: steady.uploaded_bytes,
             read_backs: steady.read_backs.clone(),
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
@@ -208,9 +210,10 @@ impl fmt::Display for CardGraph {
         )?;
         writeln!(
             f,
-            "{} uploads, {} read-back. DRAM: {:.2} GB of weights, {:.2} GB beside them, of {:.2} GB. L1: at most {} of {} bytes \
+            "{} uploads of {:.2} MB, {} read-back. DRAM: {:.2} GB of weights, {:.2} GB beside them, of {:.2} GB. L1: at most {} of {} bytes \
              a core.",
             self.uploads,
+            self.uploaded_bytes as f64 / 1e6,
             self.read_backs.len(),
             gigabytes(self.weight_bytes),
             gigabytes(self.working_bytes),

@@ -14,7 +14,9 @@ use pi0_node::checkpoint::Checkpoint;
 use pi0_node::control::{Command, Seam, TimedChunk};
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::node::parameters::{ParameterValue, Parameters};
-use pi0_node::node::{ChunkSlot, ControlLoop, ControlReport, Inputs, NewChunk, RosClock, Shared};
+use pi0_node::node::{
+    ChunkSlot, ControlLoop, ControlReport, InputTopics, Inputs, NewChunk, RosClock, Shared,
+};
 use pi0_node::policy::{CameraOptions, Observation, Policy, PolicyOptions, Predict};
 use serde_json::{Value, json};
 
@@ -90,14 +92,14 @@ fn measure_rate(
     let control = ControlLoop {
         clock: Arc::new(RosClock::system()),
         chunks: Arc::clone(&chunks),
-        inputs: Arc::new(Inputs::new(&[], "/joint_states", "/prompt")),
+        inputs: Arc::new(Inputs::new(&InputTopics::default(), &settings.joint_names)),
         settings: Arc::new(Shared::new(settings.playback.clone())),
         command: Arc::new(Shared::new(Command::Enabled)),
         described_limits: Arc::new(Shared::new(None)),
         priority: arguments.priority,
         report: Arc::clone(&report),
         stop: Arc::clone(&stop),
-        joint_count: checkpoint.action_dim(),
+        commanded: settings.conventions.commanded().collect(),
     };
     let made = Arc::<AtomicU64>::default();
     let mut workers = Vec::new();
@@ -183,6 +185,7 @@ fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Policy<CpuDevice>> {
     let cameras = checkpoint.config().cameras.iter().map(|name| CameraOptions {
         name: name.clone(),
         crop: None,
+        is_optional: false,
     });
     let options = PolicyOptions {
         cameras: cameras.collect(),

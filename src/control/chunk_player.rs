@@ -120,10 +120,11 @@ impl ChunkPlayer {
     pub fn offer(&mut self, chunk: TimedChunk, now: Duration) -> Result<(), ChunkRefusal> {
         self.advance(now);
         let placed = self.place(chunk, now)?;
-        let (chunk, start) = (&placed.chunk, placed.start);
-        let next_observation_due = start.saturating_add(chunk.until_next_observation());
+        let chunk = &placed.chunk;
+        let were_it_new = now.saturating_add(chunk.until_next_observation());
+        let next_observation_due = were_it_new.saturating_sub(placed.played);
         let action_period = chunk.action_period;
-        let played = (now - start).as_secs_f64() / action_period.as_secs_f64();
+        let played = placed.played.as_secs_f64() / action_period.as_secs_f64();
         self.played_before_arrival.truncate(ARRIVALS - 1);
         self.played_before_arrival.push_front(played.ceil() as usize);
         self.chunks
@@ -211,7 +212,7 @@ impl ChunkPlayer {
         }
     }
 
-    /// The moment of the first action of `chunk`, by what was played since its observation.
+    /// How far `chunk` is played, by what was played since its observation.
     fn place(&self, chunk: TimedChunk, now: Duration) -> Result<Placed, ChunkRefusal> {
         self.check_values(&chunk.actions)?;
         if chunk.observed_at < self.released_at {
@@ -226,8 +227,11 @@ impl ChunkPlayer {
         if played >= reach {
             return Err(ChunkRefusal::Late { played, reach });
         }
-        let start = now.saturating_sub(played);
-        Ok(Placed { chunk, start })
+        Ok(Placed {
+            chunk,
+            joined_at: now,
+            played,
+        })
     }
 
     fn advance(&mut self, now: Duration) {
@@ -427,6 +431,22 @@ mod tests {
         slow.action_period = ms(200);
         player.offer(slow, ms(9400)).unwrap();
         assert_eq!(tick(&mut player, ms(9500)).1[..2], [(4.5, ms(0)), (5.0, ms(100))]);
+    }
+
+    #[test]
+    fn a_chunk_at_another_speed_goes_on_with_the_action_that_is_next_in_the_first_moments_of_time() {
+        let mut player = ChunkPlayer::new(2);
+        player.offer(chunk(0.0, 10, ms(0)), ms(0)).unwrap();
+        let mut slow = chunk(0.0, 10, ms(0));
+        slow.action_period = ms(200);
+        player.offer(slow, ms(300)).unwrap();
+        assert_eq!(
+            tick(&mut player, ms(400)).1[..3],
+            [(3.5, ms(0)), (4.0, ms(100)), (5.0, ms(300))]
+        );
+        assert_eq!(player.next_observation_due(), ms(700));
+        assert_eq!(tick(&mut player, ms(1699)).0, PlayerState::Playing);
+        assert_eq!(tick(&mut player, ms(1700)).0, PlayerState::Holding);
     }
 
     #[test]

@@ -31,20 +31,29 @@ pub struct Seam {
     pub ensemble_coefficient: f64,
 }
 
-/// A chunk, and the moment of its first action.
+/// A chunk, and how far it is played.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placed {
     pub chunk: TimedChunk,
-    pub start: Duration,
+    /// When it was joined.
+    pub joined_at: Duration,
+    /// How much of it was past then. It may be more than the time that there was: simulations begin at 0.
+    pub played: Duration,
 }
 
 impl Placed {
     pub fn end(&self) -> Duration {
-        self.start.saturating_add(self.chunk.reach())
+        self.moment(self.chunk.reach())
+    }
+
+    /// When what is `elapsed` after the first action is played; what was played when it was joined, then.
+    pub fn moment(&self, elapsed: Duration) -> Duration {
+        self.joined_at.saturating_add(elapsed.saturating_sub(self.played))
     }
 
     fn positions(&self, time: Duration) -> Vec<f32> {
-        self.chunk.positions(time.saturating_sub(self.start))
+        self.chunk
+            .positions(time.saturating_sub(self.joined_at).saturating_add(self.played))
     }
 }
 
@@ -105,12 +114,11 @@ fn fade_out_offset(knots: &mut [(Duration, Vec<f32>)], before: &Plan, now: Durat
 /// `now`, and the moments of the fresh chunk's actions until it ends or, if that is later, the fade has ended.
 fn knot_times(fresh: &Placed, fade: Duration, now: Duration) -> Vec<Duration> {
     let period = fresh.chunk.action_period;
-    let played = now.saturating_sub(fresh.start);
     // An action this close behind the present (in actions) is the present: periods are rounded to nanoseconds.
-    let next = (played.as_secs_f64() / period.as_secs_f64() + 1e-6) as u32 + 1;
+    let next = (fresh.played.as_secs_f64() / period.as_secs_f64() + 1e-6) as u32 + 1;
     let last_action = fresh.chunk.actions.horizon() as u32 - 1;
     let end_of_fade = now.saturating_add(fade);
-    let moment = |action: u32| fresh.start.saturating_add(period.saturating_mul(action));
+    let moment = |action: u32| fresh.moment(period.saturating_mul(action));
     let ahead = (next..)
         .map(|action| (action, moment(action)))
         .take_while(|&(action, time)| action <= last_action || time < end_of_fade.saturating_add(period));

@@ -24,6 +24,11 @@ impl Window {
         self.values.push_back(value);
     }
 
+    /// Takes the measurements of another one, which has none afterwards.
+    pub fn append(&mut self, newer: &mut Self) {
+        newer.values.drain(..).for_each(|value| self.push(value));
+    }
+
     /// None without measurements.
     pub fn mean(&self) -> Option<f64> {
         let sum: f64 = self.values.iter().sum();

@@ -6,6 +6,7 @@
 
 mod cpu;
 mod host_tensor;
+mod patches;
 #[cfg(feature = "tenstorrent")]
 mod tenstorrent;
 
@@ -13,6 +14,7 @@ use std::ops::Range;
 
 pub use cpu::{CpuDevice, CpuTensor, Precision};
 pub use host_tensor::{Dtype, HostTensor};
+pub use patches::PatchGrid;
 #[cfg(feature = "tenstorrent")]
 pub use tenstorrent::{
     Graph, Operation, TenstorrentDevice, TenstorrentLinear, TenstorrentOptions, TenstorrentTable,
@@ -124,6 +126,16 @@ pub trait Device: Send + Sync + 'static {
 
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
+
+    /// Images `[3, image_size, image_size]`, cut into patches: `[images · tokens, 3 · patch_size²]`. A row is a patch: channel
+    /// by channel, each from top to bottom and from left to right, as a convolution reads it. Tokens are the patches of an
+    /// image, up to the next tile; rows behind them are zero.
+    fn upload_patches(&self, images: &[&[f32]], grid: PatchGrid) -> Result<Self::Tensor> {
+        grid.check(images)?;
+        let tokens = grid.num_patches().next_multiple_of(self.tile());
+        let shape = [images.len() * tokens, grid.patch_dim()];
+        self.upload(&grid.unfold(images, tokens), &shape)
+    }
 
     /// A norm's weight or bias, or position embeddings, to the device.
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<Self::Tensor>;

@@ -4,7 +4,7 @@ use super::attention::AttentionMask;
 use super::config::SiglipConfig;
 use super::parameters::VISION_TOWER;
 use super::weights::{AttentionLinears, Weights, linear_with_bias, residual_linear};
-use crate::device::{Activation, Device, DeviceError, HeadLayout, Heads, KeysValues, Result};
+use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Result};
 
 /// The tower of one checkpoint.
 pub struct Siglip<D: Device> {
@@ -103,21 +103,7 @@ impl<D: Device> Siglip<D> {
     /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions,
     /// `[images · tokens, width]`.
     pub fn embed_patches(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
-        let size = self.config.image_size;
-        let tokens = tokens_of_an_image(&self.config, device);
-        let patch_dim = self.config.patch_dim();
-        let mut patches = Vec::with_capacity(images.len() * tokens * patch_dim);
-        for (index, image) in images.iter().enumerate() {
-            if image.len() != 3 * size * size {
-                return Err(DeviceError::Shape {
-                    operation: "embed_patches",
-                    problem: format!("{} values, expected an image [3, {size}, {size}]", image.len()),
-                });
-            }
-            unfold(image, size, self.config.patch_size, &mut patches);
-            patches.resize((index + 1) * tokens * patch_dim, 0.0);
-        }
-        let patches = device.upload(&patches, &[images.len() * tokens, patch_dim])?;
+        let patches = device.upload_patches(images, self.config.patch_grid())?;
         let embedded = device.linear(&patches, &self.patch_embedding, Activation::None)?;
         device.add(&embedded, &self.position_embedding)
     }
@@ -211,21 +197,5 @@ impl<D: Device> LayerNorm<D> {
     /// `[images · tokens, width]` to the same shape.
     pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
         device.layer_norm(hidden, &self.weight, &self.bias, self.eps)
-    }
-}
-
-/// Pixels in the order in which a convolution reads them: `[3, size, size]` to `[patches, 3 · patch_size²]`.
-fn unfold(image: &[f32], size: usize, patch_size: usize, unfolded: &mut Vec<f32>) {
-    let patches = size / patch_size;
-    for patch_row in 0..patches {
-        for patch_column in 0..patches {
-            for channel in 0..3 {
-                for row in 0..patch_size {
-                    let y = patch_row * patch_size + row;
-                    let start = (channel * size + y) * size + patch_column * patch_size;
-                    unfolded.extend_from_slice(&image[start..start + patch_size]);
-                }
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::thread_priority::raise_this_thread;
-use super::{ChunkSlot, Inputs, PlaybackSettings, RosClock, Shared, lock};
+use super::{ChunkSlot, Inputs, InputsAtATick, PlaybackSettings, RosClock, Shared, lock, lock_if_free};
 use crate::control::{
     Command, ControlSettings, Controller, Hold, JointLimits, Plan, PlayerState, Situation, TickSchedule,
     TrajectoryPoint, Window,
@@ -27,6 +27,8 @@ pub struct ControlReport {
     pub standstill_since: Option<Duration>,
     /// See [`Controller::next_observation_due`].
     pub next_observation_due: Duration,
+    /// What the periods below are to be; they are forgotten when it changes.
+    pub control_period: Duration,
     /// Wall time between the newest ticks, in seconds.
     pub periods_s: Window,
     /// How far those were from the control period, in milliseconds.
@@ -54,6 +56,7 @@ impl Default for ControlReport {
             state: PlayerState::Waiting,
             standstill_since: Some(Duration::ZERO),
             next_observation_due: Duration::ZERO,
+            control_period: Duration::ZERO,
             periods_s: Window::new(TICK_WINDOW),
             period_errors_ms: Window::new(TICK_WINDOW),
             refused_chunks: 0,
@@ -82,29 +85,41 @@ pub struct ControlLoop {
     pub priority: u8,
     pub report: Arc<Mutex<ControlReport>>,
     pub stop: Arc<AtomicBool>,
-    /// Joints of every action.
-    pub joint_count: usize,
+    /// The joints of every action, as places in the measured positions.
+    pub commanded: Vec<usize>,
+}
+
+/// What the control thread knows from tick to tick. Of what another thread has in hand at a tick, it knows what was so
+/// the tick before.
+struct Ticking {
+    controller: Controller,
+    settings: PlaybackSettings,
+    command: Command,
+    described_limits: Option<Arc<[JointLimits]>>,
+    inputs: InputsAtATick,
+    not_finite: Option<String>,
+    previous_tick: Option<Instant>,
+    /// What is still to be handed over.
+    report: ControlReport,
 }
 
 impl ControlLoop {
     /// Ticks until told to stop, and hands the time and the points of every tick that has points to `publish`.
+    ///
+    /// On the system's clock a tick waits for no other thread: one of low priority may have to wait itself.
     pub fn run(self, mut publish: impl FnMut(Duration, Vec<TrajectoryPoint>)) {
         let priority = raise_this_thread(self.priority);
         tracing::info!("control thread: {priority}");
         lock(&self.report).priority = priority;
-        let mut controller = Controller::new(self.joint_count);
-        let mut schedule = TickSchedule::new(self.settings.get().control_period);
-        let mut previous_tick = None;
+        let mut ticking = self.begin();
+        let mut schedule = TickSchedule::new(ticking.settings.control_period);
         let mut resets = self.clock.resets();
         let started = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
-            let settings = self.settings.get();
-            if settings.control_period != schedule.period() {
-                schedule = TickSchedule::new(settings.control_period);
-                previous_tick = None;
-                let mut report = lock(&self.report);
-                report.periods_s = Window::new(TICK_WINDOW);
-                report.period_errors_ms = Window::new(TICK_WINDOW);
+            self.look_at_settings(&mut ticking);
+            if ticking.settings.control_period != schedule.period() {
+                schedule = TickSchedule::new(ticking.settings.control_period);
+                ticking.previous_tick = None;
             }
             let now = self.clock.now();
             // Deadlines on the system's clock are kept in steady time, which no adjustment of the clock moves.
@@ -127,36 +142,69 @@ impl ControlLoop {
             }
             if resets != self.clock.resets() {
                 resets = self.clock.resets();
-                controller = Controller::new(self.joint_count);
+                ticking.controller = Controller::new(self.commanded.len());
             }
-            let points = self.tick(&mut controller, now, &settings, &mut previous_tick);
+            let points = self.tick(&mut ticking, now);
             if !points.is_empty() {
                 publish(now, points);
             }
         }
     }
 
-    fn tick(
-        &self,
-        controller: &mut Controller,
-        now: Duration,
-        settings: &PlaybackSettings,
-        previous_tick: &mut Option<Instant>,
-    ) -> Vec<TrajectoryPoint> {
-        let wall = Instant::now();
-        let situation = Situation {
-            inputs: self.inputs.watched(),
-            measured: self.inputs.measured_positions(),
-            not_finite: self.chunks.not_finite(),
+    fn begin(&self) -> Ticking {
+        Ticking {
+            controller: Controller::new(self.commanded.len()),
+            settings: self.settings.get(),
             command: self.command.get(),
-            prompt_number: self.inputs.prompt_number(),
+            described_limits: self.described_limits.get(),
+            inputs: InputsAtATick::default(),
+            not_finite: None,
+            previous_tick: None,
+            report: ControlReport::default(),
+        }
+    }
+
+    /// In simulated time nobody is late, and the same calls are to give the same trajectory.
+    fn may_wait(&self) -> bool {
+        self.clock.is_simulated()
+    }
+
+    fn look_at_settings(&self, ticking: &mut Ticking) {
+        if let Some(settings) = self.settings.get_if_free(self.may_wait()) {
+            ticking.settings = settings;
+        }
+    }
+
+    fn tick(&self, ticking: &mut Ticking, now: Duration) -> Vec<TrajectoryPoint> {
+        let wall = Instant::now();
+        if let Some(inputs) = self.inputs.at_a_tick(self.may_wait()) {
+            ticking.inputs = inputs;
+        }
+        if let Some(command) = self.command.get_if_free(self.may_wait()) {
+            ticking.command = command;
+        }
+        if let Some(limits) = self.described_limits.get_if_free(self.may_wait()) {
+            ticking.described_limits = limits;
+        }
+        let mut chunk = None;
+        if let Some(newest) = self.chunks.take(self.may_wait()) {
+            ticking.not_finite = newest.not_finite;
+            let current = newest.chunk.filter(|new| new.clock_resets == self.clock.resets());
+            chunk = current.map(|new| new.chunk);
+        }
+        let measured = ticking.inputs.measured.as_ref();
+        let situation = Situation {
+            inputs: ticking.inputs.watched.clone(),
+            measured: measured.map(|all| self.commanded.iter().map(|&joint| all[joint]).collect()),
+            not_finite: ticking.not_finite.clone(),
+            command: ticking.command,
+            prompt_number: ticking.inputs.prompt_number,
         };
-        let new_chunk = self.chunks.take();
-        let current = new_chunk.filter(|new| new.clock_resets == self.clock.resets());
-        let chunk = current.map(|new| new.chunk);
         let had_chunk = chunk.is_some();
-        let tick = controller.tick(now, chunk, &situation, &self.limited(&settings.control));
-        let mut report = lock(&self.report);
+        let settings = limited(&ticking.settings.control, ticking.described_limits.as_ref());
+        let controller = &mut ticking.controller;
+        let tick = controller.tick(now, chunk, &situation, &settings);
+        let report = &mut ticking.report;
         report.ticks += 1;
         report.state = tick.state;
         report.standstill_since = controller.standstill_since();
@@ -178,28 +226,62 @@ impl ControlLoop {
             report.holds_begun.extend(tick.hold.clone());
         }
         report.hold = tick.hold;
-        if let Some(previous) = previous_tick.replace(wall) {
+        if report.control_period != ticking.settings.control_period {
+            report.control_period = ticking.settings.control_period;
+            report.periods_s = Window::new(TICK_WINDOW);
+            report.period_errors_ms = Window::new(TICK_WINDOW);
+        }
+        if let Some(previous) = ticking.previous_tick.replace(wall) {
             let period = wall.duration_since(previous);
-            let error = period.abs_diff(settings.control_period);
+            let error = period.abs_diff(report.control_period);
             report.periods_s.push(period.as_secs_f64());
             report.period_errors_ms.push(error.as_secs_f64() * 1e3);
         }
+        self.hand_over(report);
         tick.points
     }
 
-    /// The settings with the limits of the robot's description.
-    fn limited(&self, settings: &ControlSettings) -> ControlSettings {
-        let limits = match (&settings.limits, self.described_limits.get()) {
-            (Some(set), Some(described)) => {
-                let both = set.iter().zip(described.iter());
-                Some(both.map(|(set, described)| set.and(*described)).collect())
-            }
-            (set, described) => set.clone().or(described),
+    /// Hands over what the ticks gave since the last time; with the next tick, where a thread that must not be waited for
+    /// has the report in hand.
+    fn hand_over(&self, newer: &mut ControlReport) {
+        let Some(mut report) = lock_if_free(&self.report, self.may_wait()) else {
+            return;
         };
-        ControlSettings {
-            limits,
-            ..settings.clone()
+        if report.control_period != newer.control_period {
+            report.control_period = newer.control_period;
+            report.periods_s = Window::new(TICK_WINDOW);
+            report.period_errors_ms = Window::new(TICK_WINDOW);
         }
+        report.periods_s.append(&mut newer.periods_s);
+        report.period_errors_ms.append(&mut newer.period_errors_ms);
+        report.holds_begun.append(&mut newer.holds_begun);
+        report.holds_begun.truncate(HOLDS);
+        report.ticks = newer.ticks;
+        report.state = newer.state;
+        report.standstill_since = newer.standstill_since;
+        report.next_observation_due = newer.next_observation_due;
+        report.played_before_arrival = newer.played_before_arrival;
+        report.refused_chunks = newer.refused_chunks;
+        report.refusal.clone_from(&newer.refusal);
+        report.hold.clone_from(&newer.hold);
+        report.plan.clone_from(&newer.plan);
+        drop(report);
+        self.chunks.told();
+    }
+}
+
+/// The settings with the limits of the robot's description.
+fn limited(settings: &ControlSettings, described: Option<&Arc<[JointLimits]>>) -> ControlSettings {
+    let limits = match (&settings.limits, described) {
+        (Some(set), Some(described)) => {
+            let both = set.iter().zip(described.iter());
+            Some(both.map(|(set, described)| set.and(*described)).collect())
+        }
+        (set, described) => set.clone().or_else(|| described.cloned()),
+    };
+    ControlSettings {
+        limits,
+        ..settings.clone()
     }
 }
 
@@ -210,7 +292,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::control::{Seam, SupervisionSettings, TimedChunk};
-    use crate::node::NewChunk;
+    use crate::node::{InputTopics, JointStatesTopic, NewChunk};
     use crate::policy::ActionChunk;
 
     /// Nothing is limited and nothing becomes old.
@@ -239,14 +321,14 @@ pub(super) mod tests {
         ControlLoop {
             clock: Arc::new(clock),
             chunks: Arc::default(),
-            inputs: Arc::new(Inputs::new(&[], "/joint_states", "/prompt")),
+            inputs: Arc::new(Inputs::new(&InputTopics::default(), &["waist".to_owned()])),
             settings: Arc::new(Shared::new(settings)),
             command: Arc::new(Shared::new(Command::Enabled)),
             described_limits: Arc::new(Shared::new(None)),
             priority: 0,
             report: Arc::default(),
             stop: Arc::default(),
-            joint_count: 1,
+            commanded: vec![0],
         }
     }
 
@@ -313,12 +395,8 @@ pub(super) mod tests {
     #[test]
     fn every_change_of_the_reason_for_a_hold_is_reported_once() {
         let control = control(RosClock::simulated(), Duration::from_millis(20));
-        let mut controller = Controller::new(1);
-        let settings = control.settings.get();
-        let mut tick = |milliseconds| {
-            let now = Duration::from_millis(milliseconds);
-            control.tick(&mut controller, now, &settings, &mut None)
-        };
+        let mut ticking = control.begin();
+        let mut tick = |milliseconds| control.tick(&mut ticking, Duration::from_millis(milliseconds));
         tick(0);
         control.command.set(Command::Stopped);
         (1..100).for_each(|number| drop(tick(20 * number)));
@@ -331,14 +409,14 @@ pub(super) mod tests {
 
     #[test]
     fn limits_of_the_description_and_of_the_parameters_count_together() {
-        let control = control(RosClock::simulated(), Duration::from_millis(20));
         let described = JointLimits {
             upper: 1.0,
             velocity: 3.0,
             ..JointLimits::NONE
         };
-        control.described_limits.set(Some([described].into()));
-        assert_eq!(control.limited(&unlimited()).limits.unwrap()[..], [described]);
+        let of_description = Some(Arc::from([described]));
+        let alone = limited(&unlimited(), of_description.as_ref());
+        assert_eq!(alone.limits.unwrap()[..], [described]);
         let set = JointLimits {
             upper: 2.0,
             velocity: 0.5,
@@ -352,7 +430,10 @@ pub(super) mod tests {
             velocity: 0.5,
             ..described
         };
-        assert_eq!(control.limited(&settings).limits.unwrap()[..], [both]);
+        assert_eq!(
+            limited(&settings, of_description.as_ref()).limits.unwrap()[..],
+            [both]
+        );
     }
 
     #[test]
@@ -360,20 +441,67 @@ pub(super) mod tests {
         let control = control(RosClock::simulated(), Duration::from_millis(20));
         control.clock.set(Duration::from_millis(100));
         control.clock.set(Duration::from_millis(90));
-        let mut controller = Controller::new(1);
+        let mut ticking = control.begin();
         control.chunks.put(chunk(Duration::from_millis(90), 0));
-        let settings = control.settings.get();
         let now = Duration::from_millis(90);
-        assert!(
-            control
-                .tick(&mut controller, now, &settings, &mut None)
-                .is_empty()
-        );
+        assert!(control.tick(&mut ticking, now).is_empty());
         control.chunks.put(chunk(Duration::from_millis(90), 1));
+        assert!(!control.tick(&mut ticking, now).is_empty());
+    }
+
+    #[test]
+    fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it() {
+        let control = control(RosClock::system(), Duration::from_millis(20));
+        let mut ticking = control.begin();
+        let observed_at = Duration::from_secs(50);
+        control.chunks.put(chunk(observed_at, 0));
+        {
+            let _inputs = control.inputs.in_hand();
+            let _report = lock(&control.report);
+            let _settings = control.settings.in_hand();
+            let _command = control.command.in_hand();
+            let _limits = control.described_limits.in_hand();
+            control.look_at_settings(&mut ticking);
+            assert!(!control.tick(&mut ticking, observed_at).is_empty());
+        }
+        assert_eq!(lock(&control.report).ticks, 0);
         assert!(
-            !control
-                .tick(&mut controller, now, &settings, &mut None)
-                .is_empty()
+            !control.chunks.is_done_with(),
+            "the report does not speak of the chunk yet"
         );
+        let slot = control.chunks.in_hand();
+        control.tick(&mut ticking, observed_at + Duration::from_millis(20));
+        drop(slot);
+        let report = lock(&control.report).clone();
+        assert_eq!((report.ticks, report.state), (2, PlayerState::Playing));
+        assert!(control.chunks.is_done_with());
+    }
+
+    #[test]
+    fn only_the_joints_that_are_told_to_move_are_compared_with_the_first_action() {
+        let joints = ["finger", "waist"].map(str::to_owned);
+        let topics = InputTopics {
+            joint_states: vec![JointStatesTopic::default()],
+            ..InputTopics::default()
+        };
+        let mut control = control(RosClock::simulated(), Duration::from_millis(20));
+        control.inputs = Arc::new(Inputs::new(&topics, &joints));
+        control.commanded = vec![1];
+        let mut settings = control.settings.get();
+        settings.control.max_start_jump = Some(0.5);
+        control.settings.set(settings);
+        let first_hold = |waist: f32| {
+            let now = Duration::from_millis(100);
+            control
+                .inputs
+                .take_joint_positions(0, Ok(vec![(0, 9.0), (1, waist)]), now);
+            let mut ticking = control.begin();
+            control.chunks.put(chunk(now, 0));
+            control.tick(&mut ticking, now);
+            let hold = lock(&control.report).hold.clone();
+            hold.map(|hold| hold.reason.code())
+        };
+        assert_eq!(first_hold(0.4), None);
+        assert_eq!(first_hold(0.6), Some("START_JUMP"));
     }
 }

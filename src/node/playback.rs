@@ -2,9 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
+#[cfg(test)]
+use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::lock;
+use super::{lock, lock_if_free};
 use crate::control::{ControlSettings, Seam, TimedChunk};
 
 /// What can be changed about the playing of chunks while it goes on.
@@ -34,6 +37,16 @@ impl<T: Clone> Shared<T> {
         lock(&self.0).clone()
     }
 
+    /// None while another thread has it in hand, unless this one `may_wait`.
+    pub fn get_if_free(&self, may_wait: bool) -> Option<T> {
+        lock_if_free(&self.0, may_wait).map(|value| value.clone())
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_hand(&self) -> MutexGuard<'_, T> {
+        lock(&self.0)
+    }
+
     pub fn set(&self, value: T) {
         *lock(&self.0) = value;
     }
@@ -48,17 +61,23 @@ pub struct NewChunk {
 
 /// The newest chunk that control has not taken yet.
 #[derive(Debug, Default)]
-pub struct ChunkSlot(Mutex<Slot>);
+pub struct ChunkSlot {
+    slot: Mutex<NewestPrediction>,
+    /// Whether control took a chunk that its report says nothing of yet.
+    is_untold: AtomicBool,
+}
 
+/// What came of the newest prediction, as far as control has not taken it yet.
 #[derive(Debug, Default)]
-struct Slot {
-    chunk: Option<NewChunk>,
-    not_finite: Option<String>,
+pub struct NewestPrediction {
+    pub chunk: Option<NewChunk>,
+    /// Why it has no finite actions, if so.
+    pub not_finite: Option<String>,
 }
 
 impl ChunkSlot {
     pub fn put(&self, chunk: NewChunk) {
-        *lock(&self.0) = Slot {
+        *lock(&self.slot) = NewestPrediction {
             chunk: Some(chunk),
             not_finite: None,
         };
@@ -66,22 +85,37 @@ impl ChunkSlot {
 
     /// Instead of a chunk: a value of it was no finite number, as `problem` says.
     pub fn put_not_finite(&self, problem: String) {
-        *lock(&self.0) = Slot {
+        *lock(&self.slot) = NewestPrediction {
             chunk: None,
             not_finite: Some(problem),
         };
     }
 
-    pub fn take(&self) -> Option<NewChunk> {
-        lock(&self.0).chunk.take()
+    /// Takes the chunk. None while another thread has the slot in hand, unless this one `may_wait`.
+    pub fn take(&self, may_wait: bool) -> Option<NewestPrediction> {
+        let mut slot = lock_if_free(&self.slot, may_wait)?;
+        let chunk = slot.chunk.take();
+        if chunk.is_some() {
+            self.is_untold.store(true, Ordering::Release);
+        }
+        Some(NewestPrediction {
+            chunk,
+            not_finite: slot.not_finite.clone(),
+        })
     }
 
-    /// Why the newest prediction has no finite actions, if so.
-    pub fn not_finite(&self) -> Option<String> {
-        lock(&self.0).not_finite.clone()
+    #[cfg(test)]
+    pub(super) fn in_hand(&self) -> MutexGuard<'_, NewestPrediction> {
+        lock(&self.slot)
     }
 
-    pub fn is_empty(&self) -> bool {
-        lock(&self.0).chunk.is_none()
+    /// What control says of itself is about the chunk that it took last, from now on.
+    pub fn told(&self) {
+        self.is_untold.store(false, Ordering::Release);
+    }
+
+    /// Whether control took every chunk and told what became of it.
+    pub fn is_done_with(&self) -> bool {
+        lock(&self.slot).chunk.is_none() && !self.is_untold.load(Ordering::Acquire)
     }
 }

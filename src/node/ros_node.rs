@@ -6,25 +6,23 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
-use r2r::rosgraph_msgs::msg::Clock;
-use r2r::sensor_msgs::msg::{Image, JointState};
-use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Publisher, QosProfile, WrappedTypesupport};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::parameter_service::ParameterService;
-use super::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
+use super::output_publishers::OutputPublishers;
+use super::parameters::{ParameterProblem, Parameters, PolicyShape, QosEnd, QosOverrides, Settings};
+use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
+use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
 use super::{
     ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
-    joint_limits, lock, logging, messages,
+    lock, logging, messages,
 };
-use crate::control::{Command, JointLimits};
-use crate::policy::{OpenError, Predict, open};
+use crate::control::{Command, TimedChunk};
+use crate::policy::{OpenError, Predict, RobotPolicy, open};
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How long one spin may wait for ROS before it looks whether it shall stop.
@@ -125,7 +123,11 @@ impl Pi0Node {
             source,
         })?;
         let shape = PolicyShape::from(&*policy as &dyn Predict);
-        settings.check_against(shape).map_err(NodeError::Parameters)?;
+        settings
+            .check_against(shape)
+            .and_then(|()| settings.check_relative(&policy.relative_actions()))
+            .map_err(NodeError::Parameters)?;
+        let policy = Box::new(RobotPolicy::new(policy, settings.conventions.clone()));
         let name = node
             .fully_qualified_name()
             .map_err(|source| ros("the node's name", source))?;
@@ -145,11 +147,7 @@ impl Pi0Node {
         } else {
             RosClock::system()
         });
-        let inputs = Arc::new(Inputs::new(
-            &settings.cameras,
-            &settings.joint_states_topic,
-            &settings.prompt_topic,
-        ));
+        let inputs = Arc::new(Inputs::new(&settings.inputs, &settings.joint_names));
         inputs.take_prompt(&settings.prompt);
         let playback = Arc::new(Shared::new(settings.playback.clone()));
         let chunks = Arc::<ChunkSlot>::default();
@@ -162,13 +160,14 @@ impl Pi0Node {
         }));
         let described_limits = Arc::new(Shared::new(None));
 
-        subscribe_inputs(&mut node, runtime.handle(), &settings, &inputs, &clock)?;
+        let qos = parameters.qos_overrides().clone();
+        subscribe_inputs(&mut node, runtime.handle(), &parameters, &inputs, &clock)?;
+        subscribe_robot_description(&mut node, runtime.handle(), &parameters, &described_limits)?;
         serve_parameters(&mut node, runtime.handle(), parameters, shape, &playback, &inputs)?;
         serve_reset(&mut node, runtime.handle(), &inputs, &clock)?;
         serve_enable(&mut node, runtime.handle(), &command)?;
         serve_stop(&mut node, runtime.handle(), &command)?;
-        subscribe_robot_description(&mut node, runtime.handle(), &settings, &described_limits)?;
-        let diagnostics = publisher(&mut node, "/diagnostics")?;
+        let diagnostics = publisher(&mut node, &qos, "/diagnostics")?;
         runtime.spawn(publish_diagnostics(
             diagnostics,
             Arc::clone(&clock),
@@ -176,7 +175,14 @@ impl Pi0Node {
             Arc::clone(&inference_report),
             Arc::clone(&inputs),
         ));
-        let trajectories = publisher(&mut node, &settings.trajectory_topic)?;
+        let chunk_publisher = publisher::<JointTrajectory>(&mut node, &qos, "~/chunk")?;
+        let joints = settings.commanded_joints();
+        let show = move |chunk: &TimedChunk| {
+            if let Err(error) = chunk_publisher.publish(&messages::chunk(chunk, &joints)) {
+                tracing::debug!("a chunk could not be published on ~/chunk: {error}");
+            }
+        };
+        let outputs = OutputPublishers::new(&mut node, &qos, &settings.outputs)?;
 
         let (ending, ended) = mpsc::unbounded_channel();
         let control = ControlLoop {
@@ -189,7 +195,7 @@ impl Pi0Node {
             priority: settings.control_priority,
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop),
-            joint_count: settings.joint_names.len(),
+            commanded: settings.conventions.commanded().collect(),
         };
         let inference = InferenceLoop {
             policy,
@@ -200,14 +206,14 @@ impl Pi0Node {
             settings: playback,
             control: control_report,
             report: inference_report,
+            show: Box::new(show),
         };
-        let joints = settings.joint_names;
         let stop_spinning = Arc::<AtomicBool>::default();
         let spinning = Arc::clone(&stop_spinning);
         Ok(Self {
             description: format!("{name} is running {description}"),
             control: spawn("control", &ending, move || {
-                run_control(control, &trajectories, &joints);
+                control.run(|now, points| outputs.publish(now, &points));
             })?,
             inference: spawn("inference", &ending, move || inference.run())?,
             spin: spawn("spin", &ending, move || {
@@ -272,237 +278,15 @@ impl Pi0Node {
     }
 }
 
-fn subscribe_inputs(
+pub(super) fn publisher<T: WrappedTypesupport>(
     node: &mut Node,
-    runtime: &Handle,
-    settings: &Settings,
-    inputs: &Arc<Inputs>,
-    clock: &Arc<RosClock>,
-) -> Result<(), NodeError> {
-    let newest = QosProfile::sensor_data().keep_last(1);
-    for (index, camera) in settings.cameras.iter().enumerate() {
-        let inputs = Arc::clone(inputs);
-        subscribe(
-            node,
-            runtime,
-            &camera.topic,
-            newest.clone(),
-            move |message: Image| {
-                inputs.take_image(index, messages::image(&message));
-            },
-        )?;
-    }
-    let (joints, joint_inputs, stamps) = (
-        settings.joint_names.clone(),
-        Arc::clone(inputs),
-        Arc::clone(clock),
-    );
-    subscribe(
-        node,
-        runtime,
-        &settings.joint_states_topic,
-        newest.clone(),
-        move |message: JointState| {
-            // What its sender did not stamp counts as measured when it came.
-            let stamp = messages::stamp(&message.header).or_else(|| stamps.now());
-            joint_inputs
-                .take_joint_positions(messages::positions(&message, &joints), stamp.unwrap_or_default());
-        },
-    )?;
-    let prompt_inputs = Arc::clone(inputs);
-    subscribe(
-        node,
-        runtime,
-        &settings.prompt_topic,
-        QosProfile::default(),
-        move |message: r2r::std_msgs::msg::String| prompt_inputs.take_prompt(&message.data),
-    )?;
-    if settings.use_sim_time {
-        let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
-        subscribe(
-            node,
-            runtime,
-            "/clock",
-            QosProfile::default().keep_last(1).best_effort(),
-            move |message: Clock| {
-                if clock.set(messages::time(&message.clock)) {
-                    tracing::info!("time jumped back: waiting for what comes after it");
-                    inputs.forget_before_reset(clock.resets());
-                }
-            },
-        )?;
-    }
-    Ok(())
-}
-
-/// Hands each message to `take`, on tokio; of messages that wait together only the newest.
-fn subscribe<T: WrappedTypesupport + Send + 'static>(
-    node: &mut Node,
-    runtime: &Handle,
+    qos: &QosOverrides,
     topic: &str,
-    qos: QosProfile,
-    mut take: impl FnMut(T) + Send + 'static,
-) -> Result<(), NodeError> {
-    let mut messages = node
-        .subscribe::<T>(topic, qos)
-        .map_err(|source| ros(topic, source))?;
-    runtime.spawn(async move {
-        while let Some(mut message) = messages.next().await {
-            while let Some(Some(newer)) = messages.next().now_or_never() {
-                message = newer;
-            }
-            take(message);
-        }
-    });
-    Ok(())
-}
-
-fn serve_parameters(
-    node: &mut Node,
-    runtime: &Handle,
-    parameters: Parameters,
-    shape: PolicyShape,
-    playback: &Arc<Shared<super::PlaybackSettings>>,
-    inputs: &Arc<Inputs>,
-) -> Result<(), NodeError> {
-    let (playback, inputs) = (Arc::clone(playback), Arc::clone(inputs));
-    let on_change = move |settings: &Settings, names: &[&str]| {
-        settings.check_against(shape)?;
-        playback.set(settings.playback.clone());
-        if names.contains(&"prompt") {
-            inputs.take_prompt(&settings.prompt);
-        }
-        Ok(())
-    };
-    ParameterService::start(node, runtime, parameters, Box::new(on_change))
-        .map_err(|source| ros("the parameter services", source))
-}
-
-/// `~/reset`: for when the robot was moved by other hands.
-fn serve_reset(
-    node: &mut Node,
-    runtime: &Handle,
-    inputs: &Arc<Inputs>,
-    clock: &Arc<RosClock>,
-) -> Result<(), NodeError> {
-    let name = "~/reset";
-    let mut requests = node
-        .create_service::<Trigger::Service>(name, QosProfile::services_default())
-        .map_err(|source| ros(name, source))?;
-    let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
-            clock.reset();
-            inputs.forget_before_reset(clock.resets());
-            tracing::info!("reset: waiting for new inputs");
-            let response = Trigger::Response {
-                success: true,
-                message: "waiting for new inputs".to_owned(),
-            };
-            if let Err(error) = request.respond(response) {
-                tracing::warn!("a request of {name} could not be answered: {error}");
-            }
-        }
-    });
-    Ok(())
-}
-
-/// `~/enable`: whether the node may move the robot.
-fn serve_enable(node: &mut Node, runtime: &Handle, command: &Arc<Shared<Command>>) -> Result<(), NodeError> {
-    let name = "~/enable";
-    let mut requests = node
-        .create_service::<SetBool::Service>(name, QosProfile::services_default())
-        .map_err(|source| ros(name, source))?;
-    let command = Arc::clone(command);
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
-            let (new, message) = match request.message.data {
-                true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
-                false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
-            };
-            command.set(new);
-            tracing::info!("{message}");
-            let response = SetBool::Response {
-                success: true,
-                message: message.to_owned(),
-            };
-            if let Err(error) = request.respond(response) {
-                tracing::warn!("a request of {name} could not be answered: {error}");
-            }
-        }
-    });
-    Ok(())
-}
-
-/// `~/stop`: the robot comes to rest and is held until `~/enable`.
-fn serve_stop(node: &mut Node, runtime: &Handle, command: &Arc<Shared<Command>>) -> Result<(), NodeError> {
-    let name = "~/stop";
-    let mut requests = node
-        .create_service::<Trigger::Service>(name, QosProfile::services_default())
-        .map_err(|source| ros(name, source))?;
-    let command = Arc::clone(command);
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
-            command.set(Command::Stopped);
-            let message = "stopped: the robot comes to rest and is held until ~/enable";
-            tracing::warn!("{message}");
-            let response = Trigger::Response {
-                success: true,
-                message: message.to_owned(),
-            };
-            if let Err(error) = request.respond(response) {
-                tracing::warn!("a request of {name} could not be answered: {error}");
-            }
-        }
-    });
-    Ok(())
-}
-
-/// The limits of the robot's description, when one is published.
-fn subscribe_robot_description(
-    node: &mut Node,
-    runtime: &Handle,
-    settings: &Settings,
-    limits: &Arc<Shared<Option<Arc<[JointLimits]>>>>,
-) -> Result<(), NodeError> {
-    let Some(topic) = settings.robot_description_topic.clone() else {
-        return Ok(());
-    };
-    let (joints, limits) = (settings.joint_names.clone(), Arc::clone(limits));
-    let latched = QosProfile::default().keep_last(1).transient_local();
-    let name = topic.clone();
-    subscribe(
-        node,
-        runtime,
-        &topic,
-        latched,
-        move |message: r2r::std_msgs::msg::String| match joint_limits(&message.data, &joints) {
-            Ok(described) => {
-                let known = described.iter().filter(|one| **one != JointLimits::NONE).count();
-                tracing::info!("{name}: limits of {known} of {} joints", joints.len());
-                limits.set((known > 0).then(|| described.into()));
-            }
-            Err(problem) => tracing::error!("{name}: {problem}; the limits that were known before stay"),
-        },
-    )
-}
-
-fn publisher<T: WrappedTypesupport>(node: &mut Node, topic: &str) -> Result<Publisher<T>, NodeError> {
-    node.create_publisher(topic, QosProfile::default().keep_last(1))
+) -> Result<Publisher<T>, NodeError> {
+    let newest = QosProfile::default().keep_last(1);
+    let profile = messages::qos_profile(newest, qos.of(topic, QosEnd::Publisher));
+    node.create_publisher(topic, profile)
         .map_err(|source| ros(topic, source))
-}
-
-fn run_control(control: ControlLoop, trajectories: &Publisher<JointTrajectory>, joints: &[String]) {
-    let mut failed_before = false;
-    control.run(|now, points| {
-        let published = trajectories.publish(&messages::trajectory(now, joints, points));
-        if let Err(error) = &published
-            && !failed_before
-        {
-            tracing::error!("a trajectory could not be published: {error}");
-        }
-        failed_before = published.is_err();
-    });
 }
 
 async fn publish_diagnostics(
@@ -560,7 +344,7 @@ fn join(name: &str, thread: JoinHandle<()>) {
     }
 }
 
-fn ros(what: &str, source: r2r::Error) -> NodeError {
+pub(super) fn ros(what: &str, source: r2r::Error) -> NodeError {
     NodeError::Ros {
         what: what.to_owned(),
         source,

@@ -69,7 +69,7 @@ impl<D: Device> Memory<D> {
         self.computed
     }
 
-    /// The prefix of these frames, one a camera, and this prompt.
+    /// The prefix of these frames, one a camera and none where a camera is missing, and this prompt.
     ///
     /// `prepare` makes an image `[3, image_size, image_size]` of a camera's frame, `tokenise` token ids of the prompt;
     /// neither is called for what is the same as before. An absent camera has no tokens in the prefix: nothing would
@@ -77,7 +77,7 @@ impl<D: Device> Memory<D> {
     pub fn prefix(
         &mut self,
         model: &Pi0<D>,
-        frames: &[&Arc<RgbImage>],
+        frames: &[Option<&Arc<RgbImage>>],
         prompt: &str,
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
@@ -86,7 +86,8 @@ impl<D: Device> Memory<D> {
         let images: Vec<_> = self
             .cameras
             .iter()
-            .map(|seen| seen.as_ref().map(|seen| seen.embedding.clone()))
+            .flatten()
+            .map(|seen| Some(seen.embedding.clone()))
             .collect();
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
         let prefix = match self.prefix.take() {
@@ -108,15 +109,22 @@ impl<D: Device> Memory<D> {
     fn embed_frames(
         &mut self,
         model: &Pi0<D>,
-        frames: &[&Arc<RgbImage>],
+        frames: &[Option<&Arc<RgbImage>>],
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
     ) -> Result<(), PolicyError> {
         self.cameras.resize_with(frames.len(), || None);
-        let changed: Vec<usize> = (0..frames.len())
-            .filter(|&camera| {
-                !self.cameras[camera]
-                    .as_ref()
-                    .is_some_and(|seen| seen.shows(frames[camera]))
+        for (seen, frame) in self.cameras.iter_mut().zip(frames) {
+            if seen.is_some() && frame.is_none() {
+                *seen = None;
+                self.outdated = self.prefix.take().or(self.outdated.take());
+            }
+        }
+        let seen = self.cameras.iter().zip(frames).enumerate();
+        let changed: Vec<(usize, &Arc<RgbImage>)> = seen
+            .filter_map(|(camera, (seen, frame))| {
+                let frame = (*frame)?;
+                let is_same = seen.as_ref().is_some_and(|seen| seen.shows(frame));
+                (!is_same).then_some((camera, frame))
             })
             .collect();
         if changed.is_empty() {
@@ -125,7 +133,7 @@ impl<D: Device> Memory<D> {
         let started = Instant::now();
         let images: Vec<Vec<f32>> = changed
             .iter()
-            .map(|&camera| prepare(camera, frames[camera]))
+            .map(|&(camera, frame)| prepare(camera, frame))
             .collect::<Result<_, _>>()?;
         let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
         add_since(&mut self.durations.resize, started);
@@ -134,8 +142,8 @@ impl<D: Device> Memory<D> {
         let embeddings = model.paligemma.embed_images(&model.device, &images)?;
         add_since(&mut self.durations.vision, started);
         self.computed.images += changed.len() as u64;
-        for (camera, embedding) in changed.into_iter().zip(embeddings) {
-            let frame = Arc::clone(frames[camera]);
+        for ((camera, frame), embedding) in changed.into_iter().zip(embeddings) {
+            let frame = Arc::clone(frame);
             self.cameras[camera] = Some(Seen { frame, embedding });
         }
         Ok(())

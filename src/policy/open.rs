@@ -83,14 +83,13 @@ fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn 
 
 #[cfg(feature = "tenstorrent")]
 fn open_on_card(checkpoint: &Path, options: &PolicyOptions) -> Opened {
-    let device =
-        TenstorrentDevice::open(&TenstorrentOptions::default()).map_err(|error| match error {
-            DeviceError::Absent(reason) => OpenError::NoDevice {
-                device: "Tenstorrent",
-                reason,
-            },
-            error => OpenError::Device(error),
-        })?;
+    let device = TenstorrentDevice::open(&TenstorrentOptions::default()).map_err(|error| match error {
+        DeviceError::Absent(reason) => OpenError::NoDevice {
+            device: "Tenstorrent",
+            reason,
+        },
+        error => OpenError::Device(error),
+    })?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     Ok(Box::new(Policy::new(&checkpoint, device, options.clone())?))
 }

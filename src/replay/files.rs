@@ -5,11 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use super::result::{BagResult, FORMAT, Report};
+use super::result::{FORMAT, Report};
 
 /// Why a report was not written or read.
 #[derive(Debug, thiserror::Error)]
@@ -35,31 +33,34 @@ impl Report {
     /// # Errors
     /// When the file cannot be read, or is no report of this version.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let report: Self = read_json(path)?;
-        check_format(path, report.format)?;
+        let text = fs::read(path).map_err(|source| FileError::Io {
+            path: path.to_owned(),
+            doing: "read",
+            source,
+        })?;
+        let json = |source| FileError::Json {
+            path: path.to_owned(),
+            source,
+        };
+        let report: Self = serde_json::from_slice(&text).map_err(json)?;
+        if report.format != FORMAT {
+            return Err(FileError::Format {
+                path: path.to_owned(),
+                found: report.format,
+            });
+        }
         Ok(report)
     }
 
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        write_json(path, self)
-    }
-}
-
-impl BagResult {
-    /// # Errors
-    /// As [`Report::read`].
-    pub fn read(path: &Path) -> Result<Self, FileError> {
-        let result: Self = read_json(path)?;
-        check_format(path, result.format)?;
-        Ok(result)
-    }
-
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        write_json(path, self)
+        let mut text = serde_json::to_vec_pretty(self).map_err(|source| FileError::Json {
+            path: path.to_owned(),
+            source,
+        })?;
+        text.push(b'\n');
+        write_whole(path, &text)
     }
 }
 
@@ -89,35 +90,4 @@ pub(super) fn unfinished(path: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .permissions(permissions)
         .tempfile_in(folder)
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
-    let text = fs::read(path).map_err(|source| FileError::Io {
-        path: path.to_owned(),
-        doing: "read",
-        source,
-    })?;
-    serde_json::from_slice(&text).map_err(|source| FileError::Json {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|source| FileError::Json {
-        path: path.to_owned(),
-        source,
-    })?;
-    text.push(b'\n');
-    write_whole(path, &text)
-}
-
-fn check_format(path: &Path, found: u32) -> Result<(), FileError> {
-    match found == FORMAT {
-        true => Ok(()),
-        false => Err(FileError::Format {
-            path: path.to_owned(),
-            found,
-        }),
-    }
 }

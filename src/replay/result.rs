@@ -20,7 +20,6 @@ pub struct Report {
 /// What was found of one bag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BagResult {
-    pub format: u32,
     pub bag: String,
     /// What it was made of, as one word (see [`fingerprint`](super::fingerprint)); empty when nobody asked for it.
     pub inputs: String,

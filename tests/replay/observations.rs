@@ -57,6 +57,35 @@ fn the_newest_frame_of_each_camera_goes_with_the_joint_state_whatever_their_rate
 }
 
 #[test]
+fn a_camera_that_is_refreshed_less_often_shows_its_frame_again() {
+    let (samples, _) = played(&bag("mcap_zstd"), "vision_refresh_hz: [2.0, 0.0]", 5);
+    let frames_seen = |camera: &str| {
+        let mut frames: Vec<_> = samples
+            .iter()
+            .map(|sample| sample.observation.images[camera].as_raw())
+            .collect();
+        frames.dedup();
+        frames.len()
+    };
+    // 3 s of observations: twice a second from the first on.
+    assert_eq!(frames_seen("top"), 6);
+    assert!(frames_seen("wrist") > 6);
+}
+
+#[test]
+fn with_a_slop_every_observation_is_of_one_moment() {
+    let (without, _) = played(&bag("mcap_zstd"), "", 5);
+    let is_apart = |sample: &Sample| sample.camera_ages_s.iter().any(|age| age.unwrap().abs() > 0.03);
+    assert!(without.iter().any(is_apart));
+    let (with, _) = played(&bag("mcap_zstd"), "sync_slop_ms: 30.0", 5);
+    assert!(
+        with.len() > 5 && !with.iter().any(is_apart),
+        "{} samples",
+        with.len()
+    );
+}
+
+#[test]
 fn an_observation_is_taken_when_the_actions_that_are_played_are_past() {
     let (samples, _) = played(&bag("mcap_zstd"), "", 15);
     // 15 actions of 20 ms are 300 ms.

@@ -8,6 +8,7 @@ mod device;
 mod error;
 mod graph;
 mod operations;
+mod program;
 mod runtime;
 mod tensor;
 
@@ -15,5 +16,6 @@ pub use device::{Arch, Device, DeviceMemory};
 pub use error::{Error, Result};
 pub use graph::GraphCapture;
 pub use operations::{Activation, Attention, Fidelity, QkvHeads};
+pub use program::{CircularBuffer, Kernel, Program};
 pub use runtime::{MockCard, Runtime, SUPPORTED_VERSIONS};
 pub use tensor::{Dtype, Layout, Tensor};

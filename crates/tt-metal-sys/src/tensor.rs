@@ -14,6 +14,8 @@ pub enum Dtype {
     Bf16,
     /// 16 values of a row share an exponent, 8 bits each: 1,088 bytes a tile.
     Bf8,
+    U8,
+    U16,
     U32,
 }
 
@@ -46,6 +48,8 @@ impl Dtype {
             Dtype::F32 => "float32",
             Dtype::Bf16 => "bfloat16",
             Dtype::Bf8 => "bfloat8_b",
+            Dtype::U8 => "uint8",
+            Dtype::U16 => "uint16",
             Dtype::U32 => "uint32",
         }
     }
@@ -114,10 +118,28 @@ impl Device {
         )
     }
 
-    fn upload_words<T: Copy>(
+    /// Bytes to the card, row-major.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload).
+    pub fn upload_bytes(&self, bytes: &[u8], shape: &[usize]) -> Result<Tensor> {
+        let (dtype, layout) = (Dtype::U8, Layout::RowMajor);
+        self.upload_words(bytes, u8::to_ne_bytes, "uint8", shape, dtype, layout)
+    }
+
+    /// Words of 16 bits to the card, row-major.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload).
+    pub fn upload_u16(&self, words: &[u16], shape: &[usize]) -> Result<Tensor> {
+        let (dtype, layout) = (Dtype::U16, Layout::RowMajor);
+        self.upload_words(words, u16::to_ne_bytes, "uint16", shape, dtype, layout)
+    }
+
+    fn upload_words<T: Copy, const BYTES: usize>(
         &self,
         words: &[T],
-        bytes_of: fn(T) -> [u8; 4],
+        bytes_of: fn(T) -> [u8; BYTES],
         element: &str,
         shape: &[usize],
         dtype: Dtype,
@@ -125,8 +147,8 @@ impl Device {
     ) -> Result<Tensor> {
         self.create("upload", shape, |python, ttnn| {
             let numpy = python.import("numpy")?;
-            let bytes = PyByteArray::new_with(python, 4 * words.len(), |bytes| {
-                let (places, _) = bytes.as_chunks_mut();
+            let bytes = PyByteArray::new_with(python, BYTES * words.len(), |bytes| {
+                let (places, _) = bytes.as_chunks_mut::<BYTES>();
                 for (place, word) in places.iter_mut().zip(words) {
                     *place = bytes_of(*word);
                 }

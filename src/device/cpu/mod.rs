@@ -7,8 +7,11 @@ mod linear;
 mod math;
 mod panels;
 mod product;
+mod quantised_rows;
 mod stored;
 mod tensor;
+#[cfg(test)]
+mod test_values;
 mod threads;
 
 use std::ops::Range;
@@ -22,7 +25,8 @@ use self::tensor::Buffers;
 use self::threads::Threads;
 use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
 
-/// Computes in f32 on the host's cores, with weights in f32 or bf16.
+/// Computes on the host's cores, with weights in f32, bf16 or int8: in f32, and where the machine has the instructions,
+/// products with int8 weights in integers.
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,

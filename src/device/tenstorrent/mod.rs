@@ -4,13 +4,16 @@
 //! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a residual: the fused
 //! operation wants weight and residual in one type.
 
+#[cfg(test)]
+mod emulation;
 mod graph;
 mod linear;
+mod patches;
 mod tensor;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Fidelity, Layout};
@@ -19,7 +22,9 @@ pub use self::graph::{Graph, Operation};
 pub use self::linear::TenstorrentLinear;
 use self::tensor::TILE;
 pub use self::tensor::TenstorrentTensor;
-use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
+use super::{
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+};
 
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
@@ -35,10 +40,15 @@ pub struct TenstorrentOptions {
 
 /// One card.
 pub struct TenstorrentDevice {
+    /// What each byte of an image stands for. Dropped before the card.
+    byte_values: tt::Tensor,
     card: Arc<tt::Device>,
     description: String,
     /// A mock card computes nothing, so nothing is converted for it.
     mock: bool,
+    /// Whether a camera's frame was no whole bytes. From then on none travels as bytes: one that happens to be, all black,
+    /// would have another program compiled in the middle of work.
+    resampled_frames: AtomicBool,
     read_backs: AtomicU64,
 }
 
@@ -76,8 +86,10 @@ impl TenstorrentDevice {
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
+            byte_values: patches::upload_byte_values(&card)?,
             card: Arc::new(card),
             mock,
+            resampled_frames: AtomicBool::new(false),
             read_backs: AtomicU64::new(0),
         })
     }
@@ -151,6 +163,10 @@ impl Device for TenstorrentDevice {
         let values: Vec<f32> = values.iter().map(masked).collect();
         let tensor = self.card.upload(&values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, shape, on_card))
+    }
+
+    fn upload_patches(&self, images: &[&[f32]], grid: PatchGrid) -> Result<TenstorrentTensor> {
+        self.unfold_on_card(images, grid)
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<TenstorrentTensor> {

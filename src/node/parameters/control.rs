@@ -1,0 +1,128 @@
+//! The parameters of control: seams, limits, when the robot is held.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::read::{double, doubles, nonzero, one_for_each_or_none, period, problem, text};
+use super::{ParameterProblem, Values};
+use crate::control::{ChunkOverlap, ControlSettings, JointLimits, Seam, SupervisionSettings};
+
+const LIMITS: [&str; 4] = [
+    "joint_position_min",
+    "joint_position_max",
+    "joint_velocity_max",
+    "joint_acceleration_max",
+];
+
+/// Every parameter of control that does not fit another one, or the number of joints that are `commanded`.
+pub fn problems(values: &Values, commanded: usize) -> Vec<ParameterProblem> {
+    let what = "joints that get a value of the actions";
+    let mut problems = Vec::new();
+    for name in LIMITS {
+        if doubles(values, name).iter().any(|limit| !limit.is_finite()) {
+            problems.push(problem(values, name, "finite numbers"));
+        } else {
+            problems.extend(one_for_each_or_none(values, name, commanded, what));
+        }
+    }
+    let [lower, upper] = [LIMITS[0], LIMITS[1]].map(|name| doubles(values, name));
+    if lower.iter().zip(&upper).any(|(lower, upper)| lower >= upper) {
+        let expected = "lower positions than joint_position_max";
+        problems.push(problem(values, LIMITS[0], expected));
+    }
+    problems
+}
+
+/// How a fresh chunk takes over.
+pub fn seam(values: &Values) -> Seam {
+    Seam {
+        overlap: match text(values, "chunk_overlap").as_str() {
+            "blend" => ChunkOverlap::Blend,
+            "ensemble" => ChunkOverlap::Ensemble,
+            "inpaint" => ChunkOverlap::Inpaint,
+            _ => ChunkOverlap::Replace,
+        },
+        align_fade: Duration::from_secs_f64(double(values, "align_fade_s")),
+        ensemble_coefficient: double(values, "ensemble_coefficient"),
+    }
+}
+
+/// How the `commanded` joints are moved.
+pub fn settings(values: &Values, commanded: usize) -> ControlSettings {
+    let positive = |name: &str| Some(double(values, name)).filter(|value| *value > 0.0);
+    ControlSettings {
+        publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
+        step: period(values, "control_rate_hz").min(period(values, "action_rate_hz")),
+        limits: joint_limits(values, commanded),
+        max_start_jump: positive("max_start_jump").map(|jump| jump as f32),
+        stop_duration: Duration::from_secs_f64(double(values, "stop_time_s")),
+        supervision: SupervisionSettings {
+            max_age: Duration::from_secs_f64(double(values, "max_age_ms") / 1e3),
+            max_run_time: positive("max_run_time_s").map(Duration::from_secs_f64),
+        },
+    }
+}
+
+/// The limits of each joint; none when no joint has any.
+fn joint_limits(values: &Values, joints: usize) -> Option<Arc<[JointLimits]>> {
+    let arrays = LIMITS.map(|name| doubles(values, name));
+    if arrays.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let [lower, upper, velocity, acceleration] = arrays;
+    let limit = |limits: &[f64], joint: usize, none: f64| limits.get(joint).copied().unwrap_or(none);
+    let of_joint = |joint| JointLimits {
+        lower: limit(&lower, joint, JointLimits::NONE.lower),
+        upper: limit(&upper, joint, JointLimits::NONE.upper),
+        velocity: limit(&velocity, joint, JointLimits::NONE.velocity),
+        acceleration: limit(&acceleration, joint, JointLimits::NONE.acceleration),
+    };
+    Some((0..joints).map(of_joint).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::overrides::{names, problems};
+    use super::super::{ParameterValue, Parameters};
+
+    #[test]
+    fn limits_are_for_every_joint_or_none_and_leave_room() {
+        let limits = |limits: &[f64]| ParameterValue::DoubleArray(limits.to_vec());
+        let joints = ("joint_names", names("waist elbow"));
+        for (name, bad) in [
+            ("joint_position_min", &[0.5][..]),
+            ("joint_position_max", &[1.0, f64::INFINITY]),
+            ("joint_velocity_max", &[1.0, 0.0]),
+            ("joint_acceleration_max", &[1.0, 2.0, 3.0]),
+        ] {
+            assert_eq!(problems(&[joints.clone(), (name, limits(bad))]), [name]);
+        }
+        let crossed = [
+            joints,
+            ("joint_position_min", limits(&[0.0, 1.0])),
+            ("joint_position_max", limits(&[1.0, 1.0])),
+        ];
+        assert_eq!(problems(&crossed), ["joint_position_min"]);
+    }
+
+    #[test]
+    fn limits_are_for_the_joints_that_are_told_to_move_in_the_order_of_the_actions() {
+        let limits = |limits: &[f64]| ParameterValue::DoubleArray(limits.to_vec());
+        let base = [
+            ("checkpoint", ParameterValue::String("/checkpoint".to_owned())),
+            ("joint_names", names("waist finger elbow")),
+            ("action_joints", names("elbow unused waist")),
+        ];
+        let three = [&base[..], &[("joint_velocity_max", limits(&[1.0, 2.0, 3.0]))]].concat();
+        assert_eq!(problems(&three), ["joint_velocity_max"]);
+        let two = [&base[..], &[("joint_velocity_max", limits(&[1.0, 2.0]))]].concat();
+        let overrides = two.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let parameters = Parameters::from_overrides(overrides).unwrap();
+        let settings = parameters.settings();
+        assert_eq!(settings.commanded_joints(), ["elbow", "waist"]);
+        let limits = settings.playback.control.limits.as_ref().unwrap();
+        let velocities: Vec<f64> = limits.iter().map(|limit| limit.velocity).collect();
+        assert_eq!(velocities, [1.0, 2.0]);
+    }
+}
