@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const HORIZON: usize = 50;
 const JOINTS: [&str; 2] = ["waist", "elbow"];
 
-/// Asks for the state it saw, then ten more of it with every action; fails when told to "fail".
+/// Asks for the state it saw, then ten more of it with every action; begins ten further when told to "jump", and fails when
+/// told to "fail".
 struct StandIn {
     cameras: Vec<String>,
 }
@@ -37,7 +38,8 @@ impl Predict for StandIn {
             });
         }
         assert_eq!(observation.images["top"].dimensions(), (4, 3));
-        let actions = (0..HORIZON).flat_map(|action| {
+        let first = usize::from(observation.prompt == "jump");
+        let actions = (first..first + HORIZON).flat_map(|action| {
             let state = observation.state.iter();
             state.map(move |position| position + 10.0 * action as f32)
         });
@@ -200,6 +202,12 @@ fn text(value: &str) -> ParameterValue {
     ParameterValue::String(value.to_owned())
 }
 
+/// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is.
+fn start_for_a_robot_that_stays(more: &[(&str, ParameterValue)]) -> Pi0Node {
+    let anywhere = ("max_start_jump", ParameterValue::Double(0.0));
+    start_with(&[&[anywhere][..], more].concat())
+}
+
 fn start_with(more: &[(&str, ParameterValue)]) -> Pi0Node {
     let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
     let mut parameters = BTreeMap::from([
@@ -208,8 +216,6 @@ fn start_with(more: &[(&str, ParameterValue)]) -> Pi0Node {
         ("camera_topics", texts(&["/top"])),
         ("joint_names", texts(&JOINTS)),
         ("prompt", text("wave")),
-        // The robot of these tests never moves, whatever it is told.
-        ("max_start_jump", ParameterValue::Double(0.0)),
     ]);
     parameters.extend(more.iter().cloned());
     for (name, value) in parameters {
@@ -254,7 +260,7 @@ fn a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes() {
     isolated(
         "a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes",
         || {
-            let node = start_with(&[]);
+            let node = start_for_a_robot_that_stays(&[]);
             let mut robot = Robot::new();
             robot.image.encoding = "bayer_rggb8".to_owned();
             let status = robot.status("pi0_node: camera top", |status| status.level == 2);
@@ -303,9 +309,33 @@ fn a_prediction_that_fails_is_reported_and_nothing_is_published() {
 }
 
 #[test]
+fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
+    isolated(
+        "a_first_action_too_far_from_the_robot_is_told_and_not_published",
+        || {
+            let node = start_with(&[("prompt", text("jump"))]);
+            let mut robot = Robot::new();
+            let is_held = |status: &DiagnosticStatus| {
+                let mut values = status.values.iter();
+                values.any(|pair| pair.key == "hold" && pair.value == "START_JUMP")
+            };
+            let status = robot.status("pi0_node: control", is_held);
+            assert!(status.message.contains("max_start_jump"), "{status:?}");
+            assert_eq!(robot.trajectories_in_half_a_second(), 0);
+            let prompt = r2r::std_msgs::msg::String {
+                data: "wave".to_owned(),
+            };
+            robot.prompts.publish(&prompt).unwrap();
+            assert_eq!(robot.trajectory().points[0].positions, [1.0, 2.0]);
+            node.stop();
+        },
+    );
+}
+
+#[test]
 fn parameters_are_set_described_and_refused_with_a_reason() {
     isolated("parameters_are_set_described_and_refused_with_a_reason", || {
-        let node = start_with(&[]);
+        let node = start_for_a_robot_that_stays(&[]);
         let mut robot = Robot::new();
         let text = |value: &str| ParameterValueMessage {
             type_: 4,
@@ -378,7 +408,7 @@ fn simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait() {
     isolated(
         "simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait",
         || {
-            let node = start_with(&[("use_sim_time", ParameterValue::Bool(true))]);
+            let node = start_for_a_robot_that_stays(&[("use_sim_time", ParameterValue::Bool(true))]);
             let mut robot = Robot::new();
             let mut now = Duration::from_secs(100);
             let step = |robot: &mut Robot, now: Duration| {
@@ -408,7 +438,7 @@ fn simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait() {
 #[test]
 fn stop_holds_with_its_reason_until_the_node_is_enabled() {
     isolated("stop_holds_with_its_reason_until_the_node_is_enabled", || {
-        let node = start_with(&[("auto_start", ParameterValue::Bool(false))]);
+        let node = start_for_a_robot_that_stays(&[("auto_start", ParameterValue::Bool(false))]);
         let mut robot = Robot::new();
         let holds = |code: &'static str| {
             move |status: &DiagnosticStatus| {
@@ -452,7 +482,7 @@ fn the_limits_of_a_robot_description_that_was_published_before_are_kept() {
                 .to_owned(),
         };
             descriptions.publish(&description).unwrap();
-            let node = start_with(&[("auto_start", ParameterValue::Bool(false))]);
+            let node = start_for_a_robot_that_stays(&[("auto_start", ParameterValue::Bool(false))]);
             // Before it is enabled the node has time to hear of the description.
             for _ in 0..50 {
                 robot.publish();
@@ -475,7 +505,7 @@ fn the_limits_of_a_robot_description_that_was_published_before_are_kept() {
 #[test]
 fn a_reset_forgets_the_chunk_and_every_input() {
     isolated("a_reset_forgets_the_chunk_and_every_input", || {
-        let node = start_with(&[]);
+        let node = start_for_a_robot_that_stays(&[]);
         let mut robot = Robot::new();
         robot.trajectory();
         // So that no frame is on its way when the reset comes.

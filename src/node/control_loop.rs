@@ -177,17 +177,18 @@ impl ControlLoop {
 
     fn tick(&self, ticking: &mut Ticking, now: Duration) -> Vec<TrajectoryPoint> {
         let wall = Instant::now();
-        if let Some(inputs) = self.inputs.at_a_tick(self.may_wait()) {
-            ticking.inputs = inputs;
-        }
+        let inputs = self.inputs.at_a_tick(self.may_wait());
+        let knows_where_the_robot_is = inputs.is_some();
+        ticking.inputs = inputs.unwrap_or_else(|| std::mem::take(&mut ticking.inputs));
         if let Some(command) = self.command.get_if_free(self.may_wait()) {
             ticking.command = command;
         }
         if let Some(limits) = self.described_limits.get_if_free(self.may_wait()) {
             ticking.described_limits = limits;
         }
+        // A chunk is held against where the robot is now, not where it was at some tick before.
         let mut chunk = None;
-        if let Some(newest) = self.chunks.take(self.may_wait()) {
+        if knows_where_the_robot_is && let Some(newest) = self.chunks.take(self.may_wait()) {
             ticking.not_finite = newest.not_finite;
             let current = newest.chunk.filter(|new| new.clock_resets == self.clock.resets());
             chunk = current.map(|new| new.chunk);
@@ -453,28 +454,45 @@ pub(super) mod tests {
     fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it() {
         let control = control(RosClock::system(), Duration::from_millis(20));
         let mut ticking = control.begin();
-        let observed_at = Duration::from_secs(50);
-        control.chunks.put(chunk(observed_at, 0));
+        let mut now = Duration::from_secs(50);
+        let mut tick = || {
+            control.look_at_settings(&mut ticking);
+            now += Duration::from_millis(20);
+            control.tick(&mut ticking, now)
+        };
+        control.chunks.put(chunk(Duration::from_secs(50), 0));
         {
-            let _inputs = control.inputs.in_hand();
             let _report = lock(&control.report);
             let _settings = control.settings.in_hand();
             let _command = control.command.in_hand();
             let _limits = control.described_limits.in_hand();
-            control.look_at_settings(&mut ticking);
-            assert!(!control.tick(&mut ticking, observed_at).is_empty());
+            assert!(!tick().is_empty());
         }
         assert_eq!(lock(&control.report).ticks, 0);
         assert!(
             !control.chunks.is_done_with(),
             "the report does not speak of the chunk yet"
         );
-        let slot = control.chunks.in_hand();
-        control.tick(&mut ticking, observed_at + Duration::from_millis(20));
-        drop(slot);
+        tick();
         let report = lock(&control.report).clone();
         assert_eq!((report.ticks, report.state), (2, PlayerState::Playing));
         assert!(control.chunks.is_done_with());
+
+        control.chunks.put(chunk(Duration::from_secs(50), 0));
+        let inputs = control.inputs.in_hand();
+        assert!(!tick().is_empty());
+        drop(inputs);
+        assert!(
+            !control.chunks.is_done_with(),
+            "nobody could say where the robot is"
+        );
+        let slot = control.chunks.in_hand();
+        assert!(!tick().is_empty());
+        drop(slot);
+        assert!(!control.chunks.is_done_with());
+        tick();
+        assert!(control.chunks.is_done_with());
+        assert_eq!(lock(&control.report).ticks, 5);
     }
 
     #[test]

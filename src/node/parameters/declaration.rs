@@ -451,7 +451,7 @@ pub const DECLARATIONS: &[Declaration] = &[
         "max_start_jump",
         DefaultValue::Double(0.5),
         Allowed::Doubles { from: 0.0, to: 1e6 },
-        "From standstill no joint is sent further than this from where it was measured, in the joint's unit; else the \
+        "From standstill no joint is sent further than this from where it was measured, in the robot's unit; else the \
          robot is held. 0 is anywhere.",
     )),
     changeable(with_unit(
@@ -472,7 +472,8 @@ pub const DECLARATIONS: &[Declaration] = &[
                 from: 1.0,
                 to: 60_000.0,
             },
-            "The robot is held when a camera or the joint states send nothing good for longer than this.",
+            "The robot is held when a camera that is not optional, one of the joints or an extra state sends nothing good \
+             for longer than this.",
         ),
     )),
     changeable(with_unit(
