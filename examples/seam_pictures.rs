@@ -88,7 +88,7 @@ fn published(first: &[f32], second: &[f32], seam: Seam, limits: Option<JointLimi
         publish_horizon: NonZeroUsize::MIN.saturating_add(49),
         step: TICK,
         limits: limits.map(|limits| [limits].into()),
-        max_start_jump: None,
+        max_start_jump: [].into(),
         stop_duration: Duration::from_millis(200),
         supervision: SupervisionSettings {
             max_age: Duration::MAX,

@@ -115,6 +115,8 @@ fn start(checkpoint: &Path) -> Pi0Node {
         ("prompt", ParameterValue::String(PROMPT.to_owned())),
         ("seed", ParameterValue::Integer(7)),
         ("use_sim_time", ParameterValue::Bool(true)),
+        // The robot of the recording is not where the policy would begin.
+        ("max_start_jump", ParameterValue::DoubleArray(vec![])),
     ] {
         node.params
             .lock()

@@ -204,7 +204,7 @@ fn text(value: &str) -> ParameterValue {
 
 /// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is.
 fn start_for_a_robot_that_stays(more: &[(&str, ParameterValue)]) -> Pi0Node {
-    let anywhere = ("max_start_jump", ParameterValue::Double(0.0));
+    let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![]));
     start_with(&[&[anywhere][..], more].concat())
 }
 

@@ -80,7 +80,7 @@ fn measure_rate(
         ),
         ("control_rate_hz", ParameterValue::Double(rate_hz)),
         // Nobody measures a robot here.
-        ("max_start_jump", ParameterValue::Double(0.0)),
+        ("max_start_jump", ParameterValue::DoubleArray(vec![])),
     ];
     let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
     let parameters =

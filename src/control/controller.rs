@@ -20,8 +20,9 @@ pub struct ControlSettings {
     pub step: Duration,
     /// One per joint; none when no joint has any.
     pub limits: Option<Arc<[JointLimits]>>,
-    /// From standstill no joint is sent further than this from where it is, in its unit; none for anywhere.
-    pub max_start_jump: Option<f32>,
+    /// From standstill no joint is sent further than this from where it is, in its unit; one per joint, or none for
+    /// anywhere.
+    pub max_start_jump: Arc<[f32]>,
     /// Time to come to rest, where the acceleration limits do not ask for longer.
     pub stop_duration: Duration,
     pub supervision: SupervisionSettings,
@@ -157,11 +158,12 @@ impl Controller {
         situation: &Situation,
         settings: &ControlSettings,
     ) -> Result<(), ChunkRefusal> {
-        if let (Some(longest), Some(measured)) = (settings.max_start_jump, &situation.measured)
+        if let Some(measured) = &situation.measured
             && self.player.state() != PlayerState::Playing
         {
             let first = self.player.first_positions(&chunk, now)?;
-            for (joint, (&to, &from)) in first.iter().zip(measured).enumerate() {
+            let joints = first.iter().zip(measured).zip(&*settings.max_start_jump);
+            for (joint, ((&to, &from), &longest)) in joints.enumerate() {
                 if (to - from).abs() > longest {
                     return Err(ChunkRefusal::StartJump {
                         joint,
@@ -255,7 +257,7 @@ mod tests {
             publish_horizon: NonZeroUsize::new(50).unwrap(),
             step: PERIOD,
             limits: None,
-            max_start_jump: Some(0.5),
+            max_start_jump: [0.5].into(),
             stop_duration: ms(200),
             supervision: SupervisionSettings {
                 max_age: ms(500),

@@ -302,7 +302,7 @@ pub(super) mod tests {
             publish_horizon: NonZeroUsize::MAX,
             step: Duration::from_millis(20),
             limits: None,
-            max_start_jump: None,
+            max_start_jump: [].into(),
             stop_duration: Duration::from_millis(200),
             supervision: SupervisionSettings {
                 max_age: Duration::MAX,
@@ -506,7 +506,7 @@ pub(super) mod tests {
         control.inputs = Arc::new(Inputs::new(&topics, &joints));
         control.commanded = vec![1];
         let mut settings = control.settings.get();
-        settings.control.max_start_jump = Some(0.5);
+        settings.control.max_start_jump = [0.5].into();
         control.settings.set(settings);
         let first_hold = |waist: f32| {
             let now = Duration::from_millis(100);

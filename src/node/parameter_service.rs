@@ -5,18 +5,19 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::StreamExt;
 use r2r::rcl_interfaces::msg;
 use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
     SetParametersAtomically,
 };
-use r2r::{Node, QosProfile, ServiceRequest};
+use r2r::{Node, QosProfile, WrappedServiceTypeSupport};
+use tokio::runtime::Handle;
 
-use super::lock;
 use super::parameters::{
     Allowed, DECLARATIONS, Declaration, ParameterProblem, ParameterValue, Parameters, Settings, declaration,
 };
+use super::ros_node::{NodeError, ros};
+use super::{lock, services};
 
 /// Told of the settings after a change, and of the names of what was set.
 pub type OnChange = dyn Fn(&Settings, &[&str]) -> Result<(), Vec<ParameterProblem>> + Send + Sync;
@@ -36,17 +37,22 @@ impl ParameterService {
     /// When a service or publisher cannot be made.
     pub fn start(
         node: &mut Node,
-        runtime: &tokio::runtime::Handle,
+        runtime: &Handle,
         parameters: Parameters,
         on_change: Box<OnChange>,
-    ) -> r2r::Result<()> {
+    ) -> Result<(), NodeError> {
+        let topic = "/parameter_events";
+        let events = node.create_publisher(topic, QosProfile::parameter_events());
+        let events = events.map_err(|source| ros(topic, source))?;
+        let node_name = node.fully_qualified_name();
+        let node_name = node_name.map_err(|source| ros("the node's name", source))?;
         let service = Arc::new(Self {
             parameters: Mutex::new(parameters),
             on_change,
-            events: Mutex::new(node.create_publisher("/parameter_events", QosProfile::parameter_events())?),
-            node_name: node.fully_qualified_name()?,
+            events: Mutex::new(events),
+            node_name,
         });
-        serve::<SetParameters::Service>(node, runtime, &service, "set_parameters", |service, request| {
+        serve::<SetParameters::Service>(node, runtime, &service, "~/set_parameters", |service, request| {
             let results = request.parameters.iter();
             let results = results.map(|parameter| service.set(std::slice::from_ref(parameter)));
             SetParameters::Response {
@@ -57,12 +63,12 @@ impl ParameterService {
             node,
             runtime,
             &service,
-            "set_parameters_atomically",
+            "~/set_parameters_atomically",
             |service, request| SetParametersAtomically::Response {
                 result: service.set(&request.parameters),
             },
         )?;
-        serve::<GetParameters::Service>(node, runtime, &service, "get_parameters", |service, request| {
+        serve::<GetParameters::Service>(node, runtime, &service, "~/get_parameters", |service, request| {
             let parameters = lock(&service.parameters);
             let values = request.names.iter().map(|name| parameters.get(name));
             GetParameters::Response {
@@ -71,21 +77,25 @@ impl ParameterService {
                     .collect(),
             }
         })?;
-        serve::<GetParameterTypes::Service>(node, runtime, &service, "get_parameter_types", |_, request| {
-            GetParameterTypes::Response {
+        serve::<GetParameterTypes::Service>(
+            node,
+            runtime,
+            &service,
+            "~/get_parameter_types",
+            |_, request| GetParameterTypes::Response {
                 types: request.names.iter().map(|name| parameter_type(name)).collect(),
-            }
-        })?;
+            },
+        )?;
         serve::<DescribeParameters::Service>(
             node,
             runtime,
             &service,
-            "describe_parameters",
+            "~/describe_parameters",
             |_, request| DescribeParameters::Response {
                 descriptors: request.names.iter().map(|name| descriptor(name)).collect(),
             },
         )?;
-        serve::<ListParameters::Service>(node, runtime, &service, "list_parameters", |_, request| {
+        serve::<ListParameters::Service>(node, runtime, &service, "~/list_parameters", |_, request| {
             // No name of a parameter has a separator, so a prefix can only be a whole name.
             let listed = DECLARATIONS.iter().map(|declaration| declaration.name.to_owned());
             let listed = listed.filter(|name| request.prefixes.is_empty() || request.prefixes.contains(name));
@@ -142,31 +152,22 @@ impl ParameterService {
     }
 }
 
-/// Answers every request of one service.
-fn serve<S>(
+/// Answers every request of one parameter service.
+fn serve<T>(
     node: &mut Node,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Handle,
     service: &Arc<ParameterService>,
     name: &'static str,
-    answer: impl Fn(&ParameterService, &S::Request) -> S::Response + Send + 'static,
-) -> r2r::Result<()>
+    answer: impl Fn(&ParameterService, &T::Request) -> T::Response + Send + 'static,
+) -> Result<(), NodeError>
 where
-    S: r2r::WrappedServiceTypeSupport + 'static,
-    S::Request: Send,
+    T: WrappedServiceTypeSupport + 'static,
+    T::Request: Send,
 {
-    let qos = QosProfile::parameters();
-    let mut requests = node.create_service::<S>(&format!("~/{name}"), qos)?;
     let service = Arc::clone(service);
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
-            let request: ServiceRequest<S> = request;
-            let response = answer(&service, &request.message);
-            if let Err(error) = request.respond(response) {
-                tracing::warn!("a request of {name} could not be answered: {error}");
-            }
-        }
-    });
-    Ok(())
+    services::serve::<T>(node, runtime, name, QosProfile::parameters(), move |request| {
+        answer(&service, request)
+    })
 }
 
 fn descriptor(name: &str) -> msg::ParameterDescriptor {

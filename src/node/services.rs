@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use r2r::std_srvs::srv::{SetBool, Trigger};
-use r2r::{Node, QosProfile};
+use r2r::{Node, QosProfile, WrappedServiceTypeSupport};
 use tokio::runtime::Handle;
 
 use super::parameter_service::ParameterService;
@@ -35,7 +35,6 @@ pub fn serve_parameters(
         Ok(())
     };
     ParameterService::start(node, runtime, parameters, Box::new(on_change))
-        .map_err(|source| ros("the parameter services", source))
 }
 
 /// `~/reset`: for when the robot was moved by other hands.
@@ -48,26 +47,22 @@ pub fn serve_reset(
     inputs: &Arc<Inputs>,
     clock: &Arc<RosClock>,
 ) -> Result<(), NodeError> {
-    let name = "~/reset";
-    let mut requests = node
-        .create_service::<Trigger::Service>(name, QosProfile::services_default())
-        .map_err(|source| ros(name, source))?;
     let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
+    serve::<Trigger::Service>(
+        node,
+        runtime,
+        "~/reset",
+        QosProfile::services_default(),
+        move |_| {
             clock.reset();
             inputs.forget_before_reset(clock.resets());
             tracing::info!("reset: waiting for new inputs");
-            let response = Trigger::Response {
+            Trigger::Response {
                 success: true,
                 message: "waiting for new inputs".to_owned(),
-            };
-            if let Err(error) = request.respond(response) {
-                tracing::warn!("a request of {name} could not be answered: {error}");
             }
-        }
-    });
-    Ok(())
+        },
+    )
 }
 
 /// `~/enable`: whether the node may move the robot.
@@ -79,29 +74,25 @@ pub fn serve_enable(
     runtime: &Handle,
     command: &Arc<Shared<Command>>,
 ) -> Result<(), NodeError> {
-    let name = "~/enable";
-    let mut requests = node
-        .create_service::<SetBool::Service>(name, QosProfile::services_default())
-        .map_err(|source| ros(name, source))?;
     let command = Arc::clone(command);
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
-            let (new, message) = match request.message.data {
+    serve::<SetBool::Service>(
+        node,
+        runtime,
+        "~/enable",
+        QosProfile::services_default(),
+        move |request| {
+            let (new, message) = match request.data {
                 true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
                 false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
             };
             command.set(new);
             tracing::info!("{message}");
-            let response = SetBool::Response {
+            SetBool::Response {
                 success: true,
                 message: message.to_owned(),
-            };
-            if let Err(error) = request.respond(response) {
-                tracing::warn!("a request of {name} could not be answered: {error}");
             }
-        }
-    });
-    Ok(())
+        },
+    )
 }
 
 /// `~/stop`: the robot comes to rest and is held until `~/enable`.
@@ -113,20 +104,44 @@ pub fn serve_stop(
     runtime: &Handle,
     command: &Arc<Shared<Command>>,
 ) -> Result<(), NodeError> {
-    let name = "~/stop";
-    let mut requests = node
-        .create_service::<Trigger::Service>(name, QosProfile::services_default())
-        .map_err(|source| ros(name, source))?;
     let command = Arc::clone(command);
-    runtime.spawn(async move {
-        while let Some(request) = requests.next().await {
+    serve::<Trigger::Service>(
+        node,
+        runtime,
+        "~/stop",
+        QosProfile::services_default(),
+        move |_| {
             command.set(Command::Stopped);
             let message = "stopped: the robot comes to rest and is held until ~/enable";
             tracing::warn!("{message}");
-            let response = Trigger::Response {
+            Trigger::Response {
                 success: true,
                 message: message.to_owned(),
-            };
+            }
+        },
+    )
+}
+
+/// Answers every request of the service `name` with `answer`, on tokio.
+///
+/// # Errors
+/// When ROS 2 refuses the service.
+pub fn serve<T: WrappedServiceTypeSupport + 'static>(
+    node: &mut Node,
+    runtime: &Handle,
+    name: &'static str,
+    qos: QosProfile,
+    mut answer: impl FnMut(&T::Request) -> T::Response + Send + 'static,
+) -> Result<(), NodeError>
+where
+    T::Request: Send,
+{
+    let mut requests = node
+        .create_service::<T>(name, qos)
+        .map_err(|source| ros(name, source))?;
+    runtime.spawn(async move {
+        while let Some(request) = requests.next().await {
+            let response = answer(&request.message);
             if let Err(error) = request.respond(response) {
                 tracing::warn!("a request of {name} could not be answered: {error}");
             }

@@ -158,6 +158,7 @@ pub fn subscribe_robot_description(
         runtime,
         &topic,
         qos,
+        Waiting::Newest,
         move |message: r2r::std_msgs::msg::String| match joint_limits(&message.data, &joints) {
             Ok(described) => {
                 let known = described.iter().filter(|one| **one != JointLimits::NONE).count();

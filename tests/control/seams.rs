@@ -42,7 +42,7 @@ fn run(
         publish_horizon: NonZeroUsize::new(HORIZON).unwrap(),
         step: TICK,
         limits: limits.map(|limits| vec![limits; start.len()].into()),
-        max_start_jump: None,
+        max_start_jump: [].into(),
         stop_duration: Duration::from_millis(200),
         supervision: SupervisionSettings {
             max_age: Duration::MAX,

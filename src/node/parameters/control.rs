@@ -26,6 +26,9 @@ pub fn problems(values: &Values, commanded: usize) -> Vec<ParameterProblem> {
             problems.extend(one_for_each_or_none(values, name, commanded, what));
         }
     }
+    if doubles(values, "max_start_jump").len() != 1 {
+        problems.extend(one_for_each_or_none(values, "max_start_jump", commanded, what));
+    }
     let [lower, upper] = [LIMITS[0], LIMITS[1]].map(|name| doubles(values, name));
     if lower.iter().zip(&upper).any(|(lower, upper)| lower >= upper) {
         let expected = "lower positions than joint_position_max";
@@ -55,12 +58,19 @@ pub fn settings(values: &Values, commanded: usize) -> ControlSettings {
         publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
         step: period(values, "control_rate_hz").min(period(values, "action_rate_hz")),
         limits: joint_limits(values, commanded),
-        max_start_jump: positive("max_start_jump").map(|jump| jump as f32),
+        max_start_jump: max_start_jump(values, commanded),
         stop_duration: Duration::from_secs_f64(double(values, "stop_time_s")),
         supervision: SupervisionSettings {
             max_age: Duration::from_secs_f64(double(values, "max_age_ms") / 1e3),
             max_run_time: positive("max_run_time_s").map(Duration::from_secs_f64),
         },
+    }
+}
+
+fn max_start_jump(values: &Values, joints: usize) -> Arc<[f32]> {
+    match doubles(values, "max_start_jump")[..] {
+        [of_every_joint] => vec![of_every_joint as f32; joints].into(),
+        ref jumps => jumps.iter().map(|jump| *jump as f32).collect(),
     }
 }
 
@@ -95,6 +105,8 @@ mod tests {
             ("joint_position_max", &[1.0, f64::INFINITY]),
             ("joint_velocity_max", &[1.0, 0.0]),
             ("joint_acceleration_max", &[1.0, 2.0, 3.0]),
+            ("max_start_jump", &[1.0, 2.0, 3.0]),
+            ("max_start_jump", &[0.0]),
         ] {
             assert_eq!(problems(&[joints.clone(), (name, limits(bad))]), [name]);
         }
@@ -104,6 +116,23 @@ mod tests {
             ("joint_position_max", limits(&[1.0, 1.0])),
         ];
         assert_eq!(problems(&crossed), ["joint_position_min"]);
+    }
+
+    #[test]
+    fn a_start_jump_is_for_all_joints_or_for_each() {
+        let joints = ("joint_names", names("waist elbow"));
+        let checkpoint = ("checkpoint", ParameterValue::String("/checkpoint".to_owned()));
+        for (given, expected) in [
+            (&[0.3][..], &[0.3, 0.3][..]),
+            (&[0.3, 9.0], &[0.3, 9.0]),
+            (&[], &[]),
+        ] {
+            let jump = ("max_start_jump", ParameterValue::DoubleArray(given.to_vec()));
+            let overrides = [checkpoint.clone(), joints.clone(), jump];
+            let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
+            let parameters = Parameters::from_overrides(overrides.into_iter()).unwrap();
+            assert_eq!(*parameters.settings().playback.control.max_start_jump, *expected);
+        }
     }
 
     #[test]

@@ -449,10 +449,11 @@ pub const DECLARATIONS: &[Declaration] = &[
     ),
     changeable(fixed(
         "max_start_jump",
-        DefaultValue::Double(0.5),
-        Allowed::Doubles { from: 0.0, to: 1e6 },
+        DefaultValue::Doubles(&[0.5]),
+        Allowed::Doubles { from: 1e-3, to: 1e6 },
         "From standstill no joint is sent further than this from where it was measured, in the robot's unit; else the \
-         robot is held. 0 is anywhere.",
+         robot is held. One for all joints that get a value of the actions, or one for each in the order of the \
+         actions; empty is anywhere.",
     )),
     changeable(with_unit(
         "seconds",
