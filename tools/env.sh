@@ -26,8 +26,8 @@ fi
 
 # r2r generates bindings for these packages alone. It resolves no dependencies, so the packages of nested messages
 # are listed as well.
-export IDL_PACKAGE_FILTER="action_msgs;builtin_interfaces;diagnostic_msgs;geometry_msgs;rcl_interfaces;rosgraph_msgs;\
-sensor_msgs;service_msgs;std_msgs;std_srvs;trajectory_msgs;unique_identifier_msgs"
+export IDL_PACKAGE_FILTER="action_msgs;builtin_interfaces;diagnostic_msgs;geometry_msgs;lifecycle_msgs;rcl_interfaces;\
+rosgraph_msgs;sensor_msgs;service_msgs;std_msgs;std_srvs;trajectory_msgs;unique_identifier_msgs"
 
 if [[ -z "${LIBCLANG_PATH:-}" ]]; then
   export LIBCLANG_PATH="$python_packages/clang/native"

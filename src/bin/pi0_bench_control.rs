@@ -95,6 +95,7 @@ fn measure_rate(
         inputs: Arc::new(Inputs::new(&InputTopics::default(), &settings.joint_names)),
         settings: Arc::new(Shared::new(settings.playback.clone())),
         command: Arc::new(Shared::new(Command::Enabled)),
+        is_active: Arc::new(AtomicBool::new(true)),
         described_limits: Arc::new(Shared::new(None)),
         priority: arguments.priority,
         report: Arc::clone(&report),

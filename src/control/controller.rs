@@ -100,7 +100,12 @@ impl Controller {
                 }
             }
         }
-        let (state, points) = self.points(now, situation, settings);
+        let (state, mut points) = self.points(now, situation, settings);
+        let at_rest = points.iter().all(|point| point.positions == points[0].positions);
+        if situation.is_inactive && at_rest {
+            // Others may move the robot through the same controllers now.
+            points.clear();
+        }
         self.has_moved |= !points.is_empty();
         if state == PlayerState::Playing {
             self.supervisor.moves(now, situation.prompt_number);
@@ -458,6 +463,34 @@ mod tests {
         assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::NoChunkYet);
         let offered = chunk(0.0, bench.now);
         assert_eq!(bench.tick(Some(offered)).state, PlayerState::Playing);
+    }
+
+    #[test]
+    fn a_node_that_is_deactivated_comes_to_rest_and_leaves_the_robot_to_others() {
+        let limits: Arc<[JointLimits]> = [JointLimits {
+            velocity: 1.0,
+            acceleration: 5.0,
+            ..JointLimits::NONE
+        }]
+        .into();
+        for limits in [None, Some(limits)] {
+            let mut bench = Bench::new();
+            bench.settings.limits = limits;
+            let first = chunk(0.0, bench.now);
+            bench.tick(Some(first));
+            bench.ticks(9);
+            bench.situation.is_inactive = true;
+            let tick = bench.tick(None);
+            assert_eq!(tick.hold.unwrap().reason, HoldReason::Inactive);
+            assert!(tick.points.len() > 1);
+            let published = bench.positions.len();
+            assert_eq!(bench.ticks(30).points, []);
+            assert!(bench.positions.len() > published + 5);
+            assert!(bench.largest_change() < 0.11, "{}", bench.largest_change());
+            assert_eq!(bench.controller.next_observation_due(), Duration::MAX);
+            bench.situation.is_inactive = false;
+            bench.assert_moves_with_the_next_chunk();
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 /// What keeps the robot where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HoldReason {
+    /// The managed node is not active.
+    Inactive,
     Disabled,
     Stopped,
     NotFinite,
@@ -20,6 +22,7 @@ impl HoldReason {
     /// The same in every release.
     pub fn code(self) -> &'static str {
         match self {
+            Self::Inactive => "INACTIVE",
             Self::Disabled => "DISABLED",
             Self::Stopped => "STOPPED",
             Self::NotFinite => "NOT_FINITE",
@@ -38,7 +41,8 @@ impl HoldReason {
     pub fn ends_with_a_chunk(self) -> bool {
         match self {
             Self::NotFinite | Self::StartJump | Self::NoChunkYet | Self::ChunkSpent => true,
-            Self::Disabled
+            Self::Inactive
+            | Self::Disabled
             | Self::Stopped
             | Self::StaleJointStates
             | Self::StaleCamera

@@ -32,6 +32,8 @@ pub struct Situation {
     /// Why nothing finite came out of the newest observation, if so.
     pub not_finite: Option<String>,
     pub command: Command,
+    /// Whether the managed node is in another state than active.
+    pub is_inactive: bool,
     /// Another number for every prompt that was given.
     pub prompt_number: u64,
 }
@@ -77,6 +79,13 @@ impl Supervisor {
         settings: SupervisionSettings,
     ) -> Option<Hold> {
         let stale = self.stale(now, &situation.inputs, settings.max_age);
+        if situation.is_inactive {
+            self.run = None;
+            return Some(Hold::new(
+                HoldReason::Inactive,
+                "the node is not active; the lifecycle transition activate lets it move the robot",
+            ));
+        }
         match situation.command {
             Command::Enabled => {}
             Command::Disabled => {

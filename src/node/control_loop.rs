@@ -39,6 +39,8 @@ pub struct ControlReport {
     pub refusal: Option<String>,
     /// Why the robot is held, while it is.
     pub hold: Option<Hold>,
+    /// Whether the newest tick had nothing to publish.
+    pub is_silent: bool,
     /// What held the robot since somebody last took them from here, one for each time that the reason changed.
     pub holds_begun: Vec<Hold>,
     /// See [`Controller::plan`].
@@ -62,6 +64,7 @@ impl Default for ControlReport {
             refused_chunks: 0,
             refusal: None,
             hold: None,
+            is_silent: true,
             holds_begun: Vec::new(),
             plan: None,
             played_before_arrival: 0,
@@ -79,6 +82,8 @@ pub struct ControlLoop {
     pub settings: Arc<Shared<PlaybackSettings>>,
     /// What the services were last told.
     pub command: Arc<Shared<Command>>,
+    /// Whether the managed node is active.
+    pub is_active: Arc<AtomicBool>,
     /// The limits of the robot's description, one per joint; none before it came.
     pub described_limits: Arc<Shared<Option<Arc<[JointLimits]>>>>,
     /// Real-time priority that is asked for; 0 for none.
@@ -199,6 +204,7 @@ impl ControlLoop {
             measured: measured.map(|all| self.commanded.iter().map(|&joint| all[joint]).collect()),
             not_finite: ticking.not_finite.clone(),
             command: ticking.command,
+            is_inactive: !self.is_active.load(Ordering::Acquire),
             prompt_number: ticking.inputs.prompt_number,
         };
         let had_chunk = chunk.is_some();
@@ -227,6 +233,7 @@ impl ControlLoop {
             report.holds_begun.extend(tick.hold.clone());
         }
         report.hold = tick.hold;
+        report.is_silent = tick.points.is_empty();
         if report.control_period != ticking.settings.control_period {
             report.control_period = ticking.settings.control_period;
             report.periods_s = Window::new(TICK_WINDOW);
@@ -265,6 +272,7 @@ impl ControlLoop {
         report.refused_chunks = newer.refused_chunks;
         report.refusal.clone_from(&newer.refusal);
         report.hold.clone_from(&newer.hold);
+        report.is_silent = newer.is_silent;
         report.plan.clone_from(&newer.plan);
         drop(report);
         self.chunks.told();
@@ -325,6 +333,7 @@ pub(super) mod tests {
             inputs: Arc::new(Inputs::new(&InputTopics::default(), &["waist".to_owned()])),
             settings: Arc::new(Shared::new(settings)),
             command: Arc::new(Shared::new(Command::Enabled)),
+            is_active: Arc::new(AtomicBool::new(true)),
             described_limits: Arc::new(Shared::new(None)),
             priority: 0,
             report: Arc::default(),

@@ -37,6 +37,11 @@ pub struct InferenceLoop {
 }
 
 impl InferenceReport {
+    /// While there is no policy.
+    pub fn unconfigured() -> Self {
+        Self::new("no policy: the node is not configured".to_owned())
+    }
+
     /// Of a policy that has not predicted yet.
     pub fn new(description: String) -> Self {
         Self {

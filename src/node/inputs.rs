@@ -409,6 +409,11 @@ impl Inputs {
         self.changed.notify_all();
     }
 
+    /// Undoes [`close`](Self::close).
+    pub fn open(&self) {
+        lock(&self.state).closed = false;
+    }
+
     /// How every input is doing: cameras in their order, joint states, extra state, prompt.
     pub fn report(&self) -> Vec<InputReport> {
         lock(&self.state).report()

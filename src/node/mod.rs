@@ -18,11 +18,18 @@ mod input_problem;
 mod input_topics;
 mod inputs;
 mod joint_positions;
+mod lifecycle;
+#[cfg(feature = "ros")]
+mod lifecycle_service;
 #[cfg(feature = "ros")]
 mod logging;
 #[cfg(feature = "ros")]
+mod managed_policy;
+#[cfg(feature = "ros")]
 mod messages;
 mod monitor;
+#[cfg(feature = "ros")]
+mod node_error;
 #[cfg(feature = "ros")]
 mod output_publishers;
 mod output_topics;
@@ -38,6 +45,8 @@ mod services;
 #[cfg(feature = "ros")]
 mod subscriptions;
 mod thread_priority;
+#[cfg(feature = "ros")]
+mod watched_thread;
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -52,12 +61,17 @@ pub use input_problem::InputProblem;
 pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, Transport};
 pub use inputs::{Inputs, InputsAtATick, StampedObservation};
 pub use joint_positions::{SomePositions, joint_positions, some_joint_positions};
+pub use lifecycle::{
+    ChangeError, Lifecycle, LifecycleState, Managed, TRANSITIONS, Transition, TransitionEvent,
+};
 pub use monitor::{Level, Monitor, Status};
+#[cfg(feature = "ros")]
+pub use node_error::NodeError;
 pub use output_topics::{OutputKind, OutputTopic};
 pub use playback::{ChunkSlot, NewChunk, NewestPrediction, PlaybackSettings, Shared};
 pub use robot_description::{DescriptionProblem, joint_limits};
 #[cfg(feature = "ros")]
-pub use ros_node::{NodeError, Pi0Node, run};
+pub use ros_node::{Pi0Node, run};
 
 /// What a thread that panicked left behind is still whole: every change under a lock is one assignment or more that
 /// cannot panic between.

@@ -7,8 +7,9 @@ use r2r::std_msgs::msg::Float64MultiArray;
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Node, Publisher};
 
+use super::NodeError;
 use super::parameters::QosOverrides;
-use super::ros_node::{NodeError, publisher};
+use super::ros_node::publisher;
 use super::{OutputKind, OutputTopic, messages};
 use crate::control::TrajectoryPoint;
 

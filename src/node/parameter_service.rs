@@ -14,40 +14,44 @@ use r2r::{Node, QosProfile, WrappedServiceTypeSupport};
 use tokio::runtime::Handle;
 
 use super::parameters::{
-    Allowed, DECLARATIONS, Declaration, ParameterProblem, ParameterValue, Parameters, Settings, declaration,
+    Allowed, Changeable, DECLARATIONS, Declaration, ParameterProblem, ParameterValue, Parameters, Settings,
+    declaration,
 };
-use super::ros_node::{NodeError, ros};
-use super::{lock, services};
+use super::{NodeError, lock, services};
 
 /// Told of the settings after a change, and of the names of what was set.
 pub type OnChange = dyn Fn(&Settings, &[&str]) -> Result<(), Vec<ParameterProblem>> + Send + Sync;
 
 /// The parameters, and who is told when they change.
 pub struct ParameterService {
-    parameters: Mutex<Parameters>,
+    parameters: Arc<Mutex<Parameters>>,
+    is_unconfigured: Box<dyn Fn() -> bool + Send + Sync>,
     on_change: Box<OnChange>,
     events: Mutex<r2r::Publisher<msg::ParameterEvent>>,
     node_name: String,
 }
 
 impl ParameterService {
-    /// Serves `parameters` under the names of the node. `on_change` may still refuse a change.
+    /// Serves `parameters` under the names of the node. `is_unconfigured` tells whether the policy may be changed, and
+    /// `on_change` may still refuse a change.
     ///
     /// # Errors
     /// When a service or publisher cannot be made.
     pub fn start(
         node: &mut Node,
         runtime: &Handle,
-        parameters: Parameters,
+        parameters: &Arc<Mutex<Parameters>>,
+        is_unconfigured: impl Fn() -> bool + Send + Sync + 'static,
         on_change: Box<OnChange>,
     ) -> Result<(), NodeError> {
         let topic = "/parameter_events";
         let events = node.create_publisher(topic, QosProfile::parameter_events());
-        let events = events.map_err(|source| ros(topic, source))?;
+        let events = events.map_err(|source| NodeError::ros(topic, source))?;
         let node_name = node.fully_qualified_name();
-        let node_name = node_name.map_err(|source| ros("the node's name", source))?;
+        let node_name = node_name.map_err(|source| NodeError::ros("the node's name", source))?;
         let service = Arc::new(Self {
-            parameters: Mutex::new(parameters),
+            parameters: Arc::clone(parameters),
+            is_unconfigured: Box::new(is_unconfigured),
             on_change,
             events: Mutex::new(events),
             node_name,
@@ -115,10 +119,14 @@ impl ParameterService {
             .map(|parameter| (parameter.name.as_str(), value(&parameter.value)));
         let names: Vec<&str> = changes.iter().map(|parameter| parameter.name.as_str()).collect();
         let mut parameters = lock(&self.parameters);
-        let changed = parameters.with_changes(values).and_then(|changed| {
-            (self.on_change)(changed.settings(), &names).map_err(|mut problems| problems.swap_remove(0))?;
-            Ok(changed)
-        });
+        let is_unconfigured = (self.is_unconfigured)();
+        let changed = parameters
+            .with_changes(values, is_unconfigured)
+            .and_then(|changed| {
+                (self.on_change)(changed.settings(), &names)
+                    .map_err(|mut problems| problems.swap_remove(0))?;
+                Ok(changed)
+            });
         match changed {
             Ok(changed) => {
                 *parameters = changed;
@@ -191,7 +199,7 @@ fn descriptor(name: &str) -> msg::ParameterDescriptor {
         } else {
             format!("{description} Unit: {unit}.")
         },
-        read_only: !declaration.changeable,
+        read_only: declaration.changeable == Changeable::Never,
         ..Default::default()
     };
     match *allowed {

@@ -3,52 +3,33 @@
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
-use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Publisher, QosProfile, WrappedTypesupport};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::lifecycle_service::{serve_lifecycle, transition_events};
+use super::managed_policy::{ManagedPolicy, wait_for_rest};
 use super::output_publishers::OutputPublishers;
-use super::parameters::{ParameterProblem, Parameters, PolicyShape, QosEnd, QosOverrides, Settings};
+use super::parameters::{Parameters, QosEnd, QosOverrides, Settings};
 use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
 use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
+use super::watched_thread::WatchedThread;
 use super::{
-    ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
-    lock, logging, messages,
+    ChangeError, ChunkSlot, ControlLoop, ControlReport, InferenceReport, Inputs, Lifecycle, LifecycleState,
+    Monitor, NodeError, RosClock, Shared, lock, logging, messages,
 };
-use crate::control::{Command, TimedChunk};
-use crate::policy::{OpenError, Predict, RobotPolicy, open};
+use crate::control::Command;
+use crate::policy::{OpenError, Predict, open};
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How long one spin may wait for ROS before it looks whether it shall stop.
 const SPIN_PATIENCE: Duration = Duration::from_millis(50);
 /// How long the end of the node waits for the prediction that is under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Why the node does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    #[error("the parameters do not fit:{}", list(.0))]
-    Parameters(Vec<ParameterProblem>),
-    #[error("no policy from the checkpoint {checkpoint}")]
-    Policy { checkpoint: String, source: OpenError },
-    #[error("ROS 2 does not understand the arguments: {0}")]
-    Arguments(String),
-    #[error("ROS 2 could not make {what}")]
-    Ros { what: String, source: r2r::Error },
-    #[error("the system could not provide {what}")]
-    System {
-        what: &'static str,
-        source: std::io::Error,
-    },
-    #[error("the {0} thread ended by itself, which is a mistake in the program; its last words are above")]
-    ThreadEnded(&'static str),
-}
 
 /// A node that runs until it is stopped.
 #[derive(Debug)]
@@ -57,12 +38,13 @@ pub struct Pi0Node {
     description: String,
     runtime: Runtime,
     inputs: Arc<Inputs>,
-    /// For control and inference.
-    stop: Arc<AtomicBool>,
+    is_active: Arc<AtomicBool>,
+    control_report: Arc<Mutex<ControlReport>>,
+    stop_control: Arc<AtomicBool>,
     stop_spinning: Arc<AtomicBool>,
-    control: JoinHandle<()>,
-    inference: JoinHandle<()>,
-    spin: JoinHandle<()>,
+    control: WatchedThread,
+    inference: Arc<Mutex<Option<WatchedThread>>>,
+    spin: WatchedThread,
     ended: mpsc::UnboundedReceiver<&'static str>,
 }
 
@@ -73,8 +55,9 @@ pub struct Pi0Node {
 pub fn run() -> Result<(), NodeError> {
     logging::start();
     let context = context()?;
-    let mut node = Node::create(context, "pi0_node", "").map_err(|source| ros("the node", source))?;
-    logging::publish_on_rosout(&mut node).map_err(|source| ros("/rosout", source))?;
+    let mut node =
+        Node::create(context, "pi0_node", "").map_err(|source| NodeError::ros("the node", source))?;
+    logging::publish_on_rosout(&mut node).map_err(|source| NodeError::ros("/rosout", source))?;
     let running = Pi0Node::start(node, |settings| {
         open(
             &settings.checkpoint,
@@ -93,7 +76,7 @@ fn context() -> Result<Context, NodeError> {
     let created = panic::catch_unwind(Context::create);
     panic::set_hook(report_panic);
     match created {
-        Ok(context) => context.map_err(|source| ros("the arguments", source)),
+        Ok(context) => context.map_err(|source| NodeError::ros("the arguments", source)),
         Err(payload) => Err(NodeError::Arguments(
             payload
                 .downcast_ref::<String>()
@@ -104,13 +87,14 @@ fn context() -> Result<Context, NodeError> {
 }
 
 impl Pi0Node {
-    /// Checks the node's parameters and the policy that `open` makes of them, and starts.
+    /// Checks the node's parameters and starts. `open` makes the policy of the settings whenever the node is configured,
+    /// which is now, unless somebody else manages the node.
     ///
     /// # Errors
-    /// Before the first message is sent: every parameter that does not fit, or why there is no policy.
+    /// Every parameter that does not fit, or why there is no policy.
     pub fn start(
         mut node: Node,
-        open: impl FnOnce(&Settings) -> Result<Box<dyn Predict + Send>, OpenError>,
+        open: impl FnMut(&Settings) -> Result<Box<dyn Predict + Send>, OpenError> + Send + 'static,
     ) -> Result<Self, NodeError> {
         let overrides: Vec<_> = lock(&node.params)
             .iter()
@@ -118,21 +102,10 @@ impl Pi0Node {
             .collect();
         let parameters = Parameters::from_overrides(overrides.into_iter()).map_err(NodeError::Parameters)?;
         let settings = parameters.settings().clone();
-        let policy = open(&settings).map_err(|source| NodeError::Policy {
-            checkpoint: settings.checkpoint.display().to_string(),
-            source,
-        })?;
-        let shape = PolicyShape::from(&*policy as &dyn Predict);
-        settings
-            .check_against(shape)
-            .and_then(|()| settings.check_relative(&policy.relative_actions()))
-            .map_err(NodeError::Parameters)?;
-        let policy = Box::new(RobotPolicy::new(policy, settings.conventions.clone()));
+        let qos = parameters.qos_overrides().clone();
         let name = node
             .fully_qualified_name()
-            .map_err(|source| ros("the node's name", source))?;
-
-        let description = policy.description();
+            .map_err(|source| NodeError::ros("the node's name", source))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("ros callbacks")
@@ -152,18 +125,50 @@ impl Pi0Node {
         let playback = Arc::new(Shared::new(settings.playback.clone()));
         let chunks = Arc::<ChunkSlot>::default();
         let control_report = Arc::<Mutex<ControlReport>>::default();
-        let inference_report = Arc::new(Mutex::new(InferenceReport::new(description.clone())));
-        let stop = Arc::<AtomicBool>::default();
+        let inference_report = Arc::new(Mutex::new(InferenceReport::unconfigured()));
+        let (is_active, shape) = (Arc::<AtomicBool>::default(), Arc::new(Shared::new(None)));
         let command = Arc::new(Shared::new(match settings.auto_start {
             true => Command::Enabled,
             false => Command::Disabled,
         }));
         let described_limits = Arc::new(Shared::new(None));
+        let (ending, ended) = mpsc::unbounded_channel();
+        let inference = Arc::<Mutex<Option<WatchedThread>>>::default();
 
-        let qos = parameters.qos_overrides().clone();
         subscribe_inputs(&mut node, runtime.handle(), &parameters, &inputs, &clock)?;
         subscribe_robot_description(&mut node, runtime.handle(), &parameters, &described_limits)?;
-        serve_parameters(&mut node, runtime.handle(), parameters, shape, &playback, &inputs)?;
+        let parameters = Arc::new(Mutex::new(parameters));
+        let managed = ManagedPolicy {
+            open: Box::new(open),
+            parameters: Arc::clone(&parameters),
+            shape: Arc::clone(&shape),
+            is_active: Arc::clone(&is_active),
+            clock: Arc::clone(&clock),
+            inputs: Arc::clone(&inputs),
+            chunks: Arc::clone(&chunks),
+            playback: Arc::clone(&playback),
+            control: Arc::clone(&control_report),
+            report: Arc::clone(&inference_report),
+            chunk_publisher: publisher(&mut node, &qos, "~/chunk")?,
+            ending: ending.clone(),
+            inference: Arc::clone(&inference),
+        };
+        let lifecycle = Arc::new(Lifecycle::new(managed, transition_events(&mut node)?));
+        if !settings.managed {
+            change(&lifecycle, "configure")?;
+        }
+        serve_lifecycle(&mut node, runtime.handle(), &lifecycle)?;
+        let of_state = Arc::clone(&lifecycle);
+        let is_unconfigured = move || of_state.state() == LifecycleState::Unconfigured;
+        serve_parameters(
+            &mut node,
+            runtime.handle(),
+            &parameters,
+            is_unconfigured,
+            &shape,
+            &playback,
+            &inputs,
+        )?;
         serve_reset(&mut node, runtime.handle(), &inputs, &clock)?;
         serve_enable(&mut node, runtime.handle(), &command)?;
         serve_stop(&mut node, runtime.handle(), &command)?;
@@ -175,56 +180,49 @@ impl Pi0Node {
             Arc::clone(&inference_report),
             Arc::clone(&inputs),
         ));
-        let chunk_publisher = publisher::<JointTrajectory>(&mut node, &qos, "~/chunk")?;
-        let joints = settings.commanded_joints();
-        let show = move |chunk: &TimedChunk| {
-            if let Err(error) = chunk_publisher.publish(&messages::chunk(chunk, &joints)) {
-                tracing::debug!("a chunk could not be published on ~/chunk: {error}");
-            }
-        };
         let outputs = OutputPublishers::new(&mut node, &qos, &settings.outputs)?;
 
-        let (ending, ended) = mpsc::unbounded_channel();
+        let (stop_control, stop_spinning) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let control = ControlLoop {
-            clock: Arc::clone(&clock),
-            chunks: Arc::clone(&chunks),
+            clock,
+            chunks,
             inputs: Arc::clone(&inputs),
-            settings: Arc::clone(&playback),
+            settings: playback,
             command,
+            is_active: Arc::clone(&is_active),
             described_limits,
             priority: settings.control_priority,
             report: Arc::clone(&control_report),
-            stop: Arc::clone(&stop),
+            stop: Arc::clone(&stop_control),
             commanded: settings.conventions.commanded().collect(),
         };
-        let inference = InferenceLoop {
-            policy,
-            vision_refresh: settings.vision_refresh,
-            clock,
-            inputs: Arc::clone(&inputs),
-            chunks,
-            settings: playback,
-            control: control_report,
-            report: inference_report,
-            show: Box::new(show),
-        };
-        let stop_spinning = Arc::<AtomicBool>::default();
+        let control = WatchedThread::spawn("control", &ending, move || {
+            control.run(|now, points| outputs.publish(now, &points));
+        })?;
         let spinning = Arc::clone(&stop_spinning);
+        let spin = WatchedThread::spawn("spin", &ending, move || {
+            while !spinning.load(Ordering::Relaxed) {
+                node.spin_once(SPIN_PATIENCE);
+            }
+        })?;
+        let description = match settings.managed {
+            true => format!("{name} is running and waits to be configured"),
+            false => {
+                change(&lifecycle, "activate")?;
+                format!("{name} is running {}", lock(&inference_report).description)
+            }
+        };
         Ok(Self {
-            description: format!("{name} is running {description}"),
-            control: spawn("control", &ending, move || {
-                control.run(|now, points| outputs.publish(now, &points));
-            })?,
-            inference: spawn("inference", &ending, move || inference.run())?,
-            spin: spawn("spin", &ending, move || {
-                while !spinning.load(Ordering::Relaxed) {
-                    node.spin_once(SPIN_PATIENCE);
-                }
-            })?,
+            description,
             runtime,
             inputs,
-            stop,
+            is_active,
+            control_report,
+            stop_control,
             stop_spinning,
+            control,
+            inference,
+            spin,
             ended,
         })
     }
@@ -257,25 +255,36 @@ impl Pi0Node {
         why.map(|_| ())
     }
 
-    /// Ends the threads. A prediction that is under way is not waited for longer than a second: it ends with the
-    /// process.
+    /// Brings the robot to rest, and ends the threads. Neither that nor a prediction that is under way is waited for longer
+    /// than a second: the prediction ends with the process.
     pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.inputs.close();
-        join("control", self.control);
-        let started = Instant::now();
-        while !self.inference.is_finished() && started.elapsed() < STOP_PATIENCE {
-            std::thread::sleep(Duration::from_millis(5));
+        if self.is_active.swap(false, Ordering::AcqRel) {
+            wait_for_rest(&self.control_report, STOP_PATIENCE);
         }
-        if self.inference.is_finished() {
-            join("inference", self.inference);
-        } else {
-            tracing::info!("a prediction is under way and is left to end with the process");
+        self.control.mean_the_end();
+        self.spin.mean_the_end();
+        self.stop_control.store(true, Ordering::Relaxed);
+        self.control.join();
+        let inference = lock(&self.inference).take();
+        if let Some(thread) = inference {
+            thread.mean_the_end();
+            self.inputs.close();
+            if !thread.join_within(STOP_PATIENCE) {
+                tracing::info!("a prediction is under way and is left to end with the process");
+            }
         }
         self.runtime.shutdown_timeout(STOP_PATIENCE);
         self.stop_spinning.store(true, Ordering::Relaxed);
-        join("spin", self.spin);
+        self.spin.join();
     }
+}
+
+/// Goes a way of which the node's own start knows that it is there.
+fn change(lifecycle: &Lifecycle<ManagedPolicy>, label: &'static str) -> Result<(), NodeError> {
+    lifecycle.change(0, label).map_err(|error| match error {
+        ChangeError::Failed(error) => error,
+        ChangeError::NoSuchWay { .. } => unreachable!("a node that starts is {error}"),
+    })
 }
 
 pub(super) fn publisher<T: WrappedTypesupport>(
@@ -286,7 +295,7 @@ pub(super) fn publisher<T: WrappedTypesupport>(
     let newest = QosProfile::default().keep_last(1);
     let profile = messages::qos_profile(newest, qos.of(topic, QosEnd::Publisher));
     node.create_publisher(topic, profile)
-        .map_err(|source| ros(topic, source))
+        .map_err(|source| NodeError::ros(topic, source))
 }
 
 async fn publish_diagnostics(
@@ -313,44 +322,4 @@ async fn publish_diagnostics(
             tracing::warn!("diagnostics could not be published: {error}");
         }
     }
-}
-
-/// A thread that tells `ending` its name when it ends, however it ends.
-fn spawn(
-    name: &'static str,
-    ending: &mpsc::UnboundedSender<&'static str>,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, NodeError> {
-    struct Ending(&'static str, mpsc::UnboundedSender<&'static str>);
-    impl Drop for Ending {
-        fn drop(&mut self) {
-            // Nobody listens once the node is stopping.
-            let _ = self.1.send(self.0);
-        }
-    }
-    let ending = Ending(name, ending.clone());
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            let _ending = ending;
-            work();
-        })
-        .map_err(|source| NodeError::System { what: name, source })
-}
-
-fn join(name: &str, thread: JoinHandle<()>) {
-    if thread.join().is_err() {
-        tracing::error!("the {name} thread panicked");
-    }
-}
-
-pub(super) fn ros(what: &str, source: r2r::Error) -> NodeError {
-    NodeError::Ros {
-        what: what.to_owned(),
-        source,
-    }
-}
-
-fn list(problems: &[ParameterProblem]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
 }

@@ -1,6 +1,6 @@
 //! The services: parameters, `~/reset`, `~/enable`, `~/stop`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use r2r::std_srvs::srv::{SetBool, Trigger};
@@ -9,32 +9,35 @@ use tokio::runtime::Handle;
 
 use super::parameter_service::ParameterService;
 use super::parameters::{Parameters, PolicyShape, Settings};
-use super::ros_node::{NodeError, ros};
-use super::{Inputs, PlaybackSettings, RosClock, Shared};
+use super::{Inputs, NodeError, PlaybackSettings, RosClock, Shared};
 use crate::control::Command;
 
-/// The services of the parameters. A change that fits reaches control and the inputs.
+/// The services of the parameters. A change that fits, also the `shape` of the policy if there is one, reaches control
+/// and the inputs.
 ///
 /// # Errors
 /// When ROS 2 refuses a service.
 pub fn serve_parameters(
     node: &mut Node,
     runtime: &Handle,
-    parameters: Parameters,
-    shape: PolicyShape,
+    parameters: &Arc<Mutex<Parameters>>,
+    is_unconfigured: impl Fn() -> bool + Send + Sync + 'static,
+    shape: &Arc<Shared<Option<PolicyShape>>>,
     playback: &Arc<Shared<PlaybackSettings>>,
     inputs: &Arc<Inputs>,
 ) -> Result<(), NodeError> {
-    let (playback, inputs) = (Arc::clone(playback), Arc::clone(inputs));
+    let (playback, inputs, shape) = (Arc::clone(playback), Arc::clone(inputs), Arc::clone(shape));
     let on_change = move |settings: &Settings, names: &[&str]| {
-        settings.check_against(shape)?;
+        shape
+            .get()
+            .map_or(Ok(()), |shape| settings.check_against(shape))?;
         playback.set(settings.playback.clone());
         if names.contains(&"prompt") {
             inputs.take_prompt(&settings.prompt);
         }
         Ok(())
     };
-    ParameterService::start(node, runtime, parameters, Box::new(on_change))
+    ParameterService::start(node, runtime, parameters, is_unconfigured, Box::new(on_change))
 }
 
 /// `~/reset`: for when the robot was moved by other hands.
@@ -138,7 +141,7 @@ where
 {
     let mut requests = node
         .create_service::<T>(name, qos)
-        .map_err(|source| ros(name, source))?;
+        .map_err(|source| NodeError::ros(name, source))?;
     runtime.spawn(async move {
         while let Some(request) = requests.next().await {
             let response = answer(&request.message);

@@ -11,8 +11,7 @@ use tokio::runtime::Handle;
 
 use super::messages::{self, qos_profile};
 use super::parameters::{Parameters, QosEnd};
-use super::ros_node::{NodeError, ros};
-use super::{Inputs, RosClock, Shared, Transport, extra_state, joint_limits};
+use super::{Inputs, NodeError, RosClock, Shared, Transport, extra_state, joint_limits};
 use crate::control::JointLimits;
 
 /// Subscribes to everything that an observation is made of, and to the clock where time is simulated.
@@ -190,7 +189,7 @@ fn subscribe<T: WrappedTypesupport + Send + 'static>(
 ) -> Result<(), NodeError> {
     let mut messages = node
         .subscribe::<T>(topic, qos)
-        .map_err(|source| ros(topic, source))?;
+        .map_err(|source| NodeError::ros(topic, source))?;
     runtime.spawn(async move {
         while let Some(mut message) = messages.next().await {
             while matches!(waiting, Waiting::Newest)

@@ -52,6 +52,15 @@ pub trait Predict {
         Err(PolicyError::CannotInpaint(self.description()))
     }
 
+    /// Does what would make the first prediction slower than those after it. No prediction is another one for it.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), and when the prompt does not fit the policy.
+    fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
+        let _ = prompt;
+        Ok(())
+    }
+
     /// Names of the cameras that every observation must have an image of.
     fn cameras(&self) -> &[String];
 

@@ -101,6 +101,13 @@ impl Predict for Reopening {
         })
     }
 
+    fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
+        match &mut self.policy {
+            Some(policy) => policy.warm_up(prompt),
+            None => Ok(()),
+        }
+    }
+
     fn cameras(&self) -> &[String] {
         &self.cameras
     }

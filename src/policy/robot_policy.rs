@@ -54,6 +54,10 @@ where
         Ok(self.conventions.actions_to_robot(&actions, state))
     }
 
+    fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
+        self.policy.warm_up(prompt)
+    }
+
     fn cameras(&self) -> &[String] {
         self.policy.cameras()
     }

@@ -32,6 +32,16 @@ pub enum Allowed {
     NotEmpty,
 }
 
+/// When a parameter can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changeable {
+    /// Only as the node starts.
+    Never,
+    /// While the node is unconfigured too.
+    Unconfigured,
+    Always,
+}
+
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Declaration {
@@ -41,8 +51,7 @@ pub struct Declaration {
     /// Empty when it has none.
     pub unit: &'static str,
     pub allowed: Allowed,
-    /// Whether it can be set while the node runs.
-    pub changeable: bool,
+    pub changeable: Changeable,
     pub description: &'static str,
 }
 
@@ -74,14 +83,21 @@ const fn fixed(
         default,
         unit: "",
         allowed,
-        changeable: false,
+        changeable: Changeable::Never,
         description,
     }
 }
 
 const fn changeable(declaration: Declaration) -> Declaration {
     Declaration {
-        changeable: true,
+        changeable: Changeable::Always,
+        ..declaration
+    }
+}
+
+const fn changeable_while_unconfigured(declaration: Declaration) -> Declaration {
+    Declaration {
+        changeable: Changeable::Unconfigured,
         ..declaration
     }
 }
@@ -92,25 +108,25 @@ const fn with_unit(unit: &'static str, declaration: Declaration) -> Declaration 
 
 /// Every parameter, in the order in which it is documented.
 pub const DECLARATIONS: &[Declaration] = &[
-    fixed(
+    changeable_while_unconfigured(fixed(
         "checkpoint",
         DefaultValue::Text(""),
         Allowed::NotEmpty,
         "Folder of the checkpoint: its weights, configuration, tokenizer and normalisation statistics.",
-    ),
-    fixed(
+    )),
+    changeable_while_unconfigured(fixed(
         "device",
         DefaultValue::Text("auto"),
         Allowed::OneOf(&["auto", "cpu", "tenstorrent"]),
         "Where the model runs; auto takes the fastest device there is.",
-    ),
-    fixed(
+    )),
+    changeable_while_unconfigured(fixed(
         "precision",
         DefaultValue::Text("f32"),
         Allowed::OneOf(&["f32", "bf16", "int8"]),
         "What the CPU device stores weights in; bf16 takes half the memory, int8 a quarter.",
-    ),
-    with_unit(
+    )),
+    changeable_while_unconfigured(with_unit(
         "threads",
         fixed(
             "threads",
@@ -118,7 +134,7 @@ pub const DECLARATIONS: &[Declaration] = &[
             Allowed::Integers { from: 0, to: 1024 },
             "Threads of the CPU device; 0 is one for each core.",
         ),
-    ),
+    )),
     fixed(
         "cameras",
         DefaultValue::Texts(&["top"]),
@@ -393,7 +409,7 @@ pub const DECLARATIONS: &[Declaration] = &[
             "Euler steps from noise to actions; 0 is the checkpoint's number.",
         ),
     ),
-    fixed(
+    changeable_while_unconfigured(fixed(
         "seed",
         DefaultValue::Integer(0),
         Allowed::Integers {
@@ -401,7 +417,7 @@ pub const DECLARATIONS: &[Declaration] = &[
             to: i64::MAX,
         },
         "Seed of the noise; the same seed and observations give the same chunks.",
-    ),
+    )),
     changeable(with_unit(
         "points",
         fixed(
@@ -501,6 +517,13 @@ pub const DECLARATIONS: &[Declaration] = &[
         Allowed::Integers { from: 0, to: 99 },
         "Real-time priority (SCHED_FIFO) that is asked for the control thread; where it is not granted, nice -10 is asked \
          for. 0 asks for nothing. The log says what was granted.",
+    ),
+    fixed(
+        "managed",
+        DefaultValue::Boolean(false),
+        Allowed::Any,
+        "Whether the node waits unconfigured for whoever manages its lifecycle; otherwise it configures and activates \
+         itself.",
     ),
     fixed(
         "use_sim_time",

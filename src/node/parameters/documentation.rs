@@ -1,13 +1,17 @@
 //! What the documentation and the configuration files say of the parameters, so that a test can hold them to it.
 
-use super::{Declaration, in_yaml};
+use super::{Changeable, Declaration, in_yaml};
 
 impl Declaration {
     /// The row of the table in `docs/parameters.md`.
     pub fn table_row(&self) -> String {
         let default = self.default.value();
         let unit = if self.unit.is_empty() { "–" } else { self.unit };
-        let while_running = if self.changeable { "yes" } else { "no" };
+        let while_running = match self.changeable {
+            Changeable::Never => "no",
+            Changeable::Unconfigured => "unconfigured",
+            Changeable::Always => "yes",
+        };
         format!(
             "| `{}` | {} | `{}` | {unit} | {} | {while_running} | {} |",
             self.name,

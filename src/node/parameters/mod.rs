@@ -17,7 +17,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-pub use declaration::{Allowed, DECLARATIONS, Declaration, DefaultValue, in_yaml};
+pub use declaration::{Allowed, Changeable, DECLARATIONS, Declaration, DefaultValue, in_yaml};
 pub use file::{ParameterFileError, parameters_of};
 pub use qos_overrides::{QosEnd, QosOverride, QosOverrides};
 pub use settings::{PolicyShape, Settings};
@@ -126,13 +126,14 @@ impl Parameters {
         self.values.get(name)
     }
 
-    /// These parameters with changes made while the node runs.
+    /// These parameters with changes made while the node runs, or `is_unconfigured`.
     ///
     /// # Errors
-    /// The first change that is unknown, wrong, or needs a restart.
+    /// The first change that is unknown, wrong, or cannot be made now.
     pub fn with_changes<'a>(
         &self,
         changes: impl Iterator<Item = (&'a str, ParameterValue)>,
+        is_unconfigured: bool,
     ) -> Result<Self, ParameterProblem> {
         let mut values = self.values.clone();
         for (name, value) in changes {
@@ -144,8 +145,15 @@ impl Parameters {
                 .check(&value)
                 .map_err(|expected| ParameterProblem::new(name, &value, expected))?;
             let current = &self.values[declaration.name];
-            if !declaration.changeable && value != *current {
-                let expected = format!("{}: a change needs a restart", in_yaml(current));
+            let refused = match declaration.changeable {
+                Changeable::Never => Some("needs a restart"),
+                Changeable::Unconfigured if !is_unconfigured => {
+                    Some("needs the lifecycle transition cleanup first, or a restart")
+                }
+                Changeable::Unconfigured | Changeable::Always => None,
+            };
+            if let Some(needs) = refused.filter(|_| value != *current) {
+                let expected = format!("{}: a change {needs}", in_yaml(current));
                 return Err(ParameterProblem::new(name, &value, expected));
             }
             values.insert(declaration.name, value);
@@ -179,7 +187,7 @@ mod tests {
     }
 
     fn refusal(name: &str, value: ParameterValue) -> String {
-        let refused = started().with_changes([(name, value)].into_iter());
+        let refused = started().with_changes([(name, value)].into_iter(), false);
         refused.unwrap_err().to_string()
     }
 
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn a_change_while_running_arrives_in_the_settings() {
         let changes = [("control_rate_hz", ParameterValue::Double(10.0))];
-        let changed = started().with_changes(changes.into_iter()).unwrap();
+        let changed = started().with_changes(changes.into_iter(), false).unwrap();
         let period = changed.settings().playback.control_period;
         assert_eq!(period, std::time::Duration::from_millis(100));
         assert_eq!(
@@ -236,10 +244,22 @@ mod tests {
 
     #[test]
     fn a_change_that_needs_a_restart_is_refused_and_setting_what_is_already_so_is_not() {
-        let cpu = ParameterValue::String("cpu".to_owned());
-        assert!(refusal("device", cpu).contains("needs a restart"));
-        let same = [("device", ParameterValue::String("auto".to_owned()))];
-        assert!(started().with_changes(same.into_iter()).is_ok());
+        let simulated = ParameterValue::Bool(true);
+        assert!(refusal("use_sim_time", simulated).contains("needs a restart"));
+        let same = [("use_sim_time", ParameterValue::Bool(false))];
+        assert!(started().with_changes(same.into_iter(), false).is_ok());
+    }
+
+    #[test]
+    fn the_policy_is_changed_while_the_node_is_unconfigured_and_not_else() {
+        let cpu = || ParameterValue::String("cpu".to_owned());
+        assert!(refusal("device", cpu()).contains("cleanup"));
+        let changed = started()
+            .with_changes([("device", cpu())].into_iter(), true)
+            .unwrap();
+        assert_eq!(changed.get("device"), Some(&cpu()));
+        let never = [("use_sim_time", ParameterValue::Bool(true))];
+        assert!(started().with_changes(never.into_iter(), true).is_err());
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Settings {
     /// None for no topic.
     pub robot_description_topic: Option<String>,
     pub auto_start: bool,
+    /// Whether somebody else configures and activates the node.
+    pub managed: bool,
     /// Of the control thread; 0 for none.
     pub control_priority: u8,
 }
@@ -136,6 +138,7 @@ impl Settings {
             robot_description_topic: Some(text(values, "robot_description_topic"))
                 .filter(|topic| !topic.is_empty()),
             auto_start: values["auto_start"] == ParameterValue::Bool(true),
+            managed: values["managed"] == ParameterValue::Bool(true),
             control_priority: count(values, "control_priority") as u8,
         })
     }

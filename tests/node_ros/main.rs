@@ -1,234 +1,22 @@
 //! The node over ROS 2, with a policy that stands in for π0.
 
+#[path = "../isolation/mod.rs"]
 mod isolation;
+mod lifecycle;
+mod robot;
 
-use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use isolation::isolated;
-use pi0_node::node::Pi0Node;
-use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
-use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus};
+use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
-use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParameters, SetParametersAtomically};
+use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParametersAtomically};
 use r2r::rosgraph_msgs::msg::Clock;
-use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::trajectory_msgs::msg::JointTrajectory;
-use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const HORIZON: usize = 50;
-const JOINTS: [&str; 2] = ["waist", "elbow"];
-
-/// Asks for the state it saw, then ten more of it with every action; begins ten further when told to "jump", and fails when
-/// told to "fail".
-struct StandIn {
-    cameras: Vec<String>,
-}
-
-impl Predict for StandIn {
-    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        if observation.prompt == "fail" {
-            return Err(PolicyError::StateLength {
-                found: 0,
-                expected: 1,
-            });
-        }
-        assert_eq!(observation.images["top"].dimensions(), (4, 3));
-        let first = usize::from(observation.prompt == "jump");
-        let actions = (first..first + HORIZON).flat_map(|action| {
-            let state = observation.state.iter();
-            state.map(move |position| position + 10.0 * action as f32)
-        });
-        Ok(ActionChunk::new(actions.collect(), JOINTS.len()))
-    }
-    fn cameras(&self) -> &[String] {
-        &self.cameras
-    }
-    fn state_dim(&self) -> usize {
-        JOINTS.len()
-    }
-    fn action_dim(&self) -> usize {
-        JOINTS.len()
-    }
-    fn action_horizon(&self) -> usize {
-        HORIZON
-    }
-    fn description(&self) -> String {
-        "stand-in".to_owned()
-    }
-}
-
-type Messages<T> = Pin<Box<dyn Stream<Item = T>>>;
-
-/// The other side: publishes what a robot would, and listens to the node.
-struct Robot {
-    node: Node,
-    images: Publisher<Image>,
-    joint_states: Publisher<JointState>,
-    prompts: Publisher<r2r::std_msgs::msg::String>,
-    clock: Publisher<Clock>,
-    trajectories: Messages<JointTrajectory>,
-    diagnostics: Messages<DiagnosticArray>,
-    image: Image,
-    joint_state: JointState,
-}
-
-fn qos() -> QosProfile {
-    QosProfile::default()
-}
-
-impl Robot {
-    fn new() -> Self {
-        let mut node = Node::create(Context::create().unwrap(), "robot", "").unwrap();
-        Self {
-            images: node.create_publisher("/top", qos()).unwrap(),
-            joint_states: node.create_publisher("/joint_states", qos()).unwrap(),
-            prompts: node.create_publisher("/prompt", qos()).unwrap(),
-            clock: node.create_publisher("/clock", qos()).unwrap(),
-            trajectories: Box::pin(node.subscribe("/joint_trajectory", qos()).unwrap()),
-            diagnostics: Box::pin(node.subscribe("/diagnostics", qos()).unwrap()),
-            image: Image {
-                width: 4,
-                height: 3,
-                step: 12,
-                encoding: "rgb8".to_owned(),
-                data: vec![0; 36],
-                ..Image::default()
-            },
-            joint_state: JointState {
-                name: ["wheel", "elbow", "waist"].map(str::to_owned).to_vec(),
-                position: vec![9.0, 2.0, 1.0],
-                ..JointState::default()
-            },
-            node,
-        }
-    }
-
-    fn publish(&mut self) {
-        self.images.publish(&self.image).unwrap();
-        self.joint_states.publish(&self.joint_state).unwrap();
-        self.node.spin_once(Duration::from_millis(10));
-    }
-
-    /// Publishes nothing for a while.
-    fn listen(&mut self, duration: Duration) {
-        let started = Instant::now();
-        while started.elapsed() < duration {
-            self.node.spin_once(Duration::from_millis(10));
-        }
-    }
-
-    /// Publishes frames and joint states until `look` finds something.
-    fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE {
-            self.publish();
-            if let Some(found) = look(self) {
-                return found;
-            }
-        }
-        panic!("nothing in {PATIENCE:?}: {what}");
-    }
-
-    fn trajectory(&mut self) -> JointTrajectory {
-        self.until("a trajectory", |robot| {
-            robot.trajectories.next().now_or_never()?
-        })
-    }
-
-    /// The next status of this name that `fits`.
-    fn status(&mut self, name: &str, fits: impl Fn(&DiagnosticStatus) -> bool) -> DiagnosticStatus {
-        self.until(name, |robot| {
-            let message = robot.diagnostics.next().now_or_never()??;
-            message
-                .status
-                .into_iter()
-                .find(|status| status.name == name && fits(status))
-        })
-    }
-
-    /// How many trajectories come in half a second.
-    fn trajectories_in_half_a_second(&mut self) -> usize {
-        while self.trajectories.next().now_or_never().is_some() {}
-        let started = Instant::now();
-        let mut count = 0;
-        while started.elapsed() < Duration::from_millis(500) {
-            self.publish();
-            while self.trajectories.next().now_or_never().is_some() {
-                count += 1;
-            }
-        }
-        count
-    }
-
-    fn ask<S: r2r::WrappedServiceTypeSupport + 'static>(
-        &mut self,
-        service: &str,
-        request: &S::Request,
-    ) -> S::Response {
-        let client = self
-            .node
-            .create_client::<S>(&format!("/pi0_node/{service}"), qos())
-            .unwrap();
-        let mut available = Box::pin(Node::is_available(&client).unwrap());
-        self.until("a service", |_| (&mut available).now_or_never())
-            .unwrap();
-        let mut response = Box::pin(client.request(request).unwrap());
-        self.until("a response", |_| (&mut response).now_or_never())
-            .unwrap()
-    }
-
-    fn set(&mut self, name: &str, value: ParameterValueMessage) -> (bool, String) {
-        let request = SetParameters::Request {
-            parameters: vec![ParameterMessage {
-                name: name.to_owned(),
-                value,
-            }],
-        };
-        let response = self.ask::<SetParameters::Service>("set_parameters", &request);
-        (response.results[0].successful, response.results[0].reason.clone())
-    }
-}
-
-fn texts(values: &[&str]) -> ParameterValue {
-    ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
-}
-
-fn text(value: &str) -> ParameterValue {
-    ParameterValue::String(value.to_owned())
-}
-
-/// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is.
-fn start_for_a_robot_that_stays(more: &[(&str, ParameterValue)]) -> Pi0Node {
-    let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![]));
-    start_with(&[&[anywhere][..], more].concat())
-}
-
-fn start_with(more: &[(&str, ParameterValue)]) -> Pi0Node {
-    let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
-    let mut parameters = BTreeMap::from([
-        ("checkpoint", text("/stand-in")),
-        ("cameras", texts(&["top"])),
-        ("camera_topics", texts(&["/top"])),
-        ("joint_names", texts(&JOINTS)),
-        ("prompt", text("wave")),
-    ]);
-    parameters.extend(more.iter().cloned());
-    for (name, value) in parameters {
-        node.params
-            .lock()
-            .unwrap()
-            .insert(name.to_owned(), Parameter::new(value));
-    }
-    let policy = StandIn {
-        cameras: vec!["top".to_owned()],
-    };
-    Pi0Node::start(node, |_| Ok(Box::new(policy))).unwrap()
-}
+use r2r::{Node, ParameterValue};
+use robot::{HORIZON, JOINTS, Robot, holds, qos, start_for_a_robot_that_stays, start_with, text};
 
 fn seconds(message: &JointTrajectory) -> f64 {
     f64::from(message.header.stamp.sec) + f64::from(message.header.stamp.nanosec) * 1e-9
@@ -315,11 +103,7 @@ fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
         || {
             let node = start_with(&[("prompt", text("jump"))]);
             let mut robot = Robot::new();
-            let is_held = |status: &DiagnosticStatus| {
-                let mut values = status.values.iter();
-                values.any(|pair| pair.key == "hold" && pair.value == "START_JUMP")
-            };
-            let status = robot.status("pi0_node: control", is_held);
+            let status = robot.status("pi0_node: control", holds("START_JUMP"));
             assert!(status.message.contains("max_start_jump"), "{status:?}");
             assert_eq!(robot.trajectories_in_half_a_second(), 0);
             let prompt = r2r::std_msgs::msg::String {
@@ -353,7 +137,7 @@ fn parameters_are_set_described_and_refused_with_a_reason() {
             ..Default::default()
         };
         let (successful, reason) = robot.set("device", text("cpu"));
-        assert!(!successful && reason.contains("needs a restart"), "{reason}");
+        assert!(!successful && reason.contains("a restart"), "{reason}");
         let (successful, reason) = robot.set("control_rate_hz", double(0.0));
         assert!(!successful && reason.contains("1 to 1000"), "{reason}");
         let (successful, reason) = robot.set("actions_to_execute", integer(51));
@@ -440,12 +224,6 @@ fn stop_holds_with_its_reason_until_the_node_is_enabled() {
     isolated("stop_holds_with_its_reason_until_the_node_is_enabled", || {
         let node = start_for_a_robot_that_stays(&[("auto_start", ParameterValue::Bool(false))]);
         let mut robot = Robot::new();
-        let holds = |code: &'static str| {
-            move |status: &DiagnosticStatus| {
-                let mut values = status.values.iter();
-                values.any(|pair| pair.key == "hold" && pair.value == code)
-            }
-        };
         robot.status("pi0_node: control", holds("DISABLED"));
         assert_eq!(robot.trajectories_in_half_a_second(), 0);
         let enable = SetBool::Request { data: true };
