@@ -11,11 +11,11 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use image::{Rgb, RgbImage};
 use pi0_node::checkpoint::Checkpoint;
-use pi0_node::control::{Command, Seam, TimedChunk};
+use pi0_node::control::{Command, Seam, TickSchedule, TimedChunk};
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::node::parameters::{ParameterValue, Parameters};
 use pi0_node::node::{
-    ChunkSlot, ControlLoop, ControlReport, InputTopics, Inputs, NewChunk, RosClock, Shared,
+    ChunkSlot, ControlLoop, ControlReport, InputTopics, Inputs, NewChunk, RosClock, Shared, raise_this_thread,
 };
 use pi0_node::policy::{CameraOptions, Observation, Policy, PolicyOptions, Predict};
 use serde_json::{Value, json};
@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 /// Measures how well the control thread keeps its rate while inference keeps every core busy: one line of JSON.
 ///
 /// One policy on each core makes one chunk after the other of frames that never stay the same; the control thread plays
-/// them as in the node. What it would publish is thrown away, so ROS 2 is not part of what is measured.
+/// them as in the node. What it would publish is thrown away, so ROS 2 is not part of what is measured. Beside it a thread
+/// of the same priority does nothing but sleep from tick to tick: what it misses, the machine itself makes everybody miss.
 #[derive(Parser)]
 struct Arguments {
     /// Folder of the checkpoint.
@@ -130,6 +131,8 @@ fn measure_rate(
             Ok(())
         }));
     }
+    let (sleeper_stop, priority) = (Arc::clone(&stop), arguments.priority);
+    let sleeper = thread::spawn(move || sleep_from_tick_to_tick(rate_hz, priority, &sleeper_stop));
     let control = thread::Builder::new().name("control".to_owned()).spawn(move || {
         let mut ticks = Vec::new();
         control.run(|_, _| ticks.push(Instant::now()));
@@ -137,11 +140,18 @@ fn measure_rate(
     })?;
     // Until the first chunk is there and every core is busy.
     let warm_up = Duration::from_secs(2);
-    thread::sleep(warm_up + Duration::from_secs_f64(60.0 * arguments.minutes));
+    thread::sleep(warm_up);
+    let stolen_before = stolen()?;
+    let measured_for = Duration::from_secs_f64(60.0 * arguments.minutes);
+    thread::sleep(measured_for);
+    let stolen = stolen()?.saturating_sub(stolen_before);
     stop.store(true, Ordering::Relaxed);
     let ticks = control
         .join()
         .map_err(|_| anyhow!("the control thread panicked"))?;
+    let slept = sleeper
+        .join()
+        .map_err(|_| anyhow!("the sleeping thread panicked"))?;
     for worker in workers {
         worker
             .join()
@@ -151,11 +161,10 @@ fn measure_rate(
         Ok(report) => report.priority.clone(),
         Err(_) => return Err(anyhow!("the control thread panicked")),
     };
-    let after_warm_up = ticks
-        .iter()
-        .position(|tick| *tick - ticks[0] >= warm_up)
-        .unwrap_or(0);
-    let mut figures = figures(&ticks[after_warm_up..], 1.0 / rate_hz)?;
+    let mut figures = figures(&ticks, warm_up, 1.0 / rate_hz)?;
+    figures["only_sleeping"] = self::figures(&slept, warm_up, 1.0 / rate_hz)?;
+    let cores_time = measured_for * u32::try_from(cores)?;
+    figures["stolen_percent"] = rounded(100.0 * stolen.as_secs_f64() / cores_time.as_secs_f64());
     figures["rate_hz"] = json!(rate_hz);
     figures["minutes"] = json!(arguments.minutes);
     figures["chunks"] = json!(made.load(Ordering::Relaxed));
@@ -163,8 +172,40 @@ fn measure_rate(
     Ok(figures)
 }
 
-/// A tick is missed when a whole period passes without one.
-fn figures(ticks: &[Instant], period_s: f64) -> anyhow::Result<Value> {
+/// When a thread of this priority woke up that only slept from tick to tick.
+fn sleep_from_tick_to_tick(rate_hz: f64, priority: u8, stop: &AtomicBool) -> Vec<Instant> {
+    raise_this_thread(priority);
+    let mut schedule = TickSchedule::new(Duration::from_secs_f64(1.0 / rate_hz));
+    let started = Instant::now();
+    let mut ticks = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        if schedule.is_due(started.elapsed()) {
+            ticks.push(Instant::now());
+        }
+        thread::sleep(schedule.until_due(started.elapsed()));
+    }
+    ticks
+}
+
+/// Time of all cores together that a virtual machine's host gave to others since the system started; zero on a machine
+/// that is no virtual one.
+fn stolen() -> anyhow::Result<Duration> {
+    let path = "/proc/stat";
+    let text = std::fs::read_to_string(path).with_context(|| format!("{path} could not be read"))?;
+    let of_all_cores = text.lines().next().unwrap_or_default();
+    let steal = of_all_cores.split_whitespace().nth(8);
+    let hundredths = steal.with_context(|| format!("{path} has no column of stolen time"))?;
+    Ok(Duration::from_millis(10 * hundredths.parse::<u64>()?))
+}
+
+fn rounded(value: f64) -> Value {
+    json!((value * 1e3).round() / 1e3)
+}
+
+/// Of the ticks after the warm-up. A tick is missed when a whole period passes without one.
+fn figures(ticks: &[Instant], warm_up: Duration, period_s: f64) -> anyhow::Result<Value> {
+    let after_warm_up = ticks.iter().position(|tick| *tick - ticks[0] >= warm_up);
+    let ticks = &ticks[after_warm_up.unwrap_or(0)..];
     let periods = ticks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
     let missed_before = |period: f64| ((period / period_s).round() as u64).saturating_sub(1);
     let missed: u64 = periods.clone().map(missed_before).sum();
@@ -174,7 +215,7 @@ fn figures(ticks: &[Instant], period_s: f64) -> anyhow::Result<Value> {
         .len()
         .checked_sub(1)
         .context("there were fewer than two ticks")?;
-    let share = |share: f64| (errors_ms[(share * last as f64).round() as usize] * 1e3).round() / 1e3;
+    let share = |share: f64| rounded(errors_ms[(share * last as f64).round() as usize]);
     Ok(json!({
         "ticks": ticks.len(),
         "missed": missed,

@@ -72,6 +72,7 @@ pub use playback::{ChunkSlot, NewChunk, NewestPrediction, PlaybackSettings, Shar
 pub use robot_description::{DescriptionProblem, joint_limits};
 #[cfg(feature = "ros")]
 pub use ros_node::{Pi0Node, run};
+pub use thread_priority::raise_this_thread;
 
 /// What a thread that panicked left behind is still whole: every change under a lock is one assignment or more that
 /// cannot panic between.
