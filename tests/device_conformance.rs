@@ -649,6 +649,32 @@ fn a_cache_keeps_what_is_written_where_it_is_written() {
 }
 
 #[test]
+fn work_that_is_done_again_sees_what_was_written_since() {
+    on_every_device!(|tested| {
+        let device = &tested.device;
+        let (mut x, mut y) = (
+            tested.upload(&[0.0; 2], &[1, 2]),
+            tested.upload(&[0.0; 2], &[1, 2]),
+        );
+        let step = tested.upload(&[1.0, -1.0], &[1, 2]);
+        let mut recording = Default::default();
+        for turn in 1..5 {
+            let values = [turn as f32, 10.0];
+            device.write(&mut x, &values).unwrap();
+            device
+                .replay(&mut recording, &[&x], || {
+                    device.copy(&device.add(&x, &step)?, &mut y)
+                })
+                .unwrap();
+            let expected = [f64::from(turn) + 1.0, 9.0];
+            tested.expect(&format!("turn {turn}"), Ok(y.clone()), &[1, 2], &expected);
+        }
+        tested.refuse("values", device.write(&mut x, &[1.0; 3]));
+        tested.refuse("shapes", device.copy(&tested.upload(&[0.0; 2], &[2, 1]), &mut y));
+    });
+}
+
+#[test]
 fn uploads_are_checked_and_read_backs_are_counted() {
     on_every_device!(|tested| {
         let device = &tested.device;

@@ -48,7 +48,7 @@ fn denoising_steps_allocate_nothing() {
             state: &state,
         };
         let prefix = model.embed_prefix(&input).unwrap();
-        let mut cache = model.prefill(&prefix, None).unwrap();
+        let mut cache = model.prefill(prefix, None).unwrap();
         let schedule = model.schedule(3).unwrap();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
         let mut chunk = || {

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
 use crate::device::{Dtype, Graph, HostTensor, Result, TenstorrentDevice};
+use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
-use crate::model::{ModelInput, Pi0, Pi0Config, Weights};
+use crate::model::prefix::Prefix;
+use crate::model::{Pi0, Pi0Config, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
@@ -19,6 +21,7 @@ const PROMPT_TOKENS: usize = 48;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MockedCard {
     N150,
+    P100,
     P150,
 }
 
@@ -42,6 +45,8 @@ pub struct CardGraph {
     pub uploads: usize,
     /// Operations before each read-back.
     pub read_backs: Vec<usize>,
+    /// The same chunk once it is recorded: what the host still asks for, call by call.
+    pub replayed: Replayed,
     /// Of weights, and the most that everything else takes beside them.
     pub weight_bytes: u64,
     pub working_bytes: u64,
@@ -50,6 +55,14 @@ pub struct CardGraph {
     pub l1_bytes_per_core: u64,
     /// On one chip of each kind.
     pub least_ms: Vec<(String, f64)>,
+}
+
+/// What is left to the host when operations are replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    pub operations: usize,
+    pub uploads: usize,
+    pub read_backs: usize,
 }
 
 /// All operations of a name.
@@ -65,6 +78,7 @@ impl MockedCard {
     fn descriptor(self) -> &'static str {
         match self {
             Self::N150 => "n150.yaml",
+            Self::P100 => "p100.yaml",
             Self::P150 => "p150.yaml",
         }
     }
@@ -77,14 +91,16 @@ impl MockedCard {
             clock_ghz: 1.0,
             dram_gb_per_s: 288.0,
         };
+        let blackhole = |name, dram_gb_per_s| Chip {
+            name,
+            cores: 110.0,
+            clock_ghz: 1.35,
+            dram_gb_per_s,
+        };
         match self {
             Self::N150 => vec![wormhole("N150"), wormhole("N300, one of its two chips")],
-            Self::P150 => vec![Chip {
-                name: "P150",
-                cores: 110.0,
-                clock_ghz: 1.35,
-                dram_gb_per_s: 512.0,
-            }],
+            Self::P100 => vec![blackhole("P100", 448.0)],
+            Self::P150 => vec![blackhole("P150", 512.0)],
         }
     }
 }
@@ -100,7 +116,7 @@ impl Chip {
 }
 
 impl CardGraph {
-    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame.
+    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame and the prompt stays.
     ///
     /// `folder` has the cards' descriptors; `cache` keeps what is compiled.
     ///
@@ -112,47 +128,58 @@ impl CardGraph {
             cache: cache.to_owned(),
         })?;
         let config = Pi0Config::pi0();
-        let pixels = vec![0.0; 3 * config.vision.image_size.pow(2)];
-        let images = vec![Some(pixels); cameras];
+        let image = vec![0.0; 3 * config.vision.image_size.pow(2)];
+        let images: Vec<(usize, Vec<f32>)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
         let state = vec![0.0; config.max_state_dim];
         let weights = Unfilled::new(&config);
         let model = Pi0::new(config, device, &weights)?;
         let device = &model.device;
         let (before, _) = device.card().memory()?;
-        let input = ModelInput {
-            images: &images,
-            tokens: &[0; PROMPT_TOKENS],
-            valid_tokens: PROMPT_TOKENS,
-            state: &state,
-        };
-        // The first chunk makes what stays: cache, rope tables, masks, time embeddings.
-        let (mut schedule, mut prefix) = (None, None);
+        let schedule = model.schedule(STEPS)?;
+        let mut embedded = CameraEmbeddings::new(&model, cameras)?;
+        let (resident, _) = device.card().memory()?;
+        let mut prefix = None;
+        // The first chunk makes what stays, and with it ends what was recorded before; two more record everything.
         let first = device.capture(|| {
-            let schedule = schedule.insert(model.schedule(STEPS)?);
-            let embedded = model.embed_prefix(&input)?;
-            let prefix = prefix.insert(model.prefill(&embedded, None)?);
-            model.denoise(prefix, &state, &noise, schedule).map(drop)
+            embedded.update(&model, &images)?;
+            let cameras: Vec<_> = embedded.embeddings().iter().cloned().map(Some).collect();
+            let prompt = model.paligemma.embed_tokens(device, &[0; PROMPT_TOKENS])?;
+            let tokens = Prefix::new(&model.config, device, &cameras, &prompt, PROMPT_TOKENS)?;
+            let prefix = prefix.insert(model.prefill(tokens, None)?);
+            model.denoise(prefix, &state, &noise, &schedule).map(drop)
         })?;
-        let steady = device.capture(|| {
-            let embedded = model.embed_prefix(&input)?;
-            let mut prefix = model.prefill(&embedded, prefix.take())?;
-            let schedule = schedule.as_ref().expect("the first chunk's schedule");
-            model.denoise(&mut prefix, &state, &noise, schedule).map(drop)
-        })?;
+        let mut prefix = prefix.expect("the first chunk's prefix");
+        let mut chunk = || {
+            device.capture(|| {
+                embedded.update(&model, &images)?;
+                model.refill(&mut prefix)?;
+                model.denoise(&mut prefix, &state, &noise, &schedule).map(drop)
+            })
+        };
+        let recorded = chunk()?;
+        chunk()?;
+        let replayed = chunk()?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
             cameras,
-            uploads: steady.uploads,
-            read_backs: steady.read_backs.clone(),
+            uploads: recorded.uploads,
+            read_backs: recorded.read_backs.clone(),
+            replayed: Replayed {
+                operations: replayed.operations.len(),
+                uploads: replayed.uploads,
+                read_backs: replayed.read_backs.len(),
+            },
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
-            working_bytes: first.peak_dram_bytes,
+            working_bytes: (resident.allocated_bytes_per_bank - before.allocated_bytes_per_bank)
+                * before.banks
+                + first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
-            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(steady.peak_l1_bytes_per_core),
+            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(recorded.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
-            least_ms: least_ms(card, &steady),
-            kinds: kinds(&steady),
+            least_ms: least_ms(card, &recorded),
+            kinds: kinds(&recorded),
         })
     }
 

@@ -73,7 +73,7 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
         let mut cache = prefill.time(measured, || {
             let prompt = model.paligemma.embed_tokens(device, &tokens)?;
             let prefix = Prefix::new(config, device, &images, &prompt, tokens.len())?;
-            model.prefill(&prefix, previous.take())
+            model.prefill(prefix, previous.take())
         })?;
         let state_token = model.embed_state(&state)?;
         let mut x_t = model.upload_noise(&noise)?;

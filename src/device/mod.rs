@@ -118,12 +118,30 @@ pub trait Device: Send + Sync + 'static {
     type Linear: Send + Sync;
     /// An embedding table, `[vocab_size, width]`.
     type Table: Send + Sync;
+    /// What is kept of a piece of work, to do it again.
+    type Recording: Default + Send + Sync;
 
     /// For logs and errors: the device, its precision, its size.
     fn description(&self) -> String;
 
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
+
+    /// Other values for a tensor, in its place: as many as its shape says.
+    fn write(&self, tensor: &mut Self::Tensor, values: &[f32]) -> Result<()>;
+
+    /// Does `work` on tensors that stay in their places: always the same operations for the same recording. A device may keep
+    /// its commands, and do them again without calling `work`.
+    ///
+    /// So `work` neither uploads, writes, embeds nor reads back; it leaves its results in tensors that were there before, by
+    /// [`copy`](Device::copy) or [`write_tokens`](Device::write_tokens), and makes no others that outlive it. `inputs` are
+    /// all that it reads of what is written between one time and the next by [`write`](Device::write).
+    fn replay(
+        &self,
+        recording: &mut Self::Recording,
+        inputs: &[&Self::Tensor],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()>;
 
     /// A norm's weight or bias, or position embeddings, to the device.
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<Self::Tensor>;
@@ -207,6 +225,9 @@ pub trait Device: Send + Sync + 'static {
         mask: Option<&Self::Tensor>,
         scale: f32,
     ) -> Result<Self::Tensor>;
+
+    /// The values of a tensor into the place of another of its shape.
+    fn copy(&self, from: &Self::Tensor, to: &mut Self::Tensor) -> Result<()>;
 
     /// `x + y`; `y` is repeated down the rows of `x` where it has fewer.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;

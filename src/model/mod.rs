@@ -4,6 +4,7 @@
 //! the reference implementation, LeRobot's `policies/pi0`.
 
 pub mod attention;
+pub mod cameras;
 mod config;
 pub mod denoise;
 pub mod embedding;
@@ -17,6 +18,8 @@ mod weights;
 
 pub use config::{GemmaConfig, Pi0Config, SiglipConfig};
 pub use weights::Weights;
+
+use std::borrow::Cow;
 
 use self::denoise::EulerSteps;
 use self::gemma::Gemma;
@@ -97,7 +100,7 @@ impl<D: Device> Pi0<D> {
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let prefix = self.embed_prefix(input)?;
-        self.denoise(&mut self.prefill(&prefix, None)?, input.state, noise, schedule)
+        self.denoise(&mut self.prefill(prefix, None)?, input.state, noise, schedule)
     }
 
     /// The same behind a prefix that was run before.
@@ -108,8 +111,34 @@ impl<D: Device> Pi0<D> {
         noise: &[f32],
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
-        let state = self.embed_state(state)?;
-        let mut x_t = self.upload_noise(noise)?;
+        let device = &self.device;
+        let state = self.pad_rows(state, self.config.max_state_dim, 1)?;
+        let noise = self.pad_rows(noise, self.config.max_action_dim, self.config.action_horizon)?;
+        device.write(&mut prefix.inputs.state, &state)?;
+        device.write(&mut prefix.inputs.x_t, &noise)?;
+        let steps = schedule.times.len();
+        let mut denoising = prefix.inputs.denoising.remove(&steps).unwrap_or_default();
+        let (state, x_t) = (prefix.inputs.state.clone(), prefix.inputs.x_t.clone());
+        device.replay(&mut denoising, &[&state, &x_t], || {
+            let actions = self.integrate(prefix, &state, &x_t, schedule)?;
+            device.copy(&actions, &mut prefix.inputs.x_t)
+        })?;
+        prefix.inputs.denoising.insert(steps, denoising);
+        let mut actions = device.read_back(&prefix.inputs.x_t)?;
+        actions.truncate(self.config.action_horizon * self.config.max_action_dim);
+        Ok(actions)
+    }
+
+    /// From the point at t = 1 to the one at t = 0.
+    fn integrate(
+        &self,
+        prefix: &mut PrefixCache<D>,
+        state: &D::Tensor,
+        noise: &D::Tensor,
+        schedule: &Schedule<D>,
+    ) -> Result<D::Tensor> {
+        let state = self.suffix.embed_state(&self.device, state)?;
+        let mut x_t = noise.clone();
         for (step, time) in schedule.times.iter().enumerate() {
             let v_t = match step {
                 0 => self.first_denoise_step(prefix, &state, &x_t, time)?,
@@ -117,9 +146,7 @@ impl<D: Device> Pi0<D> {
             };
             x_t = self.device.euler_update(&x_t, &v_t, schedule.dt)?;
         }
-        let mut actions = self.device.read_back(&x_t)?;
-        actions.truncate(self.config.action_horizon * self.config.max_action_dim);
-        Ok(actions)
+        Ok(x_t)
     }
 
     /// Images through SigLIP and the prompt through the embedding table, side by side.
@@ -136,8 +163,13 @@ impl<D: Device> Pi0<D> {
     }
 
     /// Runs a prefix through the language model; `previous` is one that is not needed any more.
-    pub fn prefill(&self, prefix: &Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
+    pub fn prefill(&self, prefix: Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
         prefix.prefill(&self.config, &self.device, &self.paligemma, previous)
+    }
+
+    /// The same for a prefix whose images were written to, in its place.
+    pub fn refill(&self, prefix: &mut PrefixCache<D>) -> Result<()> {
+        prefix.refill(&self.device, &self.paligemma)
     }
 
     /// The state `[max_state_dim]` to its token, in the first row of a tile: `[tile, expert.width]`.
@@ -152,6 +184,12 @@ impl<D: Device> Pi0<D> {
     }
 
     fn upload_rows(&self, values: &[f32], width: usize, rows: usize) -> Result<D::Tensor> {
+        let values = self.pad_rows(values, width, rows)?;
+        self.device.upload(&values, &[values.len() / width, width])
+    }
+
+    /// `[rows, width]`, with zeros behind them up to the next tile.
+    fn pad_rows<'a>(&self, values: &'a [f32], width: usize, rows: usize) -> Result<Cow<'a, [f32]>> {
         if values.len() != rows * width {
             return Err(DeviceError::Shape {
                 operation: "upload",
@@ -160,11 +198,11 @@ impl<D: Device> Pi0<D> {
         }
         let tiles = rows.next_multiple_of(self.device.tile());
         if tiles == rows {
-            return self.device.upload(values, &[rows, width]);
+            return Ok(values.into());
         }
         let mut padded = values.to_vec();
         padded.resize(tiles * width, 0.0);
-        self.device.upload(&padded, &[tiles, width])
+        Ok(padded.into())
     }
 
     /// The velocity v_t at a point x_t of the flow, `[horizon, max_action_dim]` both, behind prefix and state.

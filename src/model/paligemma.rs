@@ -32,13 +32,19 @@ impl<D: Device> PaliGemma<D> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let features = self.vision_tower.forward(device, images)?;
+        let patches = self.vision_tower.upload_images(device, images)?;
+        self.embed_patches(device, &patches, images.len())
+    }
+
+    /// The same from the images' patches, `[images · tokens, patch_dim]`.
+    pub fn embed_patches(&self, device: &D, patches: &D::Tensor, images: usize) -> Result<Vec<D::Tensor>> {
+        let features = self.vision_tower.forward(device, patches)?;
         let projected = self.project(device, &features)?;
-        if images.len() == 1 {
+        if images == 1 {
             return Ok(vec![projected]);
         }
-        let tokens = device.shape(&projected)[0] / images.len();
-        (0..images.len())
+        let tokens = device.shape(&projected)[0] / images;
+        (0..images)
             .map(|image| device.slice_rows(&projected, image * tokens..(image + 1) * tokens))
             .collect()
     }

@@ -87,11 +87,11 @@ impl<D: Device> Siglip<D> {
         })
     }
 
-    /// Images `[3, image_size, image_size]` in [−1, 1] to one token per patch, `[images · tokens, width]`.
-    pub fn forward(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
-        let mut hidden = self.embed_patches(device, images)?;
+    /// Patches `[images · tokens, patch_dim]` to as many tokens, `[images · tokens, width]`.
+    pub fn forward(&self, device: &D, patches: &D::Tensor) -> Result<D::Tensor> {
+        let mut hidden = self.embed_patches(device, patches)?;
         let images = Images {
-            count: images.len(),
+            count: device.shape(patches)[0] / tokens_of_an_image(&self.config, device),
             mask: self.mask.as_ref(),
         };
         for block in &self.blocks {
@@ -100,26 +100,39 @@ impl<D: Device> Siglip<D> {
         self.post_layernorm.forward(device, &hidden)
     }
 
-    /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions,
-    /// `[images · tokens, width]`.
-    pub fn embed_patches(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
-        let size = self.config.image_size;
-        let tokens = tokens_of_an_image(&self.config, device);
-        let patch_dim = self.config.patch_dim();
-        let mut patches = Vec::with_capacity(images.len() * tokens * patch_dim);
-        for (index, image) in images.iter().enumerate() {
-            if image.len() != 3 * size * size {
-                return Err(DeviceError::Shape {
-                    operation: "embed_patches",
-                    problem: format!("{} values, expected an image [3, {size}, {size}]", image.len()),
-                });
-            }
-            unfold(image, size, self.config.patch_size, &mut patches);
-            patches.resize((index + 1) * tokens * patch_dim, 0.0);
-        }
-        let patches = device.upload(&patches, &[images.len() * tokens, patch_dim])?;
-        let embedded = device.linear(&patches, &self.patch_embedding, Activation::None)?;
+    /// Patches `[images · tokens, patch_dim]` to their embeddings with their positions, `[images · tokens, width]`.
+    pub fn embed_patches(&self, device: &D, patches: &D::Tensor) -> Result<D::Tensor> {
+        let embedded = device.linear(patches, &self.patch_embedding, Activation::None)?;
         device.add(&embedded, &self.position_embedding)
+    }
+
+    /// Images `[3, image_size, image_size]` in [−1, 1] to patches on the device, `[images · tokens, patch_dim]`.
+    pub fn upload_images(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
+        let mut patches = Vec::new();
+        for image in images {
+            patches.extend(self.patches(device, image)?);
+        }
+        let tokens = tokens_of_an_image(&self.config, device);
+        device.upload(&patches, &[images.len() * tokens, self.config.patch_dim()])
+    }
+
+    /// An image `[3, image_size, image_size]` as the values of its patches, `[tokens, patch_dim]`; zeros behind them.
+    ///
+    /// # Errors
+    /// When it has another size.
+    pub fn patches(&self, device: &D, image: &[f32]) -> Result<Vec<f32>> {
+        let size = self.config.image_size;
+        if image.len() != 3 * size * size {
+            return Err(DeviceError::Shape {
+                operation: "patches",
+                problem: format!("{} values, expected an image [3, {size}, {size}]", image.len()),
+            });
+        }
+        let values = tokens_of_an_image(&self.config, device) * self.config.patch_dim();
+        let mut patches = Vec::with_capacity(values);
+        unfold(image, size, self.config.patch_size, &mut patches);
+        patches.resize(values, 0.0);
+        Ok(patches)
     }
 }
 

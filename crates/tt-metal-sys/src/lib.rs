@@ -10,10 +10,12 @@ mod graph;
 mod operations;
 mod runtime;
 mod tensor;
+mod trace;
 
 pub use device::{Arch, Device, DeviceMemory};
 pub use error::{Error, Result};
 pub use graph::GraphCapture;
-pub use operations::{Activation, Attention, Fidelity, QkvHeads};
+pub use operations::{Activation, Attention, Fidelity, MatmulBlocks, QkvHeads};
 pub use runtime::{MockCard, Runtime, SUPPORTED_VERSIONS};
 pub use tensor::{Dtype, Layout, Tensor};
+pub use trace::{Event, Queue, Trace, TraceCapture};

@@ -20,6 +20,20 @@ pub enum Fidelity {
     HiFi4,
 }
 
+/// How `minimal_matmul` cuts a product among cores, in tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulBlocks {
+    /// Of the output, at once on a core.
+    pub rows: usize,
+    pub columns: usize,
+    /// Of the inputs' common side, at once on a core.
+    pub depth: usize,
+    /// Rows and columns that are summed up at once; they divide the block's.
+    pub sums: (usize, usize),
+    /// Columns and rows of the cores that take part, at least 2 of each.
+    pub grid: (u32, u32),
+}
+
 /// Heads of a joint product: `[batch, heads, rows, head_dim]`.
 pub struct QkvHeads {
     pub queries: Tensor,
@@ -73,6 +87,21 @@ impl<'py> Call<'_, 'py> {
         let arch = self.device.handle.bind(self.python).call_method0("arch")?;
         let config = ttnn.call_method("init_device_compute_kernel_config", (arch,), Some(&keywords))?;
         self.keyword("compute_kernel_config", config)
+    }
+
+    fn blocks(&self, blocks: &MatmulBlocks) -> PyResult<()> {
+        let keywords = PyDict::new(self.python);
+        keywords.set_item("M_block_size", blocks.rows)?;
+        keywords.set_item("K_block_size", blocks.depth)?;
+        keywords.set_item("N_block_size", blocks.columns)?;
+        keywords.set_item("subblock_h", blocks.sums.0)?;
+        keywords.set_item("subblock_w", blocks.sums.1)?;
+        let grid = self.ttnn.getattr("CoreCoord")?.call1(blocks.grid)?;
+        keywords.set_item("compute_with_storage_grid_size", grid)?;
+        let config = self
+            .ttnn
+            .call_method("MinimalMatmulConfig", (), Some(&keywords))?;
+        self.keyword("config", config)
     }
 
     fn dtype(&self, dtype: Dtype) -> PyResult<()> {
@@ -140,6 +169,7 @@ impl Device {
         weight: &Tensor,
         bias: Option<&Tensor>,
         activation: Option<Activation>,
+        blocks: &MatmulBlocks,
         fidelity: Fidelity,
     ) -> Result<Tensor> {
         self.call("minimal_matmul", &[x, weight], |call| {
@@ -154,6 +184,7 @@ impl Device {
                 call.keyword("fused_activation", activation)?;
             }
             call.dtype(Dtype::Bf16)?;
+            call.blocks(blocks)?;
             call.fidelity(fidelity)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("experimental.minimal_matmul", arguments)
@@ -169,11 +200,13 @@ impl Device {
         &self,
         x: &Tensor,
         weight: &Tensor,
+        blocks: &MatmulBlocks,
         fidelity: Fidelity,
     ) -> Result<(Tensor, Tensor)> {
         self.call("minimal_matmul_split", &[x, weight], |call| {
             call.keyword("chunks", 2)?;
             call.dtype(Dtype::Bf16)?;
+            call.blocks(blocks)?;
             call.fidelity(fidelity)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             let halves = call.run("experimental.minimal_matmul_split", arguments)?;
@@ -194,6 +227,7 @@ impl Device {
         bias: Option<&Tensor>,
         residual: &Tensor,
         gate: &Tensor,
+        blocks: &MatmulBlocks,
         fidelity: Fidelity,
     ) -> Result<Tensor> {
         self.call(
@@ -202,6 +236,7 @@ impl Device {
             |call| {
                 call.tensor("bias_tensor", bias)?;
                 call.dtype(Dtype::Bf16)?;
+                call.blocks(blocks)?;
                 call.fidelity(fidelity)?;
                 let [x, weight, residual, gate] =
                     [x, weight, residual, gate].map(|tensor| tensor.bind(call.python));
@@ -371,6 +406,17 @@ impl Device {
                 (queries, keys, values),
             )
             .map(Tensor::new)
+        })
+    }
+
+    /// The values of a tensor into the place of another of its shape.
+    ///
+    /// # Errors
+    /// When TT-NN refuses the shapes or the card fails.
+    pub fn copy(&self, from: &Tensor, to: &Tensor) -> Result<()> {
+        self.call("copy", &[from, to], |call| {
+            let places = (from.bind(call.python), to.bind(call.python));
+            call.run("copy", places).map(drop)
         })
     }
 

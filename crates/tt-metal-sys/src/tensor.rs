@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Queue, Result};
 
 /// Element types on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,11 @@ impl Tensor {
         object.bind(python).clone()
     }
 
+    /// Tells this tensor and its clones from all others that live.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// For errors.
     pub(crate) fn shape_text(&self, python: Python) -> String {
         let shape = self
@@ -124,21 +129,36 @@ impl Device {
         layout: Layout,
     ) -> Result<Tensor> {
         self.create("upload", shape, |python, ttnn| {
-            let numpy = python.import("numpy")?;
-            let bytes = PyByteArray::new_with(python, 4 * words.len(), |bytes| {
-                let (places, _) = bytes.as_chunks_mut();
-                for (place, word) in places.iter_mut().zip(words) {
-                    *place = bytes_of(*word);
-                }
-                Ok(())
-            })?;
-            let values = numpy.call_method1("frombuffer", (bytes, element))?;
-            let values = values.call_method1("reshape", (shape.to_vec(),))?;
-            let arguments = PyDict::new(python);
-            arguments.set_item("data_type", dtype.object(ttnn)?)?;
-            arguments.set_item("layout", layout.object(ttnn)?)?;
-            let on_host = ttnn.getattr("Tensor")?.call((values,), Some(&arguments))?;
-            on_host.call_method1("to", (self.handle.bind(python),))
+            on_host(ttnn, words, bytes_of, element, shape, dtype, layout)?
+                .call_method1("to", (self.handle.bind(python),))
+        })
+    }
+
+    /// New values in the place of a tensor, converted on the host to its `dtype`, through a queue of choice and without
+    /// waiting.
+    ///
+    /// # Errors
+    /// When shape, type or layout are not the tensor's, or the card fails.
+    pub fn overwrite(
+        &self,
+        tensor: &Tensor,
+        values: &[f32],
+        shape: &[usize],
+        dtype: Dtype,
+        layout: Layout,
+        queue: Queue,
+    ) -> Result<()> {
+        Python::attach(|python| {
+            let ttnn = self.runtime.ttnn.bind(python);
+            let write = || -> PyResult<()> {
+                let values = on_host(ttnn, values, f32::to_ne_bytes, "float32", shape, dtype, layout)?;
+                let arguments = PyDict::new(python);
+                arguments.set_item("cq_id", queue as u8)?;
+                let places = (values, tensor.bind(python));
+                ttnn.call_method("copy_host_to_device_tensor", places, Some(&arguments))
+                    .map(drop)
+            };
+            write().map_err(|error| Error::of_operation("overwrite", tensor.shape_text(python), &error))
         })
     }
 
@@ -215,4 +235,32 @@ impl Device {
                 .map_err(|error| Error::of_operation("read_back", tensor.shape_text(python), &error))
         })
     }
+}
+
+/// A tensor of TT-NN in the host's memory.
+fn on_host<'py, T: Copy>(
+    ttnn: &Bound<'py, PyModule>,
+    words: &[T],
+    bytes_of: fn(T) -> [u8; 4],
+    element: &str,
+    shape: &[usize],
+    dtype: Dtype,
+    layout: Layout,
+) -> PyResult<Bound<'py, PyAny>> {
+    let python = ttnn.py();
+    let bytes = PyByteArray::new_with(python, 4 * words.len(), |bytes| {
+        let (places, _) = bytes.as_chunks_mut();
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = bytes_of(*word);
+        }
+        Ok(())
+    })?;
+    let values = python
+        .import("numpy")?
+        .call_method1("frombuffer", (bytes, element))?
+        .call_method1("reshape", (shape.to_vec(),))?;
+    let arguments = PyDict::new(python);
+    arguments.set_item("data_type", dtype.object(ttnn)?)?;
+    arguments.set_item("layout", layout.object(ttnn)?)?;
+    ttnn.getattr("Tensor")?.call((values,), Some(&arguments))
 }

@@ -56,6 +56,7 @@ impl Device for CpuDevice {
     type Tensor = CpuTensor;
     type Linear = CpuLinear;
     type Table = CpuTable;
+    type Recording = ();
 
     fn description(&self) -> String {
         let weights = match self.precision {
@@ -74,6 +75,22 @@ impl Device for CpuDevice {
             ));
         }
         self.tensor_from(shape, values)
+    }
+
+    fn write(&self, tensor: &mut CpuTensor, values: &[f32]) -> Result<()> {
+        let shape = tensor.shape();
+        if values.len() != shape.iter().product::<usize>() {
+            return Err(DeviceError::shape(
+                "write",
+                format!("{} values for shape {shape:?}", values.len()),
+            ));
+        }
+        tensor.values_mut().copy_from_slice(values);
+        Ok(())
+    }
+
+    fn replay(&self, _: &mut (), _: &[&CpuTensor], work: impl FnOnce() -> Result<()>) -> Result<()> {
+        work()
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<CpuTensor> {
@@ -175,6 +192,12 @@ impl Device for CpuDevice {
     ) -> Result<CpuTensor> {
         let (buffers, threads) = (&self.buffers, &self.threads);
         attention::attention(queries, attended, sequences, mask, scale, buffers, threads)
+    }
+
+    fn copy(&self, from: &CpuTensor, to: &mut CpuTensor) -> Result<()> {
+        from.expect_shape("copy", "the source", to.shape())?;
+        to.values_mut().copy_from_slice(from.values());
+        Ok(())
     }
 
     fn add(&self, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {

@@ -1,18 +1,24 @@
 //! Linear layers on the card.
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{Dtype, Layout};
+use tt_metal_sys::{Dtype, Fidelity, Layout, MatmulBlocks};
 
-use super::{TenstorrentDevice, TenstorrentTensor};
-use crate::device::{DeviceError, HostTensor, Result};
+use super::blocks::blocks;
+use super::{TILE, TenstorrentDevice, TenstorrentTensor};
+use crate::device::{Activation, Device, DeviceError, HostTensor, Result};
+
+/// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
+const MANY_ROWS: usize = 256;
 
 /// A weight `[inputs, outputs]` and perhaps a bias `[1, outputs]`.
 pub struct TenstorrentLinear {
-    pub(super) bias: Option<tt::Tensor>,
+    pub(super) bias: Option<TenstorrentTensor>,
     /// Ones `[1, outputs]`, for a layer in the residual's type: the fused operation multiplies with a gate.
-    pub(super) gate: Option<tt::Tensor>,
+    pub(super) gate: Option<TenstorrentTensor>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
+    /// Of the weight.
+    pub(super) dtype: Dtype,
     // Dropped last: it keeps the card open.
     pub(super) weight: TenstorrentTensor,
 }
@@ -83,7 +89,8 @@ impl TenstorrentDevice {
         };
         let weight = self.place(transposed, &[1, 1, inputs, outputs], dtype, Layout::Tile)?;
         let of_outputs = |values: &dyn Fn() -> Vec<f32>| {
-            self.place(values, &[1, 1, 1, outputs], Dtype::Bf16, Layout::Tile)
+            let tensor = self.place(values, &[1, 1, 1, outputs], Dtype::Bf16, Layout::Tile)?;
+            Ok::<_, DeviceError>(self.matrix(tensor, 1, outputs))
         };
         let bias = match biases.is_empty() {
             true => None,
@@ -101,6 +108,89 @@ impl TenstorrentDevice {
             gate,
             inputs,
             outputs,
+            dtype,
         })
+    }
+
+    /// `activation(x · weight + bias)`
+    pub(super) fn product(
+        &self,
+        x: &TenstorrentTensor,
+        layer: &TenstorrentLinear,
+        activation: Activation,
+    ) -> Result<TenstorrentTensor> {
+        let rows = layer.rows("linear", x)?;
+        let activation = match activation {
+            Activation::None => None,
+            Activation::GeluTanh => Some(tt::Activation::GeluTanh),
+            Activation::Silu => Some(tt::Activation::Silu),
+        };
+        let weight = &layer.weight.tensor;
+        let bias = layer.bias.as_ref().map(|bias| &bias.tensor);
+        let y = match activation.is_none() && rows < MANY_ROWS {
+            true => self.card.linear(&x.tensor, weight, bias, Fidelity::HiFi2)?,
+            false => {
+                let blocks = self.blocks(rows, layer);
+                let card = &self.card;
+                card.minimal_matmul(&x.tensor, weight, bias, activation, &blocks, Fidelity::HiFi2)?
+            }
+        };
+        Ok(self.matrix(y, rows, layer.outputs))
+    }
+
+    /// `residual + x · weight + bias`
+    pub(super) fn product_add(
+        &self,
+        x: &TenstorrentTensor,
+        layer: &TenstorrentLinear,
+        residual: &TenstorrentTensor,
+    ) -> Result<TenstorrentTensor> {
+        let rows = layer.rows("linear_add", x)?;
+        residual.expect_shape("linear_add", "residual", &[rows, layer.outputs])?;
+        let Some(gate) = &layer.gate else {
+            return self.add(&self.linear(x, layer, Activation::None)?, residual);
+        };
+        let y = self.card.minimal_matmul_add(
+            &x.tensor,
+            &layer.weight.tensor,
+            layer.bias.as_ref().map(|bias| &bias.tensor),
+            &residual.tensor,
+            &gate.tensor,
+            &self.blocks(rows, layer),
+            Fidelity::HiFi2,
+        )?;
+        Ok(self.matrix(y, rows, layer.outputs))
+    }
+
+    /// `gelu_tanh(x · gate) · (x · up)`
+    pub(super) fn gated_product(
+        &self,
+        x: &TenstorrentTensor,
+        gate_up: &TenstorrentLinear,
+    ) -> Result<TenstorrentTensor> {
+        let rows = gate_up.rows("geglu", x)?;
+        if !gate_up.outputs.is_multiple_of(2 * TILE) || gate_up.bias.is_some() {
+            return Err(DeviceError::shape(
+                "geglu",
+                format!(
+                    "gate and up have {} outputs together, expected a multiple of {}, without bias",
+                    gate_up.outputs,
+                    2 * TILE
+                ),
+            ));
+        }
+        let weight = &gate_up.weight.tensor;
+        let (gate, up) = self.card.minimal_matmul_halves(
+            &x.tensor,
+            weight,
+            &self.blocks(rows, gate_up),
+            Fidelity::HiFi2,
+        )?;
+        let y = self.card.gelu_multiply(&gate, &up)?;
+        Ok(self.matrix(y, rows, gate_up.outputs / 2))
+    }
+
+    fn blocks(&self, rows: usize, layer: &TenstorrentLinear) -> MatmulBlocks {
+        blocks(rows, layer.inputs, layer.outputs, layer.dtype, self.grid)
     }
 }

@@ -4,8 +4,11 @@
 //! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a residual: the fused
 //! operation wants weight and residual in one type.
 
+mod blocks;
 mod graph;
+mod heads;
 mod linear;
+mod replay;
 mod tensor;
 
 use std::ops::Range;
@@ -13,10 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{Dtype, Fidelity, Layout};
+use tt_metal_sys::{Dtype, Layout};
 
 pub use self::graph::{Graph, Operation};
 pub use self::linear::TenstorrentLinear;
+use self::replay::{CardCommands, Recording, Replays};
 use self::tensor::TILE;
 pub use self::tensor::TenstorrentTensor;
 use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
@@ -24,8 +28,10 @@ use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, Keys
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
 const MASKED: f32 = -1e9;
-/// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
-const MANY_ROWS: usize = 256;
+
+/// DRAM for recorded commands: for 4,500 operations (a chunk has 2,860, and the vision tower is recorded again for each
+/// combination of cameras with a new frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
+const TRACE_BYTES: u64 = 4500 * 130 * 3 * 64 * 4;
 
 /// Which card, when there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +42,9 @@ pub struct TenstorrentOptions {
 /// One card.
 pub struct TenstorrentDevice {
     card: Arc<tt::Device>,
+    replays: Replays<CardCommands>,
+    /// Columns and rows of the cores that compute.
+    grid: (u32, u32),
     description: String,
     /// A mock card computes nothing, so nothing is converted for it.
     mock: bool,
@@ -68,15 +77,20 @@ impl TenstorrentDevice {
 
     fn new(runtime: tt::Runtime, device_id: u32, mock: bool) -> Result<Self> {
         let version = runtime.version().to_owned();
-        let card = tt::Device::open(runtime, device_id)?;
-        let (columns, rows) = card.core_grid()?;
+        let card = Arc::new(tt::Device::open(runtime, device_id, TRACE_BYTES)?);
+        let grid @ (columns, rows) = card.core_grid()?;
         Ok(Self {
+            grid,
             description: format!(
                 "Tenstorrent {:?}{}, {columns} × {rows} cores, TT-NN {version}, bfloat8_b weights",
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
-            card: Arc::new(card),
+            replays: Replays::new(CardCommands {
+                card: Arc::clone(&card),
+                mock,
+            }),
+            card,
             mock,
             read_backs: AtomicU64::new(0),
         })
@@ -98,7 +112,8 @@ impl TenstorrentDevice {
     }
 
     fn tensor(&self, tensor: tt::Tensor, shape: &[usize], on_card: [usize; 4]) -> TenstorrentTensor {
-        TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card)
+        let counted = self.replays.count_tensor();
+        TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card, counted)
     }
 
     fn matrix(&self, tensor: tt::Tensor, rows: usize, width: usize) -> TenstorrentTensor {
@@ -131,26 +146,44 @@ impl Device for TenstorrentDevice {
     type Tensor = TenstorrentTensor;
     type Linear = TenstorrentLinear;
     type Table = TenstorrentTable;
+    type Recording = Recording<CardCommands>;
 
     fn description(&self) -> String {
         self.description.clone()
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("upload")?;
         let on_card = tensor::on_card("upload", shape)?;
-        if values.len() != shape.iter().product::<usize>() {
-            return Err(DeviceError::shape(
-                "upload",
-                format!("{} values for shape {shape:?}", values.len()),
-            ));
-        }
-        let masked = |value: &f32| match *value == f32::NEG_INFINITY {
-            true => MASKED,
-            false => *value,
-        };
-        let values: Vec<f32> = values.iter().map(masked).collect();
+        let values = values_for("upload", values, shape)?;
         let tensor = self.card.upload(&values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, shape, on_card))
+    }
+
+    fn write(&self, tensor: &mut TenstorrentTensor, values: &[f32]) -> Result<()> {
+        self.replays.expect_no_work("write")?;
+        let values = values_for("write", values, &tensor.shape)?;
+        let TenstorrentTensor {
+            tensor: place,
+            on_card,
+            ..
+        } = &*tensor;
+        self.replays.write(tensor.place(), |queue| {
+            let written = self
+                .card
+                .overwrite(place, &values, on_card, Dtype::Bf16, Layout::Tile, queue);
+            Ok(written?)
+        })
+    }
+
+    fn replay(
+        &self,
+        recording: &mut Self::Recording,
+        inputs: &[&TenstorrentTensor],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let inputs: Vec<usize> = inputs.iter().map(|input| input.place()).collect();
+        self.replays.replay(recording, &inputs, work)
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<TenstorrentTensor> {
@@ -190,6 +223,7 @@ impl Device for TenstorrentDevice {
     }
 
     fn read_back(&self, tensor: &TenstorrentTensor) -> Result<Vec<f32>> {
+        self.replays.expect_no_work("read_back")?;
         self.read_backs.fetch_add(1, Ordering::Relaxed);
         if self.mock {
             self.card.read_back_nothing(&tensor.tensor)?;
@@ -211,6 +245,7 @@ impl Device for TenstorrentDevice {
     }
 
     fn zeros(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("zeros")?;
         let on_card = tensor::on_card("zeros", shape)?;
         let tensor = match self.mock {
             true => self.card.empty(&on_card, Dtype::Bf16, Layout::Tile)?,
@@ -225,27 +260,14 @@ impl Device for TenstorrentDevice {
         layer: &TenstorrentLinear,
         activation: Activation,
     ) -> Result<TenstorrentTensor> {
-        let rows = layer.rows("linear", x)?;
-        let activation = match activation {
-            Activation::None => None,
-            Activation::GeluTanh => Some(tt::Activation::GeluTanh),
-            Activation::Silu => Some(tt::Activation::Silu),
-        };
-        let (weight, bias) = (&layer.weight.tensor, layer.bias.as_ref());
-        let y = match activation.is_none() && rows < MANY_ROWS {
-            true => self.card.linear(&x.tensor, weight, bias, Fidelity::HiFi2)?,
-            false => self
-                .card
-                .minimal_matmul(&x.tensor, weight, bias, activation, Fidelity::HiFi2)?,
-        };
-        Ok(self.matrix(y, rows, layer.outputs))
+        self.product(x, layer, activation)
     }
 
     fn with_bias(&self, layer: &TenstorrentLinear, bias: &TenstorrentTensor) -> Result<TenstorrentLinear> {
         bias.expect_shape("with_bias", "bias", &[1, layer.outputs])?;
         Ok(TenstorrentLinear {
             weight: layer.weight.clone(),
-            bias: Some(bias.tensor.clone()),
+            bias: Some(bias.clone()),
             gate: layer.gate.clone(),
             ..*layer
         })
@@ -257,40 +279,11 @@ impl Device for TenstorrentDevice {
         layer: &TenstorrentLinear,
         residual: &TenstorrentTensor,
     ) -> Result<TenstorrentTensor> {
-        let rows = layer.rows("linear_add", x)?;
-        residual.expect_shape("linear_add", "residual", &[rows, layer.outputs])?;
-        let Some(gate) = &layer.gate else {
-            return self.add(&self.linear(x, layer, Activation::None)?, residual);
-        };
-        let y = self.card.minimal_matmul_add(
-            &x.tensor,
-            &layer.weight.tensor,
-            layer.bias.as_ref(),
-            &residual.tensor,
-            gate,
-            Fidelity::HiFi2,
-        )?;
-        Ok(self.matrix(y, rows, layer.outputs))
+        self.product_add(x, layer, residual)
     }
 
     fn geglu(&self, x: &TenstorrentTensor, gate_up: &TenstorrentLinear) -> Result<TenstorrentTensor> {
-        let rows = gate_up.rows("geglu", x)?;
-        if !gate_up.outputs.is_multiple_of(2 * TILE) || gate_up.bias.is_some() {
-            return Err(DeviceError::shape(
-                "geglu",
-                format!(
-                    "gate and up have {} outputs together, expected a multiple of {}, without bias",
-                    gate_up.outputs,
-                    2 * TILE
-                ),
-            ));
-        }
-        let weight = &gate_up.weight.tensor;
-        let (gate, up) = self
-            .card
-            .minimal_matmul_halves(&x.tensor, weight, Fidelity::HiFi2)?;
-        let y = self.card.gelu_multiply(&gate, &up)?;
-        Ok(self.matrix(y, rows, gate_up.outputs / 2))
+        self.gated_product(x, gate_up)
     }
 
     fn embedding(&self, table: &TenstorrentTable, tokens: &[u32], scale: f32) -> Result<TenstorrentTensor> {
@@ -301,6 +294,7 @@ impl Device for TenstorrentDevice {
                 vocab_size: table.vocab_size,
             });
         }
+        self.replays.expect_no_work("embedding")?;
         let indices = self.card.upload_indices(tokens, &[1, tokens.len()])?;
         let rows = self.card.embedding(&indices, &table.rows.tensor)?;
         let rows = self.card.reshape(&rows, &[1, 1, tokens.len(), table.width])?;
@@ -336,50 +330,11 @@ impl Device for TenstorrentDevice {
     }
 
     fn split_heads(&self, qkv: &TenstorrentTensor, layout: HeadLayout) -> Result<Heads<TenstorrentTensor>> {
-        let (rows, width) = qkv.matrix("split_heads")?;
-        let HeadLayout {
-            sequences,
-            num_heads,
-            num_kv_heads,
-            head_dim,
-        } = layout;
-        let divides = sequences > 0
-            && rows.is_multiple_of(sequences * TILE)
-            && head_dim.is_multiple_of(TILE)
-            && width == (num_heads + 2 * num_kv_heads) * head_dim;
-        if !divides {
-            return Err(DeviceError::shape(
-                "split_heads",
-                format!(
-                    "{:?} does not divide into {layout:?} in tiles of {TILE}",
-                    qkv.shape
-                ),
-            ));
-        }
-        let tokens = rows / sequences;
-        let qkv = self.reshaped(qkv, [sequences, 1, tokens, width])?;
-        let heads = self.card.split_heads(&qkv, num_heads, num_kv_heads)?;
-        let of = |tensor, count| {
-            let shape = [sequences * count, tokens, head_dim];
-            self.tensor(tensor, &shape, [sequences, count, tokens, head_dim])
-        };
-        Ok(Heads {
-            queries: of(heads.queries, num_heads),
-            keys: of(heads.keys, num_kv_heads),
-            values: of(heads.values, num_kv_heads),
-        })
+        self.divide_heads(qkv, layout)
     }
 
     fn rope(&self, x: &TenstorrentTensor, table: &RopeTable<TenstorrentTensor>) -> Result<TenstorrentTensor> {
-        let (heads, tokens, head_dim) = x.heads("rope")?;
-        table.cos.expect_shape("rope", "cos", &[tokens, head_dim])?;
-        table.sin.expect_shape("rope", "sin", &[tokens, head_dim])?;
-        let on_card = [1, heads, tokens, head_dim];
-        let (cos, sin) = (&table.cos.tensor, &table.sin.tensor);
-        let rotated = self
-            .card
-            .rotary_embedding(&self.reshaped(x, on_card)?, cos, sin)?;
-        Ok(self.tensor(rotated, &x.shape, on_card))
+        self.rotate(x, table)
     }
 
     fn attention(
@@ -390,46 +345,12 @@ impl Device for TenstorrentDevice {
         mask: Option<&TenstorrentTensor>,
         scale: f32,
     ) -> Result<TenstorrentTensor> {
-        const OPERATION: &str = "attention";
-        let (num_heads, query_count, head_dim) = queries.heads(OPERATION)?;
-        let (num_kv_heads, keys, _) = attended.keys.heads(OPERATION)?;
-        let kv_shape = [num_kv_heads, keys, head_dim];
-        attended.keys.expect_shape(OPERATION, "keys", &kv_shape)?;
-        attended.values.expect_shape(OPERATION, "values", &kv_shape)?;
-        let divide = sequences > 0
-            && num_kv_heads > 0
-            && num_kv_heads.is_multiple_of(sequences)
-            && num_heads.is_multiple_of(num_kv_heads);
-        if !divide {
-            return Err(DeviceError::shape(
-                OPERATION,
-                format!(
-                    "queries {:?} with keys {kv_shape:?} in {sequences} sequences",
-                    queries.shape
-                ),
-            ));
-        }
-        if let Some(mask) = mask {
-            mask.expect_shape(OPERATION, "mask", &[query_count, keys])?;
-        }
-        let of = |x: &TenstorrentTensor| {
-            let [heads, tokens, width] = x.shape[..] else {
-                unreachable!("heads, which were checked");
-            };
-            self.reshaped(x, [sequences, heads / sequences, tokens, width])
-        };
-        let merged = self.card.attention(&tt::Attention {
-            queries: &of(queries)?,
-            keys: &of(&attended.keys)?,
-            values: &of(&attended.values)?,
-            mask: mask.map(|mask| &mask.tensor),
-            scale,
-        })?;
-        let width = num_heads / sequences * head_dim;
-        let on_card = [sequences, 1, query_count, width];
-        let merged = self.tensor(merged, &[sequences * query_count, width], on_card);
-        let rows = self.reshaped(&merged, [1, 1, sequences * query_count, width])?;
-        Ok(self.matrix(rows, sequences * query_count, width))
+        self.attend(queries, attended, sequences, mask, scale)
+    }
+
+    fn copy(&self, from: &TenstorrentTensor, to: &mut TenstorrentTensor) -> Result<()> {
+        from.expect_shape("copy", "the source", &to.shape)?;
+        Ok(self.card.copy(&from.tensor, &to.tensor)?)
     }
 
     fn add(&self, x: &TenstorrentTensor, y: &TenstorrentTensor) -> Result<TenstorrentTensor> {
@@ -485,21 +406,7 @@ impl Device for TenstorrentDevice {
         start: usize,
         tokens: &KeysValues<TenstorrentTensor>,
     ) -> Result<()> {
-        const OPERATION: &str = "write_tokens";
-        for (cache, tokens) in [(&cache.keys, &tokens.keys), (&cache.values, &tokens.values)] {
-            let (heads, capacity, head_dim) = cache.heads(OPERATION)?;
-            let (_, count, _) = tokens.heads(OPERATION)?;
-            tokens.expect_shape(OPERATION, "tokens", &[heads, count, head_dim])?;
-            if start + count > capacity || !start.is_multiple_of(TILE) {
-                return Err(DeviceError::shape(
-                    OPERATION,
-                    format!("{count} tokens from {start} on do not fit into {capacity} in tiles of {TILE}"),
-                ));
-            }
-            let tokens = self.reshaped(tokens, [1, heads, count, head_dim])?;
-            self.card.fill_cache(&cache.tensor, &tokens, start)?;
-        }
-        Ok(())
+        self.fill_cache(cache, start, tokens)
     }
 
     fn euler_update(
@@ -512,4 +419,19 @@ impl Device for TenstorrentDevice {
         let x = self.card.add_scaled(&x_t.tensor, &v_t.tensor, dt)?;
         Ok(self.tensor(x, &x_t.shape, x_t.on_card))
     }
+}
+
+/// As many values as the shape says, −∞ replaced.
+fn values_for(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<Vec<f32>> {
+    if values.len() != shape.iter().product::<usize>() {
+        return Err(DeviceError::shape(
+            operation,
+            format!("{} values for shape {shape:?}", values.len()),
+        ));
+    }
+    let masked = |value: &f32| match *value == f32::NEG_INFINITY {
+        true => MASKED,
+        false => *value,
+    };
+    Ok(values.iter().map(masked).collect())
 }

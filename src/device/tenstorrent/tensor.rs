@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tt_metal_sys as tt;
 
+use super::replay::Counted;
 use crate::device::{DeviceError, Result};
 
 /// Rows and columns of a tile.
@@ -16,6 +17,8 @@ pub struct TenstorrentTensor {
     pub(super) shape: Arc<[usize]>,
     /// The same under TT-NN's four dimensions.
     pub(super) on_card: [usize; 4],
+    // Dropped behind the tensor, whose memory then is free.
+    _counted: Option<Arc<Counted>>,
     // Dropped after the tensor, whose memory is the card's.
     _card: Arc<tt::Device>,
 }
@@ -26,13 +29,20 @@ impl TenstorrentTensor {
         tensor: tt::Tensor,
         shape: &[usize],
         on_card: [usize; 4],
+        counted: Option<Counted>,
     ) -> Self {
         Self {
             tensor,
             shape: shape.into(),
             on_card,
+            _counted: counted.map(Arc::new),
             _card: card,
         }
+    }
+
+    /// The same for all clones, and another for every other tensor that there is.
+    pub(super) fn place(&self) -> usize {
+        self.tensor.address()
     }
 
     /// `[rows, width]`, or what does not fit.
