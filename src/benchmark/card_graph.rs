@@ -153,7 +153,7 @@ impl CardGraph {
         let mut chunk = || {
             device.capture(|| {
                 embedded.update(&model, &images)?;
-                model.refill(&mut prefix)?;
+                model.refill(&mut prefix, embedded.embeddings())?;
                 model.denoise(&mut prefix, &state, &noise, &schedule).map(drop)
             })
         };

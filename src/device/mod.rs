@@ -127,7 +127,7 @@ pub trait Device: Send + Sync + 'static {
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
 
-    /// Other values for a tensor, in its place: as many as its shape says.
+    /// Other values for a tensor, in its place: as many as its shape says. Clones made before may keep the old ones.
     fn write(&self, tensor: &mut Self::Tensor, values: &[f32]) -> Result<()>;
 
     /// Does `work` on tensors that stay in their places: always the same operations for the same recording. A device may keep
@@ -226,7 +226,7 @@ pub trait Device: Send + Sync + 'static {
         scale: f32,
     ) -> Result<Self::Tensor>;
 
-    /// The values of a tensor into the place of another of its shape.
+    /// The values of a tensor into the place of another of its shape. Clones made before may keep the old ones.
     fn copy(&self, from: &Self::Tensor, to: &mut Self::Tensor) -> Result<()>;
 
     /// `x + y`; `y` is repeated down the rows of `x` where it has fewer.

@@ -167,9 +167,14 @@ impl<D: Device> Pi0<D> {
         prefix.prefill(&self.config, &self.device, &self.paligemma, previous)
     }
 
-    /// The same for a prefix whose images were written to, in its place.
-    pub fn refill(&self, prefix: &mut PrefixCache<D>) -> Result<()> {
-        prefix.refill(&self.device, &self.paligemma)
+    /// The same again, in its place, for the same prompt behind images that were written to since: the tensors that the
+    /// prefix was made of.
+    ///
+    /// # Panics
+    /// When there are more than then.
+    pub fn refill(&self, prefix: &mut PrefixCache<D>, images: &[D::Tensor]) -> Result<()> {
+        prefix.update_images(images);
+        prefix.fill(&self.device, &self.paligemma)
     }
 
     /// The state `[max_state_dim]` to its token, in the first row of a tile: `[tile, expert.width]`.

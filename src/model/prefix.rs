@@ -107,7 +107,7 @@ impl<D: Device> Prefix<D> {
             },
             None => PrefixCache::new(config, device, self)?,
         };
-        prefix.refill(device, paligemma)?;
+        prefix.fill(device, paligemma)?;
         Ok(prefix)
     }
 }
@@ -155,8 +155,13 @@ impl<D: Device> PrefixCache<D> {
         })
     }
 
-    /// Runs the prefix through the language model again, after what its tokens are made of was written to.
-    pub(super) fn refill(&mut self, device: &D, paligemma: &PaliGemma<D>) -> Result<()> {
+    /// The embeddings of the images as they are now: the tensors that the prefix was made of, written to since.
+    pub(super) fn update_images(&mut self, images: &[D::Tensor]) {
+        self.tokens.parts[..images.len()].clone_from_slice(images);
+    }
+
+    /// Runs the prefix through the language model.
+    pub(super) fn fill(&mut self, device: &D, paligemma: &PaliGemma<D>) -> Result<()> {
         let (tokens, placement) = (&self.tokens, self.prefix.placement());
         device.replay(&mut self.filling, &[], || {
             let embeddings = tokens.embeddings(device)?;

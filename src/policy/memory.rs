@@ -87,20 +87,19 @@ impl<D: Device> Memory<D> {
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
         let previous = self.prefix.take();
         let started = Instant::now();
+        let images = self
+            .cameras
+            .as_ref()
+            .map_or(&[][..], CameraEmbeddings::embeddings);
         let prefix = match (self.fits, previous) {
             (Fits::Everything, Some(prefix)) => return Ok(self.prefix.insert(prefix)),
             (Fits::Prompt, Some(mut prefix)) => {
-                model.refill(&mut prefix)?;
+                model.refill(&mut prefix, images)?;
                 prefix
             }
             (_, previous) => {
                 let Pi0 { config, device, .. } = model;
-                let images: Vec<_> = self
-                    .cameras
-                    .iter()
-                    .flat_map(CameraEmbeddings::embeddings)
-                    .collect();
-                let images: Vec<_> = images.into_iter().cloned().map(Some).collect();
+                let images: Vec<_> = images.iter().cloned().map(Some).collect();
                 let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
                 model.prefill(prefix, previous)?
             }
