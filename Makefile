@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval test lint rust-test mock-test bench-card python-test smoke-test parity clean
+.PHONY: help setup build demo eval-demo eval test lint rust-test mock-test bench-card python-test smoke-test parity bench clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -75,6 +75,19 @@ smoke-test: build ## the shipped policy picks up the cube in at least three of f
 
 parity: setup ## compare the model with the reference implementation, from nothing
 	@$(IN_ENVIRONMENT) tools/reference/parity.sh
+
+# Rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint to start from.
+REPEATS ?= 3
+CAMERAS ?= 2
+THREADS ?= 0
+CHECKPOINT ?= target/parity/full/checkpoint
+bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast, as a table and one line of JSON
+	@tools/reference/install_lerobot.sh
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
+	@if [[ ! -e "$(CHECKPOINT)" ]]; then \
+		.env/lerobot/bin/python tools/reference/full_size.py --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
+	@$(IN_ENVIRONMENT) python tools/bench/side_by_side.py --checkpoint "$(CHECKPOINT)" \
+		--repeats $(REPEATS) --cameras $(CAMERAS) --threads $(THREADS) $(if $(EVERY_TYPE),--every-type)
 
 clean: ## remove the builds and the environment
 	rm -rf target .env .pytest_cache .ruff_cache

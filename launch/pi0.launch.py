@@ -1,8 +1,8 @@
-"""Starts the π0 node.
+"""Starts the π0 node, on a robot.
 
-ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint device:=auto
+ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
-Without arguments it is the policy that comes with the package, for the simulated robot.
+Without arguments it is the policy that comes with the package, for the simulated robot (see simulation.launch.py).
 """
 
 from pathlib import Path
@@ -26,6 +26,14 @@ PARAMETERS = {
 }
 
 
+def remappings_of(text: str) -> list[tuple[str, str]]:
+    rules = [rule.partition(":=") for rule in text.split()]
+    for source, separator, target in rules:
+        if not (source and separator and target):
+            raise ValueError(f"remappings is {text!r}, expected rules like /joint_states:=/left/joint_states")
+    return [(source, target) for source, _, target in rules]
+
+
 def pi0_node(context: LaunchContext) -> list[Node]:
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
@@ -46,6 +54,7 @@ def pi0_node(context: LaunchContext) -> list[Node]:
             namespace=argument("namespace"),
             output="screen",
             parameters=[argument("params_file"), given],
+            remappings=remappings_of(argument("remappings")),
             # The node's own logger: the same level for ROS's inner workings would bury what the node says.
             ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],
         )
@@ -61,9 +70,18 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "params_file",
             default_value=str(CONFIGURATION),
-            description="YAML file with the node's parameters.",
+            description="YAML file with the node's parameters; the package's folder config has some for known robots.",
         ),
-        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+        DeclareLaunchArgument(
+            "namespace",
+            default_value="",
+            description="Namespace of the node, and of those of its topics that are written without a leading slash.",
+        ),
+        DeclareLaunchArgument(
+            "remappings",
+            default_value="",
+            description="Other names for topics, with spaces between: /joint_states:=/left/joint_states …",
+        ),
         DeclareLaunchArgument(
             "log_level",
             default_value="info",

@@ -10,13 +10,14 @@ use std::{
 
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{
-    Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, Precision, RopeTable,
+    Activation, CpuDevice, Device, DeviceError, HeadLayout, HostTensor, KeysValues, PatchGrid, Precision,
+    RopeTable,
 };
 #[cfg(feature = "tenstorrent")]
 use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
 use pi0_node::model::{ModelInput, Pi0};
 #[cfg(feature = "tenstorrent")]
-use tt_metal_sys::MockCard;
+use tt_metal_sys::{Dtype, Kernel, Layout, MockCard, Program};
 
 /// Values between −1 and 1 that look random, the same on every machine.
 fn values(count: usize, seed: u32) -> Vec<f32> {
@@ -266,6 +267,173 @@ fn embedding_looks_rows_up_and_scales_them() {
             device.upload_table(&HostTensor::from_f32(&table, &[28])),
         );
     });
+}
+
+#[test]
+fn images_are_cut_into_patches() {
+    let grid = PatchGrid {
+        image_size: 23,
+        patch_size: 5,
+    };
+    let (size, patch) = (grid.image_size, grid.patch_size);
+    let pixels = 3 * size * size;
+    let of_bytes = |image: u32| -> Vec<f32> {
+        let bytes = values(pixels, image)
+            .into_iter()
+            .map(|x| (x * 127.0 + 128.0) as u8);
+        bytes.map(|byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect()
+    };
+    // One after the other in the same place.
+    let images = [
+        ("bytes", of_bytes(17)),
+        ("other bytes", of_bytes(18)),
+        ("no bytes", values(pixels, 19)),
+        ("bytes again", of_bytes(20)),
+    ];
+    on_every_device!(|tested| {
+        let device = &tested.device;
+        let tokens = 16_usize.next_multiple_of(device.tile());
+        for (_, first) in [&images[0], &images[2]] {
+            let mut place = device.upload_image(first, size).unwrap();
+            for (what, image) in &images {
+                let mut expected = vec![0.0; tokens * 75];
+                for (pixel, &value) in image.iter().enumerate() {
+                    let (channel, y, x) = (pixel / (size * size), pixel / size % size, pixel % size);
+                    if y < 20 && x < 20 {
+                        let row = y / patch * 4 + x / patch;
+                        let column = (channel * patch + y % patch) * patch + x % patch;
+                        expected[row * 75 + column] = f64::from(value);
+                    }
+                }
+                device.write(&mut place, image).unwrap();
+                tested.expect(what, device.patches(&place, grid), &[tokens, 75], &expected);
+            }
+        }
+        let mut place = device.upload_image(&images[0].1, size).unwrap();
+        tested.refuse("a short image", device.upload_image(&[0.0; 7], size));
+        tested.refuse("a short frame", device.write(&mut place, &[0.0; 7]));
+        let matrix = tested.upload(&[0.0; 4], &[2, 2]);
+        tested.refuse("no image", device.patches(&matrix, grid));
+        for (image_size, patch_size) in [(size, 0), (size, 24), (22, patch)] {
+            let other = PatchGrid {
+                image_size,
+                patch_size,
+            };
+            tested.refuse("other sizes", device.patches(&place, other));
+        }
+    });
+}
+
+#[cfg(feature = "tenstorrent")]
+const SMALL_GRID: PatchGrid = PatchGrid {
+    image_size: 32,
+    patch_size: 8,
+};
+
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn a_camera_s_images_travel_as_bytes_until_one_is_resampled() {
+    let Some(tested) = card() else { return };
+    let device = &tested.device;
+    let pixels = 3 * 32 * 32;
+    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
+    let [mut camera, mut other] = [(); 2].map(|()| device.upload_image(&black, 32).unwrap());
+    let mut uploaded = |image: &[f32]| {
+        let graph = device.capture(|| device.write(&mut camera, image));
+        graph.unwrap().uploaded_bytes
+    };
+    let bytes = [&black, &resampled, &black].map(|image| uploaded(image));
+    assert_eq!(
+        bytes,
+        [1, 2, 2].map(|bytes_a_pixel| bytes_a_pixel * pixels as u64)
+    );
+    let of_other = device.capture(|| device.write(&mut other, &black)).unwrap();
+    assert_eq!(of_other.uploaded_bytes, pixels as u64, "another camera's");
+}
+
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn the_first_resampled_frame_ends_a_recording_and_no_other_frame_does() {
+    let Some(tested) = card() else { return };
+    let device = &tested.device;
+    let pixels = 3 * 32 * 32;
+    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
+    let mut image = device.upload_image(&black, 32).unwrap();
+    let mut patches = device.zeros(&[32, 192]).unwrap();
+    let mut recording = Default::default();
+    let mut operations = |frame: &[f32]| {
+        let graph = device.capture(|| {
+            device.write(&mut image, frame)?;
+            device.replay(&mut recording, &[&image], || {
+                device.copy(&device.patches(&image, SMALL_GRID)?, &mut patches)
+            })
+        });
+        graph.unwrap().operations.len()
+    };
+    let asked: Vec<bool> = [
+        &black, &black, &black, &resampled, &black, &resampled, &black, &black,
+    ]
+    .map(|frame| operations(frame) > 0)
+    .into();
+    // Run and recorded once as bytes, and once as bfloat16.
+    assert_eq!(asked, [true, true, false, true, true, false, false, false]);
+}
+
+/// An image is no activation: its values lie otherwise.
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn an_image_is_refused_where_a_matrix_or_heads_are_expected() {
+    let Some(tested) = card() else { return };
+    let device = &tested.device;
+    let mut image = device.upload_image(&[0.0; 3 * 32 * 32], 32).unwrap();
+    let mut tensor = tested.upload(&[0.0; 3 * 32 * 32], &[3, 32, 32]);
+    tested.refuse("a read-back", device.read_back(&image));
+    tested.refuse("a copy", device.copy(&image, &mut tensor));
+    tested.refuse("a copy's place", device.copy(&tensor, &mut image));
+    tested.refuse("patches of no image", device.patches(&tensor, SMALL_GRID));
+    let table = RopeTable {
+        cos: tested.upload(&[0.0; 32 * 32], &[32, 32]),
+        sin: tested.upload(&[0.0; 32 * 32], &[32, 32]),
+    };
+    tested.refuse("heads", device.rope(&image, &table));
+}
+
+/// Which also shows that the mock card's stand-in for the kernel compiler does compile our kernels.
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn a_kernel_that_does_not_compile_is_refused() {
+    let Some(tested) = card() else { return };
+    let card = tested.device.card();
+    let tensor = card.zeros(&[1, 1, 32, 32], Dtype::Bf16, Layout::Tile).unwrap();
+    let kernel = |source| Kernel {
+        source,
+        compile_time_args: Vec::new(),
+        tensors: vec![0],
+        core_args: vec![vec![7]],
+    };
+    let run = |writer| {
+        let program = Program {
+            columns: 1,
+            rows: 1,
+            reader: kernel("void kernel_main() {}"),
+            writer: kernel(writer),
+            circular_buffers: Vec::new(),
+        };
+        card.run_program("nothing", &program, &[&tensor, &tensor])
+    };
+    run("#include \"api/dataflow/dataflow_api.h\"\nvoid kernel_main() { get_arg_val<uint32_t>(0); }")
+        .unwrap();
+    let refused = run("void kernel_main() { there_is_no_such_function(); }");
+    assert!(
+        matches!(
+            &refused,
+            Err(tt_metal_sys::Error::Operation {
+                operation: "nothing",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -650,14 +818,11 @@ fn a_cache_keeps_what_is_written_where_it_is_written() {
 
 #[test]
 fn work_that_is_done_again_sees_what_was_written_since() {
-    on_every_device!(|tested| {
+    fn check<D: Device>(tested: &Tested<D>) {
         let device = &tested.device;
-        let (mut x, mut y) = (
-            tested.upload(&[0.0; 2], &[1, 2]),
-            tested.upload(&[0.0; 2], &[1, 2]),
-        );
+        let [mut x, mut y] = [(); 2].map(|()| tested.upload(&[0.0; 2], &[1, 2]));
         let step = tested.upload(&[1.0, -1.0], &[1, 2]);
-        let mut recording = Default::default();
+        let mut recording = D::Recording::default();
         for turn in 1..5 {
             let values = [turn as f32, 10.0];
             device.write(&mut x, &values).unwrap();
@@ -671,7 +836,8 @@ fn work_that_is_done_again_sees_what_was_written_since() {
         }
         tested.refuse("values", device.write(&mut x, &[1.0; 3]));
         tested.refuse("shapes", device.copy(&tested.upload(&[0.0; 2], &[2, 1]), &mut y));
-    });
+    }
+    on_every_device!(|tested| { check(&tested) });
 }
 
 #[test]

@@ -39,6 +39,12 @@ fn check(card: &str, cameras: usize) -> CardGraph {
     );
     let uploads = cameras + 2;
     assert_eq!(graph.uploads, uploads, "images, state and noise");
+    let pixels = (cameras * 3 * 224 * 224) as u64;
+    assert!(
+        graph.uploaded_bytes < 2 * pixels + 10_000,
+        "{} bytes uploaded, images of {pixels} values as bfloat16 and little else",
+        graph.uploaded_bytes
+    );
     let replayed = Replayed {
         operations: 0,
         uploads,

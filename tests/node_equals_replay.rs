@@ -56,13 +56,16 @@ fn evaluated(bag: &Bag, settings: &Settings) -> (ActionChunk, Image, JointState)
     .unwrap();
     let (chunk, log_time) = first.unwrap();
     let (mut image, mut joint_state) = (Image::default(), JointState::default());
-    let topics = [&settings.cameras[0].topic, &settings.joint_states_topic];
+    let topics = [
+        &settings.inputs.cameras[0].topic,
+        &settings.inputs.joint_states[0].topic,
+    ];
     let topics: BTreeSet<String> = topics.into_iter().cloned().collect();
     bag.read(&topics, &mut |message| {
         if message.log_time > log_time {
             return ControlFlow::Break(());
         }
-        match message.topic == settings.joint_states_topic {
+        match message.topic == settings.inputs.joint_states[0].topic {
             true => joint_state = state_message(message.data, settings),
             false => image = image_message(message.data),
         }
@@ -146,14 +149,14 @@ fn the_node_publishes_the_chunk_of_the_evaluation_for_the_same_observation() {
     let qos = QosProfile::default();
     let mut player = Node::create(Context::create().unwrap(), "player", "").unwrap();
     let images = player
-        .create_publisher(&settings.cameras[0].topic, qos.clone())
+        .create_publisher(&settings.inputs.cameras[0].topic, qos.clone())
         .unwrap();
     let joint_states = player
-        .create_publisher(&settings.joint_states_topic, qos.clone())
+        .create_publisher(&settings.inputs.joint_states[0].topic, qos.clone())
         .unwrap();
     let clock = player.create_publisher("/clock", qos.clone()).unwrap();
     let trajectories = player
-        .subscribe::<JointTrajectory>(&settings.trajectory_topic, qos)
+        .subscribe::<JointTrajectory>(&settings.outputs[0].topic, qos)
         .unwrap();
     let mut trajectories = Box::pin(trajectories);
     let started = Instant::now();

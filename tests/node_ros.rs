@@ -1,11 +1,13 @@
 //! The node over ROS 2, with a policy that stands in for π0.
 
+mod isolation;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::{FutureExt, Stream, StreamExt};
+use isolation::isolated;
 use pi0_node::node::Pi0Node;
 use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus};
@@ -56,33 +58,6 @@ impl Predict for StandIn {
     fn description(&self) -> String {
         "stand-in".to_owned()
     }
-}
-
-/// Runs a test in a process and a ROS domain of its own: r2r has one context for each process, and tests shall not
-/// hear each other.
-fn isolated(test: &str, body: impl FnOnce()) {
-    const MARK: &str = "PI0_NODE_TEST_IS_ISOLATED";
-    if std::env::var_os(MARK).is_some() {
-        return body();
-    }
-    let executable = std::env::current_exe().unwrap();
-    let status = Command::new(executable)
-        .args([test, "--exact", "--nocapture"])
-        .env(MARK, "1")
-        .envs(private_ros(test))
-        .status()
-        .unwrap();
-    assert!(status.success(), "{test} failed in its own process: {status}");
-}
-
-/// A ROS domain that no other test of this machine uses at the same time.
-fn private_ros(test: &str) -> [(&'static str, String); 2] {
-    let letters: u32 = test.bytes().map(u32::from).sum();
-    let domain = 1 + (std::process::id() + letters) % 100;
-    [
-        ("ROS_DOMAIN_ID", domain.to_string()),
-        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST".to_owned()),
-    ]
 }
 
 type Messages<T> = Pin<Box<dyn Stream<Item = T>>>;
@@ -279,10 +254,10 @@ fn a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes() {
         || {
             let node = start_with(&[]);
             let mut robot = Robot::new();
-            robot.image.encoding = "yuv422".to_owned();
+            robot.image.encoding = "bayer_rggb8".to_owned();
             let status = robot.status("pi0_node: camera top", |status| status.level == 2);
             assert!(
-                status.message.contains("/top") && status.message.contains("yuv422"),
+                status.message.contains("/top") && status.message.contains("bayer_rggb8"),
                 "{status:?}"
             );
             assert_eq!(robot.trajectories_in_half_a_second(), 0);

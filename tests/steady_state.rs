@@ -1,10 +1,10 @@
-//! Once it is warm, denoising asks the system for no memory.
+//! Once it is warm, the CPU device asks the system for no memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use pi0_node::benchmark::{RandomWeights, demo_sized};
-use pi0_node::device::{CpuDevice, Device, Precision};
+use pi0_node::device::{CpuDevice, Device, PatchGrid, Precision};
 use pi0_node::model::denoise::sample_noise;
 use pi0_node::model::{ModelInput, Pi0};
 
@@ -34,7 +34,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn denoising_steps_allocate_nothing() {
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         let config = demo_sized();
         // On one thread all work is this thread's, and so are its allocations.
         let device = CpuDevice::new(precision, 1).unwrap();
@@ -68,4 +68,23 @@ fn denoising_steps_allocate_nothing() {
         chunk();
         assert_eq!(ALLOCATIONS.get() - before, 0, "{precision:?}");
     }
+}
+
+#[test]
+fn a_new_frame_allocates_nothing() {
+    let grid = PatchGrid {
+        image_size: 224,
+        patch_size: 14,
+    };
+    let device = CpuDevice::new(Precision::F32, 1).unwrap();
+    let pixels = vec![0.5; 3 * 224 * 224];
+    let mut image = device.upload_image(&pixels, 224).unwrap();
+    let mut frame = || {
+        device.write(&mut image, &pixels).unwrap();
+        device.patches(&image, grid).unwrap();
+    };
+    frame();
+    let before = ALLOCATIONS.get();
+    frame();
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }

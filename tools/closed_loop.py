@@ -42,12 +42,16 @@ from demo_recorder import Recorder  # noqa: E402
 
 @dataclass(frozen=True)
 class Setup:
-    """The programs and files of a run. output: the folder for logs and results."""
+    """The programs and files of a run. output: the folder for logs and results.
+
+    node_parameters: the node's, each NAME:=VALUE, over those of the file.
+    """
 
     node: Path
     config: Path
     checkpoint: Path
     output: Path
+    node_parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,13 @@ def add_setup_arguments(parser, output):
     parser.add_argument(
         "--config", type=Path, default=CHECKOUT / "config/aloha_sim.yaml", help="the node's parameter file"
     )
+    parser.add_argument(
+        "--node-parameter",
+        action="append",
+        default=[],
+        metavar="NAME:=VALUE",
+        help="over the parameter file, as in precision:=int8; may be repeated",
+    )
     parser.add_argument("--output", type=Path, default=CHECKOUT / output, help="folder for what it writes")
 
 
@@ -91,7 +102,8 @@ def setup_from(arguments):
     if not arguments.node.is_file():
         raise DemoFailed(f"{arguments.node} is missing; 'make build' makes it")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    return Setup(arguments.node, arguments.config, arguments.checkpoint, arguments.output)
+    node_parameters = tuple(arguments.node_parameter)
+    return Setup(arguments.node, arguments.config, arguments.checkpoint, arguments.output, node_parameters)
 
 
 def run_episodes(setup, run, report):
@@ -120,12 +132,14 @@ def run_episodes(setup, run, report):
     ]
     node_command = [setup.node.resolve(), "--ros-args", "--params-file", setup.config.resolve()]
     node_command += _settings(node_parameters)
+    node_command += [part for parameter in setup.node_parameters for part in ("-p", parameter)]
     with (
         started("simulation", simulation_command, setup.output / f"{run.name}_aloha_sim.log") as simulation,
         started("node", node_command, setup.output / f"{run.name}_pi0_node.log") as node,
     ):
-        # Ctrl-C and SIGTERM stay Python's, so that they end the run through its own clean-up.
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        # None of the arguments is for ROS. Ctrl-C and SIGTERM stay Python's, so that they end the run through its own
+        # clean-up.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         try:
             recorder = Recorder()
             _listen(recorder, simulation, node, report)

@@ -43,6 +43,7 @@ pub struct CardGraph {
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
     pub uploads: usize,
+    pub uploaded_bytes: u64,
     /// Operations before each read-back.
     pub read_backs: Vec<usize>,
     /// The same chunk once it is recorded: what the host still asks for, call by call.
@@ -137,13 +138,13 @@ impl CardGraph {
         let device = &model.device;
         let (before, _) = device.card().memory()?;
         let schedule = model.schedule(STEPS)?;
-        let mut embedded = CameraEmbeddings::new(&model, cameras)?;
-        let (resident, _) = device.card().memory()?;
+        let mut embedded = CameraEmbeddings::default();
+        let all: Vec<usize> = (0..cameras).collect();
         let mut prefix = None;
         // The first chunk makes what stays, and with it ends what was recorded before; two more record everything.
         let first = device.capture(|| {
             embedded.update(&model, &images)?;
-            let cameras: Vec<_> = embedded.embeddings().iter().cloned().map(Some).collect();
+            let cameras: Vec<_> = embedded.embeddings(&all).into_iter().map(Some).collect();
             let prompt = model.paligemma.embed_tokens(device, &[0; PROMPT_TOKENS])?;
             let tokens = Prefix::new(&model.config, device, &cameras, &prompt, PROMPT_TOKENS)?;
             let prefix = prefix.insert(model.prefill(tokens, None)?);
@@ -153,7 +154,7 @@ impl CardGraph {
         let mut chunk = || {
             device.capture(|| {
                 embedded.update(&model, &images)?;
-                model.refill(&mut prefix, embedded.embeddings())?;
+                model.refill(&mut prefix, &embedded.embeddings(&all))?;
                 model.denoise(&mut prefix, &state, &noise, &schedule).map(drop)
             })
         };
@@ -165,6 +166,7 @@ impl CardGraph {
             card,
             cameras,
             uploads: recorded.uploads,
+            uploaded_bytes: recorded.uploaded_bytes,
             read_backs: recorded.read_backs.clone(),
             replayed: Replayed {
                 operations: replayed.operations.len(),
@@ -172,9 +174,7 @@ impl CardGraph {
                 read_backs: replayed.read_backs.len(),
             },
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
-            working_bytes: (resident.allocated_bytes_per_bank - before.allocated_bytes_per_bank)
-                * before.banks
-                + first.peak_dram_bytes,
+            working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
             peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(recorded.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
@@ -233,9 +233,10 @@ impl fmt::Display for CardGraph {
         )?;
         writeln!(
             f,
-            "{} uploads, {} read-back. DRAM: {:.2} GB of weights, {:.2} GB beside them, of {:.2} GB. L1: at most {} of {} bytes \
+            "{} uploads of {:.2} MB, {} read-back. DRAM: {:.2} GB of weights, {:.2} GB beside them, of {:.2} GB. L1: at most {} of {} bytes \
              a core.",
             self.uploads,
+            self.uploaded_bytes as f64 / 1e6,
             self.read_backs.len(),
             gigabytes(self.weight_bytes),
             gigabytes(self.working_bytes),

@@ -12,39 +12,42 @@ mod stages;
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
 pub use card_graph::{CardGraph, Chip, MockedCard, Replayed};
+pub use memory::resident_bytes;
 pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
 pub use stages::{Workload, run};
 
-use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
+use serde_json::Value;
+
+use crate::model::Pi0Config;
 
 /// The sizes of the policy that comes with the package.
 pub fn demo_sized() -> Pi0Config {
-    let gemma = |width, mlp_dim| GemmaConfig {
-        width,
-        depth: 4,
-        mlp_dim,
-        num_heads: 8,
-        num_kv_heads: 1,
-        head_dim: 16,
-        ..GemmaConfig::gemma_2b()
-    };
-    Pi0Config {
-        vision: SiglipConfig {
-            image_size: 120,
-            patch_size: 20,
-            width: 64,
-            depth: 3,
-            mlp_dim: 160,
-            num_heads: 4,
-            layer_norm_eps: 1e-6,
-        },
-        vlm: gemma(64, 160),
-        expert: gemma(96, 256),
-        vocab_size: 384,
-        max_state_dim: 14,
-        max_action_dim: 14,
-        ..Pi0Config::pi0()
+    const FITS: &str = "the package's own configuration fits the program";
+    let read = |text| serde_json::from_str::<Value>(text).expect(FITS);
+    let architecture = read(include_str!("../../checkpoints/aloha_sim/architecture.json"));
+    let policy = read(include_str!("../../checkpoints/aloha_sim/config.json"));
+    let mut config = serde_json::to_value(Pi0Config::pi0()).expect(FITS);
+    for key in ["vision", "vlm", "expert", "vocab_size"] {
+        config[key] = architecture[key].clone();
+    }
+    for key in ["max_state_dim", "max_action_dim"] {
+        config[key] = policy[key].clone();
+    }
+    serde_json::from_value(config).expect(FITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::PolicyConfig;
+
+    #[test]
+    fn the_demo_s_sizes_are_those_of_the_shipped_checkpoint() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints/aloha_sim");
+        assert_eq!(demo_sized(), PolicyConfig::read(&folder).unwrap().model);
     }
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::device::{Activation, Device, HostTensor, Result};
 use crate::model::denoise::sample_noise;
 
-/// Rows of the activations: one token, an action chunk, a camera, two cameras with a prompt, and two powers of two.
-const ROWS: [usize; 6] = [1, 16, 50, 256, 532, 1024];
+/// Rows of the activations: a token, an action chunk with the state, a power of two, a prompt of 20 tokens with one, two and
+/// three cameras, and a power of two.
+const ROWS: [usize; 7] = [1, 51, 64, 276, 532, 788, 1024];
 
 /// The layers with nearly all of the arithmetic: name, inputs, outputs.
 const LAYERS: [(&str, usize, usize); 8] = [
@@ -80,9 +81,12 @@ impl Products {
         let layers: serde_json::Map<String, Value> = LAYERS
             .iter()
             .zip(&self.gflops)
-            .map(|((name, ..), gflops)| ((*name).to_owned(), json!(gflops)))
+            .map(|((name, inputs, outputs), gflops)| {
+                let layer = json!({ "inputs": inputs, "outputs": outputs, "gflops": gflops });
+                ((*name).to_owned(), layer)
+            })
             .collect();
-        json!({ "device": self.device, "rows": ROWS, "gflops": layers })
+        json!({ "device": self.device, "rows": ROWS, "layers": layers })
     }
 }
 

@@ -22,11 +22,13 @@ pub struct Report {
     pub device: String,
     pub workload: Workload,
     pub prefix_tokens: usize,
+    /// Actions in a chunk.
+    pub action_horizon: usize,
     /// Of a large square product on the same device, in the same run.
     pub peak_gflops: f64,
     pub resident_bytes: Option<u64>,
-    /// From the checkpoint's folder to a model that can be run; `None` when the weights were drawn.
-    pub ready_s: Option<f64>,
+    /// The most since the process started; a checkpoint's own pages count while they are read.
+    pub peak_resident_bytes: Option<u64>,
     pub stages: Vec<Stage>,
 }
 
@@ -96,9 +98,10 @@ impl Report {
             "denoise_steps": self.workload.denoise_steps,
             "repeats": self.workload.repeats,
             "prefix_tokens": self.prefix_tokens,
+            "action_horizon": self.action_horizon,
             "peak_gflops": self.peak_gflops,
             "resident_bytes": self.resident_bytes,
-            "ready_s": self.ready_s,
+            "peak_resident_bytes": self.peak_resident_bytes,
             "stages": stages,
         })
     }
@@ -111,23 +114,27 @@ impl fmt::Display for Report {
             prompt_tokens,
             denoise_steps,
             repeats,
+            ..
         } = self.workload;
         writeln!(f, "{}", self.device)?;
         writeln!(
             f,
-            "{cameras} cameras, {prompt_tokens} prompt tokens ({} of prefix), {denoise_steps} steps, {repeats} chunks",
-            self.prefix_tokens
+            "{cameras} cameras, {prompt_tokens} prompt tokens ({} of prefix), {denoise_steps} steps, {} actions, \
+             {repeats} chunks",
+            self.prefix_tokens, self.action_horizon
         )?;
         writeln!(
             f,
             "a product of 1024 × 1024 × 1024 runs at {:.0} GFLOP/s",
             self.peak_gflops
         )?;
-        if let Some(bytes) = self.resident_bytes {
-            writeln!(f, "{:.2} GB resident", bytes as f64 / 1e9)?;
-        }
-        if let Some(seconds) = self.ready_s {
-            writeln!(f, "ready {seconds:.2} s after the checkpoint was opened")?;
+        if let (Some(bytes), Some(peak)) = (self.resident_bytes, self.peak_resident_bytes) {
+            writeln!(
+                f,
+                "{:.2} GB resident, {:.2} GB at most",
+                bytes as f64 / 1e9,
+                peak as f64 / 1e9
+            )?;
         }
         writeln!(
             f,

@@ -1,14 +1,15 @@
 //! Measures how fast π0 runs here: `pi0_bench --config full --precision bf16 --cameras 2`.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Report, Workload, demo_sized, measure_products, run};
+use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, resident_bytes, run};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
+use pi0_node::policy::{CameraOptions, Policy, PolicyOptions, Predict};
+use serde_json::json;
 
 /// Measures every stage of a chunk: medians, p99, operations a second and their share of the machine's peak.
 #[derive(Parser)]
@@ -31,15 +32,25 @@ struct Arguments {
     /// Euler steps from noise to actions.
     #[arg(long, default_value_t = 10)]
     steps: usize,
+    /// Actions in a chunk, where they are not to be as many as the configuration says.
+    #[arg(long)]
+    horizon: Option<usize>,
     /// Threads of the CPU device; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Chunks that are measured, after one that is not.
+    /// Chunks that are made first and not measured.
+    #[arg(long, default_value_t = 1)]
+    warm_up: usize,
+    /// Chunks that are measured.
     #[arg(long, default_value_t = 20)]
     repeats: usize,
     /// Measure matrix products of the published model's shapes instead of a chunk.
     #[arg(long)]
     products: bool,
+    /// Only bring a checkpoint to the device, and say how long it took from the start of the program until it could
+    /// accept an observation.
+    #[arg(long, conflicts_with = "products")]
+    start_up: bool,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -59,7 +70,8 @@ enum WeightType {
 }
 
 fn main() -> ExitCode {
-    match benchmark(&Arguments::parse()) {
+    let started = Instant::now();
+    match benchmark(&Arguments::parse(), started) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -68,35 +80,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn benchmark(arguments: &Arguments) -> anyhow::Result<()> {
+fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     anyhow::ensure!(arguments.repeats > 0, "--repeats is 0, expected at least 1");
     anyhow::ensure!(arguments.steps > 0, "--steps is 0, expected at least 1");
+    anyhow::ensure!(
+        arguments.horizon != Some(0),
+        "--horizon is 0, expected at least 1"
+    );
     let precision = match arguments.precision {
         WeightType::F32 => Precision::F32,
         WeightType::Bf16 => Precision::Bf16,
         WeightType::Int8 => Precision::Int8,
     };
     match arguments.device {
-        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?),
-        DeviceName::Tenstorrent => measure_on_card(arguments),
+        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?, started),
+        DeviceName::Tenstorrent => measure_on_card(arguments, started),
     }
 }
 
 #[cfg(feature = "tenstorrent")]
-fn measure_on_card(arguments: &Arguments) -> anyhow::Result<()> {
+fn measure_on_card(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
     measure(
         arguments,
         TenstorrentDevice::open(&TenstorrentOptions::default())?,
+        started,
     )
 }
 
 #[cfg(not(feature = "tenstorrent"))]
-fn measure_on_card(_: &Arguments) -> anyhow::Result<()> {
+fn measure_on_card(_: &Arguments, _: Instant) -> anyhow::Result<()> {
     anyhow::bail!("this build has no Tenstorrent device; docs/tenstorrent.md says how to build one that has")
 }
 
-fn measure<D: Device>(arguments: &Arguments, device: D) -> anyhow::Result<()> {
+fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
     if arguments.products {
         let products = measure_products(&device)?;
         match arguments.json {
@@ -105,35 +122,63 @@ fn measure<D: Device>(arguments: &Arguments, device: D) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let random = |config: Pi0Config, device| {
+    if arguments.start_up {
+        return measure_start_up(arguments, device, started);
+    }
+    let random = |mut config: Pi0Config, device| {
+        config.action_horizon = arguments.horizon.unwrap_or(config.action_horizon);
         let weights = RandomWeights::new(&config);
         Pi0::new(config, device, &weights)
     };
-    let started = Instant::now();
-    let mut ready_s = None;
     let model = match arguments.config.as_str() {
         "full" => random(Pi0Config::pi0(), device)?,
         "demo" => random(demo_sized(), device)?,
         folder => {
-            let checkpoint = Checkpoint::open(Path::new(folder))?;
-            let model = Pi0::new(checkpoint.config().model.clone(), device, &checkpoint)?;
-            ready_s = Some(started.elapsed().as_secs_f64());
-            model
+            let checkpoint = Checkpoint::open(folder)?;
+            let mut config = checkpoint.config().model.clone();
+            config.action_horizon = arguments.horizon.unwrap_or(config.action_horizon);
+            Pi0::new(config, device, &checkpoint)?
         }
     };
     let workload = Workload {
         cameras: arguments.cameras,
         prompt_tokens: arguments.prompt_tokens,
         denoise_steps: arguments.steps,
+        warm_up: arguments.warm_up,
         repeats: arguments.repeats,
     };
-    let report = Report {
-        ready_s,
-        ..run(&model, workload)?
-    };
+    let report = run(&model, workload)?;
     match arguments.json {
         true => println!("{}", report.to_json()),
         false => print!("{report}"),
+    }
+    Ok(())
+}
+
+fn measure_start_up<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
+    let folder = arguments.config.as_str();
+    anyhow::ensure!(
+        !["full", "demo"].contains(&folder),
+        "--start-up is about a checkpoint: --config is {folder:?}, expected its folder"
+    );
+    let checkpoint = Checkpoint::open(folder)?;
+    let camera = |name: &String| CameraOptions {
+        name: name.clone(),
+        crop: None,
+        is_optional: false,
+    };
+    let options = PolicyOptions {
+        cameras: checkpoint.config().cameras.iter().map(camera).collect(),
+        ..PolicyOptions::default()
+    };
+    let policy = Policy::new(&checkpoint, device, options)?;
+    let ready_s = started.elapsed().as_secs_f64();
+    // The file's pages are no part of the policy.
+    drop(checkpoint);
+    let resident_gb = resident_bytes().map(|bytes| bytes as f64 / 1e9);
+    match arguments.json {
+        true => println!("{}", json!({ "ready_s": ready_s, "resident_gb": resident_gb })),
+        false => println!("{}: ready after {ready_s:.2} s", policy.description()),
     }
     Ok(())
 }

@@ -168,7 +168,7 @@ impl Evaluation {
         let actions_between = options.actions_between(settings, policy.action_horizon());
         let mut pictures = Pictures::new(actions_between, settings.playback.action_period);
         let mut table = match &self.parquet {
-            Some(path) => Some(PredictionsFile::create(path, &settings.joint_names)?),
+            Some(path) => Some(PredictionsFile::create(path, &settings.commanded_joints())?),
             None => None,
         };
         let mut table_failure = None;

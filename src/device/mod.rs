@@ -6,6 +6,7 @@
 
 mod cpu;
 mod host_tensor;
+mod patches;
 #[cfg(feature = "tenstorrent")]
 mod tenstorrent;
 
@@ -13,6 +14,7 @@ use std::ops::Range;
 
 pub use cpu::{CpuDevice, CpuTensor, Precision};
 pub use host_tensor::{Dtype, HostTensor};
+pub use patches::PatchGrid;
 #[cfg(feature = "tenstorrent")]
 pub use tenstorrent::{
     Graph, Operation, TenstorrentDevice, TenstorrentLinear, TenstorrentOptions, TenstorrentTable,
@@ -127,7 +129,12 @@ pub trait Device: Send + Sync + 'static {
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
 
-    /// Other values for a tensor, in its place: as many as its shape says. Clones made before may keep the old ones.
+    /// An image `[3, image_size, image_size]` with values in [−1, 1] to the device. [`write`](Device::write) puts others in its
+    /// place; only [`patches`](Device::patches) reads it.
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<Self::Tensor>;
+
+    /// Other values for a tensor, in its place where they fit there: as many as its shape says. Clones made before may keep the
+    /// old ones.
     fn write(&self, tensor: &mut Self::Tensor, values: &[f32]) -> Result<()>;
 
     /// Does `work` on tensors that stay in their places: always the same operations for the same recording. A device may keep
@@ -173,6 +180,10 @@ pub trait Device: Send + Sync + 'static {
 
     /// All zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
+
+    /// An image cut into patches: `[tokens, 3 · patch_size²]`. A row is a patch: channel by channel, each from top to bottom and
+    /// from left to right, as a convolution reads it. Tokens are the patches, up to the next tile; rows behind them are zero.
+    fn patches(&self, image: &Self::Tensor, grid: PatchGrid) -> Result<Self::Tensor>;
 
     /// `activation(x · weightᵀ + bias)`: `[rows, inputs]` to `[rows, outputs]`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;

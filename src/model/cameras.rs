@@ -6,36 +6,28 @@ use super::Pi0;
 use super::siglip::tokens_of_an_image;
 use crate::device::{Device, Result};
 
-/// The newest embedding of every camera.
+/// The newest image of every camera that showed one, and its embedding.
 pub struct CameraEmbeddings<D: Device> {
-    /// `[tokens, patch_dim]` a camera
-    patches: Vec<D::Tensor>,
-    /// `[tokens, vlm.width]` a camera
-    embeddings: Vec<D::Tensor>,
+    /// `[3, image_size, image_size]`
+    images: BTreeMap<usize, D::Tensor>,
+    /// `[tokens, vlm.width]`
+    embeddings: BTreeMap<usize, D::Tensor>,
     /// The vision tower, by the cameras that go through it together.
     towers: BTreeMap<Vec<usize>, D::Recording>,
 }
 
-impl<D: Device> CameraEmbeddings<D> {
+impl<D: Device> Default for CameraEmbeddings<D> {
     /// Of cameras that have shown nothing yet.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    pub fn new(model: &Pi0<D>, cameras: usize) -> Result<Self> {
-        let (config, device) = (&model.config, &model.device);
-        let tokens = tokens_of_an_image(&config.vision, device);
-        let place = |width| device.zeros(&[tokens, width]);
-        Ok(Self {
-            patches: (0..cameras)
-                .map(|_| place(config.vision.patch_dim()))
-                .collect::<Result<_>>()?,
-            embeddings: (0..cameras)
-                .map(|_| place(config.vlm.width))
-                .collect::<Result<_>>()?,
+    fn default() -> Self {
+        Self {
+            images: BTreeMap::new(),
+            embeddings: BTreeMap::new(),
             towers: BTreeMap::new(),
-        })
+        }
     }
+}
 
+impl<D: Device> CameraEmbeddings<D> {
     /// New images `[3, image_size, image_size]` in [−1, 1] of some cameras, in rising order, through the vision tower
     /// together. After an error the embeddings of these cameras have no meaning.
     ///
@@ -48,27 +40,44 @@ impl<D: Device> CameraEmbeddings<D> {
         if images.is_empty() {
             return Ok(());
         }
-        for (camera, image) in images {
-            let patches = paligemma.vision_tower.patches(device, image)?;
-            device.write(&mut self.patches[*camera], &patches)?;
+        for (camera, pixels) in images {
+            self.place(model, *camera, pixels)?;
         }
         let cameras: Vec<usize> = images.iter().map(|(camera, _)| *camera).collect();
-        let inputs: Vec<&D::Tensor> = cameras.iter().map(|camera| &self.patches[*camera]).collect();
+        let inputs: Vec<&D::Tensor> = cameras.iter().map(|camera| &self.images[camera]).collect();
         let tower = self.towers.entry(cameras.clone()).or_default();
         device.replay(tower, &inputs, || {
-            let embedded = match inputs[..] {
-                [patches] => paligemma.embed_patches(device, patches, 1)?,
-                _ => paligemma.embed_patches(device, &device.concat_rows(&inputs)?, inputs.len())?,
-            };
-            for (camera, embedding) in cameras.iter().zip(&embedded) {
-                device.copy(embedding, &mut self.embeddings[*camera])?;
+            let embedded = paligemma.embed_images(device, &inputs)?;
+            for (camera, new) in cameras.iter().zip(&embedded) {
+                let place = self.embeddings.get_mut(camera);
+                device.copy(new, place.expect("made with the camera's first image"))?;
             }
             Ok(())
         })
     }
 
-    /// One embedding `[tokens, vlm.width]` a camera.
-    pub fn embeddings(&self) -> &[D::Tensor] {
-        &self.embeddings
+    /// A camera's image into its place, which its first one makes.
+    fn place(&mut self, model: &Pi0<D>, camera: usize, pixels: &[f32]) -> Result<()> {
+        let Pi0 { config, device, .. } = model;
+        if let Some(image) = self.images.get_mut(&camera) {
+            return device.write(image, pixels);
+        }
+        let image = model.paligemma.vision_tower.upload_image(device, pixels)?;
+        let tokens = tokens_of_an_image(&config.vision, device);
+        let embedding = device.zeros(&[tokens, config.vlm.width])?;
+        self.images.insert(camera, image);
+        self.embeddings.insert(camera, embedding);
+        Ok(())
+    }
+
+    /// Where the embeddings of these cameras are, `[tokens, vlm.width]` each.
+    ///
+    /// # Panics
+    /// When one of them has shown nothing yet.
+    pub fn embeddings(&self, cameras: &[usize]) -> Vec<D::Tensor> {
+        cameras
+            .iter()
+            .map(|camera| self.embeddings[camera].clone())
+            .collect()
     }
 }

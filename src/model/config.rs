@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::PatchGrid;
+
 /// SigLIP vision tower (Zhai et al. 2023; So400m/14 in π0).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SiglipConfig {
@@ -69,14 +71,21 @@ impl SiglipConfig {
         self.width / self.num_heads
     }
 
+    pub fn patch_grid(&self) -> PatchGrid {
+        PatchGrid {
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+        }
+    }
+
     /// Tokens an image becomes.
     pub fn num_patches(&self) -> usize {
-        (self.image_size / self.patch_size).pow(2)
+        self.patch_grid().num_patches()
     }
 
     /// Values of one RGB patch.
     pub fn patch_dim(&self) -> usize {
-        3 * self.patch_size.pow(2)
+        self.patch_grid().patch_dim()
     }
 }
 

@@ -151,8 +151,12 @@ impl<D: Device> Pi0<D> {
 
     /// Images through SigLIP and the prompt through the embedding table, side by side.
     pub fn embed_prefix(&self, input: &ModelInput) -> Result<Prefix<D>> {
-        let present: Vec<&[f32]> = input.images.iter().flatten().map(Vec::as_slice).collect();
-        let mut embedded = self.paligemma.embed_images(&self.device, &present)?.into_iter();
+        let present = input.images.iter().flatten();
+        let uploaded: Vec<D::Tensor> = present
+            .map(|pixels| self.paligemma.vision_tower.upload_image(&self.device, pixels))
+            .collect::<Result<_>>()?;
+        let uploaded: Vec<&D::Tensor> = uploaded.iter().collect();
+        let mut embedded = self.paligemma.embed_images(&self.device, &uploaded)?.into_iter();
         let images: Vec<Option<D::Tensor>> = input
             .images
             .iter()

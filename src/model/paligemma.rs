@@ -27,24 +27,18 @@ impl<D: Device> PaliGemma<D> {
         })
     }
 
-    /// Images `[3, image_size, image_size]` in [−1, 1] to tokens of the language model, `[tokens, vlm.width]` each.
-    pub fn embed_images(&self, device: &D, images: &[&[f32]]) -> Result<Vec<D::Tensor>> {
+    /// Images `[3, image_size, image_size]` on the device to tokens of the language model, `[tokens, vlm.width]` each.
+    pub fn embed_images(&self, device: &D, images: &[&D::Tensor]) -> Result<Vec<D::Tensor>> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let patches = self.vision_tower.upload_images(device, images)?;
-        self.embed_patches(device, &patches, images.len())
-    }
-
-    /// The same from the images' patches, `[images · tokens, patch_dim]`.
-    pub fn embed_patches(&self, device: &D, patches: &D::Tensor, images: usize) -> Result<Vec<D::Tensor>> {
-        let features = self.vision_tower.forward(device, patches)?;
+        let features = self.vision_tower.forward(device, images)?;
         let projected = self.project(device, &features)?;
-        if images == 1 {
+        if images.len() == 1 {
             return Ok(vec![projected]);
         }
-        let tokens = device.shape(&projected)[0] / images;
-        (0..images)
+        let tokens = device.shape(&projected)[0] / images.len();
+        (0..images.len())
             .map(|image| device.slice_rows(&projected, image * tokens..(image + 1) * tokens))
             .collect()
     }

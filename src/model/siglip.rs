@@ -4,7 +4,7 @@ use super::attention::AttentionMask;
 use super::config::SiglipConfig;
 use super::parameters::VISION_TOWER;
 use super::weights::{AttentionLinears, Weights, linear_with_bias, residual_linear};
-use crate::device::{Activation, Device, DeviceError, HeadLayout, Heads, KeysValues, Result};
+use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Result};
 
 /// The tower of one checkpoint.
 pub struct Siglip<D: Device> {
@@ -87,11 +87,11 @@ impl<D: Device> Siglip<D> {
         })
     }
 
-    /// Patches `[images · tokens, patch_dim]` to as many tokens, `[images · tokens, width]`.
-    pub fn forward(&self, device: &D, patches: &D::Tensor) -> Result<D::Tensor> {
-        let mut hidden = self.embed_patches(device, patches)?;
+    /// Images `[3, image_size, image_size]` on the device to one token a patch, `[images · tokens, width]`.
+    pub fn forward(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
+        let mut hidden = self.embed_patches(device, images)?;
         let images = Images {
-            count: device.shape(patches)[0] / tokens_of_an_image(&self.config, device),
+            count: images.len(),
             mask: self.mask.as_ref(),
         };
         for block in &self.blocks {
@@ -100,39 +100,35 @@ impl<D: Device> Siglip<D> {
         self.post_layernorm.forward(device, &hidden)
     }
 
-    /// Patches `[images · tokens, patch_dim]` to their embeddings with their positions, `[images · tokens, width]`.
-    pub fn embed_patches(&self, device: &D, patches: &D::Tensor) -> Result<D::Tensor> {
-        let embedded = device.linear(patches, &self.patch_embedding, Activation::None)?;
+    /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions, `[images · tokens, width]`.
+    pub fn embed_patches(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
+        let embedded = device.linear(
+            &self.patches(device, images)?,
+            &self.patch_embedding,
+            Activation::None,
+        )?;
         device.add(&embedded, &self.position_embedding)
     }
 
-    /// Images `[3, image_size, image_size]` in [−1, 1] to patches on the device, `[images · tokens, patch_dim]`.
-    pub fn upload_images(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
-        let mut patches = Vec::new();
-        for image in images {
-            patches.extend(self.patches(device, image)?);
+    /// `[images · tokens, patch_dim]`
+    fn patches(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
+        let grid = self.config.patch_grid();
+        if let [image] = images {
+            return device.patches(image, grid);
         }
-        let tokens = tokens_of_an_image(&self.config, device);
-        device.upload(&patches, &[images.len() * tokens, self.config.patch_dim()])
+        let patches: Vec<D::Tensor> = images
+            .iter()
+            .map(|image| device.patches(image, grid))
+            .collect::<Result<_>>()?;
+        device.concat_rows(&patches.iter().collect::<Vec<_>>())
     }
 
-    /// An image `[3, image_size, image_size]` as the values of its patches, `[tokens, patch_dim]`; zeros behind them.
+    /// An image `[3, image_size, image_size]` in [−1, 1] to the device.
     ///
     /// # Errors
     /// When it has another size.
-    pub fn patches(&self, device: &D, image: &[f32]) -> Result<Vec<f32>> {
-        let size = self.config.image_size;
-        if image.len() != 3 * size * size {
-            return Err(DeviceError::Shape {
-                operation: "patches",
-                problem: format!("{} values, expected an image [3, {size}, {size}]", image.len()),
-            });
-        }
-        let values = tokens_of_an_image(&self.config, device) * self.config.patch_dim();
-        let mut patches = Vec::with_capacity(values);
-        unfold(image, size, self.config.patch_size, &mut patches);
-        patches.resize(values, 0.0);
-        Ok(patches)
+    pub fn upload_image(&self, device: &D, pixels: &[f32]) -> Result<D::Tensor> {
+        device.upload_image(pixels, self.config.image_size)
     }
 }
 
@@ -224,21 +220,5 @@ impl<D: Device> LayerNorm<D> {
     /// `[images · tokens, width]` to the same shape.
     pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
         device.layer_norm(hidden, &self.weight, &self.bias, self.eps)
-    }
-}
-
-/// Pixels in the order in which a convolution reads them: `[3, size, size]` to `[patches, 3 · patch_size²]`.
-fn unfold(image: &[f32], size: usize, patch_size: usize, unfolded: &mut Vec<f32>) {
-    let patches = size / patch_size;
-    for patch_row in 0..patches {
-        for patch_column in 0..patches {
-            for channel in 0..3 {
-                for row in 0..patch_size {
-                    let y = patch_row * patch_size + row;
-                    let start = (channel * size + y) * size + patch_column * patch_size;
-                    unfolded.extend_from_slice(&image[start..start + patch_size]);
-                }
-            }
-        }
     }
 }

@@ -32,6 +32,8 @@ pub struct InferenceLoop {
     pub settings: Arc<Shared<PlaybackSettings>>,
     pub control: Arc<Mutex<ControlReport>>,
     pub report: Arc<Mutex<InferenceReport>>,
+    /// Is shown every chunk before control gets it.
+    pub show: Box<dyn FnMut(&TimedChunk) + Send>,
 }
 
 impl InferenceReport {
@@ -86,6 +88,7 @@ impl InferenceLoop {
                     report.durations_ms.push(started.elapsed().as_secs_f64() * 1e3);
                     report.error = None;
                     drop(report);
+                    (self.show)(&chunk);
                     self.chunks.put(NewChunk {
                         chunk,
                         clock_resets: stamped.clock_resets,
@@ -117,7 +120,7 @@ mod tests {
 
     use image::RgbImage;
 
-    use super::super::CameraTopic;
+    use super::super::{CameraTopic, InputTopics, JointStatesTopic};
     use super::*;
     use crate::policy::{ActionChunk, Observation, PolicyError};
 
@@ -182,11 +185,16 @@ mod tests {
         clock.set(Duration::from_secs(1));
         let camera = CameraTopic {
             name: "top".to_owned(),
-            topic: "/top".to_owned(),
+            ..CameraTopic::default()
         };
-        let inputs = Arc::new(Inputs::new(&[camera], "/joint_states", "/prompt"));
+        let topics = InputTopics {
+            cameras: vec![camera],
+            joint_states: vec![JointStatesTopic::default()],
+            ..InputTopics::default()
+        };
+        let inputs = Arc::new(Inputs::new(&topics, &["waist".to_owned()]));
         inputs.take_prompt("wave");
-        inputs.take_image(0, Ok(RgbImage::new(1, 1)));
+        inputs.take_image(0, Ok(RgbImage::new(1, 1)), Duration::ZERO);
         let chunks = Arc::<ChunkSlot>::default();
         let control = Arc::<Mutex<ControlReport>>::default();
         let report = Arc::new(Mutex::new(InferenceReport::new("simulated".to_owned())));
@@ -209,6 +217,7 @@ mod tests {
             })),
             control: Arc::clone(&control),
             report: Arc::clone(&report),
+            show: Box::new(|_| {}),
         };
         Bench {
             inputs,
@@ -223,7 +232,7 @@ mod tests {
     impl Bench {
         fn joint(&self, position: f32, seconds: u64) {
             self.inputs
-                .take_joint_positions(Ok(vec![position]), Duration::from_secs(seconds));
+                .take_joint_positions(0, Ok(vec![(0, position)]), Duration::from_secs(seconds));
         }
 
         fn next_observed(&self) -> Option<f32> {
@@ -234,7 +243,8 @@ mod tests {
         /// Width of the frame that the policy sees when a new one of `newest` came.
         fn frame_seen(&self, newest: u32, seconds: u64) -> u32 {
             lock(&self.control).next_observation_due = Duration::from_secs(seconds);
-            self.inputs.take_image(0, Ok(RgbImage::new(newest, 1)));
+            self.inputs
+                .take_image(0, Ok(RgbImage::new(newest, 1)), Duration::ZERO);
             self.joint(0.0, seconds);
             let seen = self.observed.recv().unwrap().frame_width;
             self.next_chunk();

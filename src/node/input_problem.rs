@@ -3,10 +3,12 @@
 /// Why a message cannot be used. The input it came on counts as missing until a good one comes.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InputProblem {
-    #[error("the encoding is {found:?}, expected rgb8, bgr8, rgba8, bgra8 or mono8")]
-    Encoding { found: String },
-    #[error("the image is {width} × {height} pixels, expected at least 1 × 1")]
-    EmptyImage { width: u32, height: u32 },
+    #[error("the encoding is {found:?}, expected one of {expected}")]
+    Encoding { found: String, expected: String },
+    #[error(
+        "the image is {width} × {height} pixels, expected at least 1 × 1, and an even width of YUV 4:2:2"
+    )]
+    ImageSize { width: u32, height: u32 },
     #[error("the step is {found} bytes, but a row of pixels takes {expected}")]
     Step { found: u32, expected: usize },
     #[error(
@@ -22,6 +24,12 @@ pub enum InputProblem {
     Picture { format: String, problem: String },
     #[error("no position of {}", missing.join(", "))]
     MissingJoints { missing: Vec<String> },
+    #[error("none of joint_names is in the message")]
+    NoJoint,
+    #[error("{found} values, expected {expected}")]
+    Values { found: usize, expected: usize },
+    #[error("value {index} is {value}, expected a finite number")]
+    Value { index: usize, value: f64 },
     #[error("{found} positions for {names} names")]
     Positions { found: usize, names: usize },
     #[error("the position of {joint} is {value}, expected a finite number")]

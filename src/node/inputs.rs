@@ -1,60 +1,35 @@
-//! The newest message of every input, and the observation that they make together.
+//! The newest messages of every input, and the observation that they make together.
 
-use std::collections::BTreeMap;
-use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use image::RgbImage;
 
-use super::{InputProblem, lock};
+use super::input::{Input, InputKind, InputReport};
+use super::joint_positions::{JointPositions, SomePositions};
+use super::{InputProblem, InputTopics, lock};
 use crate::policy::Observation;
 
-/// A camera by the checkpoint's name, and the topic it comes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CameraTopic {
-    pub name: String,
-    pub topic: String,
-}
+/// Frames of a camera that may become part of an observation: they are large, and the newest are what counts.
+const FRAMES: usize = 8;
+/// Messages of any other input: a second of 1 kHz.
+const MESSAGES: usize = 1024;
+/// Without a `sync_slop`, how far joints that come in several messages may be apart.
+const JOINTS_APART: Duration = Duration::from_secs(1);
 
 /// Everything that inference needs of one moment.
 #[derive(Clone, Debug)]
 pub struct StampedObservation {
     pub observation: Observation,
-    /// The stamp of the joint state: the actions are for the robot as it was then.
+    /// The stamp of the joint positions: the actions are for the robot as it was then.
     pub observed_at: Duration,
+    /// For each camera in its order, how much older than the joint positions its frame is, in seconds; none without a
+    /// frame of an optional camera.
+    pub camera_ages_s: Vec<Option<f64>>,
     /// [Resets](super::RosClock::resets) of the clock when its newest part came.
     pub clock_resets: u64,
-    /// Grows with every good message.
+    /// Grows with every good message, or with `sync_slop` with every new set of them.
     pub sequence: u64,
-}
-
-/// How an input is doing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InputReport {
-    pub kind: InputKind,
-    pub topic: String,
-    /// Time since the newest good message came.
-    pub age: Option<Duration>,
-    pub problem: Option<String>,
-}
-
-/// What an input is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputKind {
-    Camera(String),
-    JointStates,
-    Prompt,
-}
-
-impl std::fmt::Display for InputKind {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Camera(name) => write!(formatter, "camera {name}"),
-            Self::JointStates => write!(formatter, "joint states"),
-            Self::Prompt => write!(formatter, "prompt"),
-        }
-    }
 }
 
 /// The slot between the subscriptions and inference. Its lock is held to move a message in or out, never longer.
@@ -66,118 +41,230 @@ pub struct Inputs {
 
 #[derive(Debug)]
 struct State {
-    cameras: Vec<Input<Arc<RgbImage>>>,
-    joint_states: Input<JointState>,
+    cameras: Vec<Camera>,
+    joint_states: Vec<Input<()>>,
+    joints: JointPositions,
+    extra_state: Vec<Input<Vec<f32>>>,
     prompt: Input<String>,
+    sync_slop: Option<Duration>,
+    /// The stamps of the newest set, where sets are made by stamps.
+    announced: Option<Vec<Option<Duration>>>,
     clock_resets: u64,
     sequence: u64,
     closed: bool,
 }
 
-#[derive(Clone, Debug)]
-struct JointState {
-    positions: Vec<f32>,
-    stamp: Duration,
-}
-
 #[derive(Debug)]
-struct Input<T> {
-    kind: InputKind,
-    topic: String,
-    good: Option<(T, Instant)>,
-    problem: Option<InputProblem>,
-    logged: Vec<Discriminant<InputProblem>>,
+struct Camera {
+    name: String,
+    is_optional: bool,
+    frames: Input<Arc<RgbImage>>,
 }
 
-impl<T: Clone> Input<T> {
-    fn new(kind: InputKind, topic: &str) -> Self {
-        Self {
-            kind,
-            topic: topic.to_owned(),
-            good: None,
-            problem: None,
-            logged: Vec::new(),
-        }
-    }
-
-    /// Takes a message in, and answers whether it was good. Each kind of problem is logged once until a good
-    /// message comes.
-    fn take(&mut self, message: Result<T, InputProblem>) -> bool {
-        match message {
-            Ok(value) => {
-                if self.problem.take().is_some() {
-                    tracing::info!("{} on {}: good again", self.kind, self.topic);
-                }
-                self.logged.clear();
-                self.good = Some((value, Instant::now()));
-                true
-            }
-            Err(problem) => {
-                let cause = discriminant(&problem);
-                if !self.logged.contains(&cause) {
-                    self.logged.push(cause);
-                    tracing::warn!(
-                        "{} on {}: {problem}; no actions until a good message comes",
-                        self.kind,
-                        self.topic
-                    );
-                }
-                self.problem = Some(problem);
-                false
-            }
-        }
-    }
-
-    fn usable(&self) -> Option<&T> {
-        let good = self.good.as_ref().filter(|_| self.problem.is_none());
-        good.map(|(value, _)| value)
-    }
-
-    fn report(&self) -> InputReport {
-        InputReport {
-            kind: self.kind.clone(),
-            topic: self.topic.clone(),
-            age: self.good.as_ref().map(|(_, received)| received.elapsed()),
-            problem: self.problem.as_ref().map(InputProblem::to_string),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.good = None;
-    }
+/// The messages that count together: each camera's frame, the joint positions, each extra state.
+struct Set<'a> {
+    joints: (Duration, &'a Vec<f32>),
+    frames: Vec<Option<(Duration, &'a Arc<RgbImage>)>>,
+    extra_state: Vec<(Duration, &'a Vec<f32>)>,
 }
 
 impl State {
-    fn observation(&self) -> Option<StampedObservation> {
-        let mut images = BTreeMap::new();
-        for camera in &self.cameras {
-            if let InputKind::Camera(name) = &camera.kind {
-                images.insert(name.clone(), Arc::clone(camera.usable()?));
-            }
+    /// The newest messages that make an observation: around the newest joint positions that every other input has a
+    /// message for.
+    fn newest_set(&self) -> Option<Set<'_>> {
+        if self.joint_states.iter().any(|topic| topic.problem.is_some()) {
+            return None;
         }
-        let joint_state = self.joint_states.usable()?;
+        let mut stamps = self.joints.together().stamps();
+        let Some(slop) = self.sync_slop else {
+            return self.set_at(stamps.next()?);
+        };
+        // No set can be newer than what came last on every input.
+        let required = self.cameras.iter().filter(|camera| !camera.is_optional);
+        let frames = required.map(|camera| camera.frames.messages.newest().map(|(stamp, _)| stamp));
+        let extra_state = self
+            .extra_state
+            .iter()
+            .map(|one| one.messages.newest().map(|(stamp, _)| stamp));
+        let newest: Vec<Duration> = frames.chain(extra_state).collect::<Option<_>>()?;
+        let latest = newest
+            .into_iter()
+            .min()
+            .map_or(Duration::MAX, |newest| newest.saturating_add(slop));
+        stamps
+            .filter(|stamp| *stamp <= latest)
+            .find_map(|stamp| self.set_at(stamp))
+    }
+
+    fn set_at(&self, stamp: Duration) -> Option<Set<'_>> {
+        let mut frames = Vec::with_capacity(self.cameras.len());
+        for camera in &self.cameras {
+            let frame = camera.frames.near(stamp, self.sync_slop);
+            if frame.is_none() && !camera.is_optional {
+                return None;
+            }
+            frames.push(frame);
+        }
+        let extra_state = self
+            .extra_state
+            .iter()
+            .map(|extra| extra.near(stamp, self.sync_slop));
+        Some(Set {
+            joints: self.joints.together().nearest(stamp, Duration::ZERO)?,
+            frames,
+            extra_state: extra_state.collect::<Option<_>>()?,
+        })
+    }
+
+    fn observation(&self) -> Option<StampedObservation> {
+        let set = self.newest_set()?;
+        let (observed_at, positions) = set.joints;
+        let (_, prompt) = self.prompt.messages.newest()?;
+        let cameras = self.cameras.iter().zip(&set.frames);
+        let images = cameras
+            .filter_map(|(camera, frame)| frame.map(|(_, frame)| (camera.name.clone(), Arc::clone(frame))));
+        let extra_state = set.extra_state.iter().flat_map(|(_, values)| values.iter());
         Some(StampedObservation {
             observation: Observation {
-                images,
-                state: joint_state.positions.clone(),
-                prompt: self.prompt.usable()?.clone(),
+                images: images.collect(),
+                state: positions.iter().chain(extra_state).copied().collect(),
+                prompt: prompt.clone(),
             },
-            observed_at: joint_state.stamp,
+            observed_at,
+            camera_ages_s: set.camera_ages_s(),
             clock_resets: self.clock_resets,
             sequence: self.sequence,
         })
     }
+
+    fn report(&self) -> Vec<InputReport> {
+        let set = self.newest_set();
+        let camera_ages_s = set.as_ref().map(Set::camera_ages_s).unwrap_or_default();
+        let extra_state_ages_s = set.as_ref().map(Set::extra_state_ages_s).unwrap_or_default();
+        let mut reports = Vec::new();
+        for (index, camera) in self.cameras.iter().enumerate() {
+            let mut report = camera.frames.report(camera_ages_s.get(index).copied().flatten());
+            let expects = set.is_none() && !camera.is_optional;
+            report.problem = report
+                .problem
+                .or_else(|| self.apart(&camera.frames).filter(|_| expects));
+            reports.push(report);
+        }
+        let missing = match &set {
+            Some(_) => Vec::new(),
+            None => self.joints.missing(),
+        };
+        for topic in &self.joint_states {
+            let mut report = topic.report(None);
+            if report.problem.is_none() && report.age.is_some() && !missing.is_empty() {
+                let missing = missing.clone();
+                report.problem = Some(InputProblem::MissingJoints { missing }.to_string());
+            }
+            reports.push(report);
+        }
+        for (index, extra) in self.extra_state.iter().enumerate() {
+            let mut report = extra.report(extra_state_ages_s.get(index).copied());
+            report.problem = report
+                .problem
+                .or_else(|| self.apart(extra).filter(|_| set.is_none()));
+            reports.push(report);
+        }
+        reports.push(self.prompt.report(None));
+        reports
+    }
+
+    /// Why no message of an input counts together with the joint positions, if none does.
+    fn apart<T>(&self, input: &Input<T>) -> Option<String> {
+        let slop = self.sync_slop?;
+        let (newest, _) = input.messages.newest()?;
+        let (joints, _) = self.joints.together().newest()?;
+        let mut stamps = self.joints.together().stamps();
+        if stamps.any(|stamp| input.messages.nearest(stamp, slop).is_some()) {
+            return None;
+        }
+        Some(format!(
+            "no message within {} ms of any joint positions: the newest stamp is {:.3} s, that of the joint positions \
+             {:.3} s",
+            slop.as_millis(),
+            newest.as_secs_f64(),
+            joints.as_secs_f64()
+        ))
+    }
+
+    /// Whether there is a new observation after a good message.
+    fn is_news(&mut self) -> bool {
+        if self.sync_slop.is_none() {
+            return true;
+        }
+        let stamps = self.newest_set().map(|set| set.stamps());
+        let is_news = stamps != self.announced;
+        self.announced = stamps;
+        is_news
+    }
+}
+
+impl Set<'_> {
+    fn camera_ages_s(&self) -> Vec<Option<f64>> {
+        let ages = self.frames.iter();
+        ages.map(|frame| frame.map(|(stamp, _)| self.age_s(stamp)))
+            .collect()
+    }
+
+    fn extra_state_ages_s(&self) -> Vec<f64> {
+        self.extra_state
+            .iter()
+            .map(|(stamp, _)| self.age_s(*stamp))
+            .collect()
+    }
+
+    /// How much older than the joint positions.
+    fn age_s(&self, stamp: Duration) -> f64 {
+        self.joints.0.as_secs_f64() - stamp.as_secs_f64()
+    }
+
+    fn stamps(&self) -> Vec<Option<Duration>> {
+        let frames = self.frames.iter().map(|frame| frame.map(|(stamp, _)| stamp));
+        let extra_state = self.extra_state.iter().map(|(stamp, _)| Some(*stamp));
+        std::iter::once(Some(self.joints.0))
+            .chain(frames)
+            .chain(extra_state)
+            .collect()
+    }
 }
 
 impl Inputs {
-    /// Inputs that wait for their first messages.
-    pub fn new(cameras: &[CameraTopic], joint_states_topic: &str, prompt_topic: &str) -> Self {
-        let camera = |camera: &CameraTopic| Input::new(InputKind::Camera(camera.name.clone()), &camera.topic);
+    /// Inputs that wait for their first messages. `joints` are the beginning of the state.
+    pub fn new(topics: &InputTopics, joints: &[String]) -> Self {
+        let (frames, messages) = match topics.sync_slop {
+            Some(_) => (FRAMES, MESSAGES),
+            None => (1, 1),
+        };
+        let cameras = topics.cameras.iter().map(|camera| Camera {
+            name: camera.name.clone(),
+            is_optional: camera.is_optional,
+            frames: Input::new(InputKind::Camera(camera.name.clone()), &camera.topic, frames),
+        });
+        let joint_states = topics.joint_states.iter().map(|one| {
+            let kind = match topics.joint_states.len() {
+                1 => InputKind::JointStates,
+                _ => InputKind::SomeJointStates(one.topic.clone()),
+            };
+            Input::new(kind, &one.topic, 1)
+        });
+        let extra_state = topics
+            .extra_state
+            .iter()
+            .map(|one| Input::new(InputKind::ExtraState(one.topic.clone()), &one.topic, messages));
+        let joints_apart = topics.sync_slop.unwrap_or(JOINTS_APART);
         Self {
             state: Mutex::new(State {
-                cameras: cameras.iter().map(camera).collect(),
-                joint_states: Input::new(InputKind::JointStates, joint_states_topic),
-                prompt: Input::new(InputKind::Prompt, prompt_topic),
+                cameras: cameras.collect(),
+                joint_states: joint_states.collect(),
+                joints: JointPositions::new(joints, joints_apart, messages),
+                extra_state: extra_state.collect(),
+                prompt: Input::new(InputKind::Prompt, &topics.prompt, 1),
+                sync_slop: topics.sync_slop,
+                announced: None,
                 clock_resets: 0,
                 sequence: 0,
                 closed: false,
@@ -187,36 +274,67 @@ impl Inputs {
     }
 
     /// A message of the camera at `index`. A bad one makes the camera count as missing.
-    pub fn take_image(&self, index: usize, image: Result<RgbImage, InputProblem>) {
+    pub fn take_image(&self, index: usize, image: Result<RgbImage, InputProblem>, stamp: Duration) {
         self.take(|state| {
-            state
-                .cameras
-                .get_mut(index)
-                .is_some_and(|camera| camera.take(image.map(Arc::new)))
+            let camera = state.cameras.get_mut(index);
+            camera.is_some_and(|camera| camera.frames.take(image.map(Arc::new), stamp))
         });
     }
 
-    /// Positions of the policy's joints and their stamp. A bad message makes the joint states count as missing.
-    pub fn take_joint_positions(&self, positions: Result<Vec<f32>, InputProblem>, stamp: Duration) {
-        let message = positions.map(|positions| JointState { positions, stamp });
-        self.take(|state| state.joint_states.take(message));
+    /// Positions of some of the joints, by their place, from the joint states topic at `index`. A bad message makes the
+    /// topic count as missing; one with none of the joints, which may be of another part of the robot, only until one
+    /// with joints came.
+    pub fn take_joint_positions(
+        &self,
+        index: usize,
+        positions: Result<SomePositions, InputProblem>,
+        stamp: Duration,
+    ) {
+        self.take(|state| {
+            let Some(topic) = state.joint_states.get_mut(index) else {
+                return false;
+            };
+            let positions = match positions {
+                Ok(none) if none.is_empty() && topic.received.is_some() => return false,
+                Ok(none) if none.is_empty() => Err(InputProblem::NoJoint),
+                positions => positions,
+            };
+            let is_good = topic.take(positions.as_ref().map(|_| ()).map_err(Clone::clone), stamp);
+            if let Ok(positions) = positions {
+                state.joints.take(&positions, stamp);
+            }
+            is_good
+        });
+    }
+
+    /// Values of the extra state at `index`.
+    pub fn take_extra_state(&self, index: usize, values: Result<Vec<f32>, InputProblem>, stamp: Duration) {
+        self.take(|state| {
+            let extra = state.extra_state.get_mut(index);
+            extra.is_some_and(|extra| extra.take(values, stamp))
+        });
     }
 
     /// What the robot is to do from now on; nothing when empty.
     pub fn take_prompt(&self, prompt: &str) {
-        self.take(|state| {
-            if prompt.is_empty() {
-                state.prompt.forget();
-            }
-            !prompt.is_empty() && state.prompt.take(Ok(prompt.to_owned()))
-        });
+        let mut state = lock(&self.state);
+        if prompt.is_empty() {
+            state.prompt.forget();
+        } else {
+            state.prompt.take(Ok(prompt.to_owned()), Duration::ZERO);
+            state.sequence += 1;
+            self.changed.notify_all();
+        }
     }
 
     /// Forgets what was seen before the clock was reset for the `clock_resets`th time.
     pub fn forget_before_reset(&self, clock_resets: u64) {
         let mut state = lock(&self.state);
-        state.cameras.iter_mut().for_each(Input::forget);
-        state.joint_states.forget();
+        state.cameras.iter_mut().for_each(|camera| camera.frames.forget());
+        state.joint_states.iter_mut().for_each(Input::forget);
+        state.joints.clear();
+        state.extra_state.iter_mut().for_each(Input::forget);
+        state.announced = None;
         state.clock_resets = clock_resets;
     }
 
@@ -251,18 +369,14 @@ impl Inputs {
         self.changed.notify_all();
     }
 
-    /// How every input is doing: cameras in their order, joint states, prompt.
+    /// How every input is doing: cameras in their order, joint states, extra state, prompt.
     pub fn report(&self) -> Vec<InputReport> {
-        let state = lock(&self.state);
-        let cameras = state.cameras.iter().map(Input::report);
-        cameras
-            .chain([state.joint_states.report(), state.prompt.report()])
-            .collect()
+        lock(&self.state).report()
     }
 
     fn take(&self, into: impl FnOnce(&mut State) -> bool) {
         let mut state = lock(&self.state);
-        if into(&mut state) {
+        if into(&mut state) && state.is_news() {
             state.sequence += 1;
             self.changed.notify_all();
         }
@@ -270,104 +384,4 @@ impl Inputs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn inputs() -> Inputs {
-        let camera = CameraTopic {
-            name: "top".to_owned(),
-            topic: "/top".to_owned(),
-        };
-        let inputs = Inputs::new(&[camera], "/joint_states", "/prompt");
-        inputs.take_prompt("wave");
-        inputs
-    }
-
-    fn observation(inputs: &Inputs) -> Option<StampedObservation> {
-        lock(&inputs.state).observation()
-    }
-
-    fn bad() -> InputProblem {
-        InputProblem::EmptyImage { width: 0, height: 0 }
-    }
-
-    fn complete() -> Inputs {
-        let inputs = inputs();
-        inputs.take_image(0, Ok(RgbImage::new(2, 2)));
-        inputs.take_joint_positions(Ok(vec![0.5]), Duration::from_secs(7));
-        inputs
-    }
-
-    #[test]
-    fn an_observation_is_complete_when_every_input_came() {
-        let inputs = inputs();
-        inputs.take_image(0, Ok(RgbImage::new(2, 2)));
-        assert!(observation(&inputs).is_none());
-        inputs.take_joint_positions(Ok(vec![0.5]), Duration::from_secs(7));
-        let complete = observation(&inputs).unwrap();
-        assert_eq!(complete.observed_at, Duration::from_secs(7));
-        assert_eq!(complete.observation.state, [0.5]);
-        assert_eq!(complete.observation.prompt, "wave");
-        assert!(complete.observation.images.contains_key("top"));
-    }
-
-    #[test]
-    fn a_bad_message_makes_its_input_missing_until_a_good_one_comes() {
-        let inputs = complete();
-        inputs.take_image(0, Err(bad()));
-        assert!(observation(&inputs).is_none());
-        assert!(
-            inputs.report()[0]
-                .problem
-                .as_ref()
-                .unwrap()
-                .contains("0 × 0 pixels")
-        );
-        inputs.take_image(0, Ok(RgbImage::new(2, 2)));
-        assert!(observation(&inputs).is_some());
-        assert_eq!(inputs.report()[0].problem, None);
-    }
-
-    #[test]
-    fn without_a_prompt_there_is_no_observation() {
-        let inputs = complete();
-        inputs.take_prompt("");
-        assert!(observation(&inputs).is_none());
-        inputs.take_prompt("wave again");
-        assert_eq!(observation(&inputs).unwrap().observation.prompt, "wave again");
-    }
-
-    #[test]
-    fn nothing_from_before_a_reset_of_the_clock_is_observed() {
-        let inputs = complete();
-        inputs.forget_before_reset(1);
-        inputs.take_joint_positions(Ok(vec![0.1]), Duration::ZERO);
-        assert!(observation(&inputs).is_none());
-        inputs.take_image(0, Ok(RgbImage::new(2, 2)));
-        assert_eq!(observation(&inputs).unwrap().clock_resets, 1);
-    }
-
-    #[test]
-    fn an_observation_is_given_once() {
-        let inputs = complete();
-        let first = inputs.wait_for_observation(0).unwrap();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| inputs.wait_for_observation(first.sequence));
-            std::thread::sleep(Duration::from_millis(50));
-            assert!(!waiting.is_finished());
-            inputs.take_joint_positions(Ok(vec![0.75]), Duration::from_secs(8));
-            let second = waiting.join().unwrap().unwrap();
-            assert_eq!(second.observation.state, [0.75]);
-        });
-    }
-
-    #[test]
-    fn closing_ends_the_wait() {
-        let inputs = inputs();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| inputs.wait_for_observation(0));
-            inputs.close();
-            assert!(waiting.join().unwrap().is_none());
-        });
-    }
-}
+mod tests;

@@ -5,12 +5,17 @@ use std::time::Duration;
 use image::RgbImage;
 use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
-use r2r::sensor_msgs::msg::{Image, JointState};
-use r2r::std_msgs::msg::Header;
+use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
+use r2r::std_msgs::msg::{Float64MultiArray, Header};
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
+use r2r::{QosProfile, qos::HistoryPolicy};
 
-use super::{ImageLayout, InputProblem, Level, Status, decode_image, joint_positions};
-use crate::control::TrajectoryPoint;
+use super::parameters::QosOverride;
+use super::{
+    ImageLayout, InputProblem, Level, SomePositions, Status, decode_compressed_image, decode_image,
+    some_joint_positions,
+};
+use crate::control::{TimedChunk, TrajectoryPoint};
 
 /// # Errors
 /// See [`decode_image`].
@@ -20,16 +25,43 @@ pub fn image(message: &Image) -> Result<RgbImage, InputProblem> {
         height: message.height,
         step: message.step,
         encoding: &message.encoding,
+        is_big_endian: message.is_bigendian != 0,
     };
     decode_image(layout, &message.data)
 }
 
-/// The positions of `joints`.
+/// # Errors
+/// See [`decode_compressed_image`].
+pub fn compressed_image(message: &CompressedImage) -> Result<RgbImage, InputProblem> {
+    decode_compressed_image(&message.format, &message.data)
+}
+
+/// The positions of those of `joints` that the message has.
 ///
 /// # Errors
-/// See [`joint_positions`].
-pub fn positions(message: &JointState, joints: &[String]) -> Result<Vec<f32>, InputProblem> {
-    joint_positions(&message.name, &message.position, joints)
+/// See [`some_joint_positions`].
+pub fn positions(
+    message: &JointState,
+    prefix: &str,
+    joints: &[String],
+) -> Result<SomePositions, InputProblem> {
+    some_joint_positions(&message.name, &message.position, prefix, joints)
+}
+
+/// `profile` with what was set of it.
+pub fn qos_profile(profile: QosProfile, overrides: &[QosOverride]) -> QosProfile {
+    overrides.iter().fold(profile, |profile, setting| match *setting {
+        QosOverride::Reliable => profile.reliable(),
+        QosOverride::BestEffort => profile.best_effort(),
+        QosOverride::Volatile => profile.volatile(),
+        QosOverride::TransientLocal => profile.transient_local(),
+        QosOverride::KeepLast => QosProfile {
+            history: HistoryPolicy::KeepLast,
+            ..profile
+        },
+        QosOverride::KeepAll => profile.keep_all(),
+        QosOverride::Depth(depth) => QosProfile { depth, ..profile },
+    })
 }
 
 /// Time since the epoch; none for a stamp that was never set.
@@ -42,6 +74,27 @@ pub fn stamp(header: &Header) -> Option<Duration> {
 pub fn time(message: &Time) -> Duration {
     let seconds = u64::try_from(message.sec).unwrap_or(0);
     Duration::new(seconds, 0) + Duration::from_nanos(u64::from(message.nanosec))
+}
+
+/// The whole of a chunk, stamped with the moment of its observation.
+pub fn chunk(chunk: &TimedChunk, joints: &[String]) -> JointTrajectory {
+    let point = |action: usize| TrajectoryPoint {
+        positions: chunk.actions.action(action).to_vec(),
+        time_from_start: chunk
+            .action_period
+            .saturating_mul(u32::try_from(action).unwrap_or(u32::MAX)),
+    };
+    let points = (0..chunk.actions.horizon()).map(point);
+    trajectory(chunk.observed_at, joints, points.collect())
+}
+
+/// Where the joints shall be now.
+pub fn positions_array(points: &[TrajectoryPoint]) -> Float64MultiArray {
+    let present = points.iter().take(1).flat_map(|point| &point.positions);
+    Float64MultiArray {
+        data: present.map(|&position| f64::from(position)).collect(),
+        ..Float64MultiArray::default()
+    }
 }
 
 /// The trajectory of `joints` from `now` on.

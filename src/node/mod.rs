@@ -1,6 +1,6 @@
 //! The policy as a ROS 2 node.
 //!
-//! Three clocks, three threads: subscriptions put the newest message of every input into [`Inputs`]; the inference
+//! Three clocks, three threads: subscriptions put the newest messages of every input into [`Inputs`]; the inference
 //! thread ([`InferenceLoop`]) takes the newest complete observation and makes chunks; the control thread
 //! ([`ControlLoop`]) ticks at the control rate and publishes what the newest chunk says for now. They share a slot
 //! each, and no lock is held while any of them works. What does not need a ROS 2 installation is built without the
@@ -9,34 +9,47 @@
 mod clock;
 mod compressed_image_message;
 mod control_loop;
+mod extra_state;
+mod history;
 mod image_message;
 mod inference_loop;
+mod input;
 mod input_problem;
+mod input_topics;
 mod inputs;
-mod joint_state_message;
+mod joint_positions;
 #[cfg(feature = "ros")]
 mod logging;
 #[cfg(feature = "ros")]
 mod messages;
 mod monitor;
 #[cfg(feature = "ros")]
+mod output_publishers;
+mod output_topics;
+#[cfg(feature = "ros")]
 mod parameter_service;
 pub mod parameters;
 mod playback;
 #[cfg(feature = "ros")]
 mod ros_node;
+#[cfg(feature = "ros")]
+mod subscriptions;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::RosClock;
 pub use compressed_image_message::decode_compressed_image;
 pub use control_loop::{ControlLoop, ControlReport};
+pub use extra_state::extra_state;
 pub use image_message::{ImageLayout, decode_image};
 pub use inference_loop::{InferenceLoop, InferenceReport};
+pub use input::{InputKind, InputReport};
 pub use input_problem::InputProblem;
-pub use inputs::{CameraTopic, InputKind, InputReport, Inputs, StampedObservation};
-pub use joint_state_message::joint_positions;
+pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, Transport};
+pub use inputs::{Inputs, StampedObservation};
+pub use joint_positions::{SomePositions, joint_positions, some_joint_positions};
 pub use monitor::{Level, Monitor, Status};
+pub use output_topics::{OutputKind, OutputTopic};
 pub use playback::{ChunkSlot, NewChunk, PlaybackSettings, Shared};
 #[cfg(feature = "ros")]
 pub use ros_node::{NodeError, Pi0Node, run};

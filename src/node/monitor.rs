@@ -165,7 +165,7 @@ fn inference_status(report: &InferenceReport) -> Status {
 fn input_status(report: &InputReport, patient: bool) -> Status {
     let topic = &report.topic;
     let summary = match (&report.problem, report.age) {
-        (Some(problem), _) => (Level::Error, format!("bad message on {topic}: {problem}")),
+        (Some(problem), _) => (Level::Error, format!("{topic}: {problem}")),
         (None, Some(_)) if report.kind == InputKind::Prompt => (Level::Ok, "a prompt is given".to_owned()),
         (None, Some(_)) => (Level::Ok, format!("messages came on {topic}")),
         (None, None) if report.kind == InputKind::Prompt => (
@@ -178,6 +178,7 @@ fn input_status(report: &InputReport, patient: bool) -> Status {
     let values = vec![
         ("topic", topic.clone()),
         ("age_s", figure(report.age.map(|age| age.as_secs_f64()))),
+        ("behind_joint_states_s", figure(report.behind_s)),
         ("problem", report.problem.clone().unwrap_or_default()),
     ];
     Status::new(&report.kind.to_string(), summary, values)
@@ -197,6 +198,7 @@ mod tests {
             kind: InputKind::Camera("top".to_owned()),
             topic: "/camera/top/image_raw".to_owned(),
             age,
+            behind_s: None,
             problem: problem.map(str::to_owned),
         }
     }

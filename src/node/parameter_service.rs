@@ -204,7 +204,9 @@ fn descriptor(name: &str) -> msg::ParameterDescriptor {
             to_value: to,
             step: 0.0,
         }),
-        Allowed::OneOf(_) | Allowed::NotEmpty => descriptor.additional_constraints = declaration.expected(),
+        Allowed::OneOf(_) | Allowed::EachOneOf(_) | Allowed::NotEmpty => {
+            descriptor.additional_constraints = declaration.expected()
+        }
         Allowed::Any => {}
     }
     descriptor

@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
-use r2r::rosgraph_msgs::msg::Clock;
-use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::std_srvs::srv::Trigger;
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, Publisher, QosProfile, WrappedTypesupport};
@@ -17,13 +15,16 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::output_publishers::OutputPublishers;
 use super::parameter_service::ParameterService;
-use super::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
+use super::parameters::{ParameterProblem, Parameters, PolicyShape, QosEnd, QosOverrides, Settings};
+use super::subscriptions::subscribe_inputs;
 use super::{
     ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
     lock, logging, messages,
 };
-use crate::policy::{OpenError, Predict, open};
+use crate::control::TimedChunk;
+use crate::policy::{OpenError, Predict, RobotPolicy, open};
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How long one spin may wait for ROS before it looks whether it shall stop.
@@ -124,7 +125,11 @@ impl Pi0Node {
             source,
         })?;
         let shape = PolicyShape::from(&*policy as &dyn Predict);
-        settings.check_against(shape).map_err(NodeError::Parameters)?;
+        settings
+            .check_against(shape)
+            .and_then(|()| settings.check_relative(&policy.relative_actions()))
+            .map_err(NodeError::Parameters)?;
+        let policy = Box::new(RobotPolicy::new(policy, settings.conventions.clone()));
         let name = node
             .fully_qualified_name()
             .map_err(|source| ros("the node's name", source))?;
@@ -144,11 +149,7 @@ impl Pi0Node {
         } else {
             RosClock::system()
         });
-        let inputs = Arc::new(Inputs::new(
-            &settings.cameras,
-            &settings.joint_states_topic,
-            &settings.prompt_topic,
-        ));
+        let inputs = Arc::new(Inputs::new(&settings.inputs, &settings.joint_names));
         inputs.take_prompt(&settings.prompt);
         let playback = Arc::new(Shared::new(settings.playback));
         let chunks = Arc::<ChunkSlot>::default();
@@ -156,10 +157,11 @@ impl Pi0Node {
         let inference_report = Arc::new(Mutex::new(InferenceReport::new(description.clone())));
         let stop = Arc::<AtomicBool>::default();
 
-        subscribe_inputs(&mut node, runtime.handle(), &settings, &inputs, &clock)?;
+        let qos = parameters.qos_overrides().clone();
+        subscribe_inputs(&mut node, runtime.handle(), &parameters, &inputs, &clock)?;
         serve_parameters(&mut node, runtime.handle(), parameters, shape, &playback, &inputs)?;
         serve_reset(&mut node, runtime.handle(), &inputs, &clock)?;
-        let diagnostics = publisher(&mut node, "/diagnostics")?;
+        let diagnostics = publisher(&mut node, &qos, "/diagnostics")?;
         runtime.spawn(publish_diagnostics(
             diagnostics,
             Arc::clone(&clock),
@@ -167,7 +169,14 @@ impl Pi0Node {
             Arc::clone(&inference_report),
             Arc::clone(&inputs),
         ));
-        let trajectories = publisher(&mut node, &settings.trajectory_topic)?;
+        let chunk_publisher = publisher::<JointTrajectory>(&mut node, &qos, "~/chunk")?;
+        let joints = settings.commanded_joints();
+        let show = move |chunk: &TimedChunk| {
+            if let Err(error) = chunk_publisher.publish(&messages::chunk(chunk, &joints)) {
+                tracing::debug!("a chunk could not be published on ~/chunk: {error}");
+            }
+        };
+        let outputs = OutputPublishers::new(&mut node, &qos, &settings.outputs)?;
 
         let (ending, ended) = mpsc::unbounded_channel();
         let control = ControlLoop {
@@ -176,7 +185,7 @@ impl Pi0Node {
             settings: Arc::clone(&playback),
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop),
-            joint_count: settings.joint_names.len(),
+            joint_count: settings.conventions.commanded().count(),
         };
         let inference = InferenceLoop {
             policy,
@@ -187,14 +196,14 @@ impl Pi0Node {
             settings: playback,
             control: control_report,
             report: inference_report,
+            show: Box::new(show),
         };
-        let joints = settings.joint_names;
         let stop_spinning = Arc::<AtomicBool>::default();
         let spinning = Arc::clone(&stop_spinning);
         Ok(Self {
             description: format!("{name} is running {description}"),
             control: spawn("control", &ending, move || {
-                run_control(control, &trajectories, &joints);
+                control.run(|now, points| outputs.publish(now, &points));
             })?,
             inference: spawn("inference", &ending, move || inference.run())?,
             spin: spawn("spin", &ending, move || {
@@ -259,91 +268,6 @@ impl Pi0Node {
     }
 }
 
-fn subscribe_inputs(
-    node: &mut Node,
-    runtime: &Handle,
-    settings: &Settings,
-    inputs: &Arc<Inputs>,
-    clock: &Arc<RosClock>,
-) -> Result<(), NodeError> {
-    let newest = QosProfile::sensor_data().keep_last(1);
-    for (index, camera) in settings.cameras.iter().enumerate() {
-        let inputs = Arc::clone(inputs);
-        subscribe(
-            node,
-            runtime,
-            &camera.topic,
-            newest.clone(),
-            move |message: Image| {
-                inputs.take_image(index, messages::image(&message));
-            },
-        )?;
-    }
-    let (joints, joint_inputs, stamps) = (
-        settings.joint_names.clone(),
-        Arc::clone(inputs),
-        Arc::clone(clock),
-    );
-    subscribe(
-        node,
-        runtime,
-        &settings.joint_states_topic,
-        newest.clone(),
-        move |message: JointState| {
-            // What its sender did not stamp counts as measured when it came.
-            let stamp = messages::stamp(&message.header).or_else(|| stamps.now());
-            joint_inputs
-                .take_joint_positions(messages::positions(&message, &joints), stamp.unwrap_or_default());
-        },
-    )?;
-    let prompt_inputs = Arc::clone(inputs);
-    subscribe(
-        node,
-        runtime,
-        &settings.prompt_topic,
-        QosProfile::default(),
-        move |message: r2r::std_msgs::msg::String| prompt_inputs.take_prompt(&message.data),
-    )?;
-    if settings.use_sim_time {
-        let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
-        subscribe(
-            node,
-            runtime,
-            "/clock",
-            QosProfile::default().keep_last(1).best_effort(),
-            move |message: Clock| {
-                if clock.set(messages::time(&message.clock)) {
-                    tracing::info!("time jumped back: waiting for what comes after it");
-                    inputs.forget_before_reset(clock.resets());
-                }
-            },
-        )?;
-    }
-    Ok(())
-}
-
-/// Hands each message to `take`, on tokio; of messages that wait together only the newest.
-fn subscribe<T: WrappedTypesupport + Send + 'static>(
-    node: &mut Node,
-    runtime: &Handle,
-    topic: &str,
-    qos: QosProfile,
-    mut take: impl FnMut(T) + Send + 'static,
-) -> Result<(), NodeError> {
-    let mut messages = node
-        .subscribe::<T>(topic, qos)
-        .map_err(|source| ros(topic, source))?;
-    runtime.spawn(async move {
-        while let Some(mut message) = messages.next().await {
-            while let Some(Some(newer)) = messages.next().now_or_never() {
-                message = newer;
-            }
-            take(message);
-        }
-    });
-    Ok(())
-}
-
 fn serve_parameters(
     node: &mut Node,
     runtime: &Handle,
@@ -394,22 +318,15 @@ fn serve_reset(
     Ok(())
 }
 
-fn publisher<T: WrappedTypesupport>(node: &mut Node, topic: &str) -> Result<Publisher<T>, NodeError> {
-    node.create_publisher(topic, QosProfile::default().keep_last(1))
+pub(super) fn publisher<T: WrappedTypesupport>(
+    node: &mut Node,
+    qos: &QosOverrides,
+    topic: &str,
+) -> Result<Publisher<T>, NodeError> {
+    let newest = QosProfile::default().keep_last(1);
+    let profile = messages::qos_profile(newest, qos.of(topic, QosEnd::Publisher));
+    node.create_publisher(topic, profile)
         .map_err(|source| ros(topic, source))
-}
-
-fn run_control(control: ControlLoop, trajectories: &Publisher<JointTrajectory>, joints: &[String]) {
-    let mut failed_before = false;
-    control.run(|now, points| {
-        let published = trajectories.publish(&messages::trajectory(now, joints, points));
-        if let Err(error) = &published
-            && !failed_before
-        {
-            tracing::error!("a trajectory could not be published: {error}");
-        }
-        failed_before = published.is_err();
-    });
 }
 
 async fn publish_diagnostics(
@@ -462,7 +379,7 @@ fn join(name: &str, thread: JoinHandle<()>) {
     }
 }
 
-fn ros(what: &str, source: r2r::Error) -> NodeError {
+pub(super) fn ros(what: &str, source: r2r::Error) -> NodeError {
     NodeError::Ros {
         what: what.to_owned(),
         source,

@@ -15,7 +15,9 @@ use crate::model::prefix::{Prefix, PrefixCache};
 pub(super) struct Memory<D: Device> {
     /// The frames that are embedded.
     seen: Vec<Option<Arc<RgbImage>>>,
-    cameras: Option<CameraEmbeddings<D>>,
+    cameras: CameraEmbeddings<D>,
+    /// The cameras whose tokens the prefix has.
+    present: Vec<usize>,
     prompt: Option<Told<D>>,
     prefix: Option<PrefixCache<D>>,
     fits: Fits,
@@ -57,7 +59,8 @@ impl<D: Device> Memory<D> {
     pub fn new() -> Self {
         Self {
             seen: Vec::new(),
-            cameras: None,
+            cameras: CameraEmbeddings::default(),
+            present: Vec::new(),
             prompt: None,
             prefix: None,
             fits: Fits::Nothing,
@@ -70,7 +73,7 @@ impl<D: Device> Memory<D> {
         self.computed
     }
 
-    /// The prefix of these frames, one a camera, and this prompt.
+    /// The prefix of these frames, one a camera and none where a camera is missing, and this prompt.
     ///
     /// `prepare` makes an image `[3, image_size, image_size]` of a camera's frame, `tokenise` token ids of the prompt;
     /// neither is called for what is the same as before. An absent camera has no tokens in the prefix: nothing would
@@ -78,7 +81,7 @@ impl<D: Device> Memory<D> {
     pub fn prefix(
         &mut self,
         model: &Pi0<D>,
-        frames: &[&Arc<RgbImage>],
+        frames: &[Option<&Arc<RgbImage>>],
         prompt: &str,
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
@@ -87,19 +90,16 @@ impl<D: Device> Memory<D> {
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
         let previous = self.prefix.take();
         let started = Instant::now();
-        let images = self
-            .cameras
-            .as_ref()
-            .map_or(&[][..], CameraEmbeddings::embeddings);
+        let images = self.cameras.embeddings(&self.present);
         let prefix = match (self.fits, previous) {
             (Fits::Everything, Some(prefix)) => return Ok(self.prefix.insert(prefix)),
             (Fits::Prompt, Some(mut prefix)) => {
-                model.refill(&mut prefix, images)?;
+                model.refill(&mut prefix, &images)?;
                 prefix
             }
             (_, previous) => {
                 let Pi0 { config, device, .. } = model;
-                let images: Vec<_> = images.iter().cloned().map(Some).collect();
+                let images: Vec<_> = images.into_iter().map(Some).collect();
                 let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
                 model.prefill(prefix, previous)?
             }
@@ -114,44 +114,45 @@ impl<D: Device> Memory<D> {
     fn embed_frames(
         &mut self,
         model: &Pi0<D>,
-        frames: &[&Arc<RgbImage>],
+        frames: &[Option<&Arc<RgbImage>>],
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
     ) -> Result<(), PolicyError> {
-        let cameras = match self.cameras.take() {
-            Some(cameras) if self.seen.len() == frames.len() => self.cameras.insert(cameras),
-            _ => {
-                self.seen = vec![None; frames.len()];
-                self.fits = Fits::Nothing;
-                self.cameras.insert(CameraEmbeddings::new(model, frames.len())?)
-            }
+        let present = frames.iter().enumerate();
+        let present: Vec<(usize, &Arc<RgbImage>)> = present
+            .filter_map(|(camera, frame)| frame.map(|frame| (camera, frame)))
+            .collect();
+        if !present.iter().map(|(camera, _)| camera).eq(&self.present) {
+            self.present = present.iter().map(|(camera, _)| *camera).collect();
+            self.fits = Fits::Nothing;
+        }
+        self.seen.resize(frames.len(), None);
+        let is_new = |&(camera, frame): &(usize, &Arc<RgbImage>)| {
+            let seen = self.seen[camera].as_ref();
+            !seen.is_some_and(|seen| Arc::ptr_eq(seen, frame) || seen == frame)
         };
-        let is_new = |camera: &usize| {
-            let (seen, frame) = (&self.seen[*camera], frames[*camera]);
-            !seen
-                .as_ref()
-                .is_some_and(|seen| Arc::ptr_eq(seen, frame) || seen == frame)
-        };
-        let changed: Vec<usize> = (0..frames.len()).filter(is_new).collect();
+        let changed: Vec<_> = present.into_iter().filter(is_new).collect();
         if changed.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
         let images: Vec<(usize, Vec<f32>)> = changed
             .iter()
-            .map(|&camera| Ok((camera, prepare(camera, frames[camera])?)))
+            .map(|&(camera, frame)| Ok((camera, prepare(camera, frame)?)))
             .collect::<Result<_, PolicyError>>()?;
         add_since(&mut self.durations.resize, started);
         // Until all is done they show neither the last frame nor the new one.
-        changed.iter().for_each(|&camera| self.seen[camera] = None);
+        for (camera, _) in &changed {
+            self.seen[*camera] = None;
+        }
         if self.fits == Fits::Everything {
             self.fits = Fits::Prompt;
         }
         let started = Instant::now();
-        cameras.update(model, &images)?;
+        self.cameras.update(model, &images)?;
         add_since(&mut self.durations.vision, started);
         self.computed.images += changed.len() as u64;
-        for camera in changed {
-            self.seen[camera] = Some(Arc::clone(frames[camera]));
+        for (camera, frame) in changed {
+            self.seen[camera] = Some(Arc::clone(frame));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! An observation becomes an action chunk in the robot's units.
 
 mod chunk;
+mod conventions;
 mod error;
 mod evaluate;
 mod memory;
@@ -12,9 +13,11 @@ mod preprocess;
 // Only a card gets lost.
 #[cfg(any(feature = "tenstorrent", test))]
 mod reopen;
+mod robot_policy;
 mod vision_refresh;
 
 pub use chunk::{ActionChunk, Observation};
+pub use conventions::{ActionMode, ActionValue, Conventions, JointMap};
 pub use error::{OpenError, PolicyError};
 pub use evaluate::{Evaluate, StageDurations};
 pub use memory::Computed;
@@ -22,6 +25,7 @@ pub use open::{open, open_for_evaluation};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};
+pub use robot_policy::RobotPolicy;
 pub use vision_refresh::VisionRefresh;
 
 /// A policy on some device: what a node or a replay needs of it.
@@ -44,6 +48,11 @@ pub trait Predict {
 
     /// Actions in a chunk.
     fn action_horizon(&self) -> usize;
+
+    /// For each value of an action, whether the checkpoint's own steps count it from the state; empty when none does.
+    fn relative_actions(&self) -> Vec<bool> {
+        Vec::new()
+    }
 
     /// For logs: the checkpoint, its size, the device.
     fn description(&self) -> String;

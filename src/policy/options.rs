@@ -18,6 +18,8 @@ pub struct CameraOptions {
     pub name: String,
     /// The part of the frame that the policy sees; all of it when `None`.
     pub crop: Option<Crop>,
+    /// Whether an observation may come without it; the model is then told that it is missing.
+    pub is_optional: bool,
 }
 
 /// What a user chooses about a policy. Every camera of the checkpoint is in `cameras` or in `absent_cameras`.
@@ -40,8 +42,10 @@ impl PolicyOptions {
         if self.denoise_steps == Some(0) {
             problems.push("denoise_steps is 0, expected at least 1".to_owned());
         }
-        if self.cameras.is_empty() {
-            problems.push("no camera is configured, the policy needs at least one".to_owned());
+        if self.cameras.iter().all(|camera| camera.is_optional) {
+            problems.push(
+                "no camera is configured that is always there, the policy needs at least one".to_owned(),
+            );
         }
         let mut named: Vec<&String> = self.cameras.iter().map(|camera| &camera.name).collect();
         named.extend(&self.absent_cameras);
@@ -62,7 +66,7 @@ impl PolicyOptions {
                 ));
             }
         }
-        for CameraOptions { name, crop } in &self.cameras {
+        for CameraOptions { name, crop, .. } in &self.cameras {
             if let Some(Crop { width, height, .. }) = crop
                 && (*width == 0 || *height == 0)
             {
@@ -102,6 +106,7 @@ mod tests {
         CameraOptions {
             name: name.to_owned(),
             crop: None,
+            is_optional: false,
         }
     }
 

@@ -114,7 +114,7 @@ impl<D: Device> Policy<D> {
             &frames,
             &observation.prompt,
             |camera, frame| {
-                let CameraOptions { name, crop } = &self.cameras[camera];
+                let CameraOptions { name, crop, .. } = &self.cameras[camera];
                 prepare_image(frame, *crop, image_size).map_err(|error| PolicyError::Image {
                     camera: name.clone(),
                     error,
@@ -143,21 +143,22 @@ impl<D: Device> Policy<D> {
         }
     }
 
-    /// The newest frame of every camera, in the checkpoint's order.
-    fn frames<'a>(&self, observation: &'a Observation) -> Result<Vec<&'a Arc<RgbImage>>, PolicyError> {
-        let frame = |camera: &String| {
-            observation
-                .images
-                .get(camera)
-                .ok_or_else(|| PolicyError::CameraMissing {
-                    camera: camera.clone(),
-                    present: match observation.images.is_empty() {
-                        true => "no camera".to_owned(),
-                        false => observation.images.keys().cloned().collect::<Vec<_>>().join(", "),
-                    },
-                })
+    /// The newest frame of every camera, in the checkpoint's order; none where an optional one has none.
+    fn frames<'a>(
+        &self,
+        observation: &'a Observation,
+    ) -> Result<Vec<Option<&'a Arc<RgbImage>>>, PolicyError> {
+        let frame = |camera: &CameraOptions| match observation.images.get(&camera.name) {
+            None if !camera.is_optional => Err(PolicyError::CameraMissing {
+                camera: camera.name.clone(),
+                present: match observation.images.is_empty() {
+                    true => "no camera".to_owned(),
+                    false => observation.images.keys().cloned().collect::<Vec<_>>().join(", "),
+                },
+            }),
+            frame => Ok(frame),
         };
-        self.camera_names.iter().map(frame).collect()
+        self.cameras.iter().map(frame).collect()
     }
 
     /// Normalised, padded actions of the model in the robot's units.
@@ -207,6 +208,10 @@ impl<D: Device> Predict for Policy<D> {
 
     fn action_horizon(&self) -> usize {
         self.model.config.action_horizon
+    }
+
+    fn relative_actions(&self) -> Vec<bool> {
+        self.statistics.relative.clone()
     }
 
     fn description(&self) -> String {

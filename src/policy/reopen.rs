@@ -23,6 +23,7 @@ pub(super) struct Reopening {
     state_dim: usize,
     action_dim: usize,
     action_horizon: usize,
+    relative_actions: Vec<bool>,
     description: String,
 }
 
@@ -39,6 +40,7 @@ impl Reopening {
             state_dim: policy.state_dim(),
             action_dim: policy.action_dim(),
             action_horizon: policy.action_horizon(),
+            relative_actions: policy.relative_actions(),
             description: policy.description(),
             policy: Some(policy),
             open,
@@ -98,6 +100,10 @@ impl Predict for Reopening {
 
     fn action_horizon(&self) -> usize {
         self.action_horizon
+    }
+
+    fn relative_actions(&self) -> Vec<bool> {
+        self.relative_actions.clone()
     }
 
     fn description(&self) -> String {

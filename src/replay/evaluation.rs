@@ -13,7 +13,7 @@ use super::result::{BadMessages, BagResult, RecordingFound, Spread, Timing, Used
 use super::topics::{BagTopics, TopicProblem};
 use crate::checkpoint::list;
 use crate::node::parameters::{ParameterProblem, PolicyShape, Settings};
-use crate::policy::{ActionChunk, Evaluate, Predict};
+use crate::policy::{ActionChunk, Evaluate, Predict, RobotPolicy};
 
 /// Observations that wait for the policy: enough that it never waits for them.
 const WAITING_SAMPLES: usize = 8;
@@ -90,6 +90,7 @@ pub fn evaluate(
     let shape = PolicyShape::from(policy as &dyn Predict);
     settings
         .check_against(shape)
+        .and_then(|()| settings.check_relative(&policy.relative_actions()))
         .map_err(EvaluationError::Parameters)?;
     let topics = BagTopics::choose(bag, settings, options.actions_topic.as_deref()).map_err(|problems| {
         EvaluationError::Topics {
@@ -104,6 +105,7 @@ pub fn evaluate(
         actions_between,
         longest_gap: options.longest_gap,
     };
+    let policy = &mut RobotPolicy::new(policy, settings.conventions.clone()) as &mut dyn Evaluate;
     let mut evaluation = Evaluation::new(settings, options, horizon);
     let started = Instant::now();
     let (summary, reading) = std::thread::scope(|scope| {
@@ -141,7 +143,7 @@ pub fn evaluate(
         action_period: settings.playback.action_period,
         action_horizon: horizon,
         actions_between,
-        camera_period: summary.duration * settings.cameras.len() as u32
+        camera_period: summary.duration * settings.inputs.cameras.len() as u32
             / u32::try_from(summary.images.max(1)).unwrap_or(u32::MAX),
     };
     let missed = live.play(&evaluation.latencies);
@@ -169,8 +171,8 @@ pub fn evaluate(
             policy: policy.description(),
             seed: settings.policy.seed,
             threads: settings.device_options.threads,
-            joints: settings.joint_names.clone(),
-            actions_topic: topics.actions_topic.clone(),
+            joints: settings.commanded_joints(),
+            actions_topic: topics.actions.keys().cloned().collect::<Vec<_>>().join(", "),
             action_rate_hz: 1.0 / settings.playback.action_period.as_secs_f64(),
             control_rate_hz: 1.0 / settings.playback.control_period.as_secs_f64(),
             action_horizon: horizon,
@@ -184,6 +186,9 @@ pub fn evaluate(
 
 struct Evaluation<'a> {
     options: &'a EvaluationOptions,
+    /// Places in the state of the joints that are told to move.
+    commanded: Vec<usize>,
+    has_loss: bool,
     action_period: Duration,
     metrics: Metrics,
     latencies: Vec<Duration>,
@@ -202,16 +207,18 @@ impl<'a> Evaluation<'a> {
         let action_period = settings.playback.action_period;
         Self {
             options,
+            commanded: settings.conventions.commanded().collect(),
+            has_loss: options.flow_matching_loss && settings.conventions.uses_all_actions(),
             action_period,
             metrics: Metrics::new(
-                &settings.joint_names,
+                &settings.commanded_joints(),
                 horizon,
                 action_period.as_secs_f64(),
                 options.still,
             ),
             latencies: Vec::new(),
             stages_ms: BTreeMap::new(),
-            camera_ages_s: vec![Vec::new(); settings.cameras.len()],
+            camera_ages_s: vec![Vec::new(); settings.inputs.cameras.len()],
             samples: 0,
             predictions: 0,
             previous_at: None,
@@ -249,7 +256,10 @@ impl<'a> Evaluation<'a> {
         });
         self.previous_at = Some(sample.observed_at);
         let state = &sample.observation.state;
-        let mse = self.metrics.add(state, &chunk, &sample.recorded, since_previous);
+        let commanded: Vec<f32> = self.commanded.iter().map(|&joint| state[joint]).collect();
+        let mse = self
+            .metrics
+            .add(&commanded, &chunk, &sample.recorded, since_previous);
         look(Prediction {
             index: self.predictions,
             sample,
@@ -259,7 +269,7 @@ impl<'a> Evaluation<'a> {
         });
         self.predictions += 1;
         let whole: Option<Vec<&Vec<f32>>> = sample.recorded.iter().map(Option::as_ref).collect();
-        if self.options.flow_matching_loss
+        if self.has_loss
             && let Some(recorded) = whole
         {
             let recorded = recorded.into_iter().flatten().copied().collect();
@@ -286,6 +296,7 @@ impl<'a> Evaluation<'a> {
             for (topic, (count, problem)) in &summary.bad_messages {
                 reasons.push(format!("{topic}: {count} messages could not be used: {problem}"));
             }
+            reasons.extend(summary.input_problems.clone());
             reasons.extend(summary.warnings.clone());
             return Err(EvaluationError::NoObservation {
                 bag: bag.to_owned(),
@@ -302,7 +313,12 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
-    fn found(&self, settings: &Settings, summary: ReplaySummary, notes: Vec<String>) -> RecordingFound {
+    fn found(&self, settings: &Settings, summary: ReplaySummary, mut notes: Vec<String>) -> RecordingFound {
+        if self.options.flow_matching_loss && !self.has_loss {
+            notes.push(
+                "no flow-matching loss: values of the actions that are not used were not recorded".to_owned(),
+            );
+        }
         let mut warnings = summary.warnings;
         if self.metrics.accuracy().compared_actions == 0 {
             warnings.push(
@@ -322,6 +338,7 @@ impl<'a> Evaluation<'a> {
             clock_resets: summary.clock_resets,
             bad_messages: bad_messages.collect(),
             camera_age_s: settings
+                .inputs
                 .cameras
                 .iter()
                 .zip(&self.camera_ages_s)

@@ -5,7 +5,10 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
-use crate::node::{ImageLayout, InputProblem, decode_compressed_image, decode_image, joint_positions};
+use crate::node::{
+    ImageLayout, InputProblem, SomePositions, decode_compressed_image, decode_image, extra_state,
+    joint_positions, some_joint_positions,
+};
 
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
 pub const COMPRESSED_IMAGE: &str = "sensor_msgs/msg/CompressedImage";
@@ -22,8 +25,6 @@ pub enum MessageError {
     Cdr(#[from] CdrError),
     #[error(transparent)]
     Input(#[from] InputProblem),
-    #[error("{found} values, expected {expected}: one for each joint")]
-    Values { found: usize, expected: usize },
     #[error("the trajectory has no points")]
     NoPoints,
 }
@@ -35,8 +36,8 @@ pub struct Stamped<T> {
     pub content: T,
 }
 
-/// Joint positions from some moment on: `[joints]` each, with the time from the message's stamp.
-pub type TrajectoryPoints = Vec<(Duration, Vec<f32>)>;
+/// Positions of one joint, each with its time from the message's stamp.
+pub type JointPoints = Vec<(Duration, f32)>;
 
 /// The pixels of a `sensor_msgs/Image`. The stamp is told even when the pixels cannot be used.
 ///
@@ -47,13 +48,14 @@ pub fn image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, Cdr
     let stamp = header(&mut reader)?;
     let (height, width) = (reader.u32()?, reader.u32()?);
     let encoding = reader.text()?;
-    let _is_big_endian = reader.u8()?;
+    let is_big_endian = reader.u8()? != 0;
     let step = reader.u32()?;
     let layout = ImageLayout {
         width,
         height,
         step,
         encoding,
+        is_big_endian,
     };
     let content = decode_image(layout, reader.bytes("the pixels")?);
     Ok(Stamped { stamp, content })
@@ -71,7 +73,24 @@ pub fn compressed_image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputPro
     Ok(Stamped { stamp, content })
 }
 
-/// The positions of `joints` in a `sensor_msgs/JointState`.
+/// The positions of those of `joints` that a `sensor_msgs/JointState` has, by their place. `prefix` is put in front of
+/// its names.
+///
+/// # Errors
+/// As [`image`].
+pub fn some_joints(
+    data: &[u8],
+    prefix: &str,
+    joints: &[String],
+) -> Result<Stamped<Result<SomePositions, InputProblem>>, CdrError> {
+    let mut reader = CdrReader::new(data)?;
+    let stamp = header(&mut reader)?;
+    let names = reader.texts()?;
+    let content = some_joint_positions(&names, &reader.f64s()?, prefix, joints);
+    Ok(Stamped { stamp, content })
+}
+
+/// The positions of all of `joints` in a `sensor_msgs/JointState`.
 ///
 /// # Errors
 /// As [`image`].
@@ -86,11 +105,16 @@ pub fn joint_state(
     Ok(Stamped { stamp, content })
 }
 
-/// Where a `trajectory_msgs/JointTrajectory` takes `joints`.
+/// Where a `trajectory_msgs/JointTrajectory` takes those of `joints` that it has, by their place. `prefix` is put in
+/// front of its names.
 ///
 /// # Errors
-/// When a joint or a point is missing.
-pub fn joint_trajectory(data: &[u8], joints: &[String]) -> Result<Stamped<TrajectoryPoints>, MessageError> {
+/// When it has none of the joints, no point, or a position that is no finite number.
+pub fn joint_trajectory(
+    data: &[u8],
+    prefix: &str,
+    joints: &[String],
+) -> Result<Stamped<Vec<(usize, JointPoints)>>, MessageError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
     let names = reader.texts()?;
@@ -105,20 +129,26 @@ pub fn joint_trajectory(data: &[u8], joints: &[String]) -> Result<Stamped<Trajec
     if points.is_empty() {
         return Err(MessageError::NoPoints);
     }
-    let content = points
-        .into_iter()
-        .map(|(time_from_start, positions)| {
-            Ok((time_from_start, joint_positions(&names, &positions, joints)?))
-        })
-        .collect::<Result<_, InputProblem>>()?;
-    Ok(Stamped { stamp, content })
+    let mut content: Vec<(usize, JointPoints)> = Vec::new();
+    for (time_from_start, positions) in points {
+        for (joint, position) in some_joint_positions(&names, &positions, prefix, joints)? {
+            match content.iter_mut().find(|(other, _)| *other == joint) {
+                Some((_, points)) => points.push((time_from_start, position)),
+                None => content.push((joint, vec![(time_from_start, position)])),
+            }
+        }
+    }
+    match content.is_empty() {
+        true => Err(InputProblem::NoJoint.into()),
+        false => Ok(Stamped { stamp, content }),
+    }
 }
 
-/// The values of a `std_msgs/Float64MultiArray`, one for each of `joints` in their order. It has no stamp.
+/// The `size` values of a `std_msgs/Float64MultiArray`. It has no stamp.
 ///
 /// # Errors
 /// When there are more or fewer, or one is no finite number.
-pub fn float64_array(data: &[u8], joints: &[String]) -> Result<Vec<f32>, MessageError> {
+pub fn float64_array(data: &[u8], size: usize) -> Result<Vec<f32>, MessageError> {
     let mut reader = CdrReader::new(data)?;
     let dimensions = reader.u32()?;
     reader.sequence(dimensions, 12, |reader| {
@@ -127,14 +157,7 @@ pub fn float64_array(data: &[u8], joints: &[String]) -> Result<Vec<f32>, Message
         Ok(())
     })?;
     let _data_offset = reader.u32()?;
-    let values = reader.f64s()?;
-    if values.len() != joints.len() {
-        return Err(MessageError::Values {
-            found: values.len(),
-            expected: joints.len(),
-        });
-    }
-    Ok(joint_positions(joints, &values, joints)?)
+    Ok(extra_state(&reader.f64s()?, size)?)
 }
 
 /// The text of a `std_msgs/String`.

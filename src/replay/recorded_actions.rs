@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::messages::TrajectoryPoints;
+use super::messages::JointPoints;
 
 /// Stamps and periods are rounded to nanoseconds, and simulations step in rounded times.
 const SAME_TIME: Duration = Duration::from_micros(1);
@@ -17,52 +17,63 @@ pub enum Between {
     Interpolate,
 }
 
-/// The newest recorded actions, by their times.
+/// The newest recorded actions of every joint, by their times. A message may be about some of the joints.
 #[derive(Debug)]
 pub struct RecordedActions {
-    messages: VecDeque<(Duration, TrajectoryPoints)>,
+    joints: Vec<VecDeque<(Duration, JointPoints)>>,
     between: Between,
     longest_gap: Duration,
 }
 
 impl RecordedActions {
-    /// Nothing is known of times further than `longest_gap` from the message before.
-    pub fn new(between: Between, longest_gap: Duration) -> Self {
+    /// Of `joint_count` joints. Nothing is known of times further than `longest_gap` from the message before.
+    pub fn new(joint_count: usize, between: Between, longest_gap: Duration) -> Self {
         Self {
-            messages: VecDeque::new(),
+            joints: vec![VecDeque::new(); joint_count],
             between,
             longest_gap,
         }
     }
 
-    /// Takes in where the joints go from `time` on. Messages may come a little out of order.
-    pub fn push(&mut self, time: Duration, points: TrajectoryPoints) {
-        let place = self.messages.partition_point(|(other, _)| *other <= time);
-        self.messages.insert(place, (time, points));
+    /// Takes in where a joint goes from `time` on. Messages may come a little out of order.
+    pub fn push(&mut self, joint: usize, time: Duration, points: JointPoints) {
+        let messages = &mut self.joints[joint];
+        let place = messages.partition_point(|(other, _)| *other <= time);
+        messages.insert(place, (time, points));
     }
 
-    /// The time of the newest message.
+    /// Until when something is known of every joint; none before all of them were recorded.
     pub fn newest(&self) -> Option<Duration> {
-        self.messages.back().map(|(time, _)| *time)
+        let newest = self
+            .joints
+            .iter()
+            .map(|messages| messages.back().map(|(time, _)| *time));
+        newest.min().flatten()
     }
 
-    /// Positions of the joints at `time`, one for each; none where the recording has a gap or is over.
+    /// Positions of the joints at `time`, one for each; none where the recording of a joint has a gap or is over.
     pub fn at(&self, time: Duration) -> Option<Vec<f32>> {
-        if time > self.newest()? + SAME_TIME {
+        self.joints
+            .iter()
+            .map(|messages| self.joint_at(messages, time))
+            .collect()
+    }
+
+    fn joint_at(&self, messages: &VecDeque<(Duration, JointPoints)>, time: Duration) -> Option<f32> {
+        let (newest, _) = messages.back()?;
+        if time > *newest + SAME_TIME {
             return None;
         }
-        let after = self
-            .messages
-            .partition_point(|(other, _)| *other <= time + SAME_TIME);
-        let (start, points) = self.messages.get(after.checked_sub(1)?)?;
+        let after = messages.partition_point(|(other, _)| *other <= time + SAME_TIME);
+        let (start, points) = messages.get(after.checked_sub(1)?)?;
         let elapsed = time.saturating_sub(*start);
         if elapsed > self.longest_gap {
             return None;
         }
-        match (self.between, self.messages.get(after)) {
+        match (self.between, messages.get(after)) {
             (Between::Interpolate, Some((end, next))) if *end - *start <= self.longest_gap => {
                 let share = elapsed.as_secs_f64() / (*end - *start).as_secs_f64();
-                Some(mix(&points.first()?.1, &next.first()?.1, share))
+                Some(mix(points.first()?.1, next.first()?.1, share))
             }
             (Between::Interpolate, Some(_)) if !elapsed.is_zero() => None,
             _ => along(points, elapsed),
@@ -71,35 +82,33 @@ impl RecordedActions {
 
     /// Forgets what is not needed for times from `time` on.
     pub fn forget_before(&mut self, time: Duration) {
-        while self.messages.get(1).is_some_and(|(next, _)| *next <= time) {
-            self.messages.pop_front();
+        for messages in &mut self.joints {
+            while messages.get(1).is_some_and(|(next, _)| *next <= time) {
+                messages.pop_front();
+            }
         }
     }
 
     pub fn clear(&mut self) {
-        self.messages.clear();
+        self.joints.iter_mut().for_each(VecDeque::clear);
     }
 }
 
-/// Where a trajectory is `elapsed` after its beginning: on the line between two of its points, at its last one after it.
-fn along(points: &TrajectoryPoints, elapsed: Duration) -> Option<Vec<f32>> {
+/// Where a joint is `elapsed` after its points' beginning: on the line between two of them, at the last one after it.
+fn along(points: &JointPoints, elapsed: Duration) -> Option<f32> {
     let after = points.partition_point(|(time, _)| *time <= elapsed);
     let Some((start, from)) = after.checked_sub(1).and_then(|before| points.get(before)) else {
-        return points.first().map(|(_, positions)| positions.clone());
+        return points.first().map(|(_, position)| *position);
     };
     let Some((end, to)) = points.get(after) else {
-        return Some(from.clone());
+        return Some(*from);
     };
     let share = (elapsed - *start).as_secs_f64() / (*end - *start).as_secs_f64();
-    Some(mix(from, to, share))
+    Some(mix(*from, *to, share))
 }
 
-fn mix(from: &[f32], to: &[f32], share: f64) -> Vec<f32> {
-    let share = share as f32;
-    from.iter()
-        .zip(to)
-        .map(|(from, to)| from + (to - from) * share)
-        .collect()
+fn mix(from: f32, to: f32, share: f64) -> f32 {
+    from + (to - from) * share as f32
 }
 
 #[cfg(test)]
@@ -111,9 +120,9 @@ mod tests {
     }
 
     fn recorded(between: Between, messages: &[(u64, f32)]) -> RecordedActions {
-        let mut actions = RecordedActions::new(between, ms(500));
+        let mut actions = RecordedActions::new(1, between, ms(500));
         for &(time, position) in messages {
-            actions.push(ms(time), vec![(Duration::ZERO, vec![position])]);
+            actions.push(0, ms(time), vec![(Duration::ZERO, position)]);
         }
         actions
     }
@@ -145,12 +154,25 @@ mod tests {
 
     #[test]
     fn a_trajectory_is_followed_along_its_points() {
-        let mut actions = RecordedActions::new(Between::Hold, ms(500));
-        actions.push(ms(100), vec![(ms(0), vec![0.0]), (ms(100), vec![1.0])]);
-        actions.push(ms(500), vec![(ms(0), vec![7.0])]);
+        let mut actions = RecordedActions::new(1, Between::Hold, ms(500));
+        actions.push(0, ms(100), vec![(ms(0), 0.0), (ms(100), 1.0)]);
+        actions.push(0, ms(500), vec![(ms(0), 7.0)]);
         assert_eq!(actions.at(ms(150)), Some(vec![0.5]));
         assert_eq!(actions.at(ms(300)), Some(vec![1.0]));
         assert_eq!(actions.at(ms(500)), Some(vec![7.0]));
+    }
+
+    #[test]
+    fn joints_that_come_in_messages_of_their_own_are_known_while_all_of_them_are() {
+        let mut actions = RecordedActions::new(2, Between::Hold, ms(500));
+        actions.push(0, ms(100), vec![(ms(0), 1.0)]);
+        assert_eq!((actions.newest(), actions.at(ms(100))), (None, None));
+        actions.push(1, ms(110), vec![(ms(0), 2.0)]);
+        actions.push(0, ms(120), vec![(ms(0), 3.0)]);
+        assert_eq!(actions.newest(), Some(ms(110)));
+        assert_eq!(actions.at(ms(105)), None);
+        assert_eq!(actions.at(ms(110)), Some(vec![1.0, 2.0]));
+        assert_eq!(actions.at(ms(120)), None);
     }
 
     #[test]
@@ -163,7 +185,7 @@ mod tests {
     fn what_is_forgotten_is_not_needed() {
         let mut actions = recorded(Between::Hold, &[(100, 1.0), (200, 2.0), (300, 3.0)]);
         actions.forget_before(ms(250));
-        assert_eq!(actions.messages.len(), 2);
+        assert_eq!(actions.joints[0].len(), 2);
         assert_eq!(actions.at(ms(250)), Some(vec![2.0]));
     }
 }

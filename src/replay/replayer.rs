@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::bag::{Bag, BagError, Recorded};
-use super::messages::{self, MessageError, TrajectoryPoints};
+use super::cdr::CdrError;
+use super::messages::{self, JointPoints, MessageError};
 use super::recorded_actions::RecordedActions;
 use super::topics::{ActionSource, BagTopics, Role};
 use crate::node::parameters::Settings;
-use crate::node::{InputProblem, Inputs, RosClock, StampedObservation};
+use crate::node::{InputProblem, Inputs, RosClock, SomePositions, StampedObservation};
 use crate::policy::{Observation, VisionRefresh};
 
 /// Stamps that go back by more than this are another recording; by less, messages that overtook each other.
@@ -24,9 +25,9 @@ pub struct Sample {
     /// When the message that completed it was recorded.
     pub log_time: Duration,
     /// For each camera in the configuration's order, how much older than the joint state its newest frame is, in
-    /// seconds; none for frames without a stamp.
+    /// seconds; none without a frame of an optional camera.
     pub camera_ages_s: Vec<Option<f64>>,
-    /// `[horizon]` actions of `[joints]`; none where nothing was recorded.
+    /// `[horizon]` actions of `[commanded joints]`; none where nothing was recorded.
     pub recorded: Vec<Option<Vec<f32>>>,
 }
 
@@ -42,6 +43,8 @@ pub struct ReplaySummary {
     /// From the first message to the last.
     pub duration: Duration,
     pub warnings: Vec<String>,
+    /// What the inputs lacked in the end, a sentence each.
+    pub input_problems: Vec<String>,
 }
 
 /// When observations are taken, and what of the recording goes with them.
@@ -81,7 +84,10 @@ pub fn replay(
         // Whoever takes the samples may stop here as well; there is nothing left to stop.
         let _ = replayer.hand_on_all(take);
     }
+    let problems = replayer.inputs.report().into_iter();
+    let problems = problems.filter_map(|input| Some(format!("{}: {}", input.kind, input.problem?)));
     let mut summary = replayer.summary;
+    summary.input_problems = problems.collect();
     summary.clock_resets = replayer.clock.resets();
     summary.warnings = warnings;
     Ok(summary)
@@ -94,8 +100,6 @@ struct Replayer<'a> {
     clock: RosClock,
     inputs: Inputs,
     vision_refresh: VisionRefresh,
-    /// Stamps of the cameras' newest frames.
-    frame_stamps: Vec<Option<Duration>>,
     recorded: RecordedActions,
     /// Observations whose actions are still to come.
     pending: VecDeque<Sample>,
@@ -107,12 +111,9 @@ struct Replayer<'a> {
 
 impl<'a> Replayer<'a> {
     fn new(topics: &'a BagTopics, settings: &'a Settings, options: ReplayOptions) -> Self {
-        let inputs = Inputs::new(
-            &settings.cameras,
-            &settings.joint_states_topic,
-            &settings.prompt_topic,
-        );
+        let inputs = Inputs::new(&settings.inputs, &settings.joint_names);
         inputs.take_prompt(&settings.prompt);
+        let joints = settings.commanded_joints();
         Self {
             topics,
             settings,
@@ -120,8 +121,7 @@ impl<'a> Replayer<'a> {
             clock: RosClock::simulated(),
             inputs,
             vision_refresh: settings.vision_refresh.clone(),
-            frame_stamps: vec![None; settings.cameras.len()],
-            recorded: RecordedActions::new(topics.between, options.longest_gap),
+            recorded: RecordedActions::new(joints.len(), topics.between, options.longest_gap),
             pending: VecDeque::new(),
             sequence: 0,
             newest_joint_stamp: Duration::ZERO,
@@ -142,8 +142,12 @@ impl<'a> Replayer<'a> {
         }
         // One message may be both an action and an input; what is wrong with it then counts once.
         let mut problem = None;
-        if message.topic == self.topics.actions_topic {
-            problem = self.action(message, take)?.err().map(|error| error.to_string());
+        let topics = self.topics;
+        if let Some(source) = topics.actions.get(message.topic) {
+            problem = self
+                .action(source, message, take)?
+                .err()
+                .map(|error| error.to_string());
         }
         if let Some(&role) = self.topics.roles.get(message.topic) {
             problem = self.input(role, message, take)?.err().or(problem);
@@ -161,7 +165,6 @@ impl<'a> Replayer<'a> {
         message: Recorded,
         take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
     ) -> ControlFlow<(), Result<(), String>> {
-        let now = self.clock.now();
         ControlFlow::Continue(match role {
             Role::Image(camera) => messages::image(message.data)
                 .map_err(|error| error.to_string())
@@ -169,21 +172,31 @@ impl<'a> Replayer<'a> {
             Role::CompressedImage(camera) => messages::compressed_image(message.data)
                 .map_err(|error| error.to_string())
                 .and_then(|image| self.image(camera, image)),
-            Role::JointStates => match messages::joint_state(message.data, &self.settings.joint_names) {
+            Role::JointStates(topic) => match self.some_joints(topic, message.data) {
                 Ok(state) => {
-                    // As in the node, what was not stamped counts as measured when it came.
-                    let stamp = state.stamp.or(now).unwrap_or_default();
+                    let stamp = self.stamp(state.stamp);
                     if stamp + JUMP_BACK < self.newest_joint_stamp {
                         self.clock.reset();
                         self.start_over(take)?;
                     }
                     self.newest_joint_stamp = stamp;
                     let problem = state.content.as_ref().err().map(InputProblem::to_string);
-                    self.inputs.take_joint_positions(state.content, stamp);
+                    self.inputs.take_joint_positions(topic, state.content, stamp);
                     problem.map_or(Ok(()), Err)
                 }
                 Err(error) => Err(error.to_string()),
             },
+            Role::ExtraState(index) => {
+                let size = self.settings.inputs.extra_state[index].size;
+                let values = match messages::float64_array(message.data, size) {
+                    Ok(values) => Ok(values),
+                    Err(MessageError::Input(problem)) => Err(problem),
+                    Err(error) => return ControlFlow::Continue(Err(error.to_string())),
+                };
+                let problem = values.as_ref().err().map(InputProblem::to_string);
+                self.inputs.take_extra_state(index, values, self.stamp(None));
+                problem.map_or(Ok(()), Err)
+            }
             Role::Prompt => match messages::string(message.data) {
                 Ok(prompt) => {
                     self.inputs.take_prompt(&prompt);
@@ -207,32 +220,52 @@ impl<'a> Replayer<'a> {
         image: messages::Stamped<Result<image::RgbImage, InputProblem>>,
     ) -> Result<(), String> {
         self.summary.images += 1;
-        self.frame_stamps[camera] = image.stamp;
         let problem = image.content.as_ref().err().map(InputProblem::to_string);
-        self.inputs.take_image(camera, image.content);
+        let stamp = self.stamp(image.stamp);
+        self.inputs.take_image(camera, image.content, stamp);
         problem.map_or(Ok(()), Err)
+    }
+
+    fn some_joints(
+        &self,
+        topic: usize,
+        data: &[u8],
+    ) -> Result<messages::Stamped<Result<SomePositions, InputProblem>>, CdrError> {
+        let prefix = &self.settings.inputs.joint_states[topic].prefix;
+        messages::some_joints(data, prefix, &self.settings.joint_names)
+    }
+
+    /// As in the node, what was not stamped counts as measured when it came.
+    fn stamp(&self, stamp: Option<Duration>) -> Duration {
+        stamp.or(self.clock.now()).unwrap_or_default()
     }
 
     fn action(
         &mut self,
+        source: &ActionSource,
         message: Recorded,
         take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
     ) -> ControlFlow<(), Result<(), MessageError>> {
-        let joints = &self.settings.joint_names;
-        let at_once = |positions| -> TrajectoryPoints { vec![(Duration::ZERO, positions)] };
-        let read = match self.topics.actions {
-            ActionSource::Trajectory => messages::joint_trajectory(message.data, joints)
+        let joints = self.settings.commanded_joints();
+        let at_once = |position| -> JointPoints { vec![(Duration::ZERO, position)] };
+        let all_at_once = |positions: Vec<(usize, f32)>| -> Vec<(usize, JointPoints)> {
+            let positions = positions.into_iter();
+            positions
+                .map(|(joint, position)| (joint, at_once(position)))
+                .collect()
+        };
+        let read = match source {
+            ActionSource::Trajectory(prefix) => messages::joint_trajectory(message.data, prefix, &joints)
                 .map(|trajectory| (trajectory.stamp, trajectory.content)),
-            ActionSource::Array => {
-                messages::float64_array(message.data, joints).map(|values| (None, at_once(values)))
-            }
-            ActionSource::JointState => messages::joint_state(message.data, joints)
+            ActionSource::Array(places) => messages::float64_array(message.data, places.len())
+                .map(|values| (None, all_at_once(places.iter().copied().zip(values).collect()))),
+            ActionSource::JointState(prefix) => messages::some_joints(message.data, prefix, &joints)
                 .map_err(MessageError::from)
-                .and_then(|state| Ok((state.stamp, at_once(state.content?)))),
+                .and_then(|state| Ok((state.stamp, all_at_once(state.content?)))),
         };
         match read {
             Ok((stamp, points)) => {
-                let time = stamp.or(self.clock.now()).unwrap_or_default();
+                let time = self.stamp(stamp);
                 if self
                     .recorded
                     .newest()
@@ -241,7 +274,9 @@ impl<'a> Replayer<'a> {
                     self.hand_on_all(take)?;
                     self.recorded.clear();
                 }
-                self.recorded.push(time, points);
+                for (joint, points) in points {
+                    self.recorded.push(joint, time, points);
+                }
                 ControlFlow::Continue(Ok(()))
             }
             Err(error) => ControlFlow::Continue(Err(error)),
@@ -264,7 +299,6 @@ impl<'a> Replayer<'a> {
         self.hand_on_all(take)?;
         self.inputs.forget_before_reset(self.clock.resets());
         self.vision_refresh.forget();
-        self.frame_stamps.fill(None);
         self.recorded.clear();
         self.newest_joint_stamp = Duration::ZERO;
         self.next_observation_due = Duration::ZERO;
@@ -280,6 +314,7 @@ impl<'a> Replayer<'a> {
         let StampedObservation {
             mut observation,
             observed_at,
+            camera_ages_s,
             sequence,
             ..
         } = stamped;
@@ -289,12 +324,11 @@ impl<'a> Replayer<'a> {
         }
         self.next_observation_due = observed_at + self.time_of(self.options.actions_between);
         self.vision_refresh.hold_back(&mut observation, observed_at);
-        let seconds = |stamp: Duration| observed_at.as_secs_f64() - stamp.as_secs_f64();
         self.pending.push_back(Sample {
             observation,
             observed_at,
             log_time,
-            camera_ages_s: self.frame_stamps.iter().map(|stamp| stamp.map(seconds)).collect(),
+            camera_ages_s,
             recorded: Vec::new(),
         });
     }

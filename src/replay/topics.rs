@@ -13,25 +13,30 @@ pub enum Role {
     /// The camera at this place of the configuration.
     Image(usize),
     CompressedImage(usize),
-    JointStates,
+    /// The joint states topic at this place of the configuration.
+    JointStates(usize),
+    /// The extra state at this place of the configuration.
+    ExtraState(usize),
     Prompt,
     Clock,
 }
 
-/// What recorded actions are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the recorded actions of a topic are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionSource {
-    Trajectory,
-    Array,
-    JointState,
+    /// A trajectory, whose joints' names get this prefix.
+    Trajectory(String),
+    /// A value for each of the joints at these places of the robot's actions.
+    Array(Vec<usize>),
+    /// Joint states, whose joints' names get this prefix.
+    JointState(String),
 }
 
 /// The topics of a bag that an evaluation reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BagTopics {
     pub roles: BTreeMap<String, Role>,
-    pub actions_topic: String,
-    pub actions: ActionSource,
+    pub actions: BTreeMap<String, ActionSource>,
     /// Whether there are commands, or only where the robot went.
     pub between: Between,
     /// What the report is to say of the choice.
@@ -49,8 +54,8 @@ pub struct TopicProblem {
 }
 
 impl BagTopics {
-    /// Chooses the topics. `actions_topic` is where the commands were recorded; without it, that is the topic on which
-    /// the node would publish, or the joint states when the bag does not have it.
+    /// Chooses the topics. `actions_topic` is where the commands were recorded; without it, those are the topics on which
+    /// the node would publish, or the joint states when the bag has none of them.
     ///
     /// # Errors
     /// Every topic that is missing or has another type than expected.
@@ -65,7 +70,7 @@ impl BagTopics {
         };
         let mut roles = BTreeMap::new();
         let mut notes = Vec::new();
-        for (index, camera) in settings.cameras.iter().enumerate() {
+        for (index, camera) in settings.inputs.cameras.iter().enumerate() {
             let what = format!("camera {}", camera.name);
             let compressed = format!("{}/compressed", camera.topic);
             match chooser.topic(&camera.topic) {
@@ -82,17 +87,19 @@ impl BagTopics {
                 },
             }
         }
-        let joint_states = &settings.joint_states_topic;
-        chooser.expect("the joint states", joint_states, &[JOINT_STATE]);
-        roles.insert(joint_states.clone(), Role::JointStates);
-        let has_prompts = chooser.topic(&settings.prompt_topic).is_some();
+        for (index, joint_states) in settings.inputs.joint_states.iter().enumerate() {
+            chooser.expect("the joint states", &joint_states.topic, &[JOINT_STATE]);
+            roles.insert(joint_states.topic.clone(), Role::JointStates(index));
+        }
+        for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
+            chooser.expect("the extra state", &extra.topic, &[FLOAT64_ARRAY]);
+            roles.insert(extra.topic.clone(), Role::ExtraState(index));
+        }
+        let prompt = &settings.inputs.prompt;
+        let has_prompts = chooser.topic(prompt).is_some();
         if has_prompts || settings.prompt.is_empty() {
-            chooser.expect(
-                "the prompt (the parameter prompt is empty)",
-                &settings.prompt_topic,
-                &[STRING],
-            );
-            roles.insert(settings.prompt_topic.clone(), Role::Prompt);
+            chooser.expect("the prompt (the parameter prompt is empty)", prompt, &[STRING]);
+            roles.insert(prompt.clone(), Role::Prompt);
         }
         if settings.use_sim_time {
             match chooser.topic("/clock") {
@@ -105,25 +112,47 @@ impl BagTopics {
                 }
             }
         }
-        let actions_topic = match actions_topic {
-            Some(topic) => topic,
-            None if chooser.topic(&settings.trajectory_topic).is_some() => &settings.trajectory_topic,
-            None => joint_states,
+        let joint_states: Vec<&str> = settings
+            .inputs
+            .joint_states
+            .iter()
+            .map(|one| &*one.topic)
+            .collect();
+        let outputs: Vec<&str> = settings.outputs.iter().map(|output| &*output.topic).collect();
+        let actions_topics = match actions_topic {
+            Some(topic) => vec![topic],
+            None if outputs.iter().any(|output| chooser.topic(output).is_some()) => outputs,
+            None => joint_states.clone(),
         };
         let types = [JOINT_TRAJECTORY, FLOAT64_ARRAY, JOINT_STATE];
-        let actions = match chooser.expect("the recorded actions", actions_topic, &types) {
-            Some(JOINT_TRAJECTORY) => ActionSource::Trajectory,
-            Some(FLOAT64_ARRAY) => ActionSource::Array,
-            _ => ActionSource::JointState,
-        };
-        let is_commands = actions_topic != joint_states;
+        let mut actions = BTreeMap::new();
+        for topic in &actions_topics {
+            let output = settings.outputs.iter().find(|output| output.topic == *topic);
+            let prefix = output.map_or(String::new(), |output| output.prefix.clone());
+            let source = match chooser.expect("the recorded actions", topic, &types) {
+                Some(JOINT_TRAJECTORY) => ActionSource::Trajectory(prefix),
+                Some(FLOAT64_ARRAY) => ActionSource::Array(match output {
+                    Some(output) => output.joints.clone(),
+                    None => (0..settings.commanded_joints().len()).collect(),
+                }),
+                _ => {
+                    let input = settings
+                        .inputs
+                        .joint_states
+                        .iter()
+                        .find(|one| one.topic == *topic);
+                    ActionSource::JointState(input.map_or(prefix, |input| input.prefix.clone()))
+                }
+            };
+            actions.insert((*topic).to_owned(), source);
+        }
+        let is_commands = !actions_topics.iter().any(|topic| joint_states.contains(topic));
         if !is_commands {
             notes.push("no commands: predictions are compared with where the joints went".to_owned());
         }
         if chooser.problems.is_empty() {
             Ok(Self {
                 roles,
-                actions_topic: actions_topic.to_owned(),
                 actions,
                 between: if is_commands {
                     Between::Hold
@@ -140,8 +169,7 @@ impl BagTopics {
 
     /// Every topic that is to be read.
     pub fn names(&self) -> BTreeSet<String> {
-        let actions = std::iter::once(&self.actions_topic);
-        self.roles.keys().chain(actions).cloned().collect()
+        self.roles.keys().chain(self.actions.keys()).cloned().collect()
     }
 }
 

@@ -53,7 +53,7 @@ impl Modules<'_> {
         } = self.pi0;
         let tower = &paligemma.vision_tower;
         let image = self.fixture.f32("siglip.image")?;
-        let embedded = tower.embed_patches(device, &tower.upload_images(device, &[&image])?)?;
+        let embedded = tower.embed_patches(device, &[&tower.upload_image(device, &image)?])?;
         self.compare("siglip", "siglip.embeddings.output", &embedded)?;
         let block = &tower.blocks[0];
         let input = self.upload("siglip.layer.0.norm.input")?;
@@ -78,7 +78,7 @@ impl Modules<'_> {
         self.compare(
             "siglip",
             "siglip.tower.output",
-            &tower.forward(device, &tower.upload_images(device, &[&image])?)?,
+            &tower.forward(device, &[&tower.upload_image(device, &image)?])?,
         )
     }
 

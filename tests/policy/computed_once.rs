@@ -99,3 +99,29 @@ fn a_frame_that_came_with_a_refused_prompt_is_not_lost() {
     let alone = self::policy().predict_from_noise(&changed, &noise).unwrap();
     assert_eq!(actions, alone);
 }
+
+#[test]
+fn an_optional_camera_that_is_missing_is_as_one_that_the_robot_does_not_have() {
+    let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
+    let device = || CpuDevice::new(Precision::F32, 1).unwrap();
+    let mut optional = options();
+    optional.cameras[0].is_optional = true;
+    let name = optional.cameras[0].name.clone();
+    let mut without = options();
+    without.cameras.remove(0);
+    without.absent_cameras.push(name.clone());
+    let mut optional = Policy::new(&checkpoint, device(), optional).unwrap();
+    let mut without = Policy::new(&checkpoint, device(), without).unwrap();
+    let noise = vec![0.3; 50 * 32];
+    let mut missing = observation();
+    missing.images.remove(&name);
+    let expected_without = without.predict_from_noise(&missing, &noise).unwrap();
+    let expected_with = policy().predict_from_noise(&observation(), &noise).unwrap();
+    assert_ne!(expected_with, expected_without);
+    for _ in 0..2 {
+        let found = optional.predict_from_noise(&observation(), &noise).unwrap();
+        assert_eq!(found, expected_with);
+        let found = optional.predict_from_noise(&missing, &noise).unwrap();
+        assert_eq!(found, expected_without);
+    }
+}

@@ -94,7 +94,11 @@ fn compare_policy(
     };
     let options = PolicyOptions {
         cameras: pictures()
-            .map(|(name, _)| CameraOptions { name, crop: None })
+            .map(|(name, _)| CameraOptions {
+                name,
+                crop: None,
+                is_optional: false,
+            })
             .collect(),
         absent_cameras: absent_cameras.iter().map(|name| (*name).to_owned()).collect(),
         ..PolicyOptions::default()

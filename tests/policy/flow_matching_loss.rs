@@ -20,6 +20,7 @@ fn policy(denoise_steps: usize) -> (Policy<CpuDevice>, Checkpoint, Observation) 
         cameras: vec![CameraOptions {
             name: "top".to_owned(),
             crop: None,
+            is_optional: false,
         }],
         ..PolicyOptions::default()
     };

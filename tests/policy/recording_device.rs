@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pi0_node::device::{
-    Activation, CpuDevice, CpuTensor, Device, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable,
+    Activation, CpuDevice, CpuTensor, Device, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result,
+    RopeTable,
 };
 
 pub struct RecordingDevice {
@@ -26,6 +27,8 @@ type Step = Arc<dyn Fn() + Send + Sync>;
 pub struct Place {
     values: Arc<Mutex<CpuTensor>>,
     shape: Arc<[usize]>,
+    /// Whether what is written next goes to another place, as an image may whose pixels need another type.
+    moves: bool,
 }
 
 #[derive(Default)]
@@ -77,6 +80,7 @@ impl RecordingDevice {
         let place = Place {
             shape: values.shape().into(),
             values: Arc::new(Mutex::new(values)),
+            moves: false,
         };
         match self.working.load(Ordering::Relaxed) {
             true => self.passing.lock().unwrap().push(place.clone()),
@@ -157,8 +161,18 @@ impl Device for RecordingDevice {
         Ok(self.place(self.cpu.upload(values, shape)?))
     }
 
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<Place> {
+        self.expect_no_work();
+        let mut image = self.place(self.cpu.upload_image(pixels, image_size)?);
+        image.moves = true;
+        Ok(image)
+    }
+
     fn write(&self, tensor: &mut Place, values: &[f32]) -> Result<()> {
         self.expect_no_work();
+        if tensor.moves {
+            *tensor = self.place(tensor.get());
+        }
         self.cpu.write(&mut tensor.values.lock().unwrap(), values)
     }
 
@@ -194,6 +208,11 @@ impl Device for RecordingDevice {
     fn zeros(&self, shape: &[usize]) -> Result<Place> {
         self.expect_no_work();
         Ok(self.place(self.cpu.zeros(shape)?))
+    }
+
+    fn patches(&self, image: &Place, grid: PatchGrid) -> Result<Place> {
+        let image = image.clone();
+        self.operation(move |cpu| cpu.patches(&image.get(), grid))
     }
 
     fn linear(&self, x: &Place, layer: &Self::Linear, activation: Activation) -> Result<Place> {

@@ -12,7 +12,9 @@ use crate::robot::{frame, observation, options};
 
 fn policy<D: Device>(device: D) -> Policy<D> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
-    Policy::new(&checkpoint, device, options()).unwrap()
+    let mut options = options();
+    options.cameras[0].is_optional = true;
+    Policy::new(&checkpoint, device, options).unwrap()
 }
 
 fn cpu() -> CpuDevice {
@@ -41,6 +43,23 @@ fn replayed_chunks_are_those_of_every_operation_done_anew() {
         let (_, image) = moved.images.iter_mut().next().unwrap();
         *image = frame(100 + moment);
         observations.push(moved);
+    }
+    // One camera goes for a while, comes back with the frame that it had, shows others, and goes again.
+    for (moment, is_there) in [
+        (14, true),
+        (15, false),
+        (16, false),
+        (17, false),
+        (14, true),
+        (18, true),
+        (19, true),
+        (20, false),
+    ] {
+        let mut observation = at(moment, "pick up the cube");
+        if !is_there {
+            observation.images.remove("right_wrist");
+        }
+        observations.push(observation);
     }
     // Another prompt, of the same and of another length, and the first one again.
     for prompt in [

@@ -14,6 +14,7 @@ pub fn options() -> PolicyOptions {
             .map(|name| CameraOptions {
                 name: name.to_owned(),
                 crop: None,
+                is_optional: false,
             })
             .to_vec(),
         absent_cameras: vec!["left_wrist".to_owned()],

@@ -32,6 +32,7 @@ fn every_skill_gets_the_reference_s_actions_from_the_same_noise() {
         cameras: vec![CameraOptions {
             name: "top".to_owned(),
             crop: Some(CROP),
+            is_optional: false,
         }],
         ..PolicyOptions::default()
     };

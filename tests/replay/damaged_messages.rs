@@ -12,8 +12,8 @@ fn read_as_everything(data: &[u8], joints: &[String]) {
     let _ = messages::image(data);
     let _ = messages::compressed_image(data);
     let _ = messages::joint_state(data, joints);
-    let _ = messages::joint_trajectory(data, joints);
-    let _ = messages::float64_array(data, joints);
+    let _ = messages::joint_trajectory(data, "", joints);
+    let _ = messages::float64_array(data, joints.len());
     let _ = messages::string(data);
     let _ = messages::clock(data);
 }

@@ -8,7 +8,7 @@ use pi0_node::policy::open_for_evaluation;
 use pi0_node::replay::bag::Bag;
 use pi0_node::replay::{BagResult, EvaluationError, EvaluationOptions, evaluate};
 
-use crate::fixtures::bag;
+use crate::fixtures::{bag, joints};
 use crate::robot::{KnowingPolicy, changed, settings};
 
 fn options() -> EvaluationOptions {
@@ -108,6 +108,31 @@ fn commands_without_stamps_count_from_when_they_were_recorded() {
 }
 
 #[test]
+fn commands_are_found_on_the_topics_that_the_node_would_publish_on() {
+    let outputs = format!(
+        "output_topics: [/commands]\n    output_types: [array]\n    output_joints: [{}]",
+        joints().join(" ")
+    );
+    let mut policy = KnowingPolicy::of_commands();
+    let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(&outputs), &options()).unwrap();
+    assert_eq!(result.settings.actions_topic, "/commands");
+    close(result.accuracy.mae, 0.2 * 0.05, 0.004);
+}
+
+#[test]
+fn a_robot_of_other_conventions_is_seen_in_the_policy_s_and_compared_in_its_own() {
+    let mut same = KnowingPolicy::of_commands();
+    evaluated(&bag("mcap_zstd"), &mut same, &settings(""), &options()).unwrap();
+    let offsets = format!("joint_offsets: [{}]", ["0.5"; 14].join(", "));
+    let mut policy = KnowingPolicy::of_commands();
+    let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(&offsets), &options()).unwrap();
+    close(result.accuracy.mae, 0.0, 1e-5);
+    for (seen, robot) in policy.seen[0].state.iter().zip(&same.seen[0].state) {
+        assert!((seen - (robot - 0.5)).abs() < 1e-6, "{seen} and {robot}");
+    }
+}
+
+#[test]
 fn compressed_pictures_are_found_beside_the_topic_of_the_configuration() {
     let mut policy = KnowingPolicy::of_commands();
     let path = bag("mcap_compressed_images.mcap");
@@ -148,8 +173,7 @@ fn every_topic_that_is_missing_or_of_another_type_is_named_with_what_was_expecte
 }
 
 #[test]
-fn a_bag_without_a_complete_observation_says_what_was_wrong_with_its_messages() {
-    // Without commands the joint states are the actions too, and a bad one counts once.
+fn a_bag_without_a_complete_observation_says_what_its_inputs_lacked() {
     let (_folder, path) = changed(|messages| {
         messages.retain(|message| message.topic != "/joint_trajectory");
         for message in messages
@@ -169,7 +193,7 @@ fn a_bag_without_a_complete_observation_says_what_was_wrong_with_its_messages() 
         .unwrap_err()
         .to_string();
     assert!(
-        refused.contains("30 messages could not be used: no position of left_waist"),
+        refused.contains("joint states: no position of left_waist"),
         "{refused}"
     );
 }

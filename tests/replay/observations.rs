@@ -73,6 +73,19 @@ fn a_camera_that_is_refreshed_less_often_shows_its_frame_again() {
 }
 
 #[test]
+fn with_a_slop_every_observation_is_of_one_moment() {
+    let (without, _) = played(&bag("mcap_zstd"), "", 5);
+    let is_apart = |sample: &Sample| sample.camera_ages_s.iter().any(|age| age.unwrap().abs() > 0.03);
+    assert!(without.iter().any(is_apart));
+    let (with, _) = played(&bag("mcap_zstd"), "sync_slop_ms: 30.0", 5);
+    assert!(
+        with.len() > 5 && !with.iter().any(is_apart),
+        "{} samples",
+        with.len()
+    );
+}
+
+#[test]
 fn an_observation_is_taken_when_the_actions_that_are_played_are_past() {
     let (samples, _) = played(&bag("mcap_zstd"), "", 15);
     // 15 actions of 20 ms are 300 ms.

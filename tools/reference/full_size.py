@@ -53,7 +53,9 @@ def build_policy() -> PI0Policy:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--checkpoint-only", action="store_true", help="compute nothing with it")
+    arguments = parser.parse_args()
+    folder = arguments.folder
     started = time.monotonic()
 
     def report(what: str) -> None:
@@ -66,6 +68,8 @@ def main() -> None:
     write_processors(policy.config, build_tokenizer(TOKENIZER_VOCAB_SIZE), folder / "checkpoint")
     write_bfloat16(policy, folder / "checkpoint" / "model.safetensors")
     report("checkpoint written")
+    if arguments.checkpoint_only:
+        return
     write_cases(policy, folder / "cases", CASES)
     report("cases computed")
     write_modules(policy, folder / "modules.safetensors")

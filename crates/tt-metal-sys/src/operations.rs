@@ -34,6 +34,14 @@ pub struct MatmulBlocks {
     pub grid: (u32, u32),
 }
 
+/// What a product is added to, `residual + gate · product`.
+pub struct GatedResidual<'a> {
+    /// Has the weight's element type.
+    pub residual: &'a Tensor,
+    /// `[1, 1, 1, outputs]`
+    pub gate: &'a Tensor,
+}
+
 /// Heads of a joint product: `[batch, heads, rows, head_dim]`.
 pub struct QkvHeads {
     pub queries: Tensor,
@@ -215,8 +223,7 @@ impl Device {
         })
     }
 
-    /// `residual + gate · (x · weight + bias)`; the gate is a row `[1, 1, 1, outputs]`. The residual has the weight's
-    /// element type.
+    /// `residual + gate · (x · weight + bias)`
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
@@ -225,8 +232,7 @@ impl Device {
         x: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
-        residual: &Tensor,
-        gate: &Tensor,
+        GatedResidual { residual, gate }: &GatedResidual,
         blocks: &MatmulBlocks,
         fidelity: Fidelity,
     ) -> Result<Tensor> {

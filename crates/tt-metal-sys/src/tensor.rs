@@ -14,6 +14,8 @@ pub enum Dtype {
     Bf16,
     /// 16 values of a row share an exponent, 8 bits each: 1,088 bytes a tile.
     Bf8,
+    U8,
+    U16,
     U32,
 }
 
@@ -24,6 +26,31 @@ pub enum Layout {
     Tile,
     RowMajor,
 }
+
+/// A type of values on the host.
+pub trait HostValue: Copy {
+    /// numpy's name for it.
+    const NUMPY: &'static str;
+
+    /// As they lie in memory.
+    fn write(values: &[Self], bytes: &mut [u8]);
+}
+
+macro_rules! host_value {
+    ($($value:ty: $name:literal),*) => {$(
+        impl HostValue for $value {
+            const NUMPY: &'static str = $name;
+
+            fn write(values: &[Self], bytes: &mut [u8]) {
+                let (places, _) = bytes.as_chunks_mut();
+                for (place, value) in places.iter_mut().zip(values) {
+                    *place = value.to_ne_bytes();
+                }
+            }
+        }
+    )*};
+}
+host_value!(f32: "float32", u8: "uint8", u16: "uint16", u32: "uint32");
 
 /// Shared between clones; the last one to go frees the card's memory.
 #[derive(Clone)]
@@ -46,6 +73,8 @@ impl Dtype {
             Dtype::F32 => "float32",
             Dtype::Bf16 => "bfloat16",
             Dtype::Bf8 => "bfloat8_b",
+            Dtype::U8 => "uint8",
+            Dtype::U16 => "uint16",
             Dtype::U32 => "uint32",
         }
     }
@@ -100,37 +129,15 @@ impl Device {
     ///
     /// # Errors
     /// When they are not as many as the shape says, or the card has no room.
-    pub fn upload(&self, values: &[f32], shape: &[usize], dtype: Dtype, layout: Layout) -> Result<Tensor> {
-        self.upload_words(values, f32::to_ne_bytes, "float32", shape, dtype, layout)
-    }
-
-    /// Indices to the card, row-major.
-    ///
-    /// # Errors
-    /// As [`upload`](Self::upload).
-    pub fn upload_indices(&self, indices: &[u32], shape: &[usize]) -> Result<Tensor> {
-        self.upload_words(
-            indices,
-            u32::to_ne_bytes,
-            "uint32",
-            shape,
-            Dtype::U32,
-            Layout::RowMajor,
-        )
-    }
-
-    fn upload_words<T: Copy>(
+    pub fn upload<T: HostValue>(
         &self,
-        words: &[T],
-        bytes_of: fn(T) -> [u8; 4],
-        element: &str,
+        values: &[T],
         shape: &[usize],
         dtype: Dtype,
         layout: Layout,
     ) -> Result<Tensor> {
         self.create("upload", shape, |python, ttnn| {
-            on_host(ttnn, words, bytes_of, element, shape, dtype, layout)?
-                .call_method1("to", (self.handle.bind(python),))
+            on_host(ttnn, values, shape, dtype, layout)?.call_method1("to", (self.handle.bind(python),))
         })
     }
 
@@ -139,10 +146,10 @@ impl Device {
     ///
     /// # Errors
     /// When shape, type or layout are not the tensor's, or the card fails.
-    pub fn overwrite(
+    pub fn overwrite<T: HostValue>(
         &self,
         tensor: &Tensor,
-        values: &[f32],
+        values: &[T],
         shape: &[usize],
         dtype: Dtype,
         layout: Layout,
@@ -151,7 +158,7 @@ impl Device {
         Python::attach(|python| {
             let ttnn = self.runtime.ttnn.bind(python);
             let write = || -> PyResult<()> {
-                let values = on_host(ttnn, values, f32::to_ne_bytes, "float32", shape, dtype, layout)?;
+                let values = on_host(ttnn, values, shape, dtype, layout)?;
                 let arguments = PyDict::new(python);
                 arguments.set_item("cq_id", queue as u8)?;
                 let places = (values, tensor.bind(python));
@@ -238,26 +245,21 @@ impl Device {
 }
 
 /// A tensor of TT-NN in the host's memory.
-fn on_host<'py, T: Copy>(
+fn on_host<'py, T: HostValue>(
     ttnn: &Bound<'py, PyModule>,
-    words: &[T],
-    bytes_of: fn(T) -> [u8; 4],
-    element: &str,
+    values: &[T],
     shape: &[usize],
     dtype: Dtype,
     layout: Layout,
 ) -> PyResult<Bound<'py, PyAny>> {
     let python = ttnn.py();
-    let bytes = PyByteArray::new_with(python, 4 * words.len(), |bytes| {
-        let (places, _) = bytes.as_chunks_mut();
-        for (place, word) in places.iter_mut().zip(words) {
-            *place = bytes_of(*word);
-        }
+    let bytes = PyByteArray::new_with(python, size_of_val(values), |bytes| {
+        T::write(values, bytes);
         Ok(())
     })?;
     let values = python
         .import("numpy")?
-        .call_method1("frombuffer", (bytes, element))?
+        .call_method1("frombuffer", (bytes, T::NUMPY))?
         .call_method1("reshape", (shape.to_vec(),))?;
     let arguments = PyDict::new(python);
     arguments.set_item("data_type", dtype.object(ttnn)?)?;

@@ -113,34 +113,14 @@ pub(super) fn attention(
         merged.values_mut().fill(0.0);
         return Ok(merged);
     }
-    let of_kv_head = |kv_head: usize| {
-        let start = kv_head * key_count * head_dim;
-        start..start + key_count * head_dim
-    };
-    let key_panels = key_count.div_ceil(PANEL);
-    let mut packed_keys = buffers.tensor(&[num_kv_heads, key_panels * head_dim * PANEL])?;
-    let length = packed_keys.values().len();
-    threads.for_each_chunk(
-        packed_keys.values_mut(),
-        head_dim * PANEL,
-        length,
-        |panel, values| {
-            let keys = &keys.values()[of_kv_head(panel / key_panels)];
-            pack_transposed_panel(keys, head_dim, panel % key_panels * PANEL, values);
-        },
-    );
-    let value_panels = head_dim.div_ceil(PANEL);
-    let mut packed_values = buffers.tensor(&[num_kv_heads, value_panels * key_count * PANEL])?;
-    let length = packed_values.values().len();
-    threads.for_each_chunk(
-        packed_values.values_mut(),
-        key_count * PANEL,
-        length,
-        |panel, packed| {
-            let values = &values.values()[of_kv_head(panel / value_panels)];
-            pack_panel(values, head_dim, panel % value_panels * PANEL, packed);
-        },
-    );
+    let packed_keys = packed_heads(
+        keys,
+        (head_dim, key_count),
+        pack_transposed_panel,
+        buffers,
+        threads,
+    )?;
+    let packed_values = packed_heads(values, (key_count, head_dim), pack_panel, buffers, threads)?;
 
     let blocks = query_count.div_ceil(QUERY_BLOCK);
     let operations = 2 * num_heads * query_count * key_count * head_dim;
@@ -150,13 +130,12 @@ pub(super) fn attention(
         let first_query = block * QUERY_BLOCK;
         let count = QUERY_BLOCK.min(query_count - first_query);
         let kv_head = head / (num_heads / num_kv_heads);
-        let of_head = |packed: &'_ CpuTensor| packed.shape()[1] * kv_head..packed.shape()[1] * (kv_head + 1);
-        let keys = PackedColumns::new(&packed_keys.values()[of_head(&packed_keys)], head_dim, key_count);
-        let values = PackedColumns::new(
-            &packed_values.values()[of_head(&packed_values)],
-            key_count,
-            head_dim,
-        );
+        let length = PackedColumns::length(head_dim, key_count);
+        let keys = &packed_keys.values()[kv_head * length..][..length];
+        let keys = PackedColumns::new(keys, head_dim, key_count);
+        let length = PackedColumns::length(key_count, head_dim);
+        let values = &packed_values.values()[kv_head * length..][..length];
+        let values = PackedColumns::new(values, key_count, head_dim);
         let query_values = &queries.values()[(head * query_count + first_query) * head_dim..];
         let packed_length = PackedRows::length(count, head_dim.max(key_count));
         with_scratch(count * key_count + packed_length, |scratch| {
@@ -190,6 +169,31 @@ pub(super) fn attention(
         });
     });
     Ok(merged)
+}
+
+/// The matrices of `[heads, tokens, head_dim]`, each `[inner, columns]` in panels that `pack` fills:
+/// `[heads, panels · inner · PANEL]`.
+fn packed_heads(
+    matrices: &CpuTensor,
+    (inner, columns): (usize, usize),
+    pack: impl Fn(&[f32], usize, usize, &mut [f32]) + Sync,
+    buffers: &Buffers,
+    threads: &Threads,
+) -> Result<CpuTensor> {
+    let (heads, tokens, head_dim) = matrices.heads("attention")?;
+    let panels = columns.div_ceil(PANEL);
+    let mut packed = buffers.tensor(&[heads, PackedColumns::length(inner, columns)])?;
+    let operations = packed.values().len();
+    threads.for_each_chunk(
+        packed.values_mut(),
+        (inner * PANEL).max(1),
+        operations,
+        |panel, packed| {
+            let matrix = &matrices.values()[panel / panels * tokens * head_dim..][..tokens * head_dim];
+            pack(matrix, head_dim, panel % panels * PANEL, packed);
+        },
+    );
+    Ok(packed)
 }
 
 /// Writes `[heads, tokens, head_dim]` into a cache `[heads, capacity, head_dim]`, from token `start` on.

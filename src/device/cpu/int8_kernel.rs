@@ -1,23 +1,15 @@
 //! The kernel of products with int8 weights, in integers: two products and their sum are one instruction.
 //!
-//! Activations are rounded to 16 bits, each row in steps of its own largest value, which adds nothing to the error of the
-//! weights. Sums over one part of the inner dimension are exact: 256 products of 16 and 8 bits fit into 32.
+//! Sums over one part of the inner dimension are exact: 256 products of 16 and 8 bits fit into 32.
 
 use std::ops::Range;
 
 use pulp::Arch;
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 use super::product::{INNER_BLOCK, Multiplier, PANEL, tile_rows};
-use super::threads::Threads;
+use super::quantised_rows::{LARGEST, PAIR, QuantisedRows};
 
-/// Weights and activations lie in pairs along the inner dimension, 32 bits of activations together.
-pub(super) const PAIR: usize = 2;
-
-/// What the largest activation of a row becomes.
-const LARGEST: f32 = i16::MAX as f32;
-
-const _: () = assert!(INNER_BLOCK as i64 * i16::MAX as i64 * i8::MAX as i64 <= i32::MAX as i64);
+const _: () = assert!(INNER_BLOCK as i64 * LARGEST as i64 * i8::MAX as i64 <= i32::MAX as i64);
 
 /// Whether this machine has the instructions. Where it has not, weights are widened to f32.
 pub(super) fn is_available() -> bool {
@@ -32,18 +24,6 @@ pub(super) struct Int8Panels<'a> {
     scales: &'a [f32],
     inputs: usize,
     outputs: usize,
-}
-
-/// Activations `[rows, inner]` as integers, in the order in which the kernel reads them: a tile of rows after the other,
-/// first what each row is counted in, then the rows' pairs, `[inner / 2, tile, 2]`, with a zero behind an odd last one.
-///
-/// A row with a value that is not finite is counted in NaN, so that its products are NaN.
-#[derive(Clone, Copy)]
-pub(super) struct QuantisedRows<'a> {
-    /// Steps as they are, each pair as the bits of one value.
-    tiles: &'a [f32],
-    rows: usize,
-    inner: usize,
 }
 
 impl<'a> Int8Panels<'a> {
@@ -61,93 +41,6 @@ impl<'a> Int8Panels<'a> {
             outputs,
         }
     }
-}
-
-impl<'a> QuantisedRows<'a> {
-    /// Values of f32 that such a matrix takes.
-    pub fn length(rows: usize, inner: usize) -> usize {
-        rows.div_ceil(tile_rows()) * Self::tile_length(inner)
-    }
-
-    fn tile_length(inner: usize) -> usize {
-        tile_rows() * (1 + inner.div_ceil(PAIR))
-    }
-
-    /// Of a row-major matrix `[rows, inner]`, in the first values of `memory`.
-    pub fn quantise(
-        matrix: &[f32],
-        rows: usize,
-        inner: usize,
-        memory: &'a mut [f32],
-        threads: &Threads,
-    ) -> Self {
-        assert!(rows * inner <= matrix.len(), "matrix larger than its values");
-        let tile_rows = tile_rows();
-        let tiles = &mut memory[..Self::length(rows, inner)];
-        threads.for_each_chunk(
-            tiles,
-            Self::tile_length(inner),
-            8 * rows * inner,
-            |index, tile| {
-                let first = index * tile_rows;
-                let (steps, pairs) = tile.split_at_mut(tile_rows);
-                let pairs: &mut [[i16; PAIR]] = cast_slice_mut(pairs);
-                for (row, step) in (first..rows).zip(steps) {
-                    let values = &matrix[row * inner..][..inner];
-                    *step = largest_magnitude(values) / LARGEST;
-                    quantise_row(
-                        values,
-                        *step,
-                        pairs.iter_mut().skip(row - first).step_by(tile_rows),
-                    );
-                }
-            },
-        );
-        Self { tiles, rows, inner }
-    }
-
-    /// The steps and the pairs of a tile.
-    fn tile(&self, index: usize) -> (&[f32], &[[i16; PAIR]]) {
-        let length = Self::tile_length(self.inner);
-        let (steps, pairs) = self.tiles[index * length..][..length].split_at(tile_rows());
-        (steps, cast_slice(pairs))
-    }
-}
-
-/// NaN when a value is not finite.
-fn largest_magnitude(values: &[f32]) -> f32 {
-    Arch::new().dispatch(|| {
-        let mut largest = [0.0f32; PANEL];
-        // Zero, or NaN when a value is not finite.
-        let mut poison = [0.0f32; PANEL];
-        for values in values.chunks(PANEL) {
-            for ((largest, poison), value) in largest.iter_mut().zip(&mut poison).zip(values) {
-                *largest = largest.max(value.abs());
-                *poison += value * 0.0;
-            }
-        }
-        largest.into_iter().fold(0.0, f32::max) + poison.iter().sum::<f32>()
-    })
-}
-
-fn quantise_row<'a>(values: &[f32], step: f32, mut pairs: impl Iterator<Item = &'a mut [i16; PAIR]>) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let steps_a_unit = if step == 0.0 { 0.0 } else { step.recip() };
-            for values in values.chunks(PANEL) {
-                let mut quantised = [0; PANEL];
-                for (quantised, value) in quantised.iter_mut().zip(values) {
-                    *quantised = (value * steps_a_unit).round_ties_even() as i32 as i16;
-                }
-                let (quantised, _) = quantised[..values.len().next_multiple_of(PAIR)].as_chunks();
-                // The quantised first: a pair that is taken and not filled would be lost.
-                for (quantised, pair) in quantised.iter().zip(pairs.by_ref()) {
-                    *pair = *quantised;
-                }
-            }
-        },
-    );
 }
 
 impl Multiplier for Int8Panels<'_> {
@@ -171,11 +64,13 @@ impl Multiplier for Int8Panels<'_> {
     ) {
         let pairs = inner.len().div_ceil(PAIR);
         assert!(
-            x.inner == self.inputs && inner.end <= x.inner && inner.start.is_multiple_of(PAIR),
+            x.inner() == self.inputs && inner.end <= x.inner() && inner.start.is_multiple_of(PAIR),
             "inner dimension of a product"
         );
         assert!(
-            rows.start.is_multiple_of(tile_rows()) && rows.end <= x.rows && rows.len() * PANEL <= sums.len(),
+            rows.start.is_multiple_of(tile_rows())
+                && rows.end <= x.rows()
+                && rows.len() * PANEL <= sums.len(),
             "rows of a product"
         );
         let start = (panel * self.inputs.next_multiple_of(PAIR) + inner.start) * PANEL;
@@ -489,12 +384,9 @@ mod x86 {
 mod tests {
     use super::super::panels::{Precision, WeightPanels};
     use super::super::product::MatrixMut;
+    use super::super::test_values::values;
+    use super::super::threads::Threads;
     use super::*;
-
-    fn values(count: usize, seed: usize) -> Vec<f32> {
-        let value = |index: usize| ((index * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
-        (0..count).map(value).collect()
-    }
 
     /// `x · weightᵀ` by this kernel.
     fn product(x: &[f32], weight: &[f32], (rows, inner, outputs): (usize, usize, usize)) -> Vec<f32> {

@@ -6,10 +6,11 @@ use half::bf16;
 use pulp::bytemuck::Pod;
 
 use super::f32_kernel::PackedRows;
-use super::int8_kernel::{self, QuantisedRows};
+use super::int8_kernel;
 use super::math::activate;
-use super::panels::{Precision, Values, WeightPanels, int8_scale, narrow, quantise};
+use super::panels::{OPERATIONS_A_VALUE, Precision, Values, WeightPanels, int8_scale, narrow, quantise};
 use super::product::{Multiplier, PANEL, Tiles};
+use super::quantised_rows::QuantisedRows;
 use super::stored::Stored;
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
@@ -185,7 +186,8 @@ impl CpuTable {
             })?),
             Precision::Int8 => {
                 let mut scales = vec![0.0; vocab_size];
-                threads.for_each_chunk(&mut scales, 1, table.len(), |row, scale| {
+                let operations = OPERATIONS_A_VALUE * table.len();
+                threads.for_each_chunk(&mut scales, 1, operations, |row, scale| {
                     with_scratch(width, |values| {
                         table.read_f32(row * width, values);
                         scale[0] = int8_scale(values);
@@ -239,7 +241,8 @@ fn converted<T: Pod + Send>(
 ) -> Result<Stored<T>> {
     let width = table.shape[1];
     let mut rows = Stored::zeros(table.len())?;
-    threads.for_each_chunk(&mut rows, width.max(1), table.len(), |row, converted| {
+    let operations = OPERATIONS_A_VALUE * table.len();
+    threads.for_each_chunk(&mut rows, width.max(1), operations, |row, converted| {
         with_scratch(width, |values| {
             table.read_f32(row * width, values);
             convert(row, values, converted);

@@ -64,6 +64,33 @@ pub(super) fn softmax(scores: &mut [f32]) {
     });
 }
 
+/// The largest absolute value, 0 of nothing; NaN when a value is not finite.
+pub(super) fn largest_magnitude(values: &[f32]) -> f32 {
+    Arch::new().dispatch(|| {
+        // The bits of positive numbers are in the order of the numbers, infinity and NaN behind them.
+        let magnitude = |value: &f32| value.abs().to_bits();
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        let mut lanes = [0; LANES];
+        for block in blocks {
+            for (lane, value) in lanes.iter_mut().zip(block) {
+                *lane = magnitude(value).max(*lane);
+            }
+        }
+        let largest = rest.iter().map(magnitude).chain(lanes).max();
+        let largest = f32::from_bits(largest.unwrap_or_default());
+        if largest.is_finite() { largest } else { f32::NAN }
+    })
+}
+
+/// Added to a number below 2²², it leaves the nearest integer, ties to even, in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// The integer nearest to a number below 2²², ties to even, in one sum; anything for a larger one.
+#[inline(always)]
+pub(super) fn nearest_integer(x: f32) -> i32 {
+    ((x + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
 /// Hendrycks and Gimpel 2016, the tanh approximation: `x/2 · (1 + tanh u)` is `x · sigmoid(2u)`.
 #[inline(always)]
 fn gelu_tanh(x: f32) -> f32 {
@@ -80,8 +107,6 @@ fn sigmoid(x: f32) -> f32 {
 /// 2¹²⁷ where it would be above.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    // Added to a number below 2²², it leaves the nearest integer in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, so that n · ln 2 is exact in the first.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -180,6 +205,31 @@ mod tests {
         let mut scores = [1.0, f32::NAN, 2.0];
         softmax(&mut scores);
         assert!(scores.iter().all(|score| score.is_nan()));
+    }
+
+    #[test]
+    fn the_largest_magnitude_of_values_that_are_not_finite_is_nan() {
+        let mut values: Vec<f32> = (0..40).map(|index| 3.0 - index as f32).collect();
+        assert_eq!(largest_magnitude(&values), 36.0);
+        assert_eq!(largest_magnitude(&[]), 0.0);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            values[20] = bad;
+            assert!(largest_magnitude(&values).is_nan(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_integer_of_a_tie_is_even() {
+        for (x, nearest) in [
+            (0.5, 0),
+            (1.5, 2),
+            (-2.5, -2),
+            (-32767.0, -32767),
+            (126.6, 127),
+            (0.0, 0),
+        ] {
+            assert_eq!(nearest_integer(x), nearest, "{x}");
+        }
     }
 
     #[test]

@@ -7,8 +7,11 @@ mod linear;
 mod math;
 mod panels;
 mod product;
+mod quantised_rows;
 mod stored;
 mod tensor;
+#[cfg(test)]
+mod test_values;
 mod threads;
 
 use std::ops::Range;
@@ -20,9 +23,13 @@ pub use tensor::CpuTensor;
 
 use self::tensor::Buffers;
 use self::threads::Threads;
-use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
+use super::patches::image_shape;
+use super::{
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+};
 
-/// Computes in f32 on the host's cores, with weights in f32 or bf16.
+/// Computes on the host's cores, with weights in f32, bf16 or int8: in f32, and where the machine has the instructions,
+/// products with int8 weights in integers.
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,
@@ -77,6 +84,10 @@ impl Device for CpuDevice {
         self.tensor_from(shape, values)
     }
 
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<CpuTensor> {
+        self.upload(pixels, &image_shape(image_size))
+    }
+
     fn write(&self, tensor: &mut CpuTensor, values: &[f32]) -> Result<()> {
         let shape = tensor.shape();
         if values.len() != shape.iter().product::<usize>() {
@@ -126,6 +137,14 @@ impl Device for CpuDevice {
         let mut zeros = self.buffers.tensor(shape)?;
         zeros.values_mut().fill(0.0);
         Ok(zeros)
+    }
+
+    fn patches(&self, image: &CpuTensor, grid: PatchGrid) -> Result<CpuTensor> {
+        grid.check(image.shape())?;
+        let tokens = grid.num_patches().next_multiple_of(self.tile);
+        let mut patches = self.buffers.tensor(&[tokens, grid.patch_dim()])?;
+        grid.unfold(image.values(), patches.values_mut());
+        Ok(patches)
     }
 
     fn linear(&self, x: &CpuTensor, layer: &CpuLinear, activation: Activation) -> Result<CpuTensor> {

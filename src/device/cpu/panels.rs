@@ -7,8 +7,10 @@ use pulp::Arch;
 use pulp::bytemuck::Pod;
 
 use super::f32_kernel::Panels;
-use super::int8_kernel::{Int8Panels, PAIR};
+use super::int8_kernel::Int8Panels;
+use super::math::{largest_magnitude, nearest_integer};
 use super::product::{INNER_BLOCK, PANEL};
+use super::quantised_rows::PAIR;
 use super::stored::Stored;
 use super::tensor::with_scratch;
 use super::threads::Threads;
@@ -39,6 +41,9 @@ pub(super) enum Values {
         scales: Vec<f32>,
     },
 }
+
+/// Elementary operations that reading, rounding and placing a weight take; more where its page is met first.
+pub(super) const OPERATIONS_A_VALUE: usize = 8;
 
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,21 +132,22 @@ impl WeightPanels {
             threads,
         };
         let values = match precision {
-            Precision::F32 => {
-                Values::F32(pack.transposed(1, read_row, |_, values, same| same.copy_from_slice(values))?)
-            }
+            Precision::F32 => Values::F32(
+                pack.transposed::<_, 1>(read_row, |_, values, same| same.copy_from_slice(values))?,
+            ),
             Precision::Bf16 => {
-                Values::Bf16(pack.transposed(1, read_row, |_, values, rounded| narrow(values, rounded))?)
+                Values::Bf16(pack.transposed::<_, 1>(read_row, |_, values, rounded| narrow(values, rounded))?)
             }
             Precision::Int8 => {
                 let mut scales = vec![0.0; panels * PANEL];
-                threads.for_each_chunk(&mut scales, 1, outputs * inputs, |output, scale| {
+                let operations = OPERATIONS_A_VALUE * outputs * inputs;
+                threads.for_each_chunk(&mut scales, 1, operations, |output, scale| {
                     with_scratch(inputs, |row| {
                         read_row(output, 0, row);
                         scale[0] = int8_scale(row);
                     });
                 });
-                let values = pack.transposed(PAIR, read_row, |output, values, rounded| {
+                let values = pack.transposed::<_, PAIR>(read_row, |output, values, rounded| {
                     quantise(values, scales[output], rounded);
                 })?;
                 Values::Int8 { values, scales }
@@ -173,17 +179,16 @@ struct Pack<'a> {
 }
 
 impl Pack<'_> {
-    /// All panels, `[panels, inputs / group, PANEL, group]` with zeros behind the last input. `read_row` is that of
+    /// All panels, `[panels, inputs / GROUP, PANEL, GROUP]` with zeros behind the last input. `read_row` is that of
     /// [`WeightPanels::new`]; `convert` gets an output and some of its values.
-    fn transposed<T: Pod + Send>(
+    fn transposed<T: Pod + Send, const GROUP: usize>(
         &self,
-        group: usize,
         read_row: impl Fn(usize, usize, &mut [f32]) + Sync,
         convert: impl Fn(usize, &[f32], &mut [T]) + Sync,
     ) -> Result<Stored<T>> {
-        let length = self.inputs.next_multiple_of(group) * PANEL;
+        let length = self.inputs.next_multiple_of(GROUP) * PANEL;
         let mut values = Stored::zeros(self.panels * length)?;
-        let operations = values.len();
+        let operations = OPERATIONS_A_VALUE * values.len();
         self.threads
             .for_each_chunk(&mut values, length.max(1), operations, |panel, values| {
                 for (block, values) in values.chunks_mut(INNER_BLOCK * PANEL).enumerate() {
@@ -196,9 +201,10 @@ impl Pack<'_> {
                         read_row(output, first_input, &mut row[..count]);
                         convert(output, &row[..count], &mut rows[..count]);
                     }
-                    for (index, values) in values.chunks_exact_mut(group * PANEL).enumerate() {
-                        for (values, row) in values.chunks_exact_mut(group).zip(&rows) {
-                            values.copy_from_slice(&row[index * group..][..group]);
+                    let (groups, _) = values.as_chunks_mut::<GROUP>();
+                    for (index, groups) in groups.chunks_exact_mut(PANEL).enumerate() {
+                        for (group, row) in groups.iter_mut().zip(&rows) {
+                            *group = row.as_chunks().0[index];
                         }
                     }
                 }
@@ -245,11 +251,10 @@ fn with_part(length: usize, work: impl FnOnce(&mut [f32])) {
     PART.with_borrow_mut(|part| work(&mut part[..length]));
 }
 
-/// What a row's values are counted in, so that the largest is 127.
+/// What a row's values are counted in, so that the largest is 127; NaN when one is not finite, so that every product
+/// with the row is NaN.
 pub(super) fn int8_scale(row: &[f32]) -> f32 {
-    row.iter()
-        .fold(0.0, |largest: f32, value| largest.max(value.abs()))
-        / 127.0
+    largest_magnitude(row) / 127.0
 }
 
 /// Values in steps of `scale`.
@@ -257,7 +262,7 @@ pub(super) fn quantise(values: &[f32], scale: f32, quantised: &mut [i8]) {
     let steps_a_unit = if scale > 0.0 { scale.recip() } else { 0.0 };
     Arch::new().dispatch(|| {
         for (quantised, value) in quantised.iter_mut().zip(values) {
-            *quantised = (value * steps_a_unit).round_ties_even() as i32 as i8;
+            *quantised = nearest_integer(value * steps_a_unit) as i8;
         }
     });
 }
@@ -300,15 +305,14 @@ fn scale_rows(pairs: &[i8], scales: &[f32], scaled: &mut [f32]) {
 mod tests {
     use half::bf16;
 
+    use super::super::test_values::values;
     use super::*;
 
     const INPUTS: usize = 301;
     const OUTPUTS: usize = 20;
 
     fn weight() -> Vec<f32> {
-        (0..INPUTS * OUTPUTS)
-            .map(|index| ((index * 7919) % 1009) as f32 / 504.5 - 1.0)
-            .collect()
+        values(INPUTS * OUTPUTS, 0)
     }
 
     fn panels(precision: Precision) -> WeightPanels {
@@ -348,6 +352,20 @@ mod tests {
         let mut quantised = [9; 3];
         quantise(&[0.0; 3], 0.0, &mut quantised);
         assert_eq!(quantised, [0; 3]);
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_spoils_its_output_in_every_precision() {
+        let threads = Threads::new(1).unwrap();
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let panels = WeightPanels::new(2, 3, precision, &threads, |output, _, row| {
+                row.copy_from_slice(&[1.0, if output == 1 { f32::NAN } else { 2.0 }, 0.0]);
+            });
+            panels.unwrap().with_rows(0, 0..3, |rows| {
+                let sum = |column: usize| rows.iter().skip(column).step_by(PANEL).sum::<f32>();
+                assert!((sum(0) - 3.0).abs() < 0.02 && sum(1).is_nan(), "{precision:?}");
+            });
+        }
     }
 
     #[test]

@@ -211,13 +211,9 @@ fn with_sums(work: impl FnOnce(&mut [f32])) {
 mod tests {
     use super::super::f32_kernel::PackedRows;
     use super::super::panels::{PackedColumns, pack_panel};
+    use super::super::test_values::values;
     use super::super::threads::Threads;
     use super::*;
-
-    fn values(count: usize, seed: usize) -> Vec<f32> {
-        let value = |index: usize| ((index * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
-        (0..count).map(value).collect()
-    }
 
     #[test]
     fn products_of_every_shape_agree_with_the_sum_of_products() {

@@ -88,9 +88,10 @@ mod tests {
 
     const N150: (u32, u32) = (8, 8);
     const P150: (u32, u32) = (11, 10);
-    /// π0's products: rows of the images, the prefix, the suffix with and without the state; each product's inputs and
-    /// outputs.
-    const PRODUCTS: [(&[usize], &[(usize, usize)]); 3] = [
+    /// Numbers of rows, and the inputs and outputs of each product that has them.
+    type Products = (&'static [usize], &'static [(usize, usize)]);
+    /// π0's: of the images, of the prefix, of the suffix with and without the state.
+    const PRODUCTS: [Products; 3] = [
         (
             &[256, 512, 768],
             &[

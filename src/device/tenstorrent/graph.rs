@@ -13,6 +13,7 @@ pub struct Graph {
     pub operations: Vec<Operation>,
     /// Tensors sent to the card.
     pub uploads: usize,
+    pub uploaded_bytes: u64,
     /// Operations before each tensor that is read back.
     pub read_backs: Vec<usize>,
     /// The most bytes of DRAM that tensors made by this program hold at once, over all banks.
@@ -65,6 +66,9 @@ impl Graph {
                     }
                 }
                 "function_end" => {
+                    if matches!(name, "Tensor::to_device" | "tt::tt_metal::copy_to_device") {
+                        graph.uploaded_bytes += linked_tensor_bytes(node, &by_counter);
+                    }
                     if let Some(Some(operation)) = open.pop() {
                         let operation = &mut graph.operations[operation];
                         let written = linked_tensor_bytes(node, &by_counter);
@@ -149,6 +153,11 @@ impl Operation {
             bytes: match (name, &inputs[..]) {
                 ("UpdateKVCache", [_, tokens, ..]) => tensor_bytes(tokens),
                 ("Embeddings", [indices, ..]) => tensor_bytes(indices),
+                // Its output is among what it is given, at the end.
+                ("GenericOp", [.., output]) => distinct
+                    .filter(|input| input["params"]["address"] != output["params"]["address"])
+                    .map(|input| tensor_bytes(input))
+                    .sum(),
                 _ => distinct.map(|input| tensor_bytes(input)).sum(),
             },
             name: name.to_owned(),
@@ -254,11 +263,31 @@ mod tests {
         let expected = Graph {
             operations: vec![product],
             uploads: 1,
+            uploaded_bytes: 4096,
             read_backs: vec![1],
             peak_dram_bytes: 12288,
             peak_l1_bytes_per_core: 5120,
         };
         assert_eq!(graph, expected);
+    }
+
+    /// A kernel of our own that makes 128 bytes of 64 and of 32, and is given its output.
+    const GENERIC: &str = r#"[
+        {"counter": 0, "node_type": "function_start", "input_tensors": [1, 2, 3, 4],
+         "params": {"name": "GenericOpDeviceOperation"}},
+        {"counter": 1, "node_type": "tensor", "params": {"address": 16, "size": 64, "dtype": "DataType::UINT8"}},
+        {"counter": 2, "node_type": "tensor", "params": {"address": 80, "size": 32, "dtype": "DataType::UINT8"}},
+        {"counter": 3, "node_type": "tensor", "params": {"address": 112, "size": 128, "dtype": "DataType::BFLOAT16"}},
+        {"counter": 4, "node_type": "tensor", "params": {"address": 112, "size": 128, "dtype": "DataType::BFLOAT16"}},
+        {"counter": 5, "node_type": "function_end", "params": {"name": "GenericOpDeviceOperation"}, "connections": [6]},
+        {"counter": 6, "node_type": "tensor", "params": {"address": 112, "size": 128, "dtype": "DataType::BFLOAT16"}}
+    ]"#;
+
+    #[test]
+    fn the_output_that_a_kernel_is_given_is_counted_once() {
+        let graph = Graph::read(GENERIC).unwrap();
+        assert_eq!(graph.operations[0].name, "GenericOp");
+        assert_eq!(graph.operations[0].bytes, 64 + 32 + 128);
     }
 
     #[test]

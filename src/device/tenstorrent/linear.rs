@@ -1,7 +1,7 @@
 //! Linear layers on the card.
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{Dtype, Fidelity, Layout, MatmulBlocks};
+use tt_metal_sys::{Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks};
 
 use super::blocks::blocks;
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
@@ -154,8 +154,10 @@ impl TenstorrentDevice {
             &x.tensor,
             &layer.weight.tensor,
             layer.bias.as_ref().map(|bias| &bias.tensor),
-            &residual.tensor,
-            &gate.tensor,
+            &GatedResidual {
+                residual: &residual.tensor,
+                gate: &gate.tensor,
+            },
             &self.blocks(rows, layer),
             Fidelity::HiFi2,
         )?;

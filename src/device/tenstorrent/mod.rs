@@ -5,9 +5,12 @@
 //! operation wants weight and residual in one type.
 
 mod blocks;
+#[cfg(test)]
+mod emulation;
 mod graph;
 mod heads;
 mod linear;
+mod patches;
 mod replay;
 mod tensor;
 
@@ -21,15 +24,17 @@ use tt_metal_sys::{Dtype, Layout};
 pub use self::graph::{Graph, Operation};
 pub use self::linear::TenstorrentLinear;
 use self::replay::{CardCommands, Recording, Replays};
-use self::tensor::TILE;
 pub use self::tensor::TenstorrentTensor;
-use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
+use self::tensor::{TILE, Values};
+use super::{
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+};
 
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
 const MASKED: f32 = -1e9;
 
-/// DRAM for recorded commands: for 4,500 operations (a chunk has 2,860, and the vision tower is recorded again for each
+/// DRAM for recorded commands: for 4,500 operations (a chunk has fewer than 2,900, and the vision tower is recorded again for each
 /// combination of cameras with a new frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
 const TRACE_BYTES: u64 = 4500 * 130 * 3 * 64 * 4;
 
@@ -41,6 +46,8 @@ pub struct TenstorrentOptions {
 
 /// One card.
 pub struct TenstorrentDevice {
+    /// What each byte of an image stands for. Dropped before the card.
+    byte_values: tt::Tensor,
     card: Arc<tt::Device>,
     replays: Replays<CardCommands>,
     /// Columns and rows of the cores that compute.
@@ -86,6 +93,7 @@ impl TenstorrentDevice {
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
+            byte_values: patches::upload_byte_values(&card)?,
             replays: Replays::new(CardCommands {
                 card: Arc::clone(&card),
                 mock,
@@ -113,7 +121,14 @@ impl TenstorrentDevice {
 
     fn tensor(&self, tensor: tt::Tensor, shape: &[usize], on_card: [usize; 4]) -> TenstorrentTensor {
         let counted = self.replays.count_tensor();
-        TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card, counted)
+        TenstorrentTensor::new(
+            Arc::clone(&self.card),
+            tensor,
+            shape,
+            on_card,
+            Values::Tiles,
+            counted,
+        )
     }
 
     fn matrix(&self, tensor: tt::Tensor, rows: usize, width: usize) -> TenstorrentTensor {
@@ -160,8 +175,16 @@ impl Device for TenstorrentDevice {
         Ok(self.tensor(tensor, shape, on_card))
     }
 
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("upload_image")?;
+        self.new_image(pixels, image_size)
+    }
+
     fn write(&self, tensor: &mut TenstorrentTensor, values: &[f32]) -> Result<()> {
         self.replays.expect_no_work("write")?;
+        if let Values::Pixels(pixel_type) = tensor.values {
+            return self.write_image(tensor, pixel_type, values);
+        }
         let values = values_for("write", values, &tensor.shape)?;
         let TenstorrentTensor {
             tensor: place,
@@ -224,6 +247,7 @@ impl Device for TenstorrentDevice {
 
     fn read_back(&self, tensor: &TenstorrentTensor) -> Result<Vec<f32>> {
         self.replays.expect_no_work("read_back")?;
+        tensor.expect_tiles("read_back")?;
         self.read_backs.fetch_add(1, Ordering::Relaxed);
         if self.mock {
             self.card.read_back_nothing(&tensor.tensor)?;
@@ -252,6 +276,10 @@ impl Device for TenstorrentDevice {
             false => self.card.zeros(&on_card, Dtype::Bf16, Layout::Tile)?,
         };
         Ok(self.tensor(tensor, shape, on_card))
+    }
+
+    fn patches(&self, image: &TenstorrentTensor, grid: PatchGrid) -> Result<TenstorrentTensor> {
+        self.unfold_on_card(image, grid)
     }
 
     fn linear(
@@ -295,7 +323,9 @@ impl Device for TenstorrentDevice {
             });
         }
         self.replays.expect_no_work("embedding")?;
-        let indices = self.card.upload_indices(tokens, &[1, tokens.len()])?;
+        let indices = self
+            .card
+            .upload(tokens, &[1, tokens.len()], Dtype::U32, Layout::RowMajor)?;
         let rows = self.card.embedding(&indices, &table.rows.tensor)?;
         let rows = self.card.reshape(&rows, &[1, 1, tokens.len(), table.width])?;
         Ok(self.matrix(self.card.scale(&rows, scale)?, tokens.len(), table.width))
@@ -349,6 +379,7 @@ impl Device for TenstorrentDevice {
     }
 
     fn copy(&self, from: &TenstorrentTensor, to: &mut TenstorrentTensor) -> Result<()> {
+        to.expect_tiles("copy")?;
         from.expect_shape("copy", "the source", &to.shape)?;
         Ok(self.card.copy(&from.tensor, &to.tensor)?)
     }
@@ -423,15 +454,20 @@ impl Device for TenstorrentDevice {
 
 /// As many values as the shape says, −∞ replaced.
 fn values_for(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<Vec<f32>> {
-    if values.len() != shape.iter().product::<usize>() {
-        return Err(DeviceError::shape(
-            operation,
-            format!("{} values for shape {shape:?}", values.len()),
-        ));
-    }
+    expect_count(operation, values, shape)?;
     let masked = |value: &f32| match *value == f32::NEG_INFINITY {
         true => MASKED,
         false => *value,
     };
     Ok(values.iter().map(masked).collect())
+}
+
+fn expect_count(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<()> {
+    match values.len() == shape.iter().product::<usize>() {
+        true => Ok(()),
+        false => Err(DeviceError::shape(
+            operation,
+            format!("{} values for shape {shape:?}", values.len()),
+        )),
+    }
 }

@@ -52,8 +52,14 @@ pub(super) struct Replays<C: Commands> {
     pub commands: C,
     tensors: Arc<AtomicU64>,
     working: AtomicBool,
-    /// When an input was read the last time, and what tensors there were then.
-    reads: Mutex<HashMap<usize, (u64, Arc<C::Event>)>>,
+    /// By the input's place.
+    reads: Mutex<HashMap<usize, LastRead<C::Event>>>,
+}
+
+/// When an input was read the last time, and what tensors there were then.
+struct LastRead<E> {
+    tensors: u64,
+    event: Arc<E>,
 }
 
 /// Counts a tensor that was made outside of recorded work, and that it goes.
@@ -117,9 +123,12 @@ impl<C: Commands> Replays<C> {
             }
         }
         if !inputs.is_empty() {
-            let read = Arc::new(self.commands.event(Queue::Operations)?);
+            let event = Arc::new(self.commands.event(Queue::Operations)?);
             let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-            reads.extend(inputs.iter().map(|input| (*input, (now, Arc::clone(&read)))));
+            reads.extend(inputs.iter().map(|&input| {
+                let (tensors, event) = (now, Arc::clone(&event));
+                (input, LastRead { tensors, event })
+            }));
         }
         Ok(())
     }
@@ -128,7 +137,7 @@ impl<C: Commands> Replays<C> {
     pub fn write(&self, place: usize, upload: impl FnOnce(Queue) -> Result<()>) -> Result<()> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         let read = match reads.remove(&place) {
-            Some((tensors, read)) if tensors == self.tensors.load(Ordering::Relaxed) => read,
+            Some(LastRead { tensors, event }) if tensors == self.tensors.load(Ordering::Relaxed) => event,
             // Who else reads it is not known.
             _ => Arc::new(self.commands.event(Queue::Operations)?),
         };

@@ -10,6 +10,24 @@ use crate::device::{DeviceError, Result};
 /// Rows and columns of a tile.
 pub(super) const TILE: usize = 32;
 
+/// How values lie on the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// bfloat16 in tiles.
+    Tiles,
+    /// An image's, a page a row.
+    Pixels(PixelType),
+}
+
+/// What a pixel travels as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PixelType {
+    /// A byte of the camera.
+    Byte,
+    /// The bits of a bfloat16.
+    Bf16,
+}
+
 /// Shared between clones. Keeps the card open.
 #[derive(Clone)]
 pub struct TenstorrentTensor {
@@ -17,6 +35,7 @@ pub struct TenstorrentTensor {
     pub(super) shape: Arc<[usize]>,
     /// The same under TT-NN's four dimensions.
     pub(super) on_card: [usize; 4],
+    pub(super) values: Values,
     // Dropped behind the tensor, whose memory then is free.
     _counted: Option<Arc<Counted>>,
     // Dropped after the tensor, whose memory is the card's.
@@ -29,12 +48,14 @@ impl TenstorrentTensor {
         tensor: tt::Tensor,
         shape: &[usize],
         on_card: [usize; 4],
+        values: Values,
         counted: Option<Counted>,
     ) -> Self {
         Self {
             tensor,
             shape: shape.into(),
             on_card,
+            values,
             _counted: counted.map(Arc::new),
             _card: card,
         }
@@ -45,8 +66,20 @@ impl TenstorrentTensor {
         self.tensor.address()
     }
 
+    /// That this is not an image, whose values are in no layout that TT-NN's operations take.
+    pub(super) fn expect_tiles(&self, operation: &'static str) -> Result<()> {
+        match self.values {
+            Values::Tiles => Ok(()),
+            Values::Pixels(_) => Err(DeviceError::shape(
+                operation,
+                "an image is not cut into patches yet",
+            )),
+        }
+    }
+
     /// `[rows, width]`, or what does not fit.
     pub(super) fn matrix(&self, operation: &'static str) -> Result<(usize, usize)> {
+        self.expect_tiles(operation)?;
         match self.shape[..] {
             [rows, width] => Ok((rows, width)),
             _ => Err(DeviceError::shape(
@@ -58,6 +91,7 @@ impl TenstorrentTensor {
 
     /// `[heads, tokens, head_dim]`, or what does not fit.
     pub(super) fn heads(&self, operation: &'static str) -> Result<(usize, usize, usize)> {
+        self.expect_tiles(operation)?;
         match self.shape[..] {
             [heads, tokens, head_dim] => Ok((heads, tokens, head_dim)),
             _ => Err(DeviceError::shape(
@@ -68,6 +102,7 @@ impl TenstorrentTensor {
     }
 
     pub(super) fn expect_shape(&self, operation: &'static str, what: &str, shape: &[usize]) -> Result<()> {
+        self.expect_tiles(operation)?;
         match self.shape[..] == *shape {
             true => Ok(()),
             false => Err(DeviceError::shape(

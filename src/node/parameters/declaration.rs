@@ -18,9 +18,17 @@ pub enum DefaultValue {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Allowed {
     Any,
-    Integers { from: i64, to: i64 },
-    Doubles { from: f64, to: f64 },
+    Integers {
+        from: i64,
+        to: i64,
+    },
+    Doubles {
+        from: f64,
+        to: f64,
+    },
     OneOf(&'static [&'static str]),
+    /// Each element of an array.
+    EachOneOf(&'static [&'static str]),
     NotEmpty,
 }
 
@@ -121,7 +129,21 @@ pub const DECLARATIONS: &[Declaration] = &[
         "camera_topics",
         DefaultValue::Texts(&["/camera/top/image_raw"]),
         Allowed::NotEmpty,
-        "Topic of each camera (sensor_msgs/Image), in the order of cameras.",
+        "Topic of each camera, in the order of cameras.",
+    ),
+    fixed(
+        "camera_transports",
+        DefaultValue::Texts(&[]),
+        Allowed::EachOneOf(&["raw", "compressed"]),
+        "What comes on the topic of each camera, in the order of cameras: raw for sensor_msgs/Image, compressed for \
+         sensor_msgs/CompressedImage with JPEG or PNG; empty is raw for all.",
+    ),
+    fixed(
+        "optional_cameras",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "Those of cameras without which chunks are made too; the model is told that they are missing while they have no \
+         frame within sync_slop_ms.",
     ),
     with_unit(
         "pixels",
@@ -159,16 +181,129 @@ pub const DECLARATIONS: &[Declaration] = &[
         "The robot's joints in the order of the checkpoint's state and actions.",
     ),
     fixed(
-        "joint_states_topic",
-        DefaultValue::Text("/joint_states"),
+        "joint_states_topics",
+        DefaultValue::Texts(&["/joint_states"]),
         Allowed::NotEmpty,
-        "Topic of the joint positions (sensor_msgs/JointState); joints are found by name.",
+        "Topics of the joint positions (sensor_msgs/JointState); joints are found by name, and a message may have some \
+         of them.",
+    ),
+    fixed(
+        "joint_states_prefixes",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "What is put in front of the joints' names of each topic, in the order of joint_states_topics, to tell two arms \
+         with the same names apart; empty is nothing for all.",
+    ),
+    fixed(
+        "extra_state_topics",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "Topics of what follows the joints in the checkpoint's state (std_msgs/Float64MultiArray).",
+    ),
+    fixed(
+        "extra_state_sizes",
+        DefaultValue::Integers(&[]),
+        Allowed::Any,
+        "Values of each of extra_state_topics.",
+    ),
+    with_unit(
+        "milliseconds",
+        fixed(
+            "sync_slop_ms",
+            DefaultValue::Double(0.0),
+            Allowed::Doubles {
+                from: 0.0,
+                to: 1000.0,
+            },
+            "How far the stamps of an observation's messages may be from that of its joint positions: the newest set of \
+             messages that fits is observed. 0 takes the newest message of every input, whatever its stamp.",
+        ),
+    ),
+    fixed(
+        "joint_scales",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The checkpoint's units in one of the robot's, for each of joint_names: -1 for the other direction, 57.29578 for \
+         degrees of radians; the checkpoint's position is scale times (robot's position - offset). Empty is 1 for all.",
+    ),
+    fixed(
+        "joint_offsets",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The robot's position where the checkpoint's is 0, in the robot's units, for each of joint_names; empty is 0 for \
+         all.",
+    ),
+    fixed(
+        "grippers",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "Those of joint_names whose positions are told by two ends instead of scale and offset.",
+    ),
+    fixed(
+        "gripper_robot_ranges",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The robot's positions at two ends of each of grippers.",
+    ),
+    fixed(
+        "gripper_policy_ranges",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "The checkpoint's positions at the same ends of each of grippers. Positions beyond the ends are not limited.",
+    ),
+    fixed(
+        "action_joints",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "For each value of the checkpoint's actions the one of joint_names that it is for, or unused; empty is joint_names.",
+    ),
+    fixed(
+        "action_modes",
+        DefaultValue::Texts(&[]),
+        Allowed::EachOneOf(&["absolute", "relative", "increment"]),
+        "What each value of the checkpoint's actions is: the joint's position, its distance from where the joint was when it \
+         was observed, or its distance from the action before. Empty is absolute for all. Relative actions that the \
+         checkpoint itself tells of stay absolute here.",
+    ),
+    fixed(
+        "action_scales",
+        DefaultValue::Doubles(&[]),
+        Allowed::Any,
+        "What each value of the checkpoint's actions is multiplied by to be in the units of its state; empty is 1 for all.",
     ),
     fixed(
         "trajectory_topic",
         DefaultValue::Text("/joint_trajectory"),
         Allowed::NotEmpty,
-        "Topic that trajectories are published on (trajectory_msgs/JointTrajectory).",
+        "Topic that the trajectory of all joints is published on (trajectory_msgs/JointTrajectory), unless there are \
+         output_topics.",
+    ),
+    fixed(
+        "output_topics",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "Topics in place of trajectory_topic, where several controllers move the robot.",
+    ),
+    fixed(
+        "output_types",
+        DefaultValue::Texts(&[]),
+        Allowed::EachOneOf(&["trajectory", "array"]),
+        "What is published on each of output_topics: trajectory for trajectory_msgs/JointTrajectory, array for the \
+         positions of now as std_msgs/Float64MultiArray; empty is trajectory for all.",
+    ),
+    fixed(
+        "output_joints",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "For each of output_topics the names of its joints, with spaces between them, in the controller's order. Every joint \
+         of the actions is in one of them.",
+    ),
+    fixed(
+        "output_prefixes",
+        DefaultValue::Texts(&[]),
+        Allowed::Any,
+        "What the joints' names of each of output_topics have in front that its controller does not know; empty is nothing \
+         for all.",
     ),
     fixed(
         "prompt_topic",
@@ -300,6 +435,9 @@ impl Declaration {
                 values.iter().all(|value| (from..=to).contains(value))
             }
             (Allowed::OneOf(choices), ParameterValue::String(value)) => choices.contains(&value.as_str()),
+            (Allowed::EachOneOf(choices), ParameterValue::StringArray(values)) => {
+                values.iter().all(|value| choices.contains(&value.as_str()))
+            }
             (Allowed::NotEmpty, ParameterValue::String(value)) => !value.is_empty(),
             (Allowed::NotEmpty, ParameterValue::StringArray(values)) => {
                 !values.is_empty() && values.iter().all(|value| !value.is_empty())
@@ -322,6 +460,7 @@ impl Declaration {
             (Allowed::Doubles { from, to }, DefaultValue::Doubles(_)) => format!("{from} to {to} each"),
             (Allowed::Doubles { from, to }, _) => format!("{from} to {to}"),
             (Allowed::OneOf(choices), _) => format!("one of {}", choices.join(", ")),
+            (Allowed::EachOneOf(choices), _) => format!("each one of {}", choices.join(", ")),
             (Allowed::NotEmpty, DefaultValue::Texts(_)) => "at least one, none of them empty".to_owned(),
             (Allowed::NotEmpty, _) => "not empty".to_owned(),
         }

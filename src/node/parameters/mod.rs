@@ -4,6 +4,13 @@ mod declaration;
 #[cfg(test)]
 mod documentation;
 mod file;
+mod inputs;
+mod outputs;
+#[cfg(test)]
+mod overrides;
+mod qos_overrides;
+mod read;
+mod robot;
 mod settings;
 mod value;
 
@@ -11,11 +18,12 @@ use std::collections::BTreeMap;
 
 pub use declaration::{Allowed, DECLARATIONS, Declaration, DefaultValue, in_yaml};
 pub use file::{ParameterFileError, parameters_of};
+pub use qos_overrides::{QosEnd, QosOverride, QosOverrides};
 pub use settings::{PolicyShape, Settings};
 pub use value::ParameterValue;
 
-/// Names that ROS itself sets on any node, beside the parameters declared here.
-const ROS_PARAMETERS: [&str; 2] = ["qos_overrides.", "start_type_description_service"];
+/// ROS itself sets it on any node, beside the parameters declared here.
+const ROS_PARAMETER: &str = "start_type_description_service";
 
 /// A value for every declared parameter.
 type Values = BTreeMap<&'static str, ParameterValue>;
@@ -44,6 +52,7 @@ impl ParameterProblem {
 pub struct Parameters {
     values: Values,
     settings: Settings,
+    qos_overrides: QosOverrides,
 }
 
 impl Parameters {
@@ -74,15 +83,28 @@ impl Parameters {
         }
         let unknown = overrides
             .iter()
-            .filter(|(name, _)| !ROS_PARAMETERS.iter().any(|known| name.starts_with(known)));
+            .filter(|(name, _)| *name != ROS_PARAMETER && !QosOverrides::is_one(name));
         problems.extend(unknown.map(|(name, value)| {
             ParameterProblem::new(name, value, format!("one of the parameters {}", declared_names()))
         }));
-        match Settings::from_values(&values) {
-            Ok(settings) if problems.is_empty() => Ok(Self { values, settings }),
-            Ok(_) => Err(problems),
+        let settings = match Settings::from_values(&values) {
+            Ok(settings) => settings,
             Err(between) => {
                 problems.extend(between);
+                return Err(problems);
+            }
+        };
+        let qos = overrides.iter().filter(|(name, _)| QosOverrides::is_one(name));
+        match QosOverrides::from_parameters(qos, &settings.subscribed_topics(), &settings.published_topics())
+        {
+            Ok(qos_overrides) if problems.is_empty() => Ok(Self {
+                values,
+                settings,
+                qos_overrides,
+            }),
+            Ok(_) => Err(problems),
+            Err(of_topics) => {
+                problems.extend(of_topics);
                 Err(problems)
             }
         }
@@ -91,6 +113,11 @@ impl Parameters {
     /// What the values mean.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What was set of the topics' quality of service.
+    pub fn qos_overrides(&self) -> &QosOverrides {
+        &self.qos_overrides
     }
 
     /// The value of a parameter; none when it is not declared.
@@ -123,7 +150,11 @@ impl Parameters {
             values.insert(declaration.name, value);
         }
         let settings = Settings::from_values(&values).map_err(|mut problems| problems.swap_remove(0))?;
-        Ok(Self { values, settings })
+        Ok(Self {
+            values,
+            settings,
+            qos_overrides: self.qos_overrides.clone(),
+        })
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::{ParameterProblem, ParameterValue, Values};
+use super::inputs::{crops, input_topics};
+use super::read::{count, doubles, each_once, nonzero, one_for_each_or_none, period, period_of, text, texts};
+use super::robot::conventions;
+use super::{ParameterProblem, ParameterValue, Values, inputs, outputs, robot};
 use crate::device::Precision;
-use crate::node::{CameraTopic, PlaybackSettings};
+use crate::node::{InputTopics, OutputTopic, PlaybackSettings};
 use crate::policy::{
-    CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions, Predict, VisionRefresh,
+    ActionMode, CameraOptions, Conventions, DeviceChoice, DeviceOptions, PolicyOptions, Predict,
+    VisionRefresh,
 };
 
 /// What of a policy the parameters must fit.
@@ -36,12 +39,11 @@ pub struct Settings {
     pub device: DeviceChoice,
     pub device_options: DeviceOptions,
     pub policy: PolicyOptions,
-    pub cameras: Vec<CameraTopic>,
+    pub inputs: InputTopics,
     pub vision_refresh: VisionRefresh,
     pub joint_names: Vec<String>,
-    pub joint_states_topic: String,
-    pub trajectory_topic: String,
-    pub prompt_topic: String,
+    pub conventions: Conventions,
+    pub outputs: Vec<OutputTopic>,
     pub prompt: String,
     pub playback: PlaybackSettings,
     pub use_sim_time: bool,
@@ -52,58 +54,39 @@ impl Settings {
     /// Every parameter that does not fit another one. The values have passed their own checks.
     pub(super) fn from_values(values: &Values) -> Result<Self, Vec<ParameterProblem>> {
         let mut problems = Vec::new();
+        problems.extend(each_once(values, "joint_names"));
+        problems.extend(inputs::problems(values));
+        problems.extend(robot::problems(values));
         let cameras = texts(values, "cameras");
-        let topics = texts(values, "camera_topics");
-        let absent_cameras = texts(values, "absent_cameras");
-        let joint_names = texts(values, "joint_names");
-        for name in ["cameras", "camera_topics", "joint_names"] {
-            if let Some(twice) = first_duplicate(&texts(values, name)) {
-                problems.push(ParameterProblem::new(
-                    name,
-                    &values[name],
-                    format!("{twice} only once"),
-                ));
-            }
-        }
-        if topics.len() != cameras.len() {
-            let expected = format!("one for each of the {} cameras", cameras.len());
-            problems.push(ParameterProblem::new(
-                "camera_topics",
-                &values["camera_topics"],
-                expected,
-            ));
-        }
-        if let Some(present) = absent_cameras.iter().find(|name| cameras.contains(name)) {
-            let expected = format!("no {present}, which is in cameras");
-            problems.push(ParameterProblem::new(
-                "absent_cameras",
-                &values["absent_cameras"],
-                expected,
-            ));
-        }
-        let crops = crops(values, cameras.len()).unwrap_or_else(|problem| {
-            problems.push(problem);
-            Vec::new()
-        });
-        let refresh_rates_hz = doubles(values, "vision_refresh_hz");
-        if !refresh_rates_hz.is_empty() && refresh_rates_hz.len() != cameras.len() {
-            let expected = format!("one for each of the {} cameras, or none", cameras.len());
-            problems.push(ParameterProblem::new(
-                "vision_refresh_hz",
-                &values["vision_refresh_hz"],
-                expected,
-            ));
-        }
+        problems.extend(one_for_each_or_none(
+            values,
+            "vision_refresh_hz",
+            cameras.len(),
+            "cameras",
+        ));
         if !problems.is_empty() {
             return Err(problems);
         }
-        let refreshed = cameras.iter().cloned().zip(refresh_rates_hz);
+        let joint_names = texts(values, "joint_names");
+        let conventions = conventions(values);
+        let problems = outputs::problems(values, &names_of(&joint_names, &conventions));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let inputs = input_topics(values);
+        let refreshed = cameras.iter().cloned().zip(doubles(values, "vision_refresh_hz"));
         let refreshed = refreshed.filter(|(_, rate_hz)| *rate_hz > 0.0);
+        let crops = crops(values, cameras.len()).map_err(|problem| vec![problem])?;
         let crops = crops.into_iter().map(Some).chain(std::iter::repeat(None));
-        let camera_options = cameras.iter().zip(crops).map(|(name, crop)| CameraOptions {
-            name: name.clone(),
-            crop,
-        });
+        let camera_options = inputs
+            .cameras
+            .iter()
+            .zip(crops)
+            .map(|(camera, crop)| CameraOptions {
+                name: camera.name.clone(),
+                crop,
+                is_optional: camera.is_optional,
+            });
         Ok(Self {
             checkpoint: PathBuf::from(text(values, "checkpoint")),
             device: match text(values, "device").as_str() {
@@ -123,20 +106,15 @@ impl Settings {
                 denoise_steps: nonzero(values, "denoise_steps").map(NonZeroUsize::get),
                 seed: count(values, "seed") as u64,
                 cameras: camera_options.collect(),
-                absent_cameras,
+                absent_cameras: texts(values, "absent_cameras"),
             },
             vision_refresh: VisionRefresh::new(
                 refreshed.map(|(camera, rate_hz)| (camera, period_of(rate_hz))),
             ),
-            cameras: cameras
-                .into_iter()
-                .zip(topics)
-                .map(|(name, topic)| CameraTopic { name, topic })
-                .collect(),
+            inputs,
+            outputs: outputs::outputs(values, &names_of(&joint_names, &conventions)),
             joint_names,
-            joint_states_topic: text(values, "joint_states_topic"),
-            trajectory_topic: text(values, "trajectory_topic"),
-            prompt_topic: text(values, "prompt_topic"),
+            conventions,
             prompt: text(values, "prompt"),
             playback: PlaybackSettings {
                 control_period: period(values, "control_rate_hz"),
@@ -148,19 +126,70 @@ impl Settings {
         })
     }
 
+    /// The joints that are told to move, in the order of the robot's actions.
+    pub fn commanded_joints(&self) -> Vec<String> {
+        names_of(&self.joint_names, &self.conventions)
+    }
+
+    /// The topics that the node listens to.
+    pub fn subscribed_topics(&self) -> Vec<&str> {
+        let inputs = &self.inputs;
+        let cameras = inputs.cameras.iter().map(|camera| &camera.topic);
+        let joint_states = inputs.joint_states.iter().map(|one| &one.topic);
+        let extra_state = inputs.extra_state.iter().map(|one| &one.topic);
+        let all = cameras
+            .chain(joint_states)
+            .chain(extra_state)
+            .chain([&inputs.prompt]);
+        all.map(String::as_str).collect()
+    }
+
+    /// The topics that the node publishes on.
+    pub fn published_topics(&self) -> Vec<&str> {
+        let outputs = self.outputs.iter().map(|output| output.topic.as_str());
+        outputs.chain(["/diagnostics", "~/chunk"]).collect()
+    }
+
+    /// # Errors
+    /// When `action_modes` would count a value from the state that the checkpoint's own steps count from it already:
+    /// `relative`, one for each value of an action or none.
+    pub fn check_relative(&self, relative: &[bool]) -> Result<(), Vec<ParameterProblem>> {
+        let values = self.conventions.actions.iter().zip(relative);
+        let is_absolute = |mode| mode == ActionMode::Absolute;
+        let twice = values.enumerate().find(|(_, (action, relative))| {
+            **relative && action.is_some_and(|action| !is_absolute(action.mode))
+        });
+        match twice {
+            None => Ok(()),
+            Some((index, _)) => Err(vec![ParameterProblem {
+                name: "action_modes".to_owned(),
+                found: format!("value {index} counted from the state or the action before"),
+                expected: "absolute: the checkpoint's own steps count it from the state".to_owned(),
+            }]),
+        }
+    }
+
     /// # Errors
     /// Every parameter that does not fit the policy.
     pub fn check_against(&self, policy: PolicyShape) -> Result<(), Vec<ParameterProblem>> {
         let mut problems = Vec::new();
         let joints = self.joint_names.len();
-        for (what, expected) in [("state", policy.state_dim), ("actions", policy.action_dim)] {
-            if joints != expected {
-                problems.push(ParameterProblem {
-                    name: "joint_names".to_owned(),
-                    found: format!("{joints} joints"),
-                    expected: format!("{expected}, as the checkpoint's {what}"),
-                });
-            }
+        let extra: usize = self.inputs.extra_state.iter().map(|extra| extra.size).sum();
+        if joints + extra != policy.state_dim {
+            let extra_words = format!(" and {extra} values of extra_state_topics");
+            problems.push(ParameterProblem {
+                name: "joint_names".to_owned(),
+                found: format!("{joints} joints{}", if extra > 0 { &extra_words } else { "" }),
+                expected: format!("{}, as the checkpoint's state", policy.state_dim),
+            });
+        }
+        let actions = self.conventions.actions.len();
+        if actions != policy.action_dim {
+            problems.push(ParameterProblem {
+                name: "action_joints".to_owned(),
+                found: format!("{actions} (those of joint_names, where it is empty)"),
+                expected: format!("{}, as the checkpoint's actions", policy.action_dim),
+            });
         }
         let horizon = policy.action_horizon;
         if let Some(actions) = self.playback.actions_to_execute
@@ -180,105 +209,22 @@ impl Settings {
     }
 }
 
-fn text(values: &Values, name: &str) -> String {
-    match &values[name] {
-        ParameterValue::String(text) => text.clone(),
-        other => unreachable!("{name} was checked to be a string and is {other:?}"),
-    }
-}
-
-fn texts(values: &Values, name: &str) -> Vec<String> {
-    match &values[name] {
-        ParameterValue::StringArray(texts) => texts.clone(),
-        other => unreachable!("{name} was checked to be a string array and is {other:?}"),
-    }
-}
-
-fn doubles(values: &Values, name: &str) -> Vec<f64> {
-    match &values[name] {
-        ParameterValue::DoubleArray(doubles) => doubles.clone(),
-        other => unreachable!("{name} was checked to be a double array and is {other:?}"),
-    }
-}
-
-fn count(values: &Values, name: &str) -> usize {
-    match values[name] {
-        ParameterValue::Integer(integer) if integer >= 0 => integer as usize,
-        ref other => unreachable!("{name} was checked to be a count and is {other:?}"),
-    }
-}
-
-/// None for 0.
-fn nonzero(values: &Values, name: &str) -> Option<NonZeroUsize> {
-    NonZeroUsize::new(count(values, name))
-}
-
-fn period(values: &Values, name: &str) -> Duration {
-    match values[name] {
-        ParameterValue::Double(rate_hz) => period_of(rate_hz),
-        ref other => unreachable!("{name} was checked to be a rate and is {other:?}"),
-    }
-}
-
-/// For ever when the rate is so low that no clock reaches its period.
-fn period_of(rate_hz: f64) -> Duration {
-    Duration::try_from_secs_f64(1.0 / rate_hz).unwrap_or(Duration::MAX)
-}
-
-fn first_duplicate(names: &[String]) -> Option<&String> {
-    let mut rest = names.iter().enumerate();
-    rest.find(|(index, name)| names[..*index].contains(name))
-        .map(|(_, name)| name)
-}
-
-/// A crop for each camera, or none at all.
-fn crops(values: &Values, cameras: usize) -> Result<Vec<Crop>, ParameterProblem> {
-    let value = &values["camera_crops"];
-    let problem = |expected: String| ParameterProblem::new("camera_crops", value, expected);
-    let ParameterValue::IntegerArray(numbers) = value else {
-        unreachable!("camera_crops was checked to be an integer array and is {value:?}");
-    };
-    if !numbers.is_empty() && numbers.len() != 4 * cameras {
-        return Err(problem(format!(
-            "four numbers for each of the {cameras} cameras, or none"
-        )));
-    }
-    let pixels: Vec<u32> = numbers
-        .iter()
-        .map(|&number| u32::try_from(number))
-        .collect::<Result<_, _>>()
-        .map_err(|_| problem("numbers of pixels, from 0 up".to_owned()))?;
-    let crops: Vec<Crop> = pixels
-        .chunks_exact(4)
-        .map(|crop| Crop {
-            x: crop[0],
-            y: crop[1],
-            width: crop[2],
-            height: crop[3],
-        })
-        .collect();
-    if crops.iter().any(|crop| crop.width == 0 || crop.height == 0) {
-        return Err(problem("a width and a height of at least 1".to_owned()));
-    }
-    Ok(crops)
+fn names_of(joints: &[String], conventions: &Conventions) -> Vec<String> {
+    conventions
+        .commanded()
+        .map(|joint| joints[joint].clone())
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Parameters;
+    use super::super::overrides::{names, problems};
     use super::*;
-
-    fn problems(overrides: &[(&str, ParameterValue)]) -> Vec<String> {
-        let checkpoint = ("checkpoint", ParameterValue::String("/checkpoint".to_owned()));
-        let overrides = overrides.iter().chain([&checkpoint]);
-        let overrides = overrides.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let problems = Parameters::from_overrides(overrides).err().unwrap_or_default();
-        problems.into_iter().map(|problem| problem.name).collect()
-    }
-
-    fn names(text: &str) -> ParameterValue {
-        ParameterValue::StringArray(text.split_whitespace().map(str::to_owned).collect())
-    }
+    use crate::node::Transport;
+    use crate::policy::Crop;
 
     #[test]
     fn the_defaults_with_a_checkpoint_are_whole() {
@@ -307,6 +253,98 @@ mod tests {
     }
 
     #[test]
+    fn what_the_inputs_need_of_each_other_is_checked() {
+        let numbers = |values: &[i64]| ParameterValue::IntegerArray(values.to_vec());
+        for (overrides, expected) in [
+            (vec![("camera_transports", names("raw raw"))], "camera_transports"),
+            (vec![("camera_transports", names("jpeg"))], "camera_transports"),
+            (
+                vec![
+                    ("optional_cameras", names("wrist")),
+                    ("sync_slop_ms", ParameterValue::Double(50.0)),
+                ],
+                "optional_cameras",
+            ),
+            (
+                vec![
+                    ("optional_cameras", names("top")),
+                    ("sync_slop_ms", ParameterValue::Double(50.0)),
+                ],
+                "optional_cameras",
+            ),
+            (
+                vec![
+                    ("cameras", names("top wrist")),
+                    ("camera_topics", names("/top /wrist")),
+                    ("optional_cameras", names("wrist")),
+                ],
+                "sync_slop_ms",
+            ),
+            (
+                vec![("joint_states_topics", names("/a /a"))],
+                "joint_states_topics",
+            ),
+            (
+                vec![("joint_states_prefixes", names("left_ right_"))],
+                "joint_states_prefixes",
+            ),
+            (
+                vec![("joint_states_prefixes", names("head_"))],
+                "joint_states_prefixes",
+            ),
+            (vec![("extra_state_topics", names("/force"))], "extra_state_sizes"),
+            (
+                vec![
+                    ("extra_state_topics", names("/force")),
+                    ("extra_state_sizes", numbers(&[0])),
+                ],
+                "extra_state_sizes",
+            ),
+        ] {
+            assert_eq!(problems(&overrides), [expected], "{overrides:?}");
+        }
+    }
+
+    #[test]
+    fn each_input_gets_its_topic_type_and_prefix() {
+        let overrides = [
+            ("checkpoint", ParameterValue::String("/checkpoint".to_owned())),
+            ("cameras", names("top wrist")),
+            ("camera_topics", names("/top /wrist/compressed")),
+            ("camera_transports", names("raw compressed")),
+            ("optional_cameras", names("wrist")),
+            ("sync_slop_ms", ParameterValue::Double(50.0)),
+            (
+                "joint_states_topics",
+                names("/left/joint_states /right/joint_states"),
+            ),
+            ("joint_states_prefixes", names("left_ right_")),
+            ("extra_state_topics", names("/force")),
+            ("extra_state_sizes", ParameterValue::IntegerArray(vec![6])),
+        ];
+        let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
+        let parameters = Parameters::from_overrides(overrides.into_iter()).unwrap();
+        let inputs = &parameters.settings().inputs;
+        assert_eq!(inputs.sync_slop, Some(Duration::from_millis(50)));
+        assert_eq!(inputs.cameras[0].transport, Transport::Raw);
+        assert_eq!(inputs.cameras[1].transport, Transport::Compressed);
+        assert!(!inputs.cameras[0].is_optional && inputs.cameras[1].is_optional);
+        assert_eq!(inputs.joint_states[1].prefix, "right_");
+        assert_eq!(
+            (inputs.extra_state[0].topic.as_str(), inputs.extra_state[0].size),
+            ("/force", 6)
+        );
+        let shape = |state_dim| PolicyShape {
+            state_dim,
+            action_dim: 14,
+            action_horizon: 50,
+        };
+        assert!(parameters.settings().check_against(shape(20)).is_ok());
+        let problem = &parameters.settings().check_against(shape(14)).unwrap_err()[0];
+        assert_eq!(problem.found, "14 joints and 6 values of extra_state_topics");
+    }
+
+    #[test]
     fn crops_have_an_area_and_lie_in_the_frame() {
         for crop in [[0, 0, 0, 5], [-1, 0, 5, 5], [0, 0, i64::MAX, 5]] {
             let value = ParameterValue::IntegerArray(crop.to_vec());
@@ -329,7 +367,7 @@ mod tests {
         let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
         let parameters = Parameters::from_overrides(overrides.into_iter()).unwrap();
         let settings = parameters.settings();
-        assert_eq!(settings.cameras[1].topic, "/wrist");
+        assert_eq!(settings.inputs.cameras[1].topic, "/wrist");
         let wrist_alone = VisionRefresh::new([("wrist".to_owned(), Duration::from_millis(200))]);
         assert_eq!(settings.vision_refresh, wrist_alone);
         let crop = Crop {

@@ -1,0 +1,51 @@
+//! Which topics the inputs come on.
+
+use std::time::Duration;
+
+/// How the frames of a camera are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// `sensor_msgs/Image`.
+    #[default]
+    Raw,
+    /// `sensor_msgs/CompressedImage`: JPEG or PNG.
+    Compressed,
+}
+
+/// A camera by the checkpoint's name, and the topic it comes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CameraTopic {
+    pub name: String,
+    pub topic: String,
+    pub transport: Transport,
+    /// Whether there are observations without it.
+    pub is_optional: bool,
+}
+
+/// Joint positions, of all joints or of some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JointStatesTopic {
+    pub topic: String,
+    /// What is put in front of the names of its joints.
+    pub prefix: String,
+}
+
+/// Values of the state that are no joints (`std_msgs/Float64MultiArray`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraStateTopic {
+    pub topic: String,
+    pub size: usize,
+}
+
+/// Everything that an observation is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputTopics {
+    pub cameras: Vec<CameraTopic>,
+    pub joint_states: Vec<JointStatesTopic>,
+    /// What follows the joints in the state.
+    pub extra_state: Vec<ExtraStateTopic>,
+    pub prompt: String,
+    /// How far the stamps of an observation's messages may be from that of its joint positions; none to take the newest
+    /// message of every input.
+    pub sync_slop: Option<Duration>,
+}

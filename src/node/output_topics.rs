@@ -1,0 +1,58 @@
+//! Which topics the joints' targets go to.
+
+use crate::control::TrajectoryPoint;
+
+/// What an output publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputKind {
+    /// `trajectory_msgs/JointTrajectory`: where the joints shall be now and later.
+    #[default]
+    Trajectory,
+    /// `std_msgs/Float64MultiArray`: where the joints shall be now.
+    Array,
+}
+
+/// A topic, and the joints whose targets it gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutputTopic {
+    pub topic: String,
+    pub kind: OutputKind,
+    /// Places of the joints in the robot's actions.
+    pub joints: Vec<usize>,
+    /// What the robot's names of its joints have in front of the controller's.
+    pub prefix: String,
+    /// The controller's names of its joints.
+    pub names: Vec<String>,
+}
+
+impl OutputTopic {
+    /// The points of its own joints.
+    pub fn points(&self, points: &[TrajectoryPoint]) -> Vec<TrajectoryPoint> {
+        let own = |point: &TrajectoryPoint| TrajectoryPoint {
+            positions: self.joints.iter().map(|&joint| point.positions[joint]).collect(),
+            time_from_start: point.time_from_start,
+        };
+        points.iter().map(own).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_output_gets_its_own_joints_in_its_own_order() {
+        let output = OutputTopic {
+            joints: vec![2, 0],
+            ..OutputTopic::default()
+        };
+        let point = |positions: &[f32], milliseconds| TrajectoryPoint {
+            positions: positions.to_vec(),
+            time_from_start: Duration::from_millis(milliseconds),
+        };
+        let points = output.points(&[point(&[1.0, 2.0, 3.0], 0), point(&[4.0, 5.0, 6.0], 20)]);
+        assert_eq!(points, [point(&[3.0, 1.0], 0), point(&[6.0, 4.0], 20)]);
+    }
+}

@@ -1,0 +1,262 @@
+//! The node over ROS 2 on a robot of two arms: several topics for one state, a compressed camera.
+
+mod isolation;
+
+use std::io::Cursor;
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, StreamExt};
+use image::{ImageFormat, Rgb, RgbImage};
+use isolation::isolated;
+use pi0_node::node::Pi0Node;
+use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
+use r2r::sensor_msgs::msg::{CompressedImage, JointState};
+use r2r::std_msgs::msg::Float64MultiArray;
+use r2r::trajectory_msgs::msg::JointTrajectory;
+use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const HORIZON: usize = 50;
+
+/// Asks for the joints that it saw; what comes after them in the state is added to each.
+struct StandIn;
+
+impl Predict for StandIn {
+    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+        assert_eq!(observation.images["top"].dimensions(), (4, 3));
+        assert_eq!(observation.images["top"].get_pixel(1, 1).0, [10, 20, 30]);
+        let [joints @ .., extra] = &observation.state[..] else {
+            panic!("{:?}", observation.state)
+        };
+        let action = joints.iter().map(|joint| joint + extra);
+        let actions = action.cycle().take(HORIZON * joints.len());
+        Ok(ActionChunk::new(actions.collect(), joints.len()))
+    }
+    fn cameras(&self) -> &[String] {
+        &[]
+    }
+    fn state_dim(&self) -> usize {
+        5
+    }
+    fn action_dim(&self) -> usize {
+        4
+    }
+    fn action_horizon(&self) -> usize {
+        HORIZON
+    }
+    fn description(&self) -> String {
+        "stand-in".to_owned()
+    }
+}
+
+fn texts(values: &[&str]) -> ParameterValue {
+    ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
+}
+
+fn text(value: &str) -> ParameterValue {
+    ParameterValue::String(value.to_owned())
+}
+
+/// Two arms whose joints have the same names, and a force sensor.
+fn start(more: &[(&str, ParameterValue)]) -> Pi0Node {
+    let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
+    let parameters = [
+        ("checkpoint", text("/stand-in")),
+        ("prompt", text("wave")),
+        ("cameras", texts(&["top"])),
+        ("camera_topics", texts(&["/top/compressed"])),
+        ("camera_transports", texts(&["compressed"])),
+        (
+            "joint_names",
+            texts(&["left_waist", "left_grip", "right_waist", "right_grip"]),
+        ),
+        (
+            "joint_states_topics",
+            texts(&["/left/joint_states", "/right/joint_states"]),
+        ),
+        ("joint_states_prefixes", texts(&["left_", "right_"])),
+        ("extra_state_topics", texts(&["/force"])),
+        ("extra_state_sizes", ParameterValue::IntegerArray(vec![1])),
+        ("sync_slop_ms", ParameterValue::Double(100.0)),
+        (
+            "qos_overrides./top/compressed.subscription.reliability",
+            text("reliable"),
+        ),
+    ];
+    for (name, value) in parameters.iter().chain(more) {
+        let mut set = node.params.lock().unwrap();
+        set.insert((*name).to_owned(), Parameter::new(value.clone()));
+    }
+    Pi0Node::start(node, |_| Ok(Box::new(StandIn))).unwrap()
+}
+
+struct Robot {
+    node: Node,
+    image: Publisher<CompressedImage>,
+    arms: [Publisher<JointState>; 2],
+    force: Publisher<Float64MultiArray>,
+    picture: Vec<u8>,
+}
+
+impl Robot {
+    fn new() -> Self {
+        let mut node = Node::create(Context::create().unwrap(), "robot", "").unwrap();
+        let qos = QosProfile::default;
+        let mut picture = Cursor::new(Vec::new());
+        RgbImage::from_pixel(4, 3, Rgb([10, 20, 30]))
+            .write_to(&mut picture, ImageFormat::Png)
+            .unwrap();
+        Self {
+            image: node.create_publisher("/top/compressed", qos()).unwrap(),
+            arms: ["/left/joint_states", "/right/joint_states"]
+                .map(|topic| node.create_publisher(topic, qos()).unwrap()),
+            force: node.create_publisher("/force", qos()).unwrap(),
+            picture: picture.into_inner(),
+            node,
+        }
+    }
+
+    /// Everything of one moment.
+    fn publish(&mut self) {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let stamp = r2r::Clock::to_builtin_time(&now);
+        let mut image = CompressedImage {
+            format: "png".to_owned(),
+            data: self.picture.clone(),
+            ..CompressedImage::default()
+        };
+        image.header.stamp = stamp.clone();
+        self.image.publish(&image).unwrap();
+        for (arm, publisher) in self.arms.iter().enumerate() {
+            let mut state = JointState {
+                name: vec!["grip".to_owned(), "waist".to_owned()],
+                position: vec![arm as f64 + 0.5, arm as f64],
+                ..JointState::default()
+            };
+            state.header.stamp = stamp.clone();
+            publisher.publish(&state).unwrap();
+        }
+        let force = Float64MultiArray {
+            data: vec![100.0],
+            ..Float64MultiArray::default()
+        };
+        self.force.publish(&force).unwrap();
+        self.node.spin_once(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn parts_of_a_state_from_several_topics_become_one_trajectory() {
+    isolated(
+        "parts_of_a_state_from_several_topics_become_one_trajectory",
+        || {
+            let node = start(&[]);
+            let mut robot = Robot::new();
+            let trajectories = robot
+                .node
+                .subscribe::<JointTrajectory>("/joint_trajectory", QosProfile::default())
+                .unwrap();
+            let mut trajectories = Box::pin(trajectories);
+            let started = Instant::now();
+            let trajectory = loop {
+                assert!(started.elapsed() < PATIENCE, "no trajectory came");
+                robot.publish();
+                if let Some(Some(trajectory)) = trajectories.next().now_or_never() {
+                    break trajectory;
+                }
+            };
+            assert_eq!(
+                trajectory.joint_names,
+                ["left_waist", "left_grip", "right_waist", "right_grip"]
+            );
+            assert_eq!(trajectory.points[0].positions, [100.0, 100.5, 101.0, 101.5]);
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn each_controller_gets_its_own_joints_in_the_robot_s_conventions() {
+    isolated(
+        "each_controller_gets_its_own_joints_in_the_robot_s_conventions",
+        || {
+            let doubles = |values: &[f64]| ParameterValue::DoubleArray(values.to_vec());
+            let node = start(&[
+                (
+                    "output_topics",
+                    texts(&["/left/trajectory", "/right/trajectory", "/grips/commands"]),
+                ),
+                ("output_types", texts(&["trajectory", "trajectory", "array"])),
+                (
+                    "output_joints",
+                    texts(&["left_waist", "right_waist", "right_grip left_grip"]),
+                ),
+                ("output_prefixes", texts(&["left_", "right_", ""])),
+                ("joint_scales", doubles(&[1.0, 1.0, -1.0, 1.0])),
+                ("grippers", texts(&["left_grip"])),
+                ("gripper_robot_ranges", doubles(&[0.0, 0.5])),
+                ("gripper_policy_ranges", doubles(&[0.0, 100.0])),
+            ]);
+            let mut robot = Robot::new();
+            let mut arms = ["/left/trajectory", "/right/trajectory"].map(|topic| {
+                Box::pin(
+                    robot
+                        .node
+                        .subscribe::<JointTrajectory>(topic, QosProfile::default())
+                        .unwrap(),
+                )
+            });
+            let grips = robot
+                .node
+                .subscribe::<Float64MultiArray>("/grips/commands", QosProfile::default())
+                .unwrap();
+            let mut grips = Box::pin(grips);
+            let chunks = robot
+                .node
+                .subscribe::<JointTrajectory>("/pi0_node/chunk", QosProfile::default())
+                .unwrap();
+            let mut chunks = Box::pin(chunks);
+            let started = Instant::now();
+            let mut found = (None, None, None);
+            while found.0.is_none() || found.1.is_none() || found.2.is_none() {
+                assert!(
+                    started.elapsed() < PATIENCE,
+                    "not every controller was told something"
+                );
+                robot.publish();
+                found.0 = found.0.or(arms[0].next().now_or_never().flatten());
+                found.1 = found.1.or(arms[1].next().now_or_never().flatten());
+                found.2 = found.2.or(grips.next().now_or_never().flatten());
+            }
+            let (left, right, grips) = (found.0.unwrap(), found.1.unwrap(), found.2.unwrap());
+            // The policy adds 100, in its own units, to what it sees.
+            assert_eq!(
+                (&left.joint_names[..], left.points[0].positions[0]),
+                (&["waist".to_owned()][..], 100.0)
+            );
+            assert_eq!(
+                (&right.joint_names[..], right.points[0].positions[0]),
+                (&["waist".to_owned()][..], -99.0)
+            );
+            assert_eq!(left.points.len(), HORIZON);
+            assert_eq!(grips.data, [101.5, 1.0]);
+            let chunk = loop {
+                assert!(started.elapsed() < PATIENCE, "no chunk came");
+                robot.publish();
+                if let Some(Some(chunk)) = chunks.next().now_or_never() {
+                    break chunk;
+                }
+            };
+            assert_eq!(
+                chunk.joint_names,
+                ["left_waist", "left_grip", "right_waist", "right_grip"]
+            );
+            assert_eq!(chunk.points.len(), HORIZON);
+            assert_eq!(chunk.points[1].positions, [100.0, 1.0, -99.0, 101.5]);
+            let from_start = &chunk.points[49].time_from_start;
+            assert_eq!((from_start.sec, from_start.nanosec), (0, 980_000_000));
+            node.stop();
+        },
+    );
+}
