@@ -43,15 +43,27 @@ pub fn subscribe_inputs(
         let (inputs, stamp) = (Arc::clone(inputs), stamp.clone());
         let (topic, qos) = (&camera.topic, newest(&camera.topic));
         match camera.transport {
-            Transport::Raw => subscribe(node, runtime, topic, qos, move |message: Image| {
-                inputs.take_image(index, messages::image(&message), stamp(Some(&message.header)));
-            })?,
-            Transport::Compressed => {
-                subscribe(node, runtime, topic, qos, move |message: CompressedImage| {
+            Transport::Raw => subscribe(
+                node,
+                runtime,
+                topic,
+                qos,
+                Waiting::Newest,
+                move |message: Image| {
+                    inputs.take_image(index, messages::image(&message), stamp(Some(&message.header)));
+                },
+            )?,
+            Transport::Compressed => subscribe(
+                node,
+                runtime,
+                topic,
+                qos,
+                Waiting::Newest,
+                move |message: CompressedImage| {
                     let image = messages::compressed_image(&message);
                     inputs.take_image(index, image, stamp(Some(&message.header)));
-                })?
-            }
+                },
+            )?,
         }
     }
     for (index, joint_states) in settings.inputs.joint_states.iter().enumerate() {
@@ -64,11 +76,12 @@ pub fn subscribe_inputs(
                 .qos_overrides()
                 .of(&joint_states.topic, QosEnd::Subscription),
         );
-        subscribe_all(
+        subscribe(
             node,
             runtime,
             &joint_states.topic,
             qos,
+            Waiting::All,
             move |message: JointState| {
                 let positions = messages::positions(&message, &prefix, &joints);
                 inputs.take_joint_positions(index, positions, stamp(Some(&message.header)));
@@ -83,6 +96,7 @@ pub fn subscribe_inputs(
             runtime,
             &extra.topic,
             qos,
+            Waiting::Newest,
             move |message: Float64MultiArray| {
                 inputs.take_extra_state(index, extra_state(&message.data, size), stamp(None));
             },
@@ -96,6 +110,7 @@ pub fn subscribe_inputs(
         runtime,
         prompt,
         qos_profile(QosProfile::default(), overrides),
+        Waiting::Newest,
         move |message: r2r::std_msgs::msg::String| prompt_inputs.take_prompt(&message.data),
     )?;
     if settings.use_sim_time {
@@ -105,6 +120,7 @@ pub fn subscribe_inputs(
             runtime,
             "/clock",
             QosProfile::default().keep_last(1).best_effort(),
+            Waiting::Newest,
             move |message: Clock| {
                 if clock.set(messages::time(&message.clock)) {
                     tracing::info!("time jumped back: waiting for what comes after it");
@@ -119,12 +135,19 @@ pub fn subscribe_inputs(
 /// Joint states that may wait together.
 const JOINT_STATES: usize = 16;
 
-/// Hands each message to `take`, on tokio; of messages that wait together only the newest.
+/// Which of the messages that wait together are taken.
+enum Waiting {
+    Newest,
+    All,
+}
+
+/// Hands messages to `take`, on tokio.
 fn subscribe<T: WrappedTypesupport + Send + 'static>(
     node: &mut Node,
     runtime: &Handle,
     topic: &str,
     qos: QosProfile,
+    waiting: Waiting,
     mut take: impl FnMut(T) + Send + 'static,
 ) -> Result<(), NodeError> {
     let mut messages = node
@@ -132,28 +155,11 @@ fn subscribe<T: WrappedTypesupport + Send + 'static>(
         .map_err(|source| ros(topic, source))?;
     runtime.spawn(async move {
         while let Some(mut message) = messages.next().await {
-            while let Some(Some(newer)) = messages.next().now_or_never() {
+            while matches!(waiting, Waiting::Newest)
+                && let Some(Some(newer)) = messages.next().now_or_never()
+            {
                 message = newer;
             }
-            take(message);
-        }
-    });
-    Ok(())
-}
-
-/// Hands every message to `take`, on tokio.
-fn subscribe_all<T: WrappedTypesupport + Send + 'static>(
-    node: &mut Node,
-    runtime: &Handle,
-    topic: &str,
-    qos: QosProfile,
-    mut take: impl FnMut(T) + Send + 'static,
-) -> Result<(), NodeError> {
-    let mut messages = node
-        .subscribe::<T>(topic, qos)
-        .map_err(|source| ros(topic, source))?;
-    runtime.spawn(async move {
-        while let Some(message) = messages.next().await {
             take(message);
         }
     });

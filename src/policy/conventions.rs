@@ -73,6 +73,17 @@ impl JointMap {
     }
 }
 
+impl ActionMode {
+    /// In the policy's units, as are where the joint was when it was observed, and where the action before took it.
+    fn counted_from(self, observed: f64, previous: f64) -> f64 {
+        match self {
+            Self::Absolute => 0.0,
+            Self::Relative => observed,
+            Self::Increment => previous,
+        }
+    }
+}
+
 impl Conventions {
     /// Of a robot that has the policy's own: `joints` joints, each with a value of an action.
     pub fn same(joints: usize) -> Self {
@@ -121,11 +132,7 @@ impl Conventions {
                 let Some(ActionValue { joint, mode, scale }) = *action else {
                     continue;
                 };
-                let counted_from = match mode {
-                    ActionMode::Absolute => 0.0,
-                    ActionMode::Relative => observed[joint],
-                    ActionMode::Increment => previous[joint],
-                };
+                let counted_from = mode.counted_from(observed[joint], previous[joint]);
                 previous[joint] = counted_from + scale * f64::from(*value);
                 values.push(self.joints[joint].to_robot(previous[joint]) as f32);
             }
@@ -152,11 +159,7 @@ impl Conventions {
                     values.push(0.0);
                     continue;
                 };
-                let counted_from = match mode {
-                    ActionMode::Absolute => 0.0,
-                    ActionMode::Relative => observed[joint],
-                    ActionMode::Increment => previous[joint],
-                };
+                let counted_from = mode.counted_from(observed[joint], previous[joint]);
                 previous[joint] = self.joints[joint].to_policy(f64::from(*value));
                 values.push(((previous[joint] - counted_from) / scale) as f32);
             }

@@ -44,21 +44,10 @@ pub fn page(result: &BagResult, pictures: &Pictures) -> String {
                 settings.actions_between, settings.action_rate_hz, settings.seed
             ),
         ),
-        (
-            "chunk",
-            format!(
-                "{:.2} ms median, {:.2} ms p99",
-                timing.chunk_ms.p50, timing.chunk_ms.p99
-            ),
-        ),
+        ("chunk", timing.chunk()),
     ];
-    if let (Some(ticks), Some(frames)) = (timing.ticks_without_action, timing.frames_not_used) {
-        let text = format!(
-            "{:.1} % of control ticks without an action, {:.1} % of frames not used",
-            100.0 * ticks,
-            100.0 * frames
-        );
-        facts.push(("had it run live", text));
+    if let Some(live) = timing.live() {
+        facts.push(("had it run live", live));
     }
     if let Some(speed) = timing.images_read_per_s {
         facts.push(("reading", result.bottleneck(speed)));
@@ -203,23 +192,7 @@ fn accuracy(body: &mut String, accuracy: &Accuracy) {
 fn warnings(result: &BagResult) -> Vec<String> {
     let recording = &result.recording;
     let mut warnings = recording.notes.clone();
-    for (topic, bad) in &recording.bad_messages {
-        warnings.push(format!(
-            "{topic}: {} bad messages: {}",
-            bad.count, bad.first_problem
-        ));
-    }
-    warnings.extend(recording.warnings.clone());
-    if recording.clock_resets > 0 {
-        warnings.push(format!("time jumped back {} times", recording.clock_resets));
-    }
-    let failed = recording.failed_predictions;
-    warnings.extend(
-        recording
-            .first_failure
-            .iter()
-            .map(|first| format!("{failed} predictions failed: {first}")),
-    );
+    warnings.extend(recording.problems());
     warnings
 }
 

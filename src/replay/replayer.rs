@@ -97,6 +97,9 @@ struct Replayer<'a> {
     topics: &'a BagTopics,
     settings: &'a Settings,
     options: ReplayOptions,
+    /// Whose actions are recorded, in the order of the robot's actions.
+    commanded_joints: Vec<String>,
+    has_clock: bool,
     clock: RosClock,
     inputs: Inputs,
     vision_refresh: VisionRefresh,
@@ -113,15 +116,17 @@ impl<'a> Replayer<'a> {
     fn new(topics: &'a BagTopics, settings: &'a Settings, options: ReplayOptions) -> Self {
         let inputs = Inputs::new(&settings.inputs, &settings.joint_names);
         inputs.take_prompt(&settings.prompt);
-        let joints = settings.commanded_joints();
+        let commanded_joints = settings.commanded_joints();
         Self {
             topics,
             settings,
             options,
+            has_clock: topics.roles.values().any(|role| *role == Role::Clock),
             clock: RosClock::simulated(),
             inputs,
             vision_refresh: settings.vision_refresh.clone(),
-            recorded: RecordedActions::new(joints.len(), topics.between, options.longest_gap),
+            recorded: RecordedActions::new(commanded_joints.len(), topics.between, options.longest_gap),
+            commanded_joints,
             pending: VecDeque::new(),
             sequence: 0,
             newest_joint_stamp: Duration::ZERO,
@@ -136,8 +141,7 @@ impl<'a> Replayer<'a> {
         take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         self.summary.messages += 1;
-        let is_clock = |role: &Role| *role == Role::Clock;
-        if !self.topics.roles.values().any(is_clock) {
+        if !self.has_clock {
             self.set_clock(message.log_time, take)?;
         }
         // One message may be both an action and an input; what is wrong with it then counts once.
@@ -246,7 +250,7 @@ impl<'a> Replayer<'a> {
         message: Recorded,
         take: &mut dyn FnMut(Sample) -> ControlFlow<()>,
     ) -> ControlFlow<(), Result<(), MessageError>> {
-        let joints = self.settings.commanded_joints();
+        let joints = &self.commanded_joints;
         let at_once = |position| -> JointPoints { vec![(Duration::ZERO, position)] };
         let all_at_once = |positions: Vec<(usize, f32)>| -> Vec<(usize, JointPoints)> {
             let positions = positions.into_iter();
@@ -255,11 +259,11 @@ impl<'a> Replayer<'a> {
                 .collect()
         };
         let read = match source {
-            ActionSource::Trajectory(prefix) => messages::joint_trajectory(message.data, prefix, &joints)
+            ActionSource::Trajectory(prefix) => messages::joint_trajectory(message.data, prefix, joints)
                 .map(|trajectory| (trajectory.stamp, trajectory.content)),
             ActionSource::Array(places) => messages::float64_array(message.data, places.len())
                 .map(|values| (None, all_at_once(places.iter().copied().zip(values).collect()))),
-            ActionSource::JointState(prefix) => messages::some_joints(message.data, prefix, &joints)
+            ActionSource::JointState(prefix) => messages::some_joints(message.data, prefix, joints)
                 .map_err(MessageError::from)
                 .and_then(|state| Ok((state.stamp, all_at_once(state.content?)))),
         };

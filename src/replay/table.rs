@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::result::{Accuracy, BagResult, Report};
+use super::result::{Accuracy, BagResult, RecordingFound, Report, Timing};
 
 impl Report {
     /// The figures that matter first; every one is in the JSON file.
@@ -36,50 +36,18 @@ impl BagResult {
         for note in &recording.notes {
             line(text, "note", note);
         }
-        for (topic, bad) in &recording.bad_messages {
-            line(
-                text,
-                "warning",
-                &format!("{topic}: {} bad messages: {}", bad.count, bad.first_problem),
-            );
+        for problem in recording.problems() {
+            line(text, "warning", &problem);
         }
-        for warning in &recording.warnings {
-            line(text, "warning", warning);
-        }
-        if recording.clock_resets > 0 {
-            line(
-                text,
-                "warning",
-                &format!("time jumped back {} times", recording.clock_resets),
-            );
-        }
-        if let Some(failure) = &recording.first_failure {
-            let failed = recording.failed_predictions;
-            line(
-                text,
-                "warning",
-                &format!("{failed} predictions failed: {failure}"),
-            );
-        }
-        let chunk = &timing.chunk_ms;
-        line(
-            text,
-            "chunk",
-            &format!("{:.2} ms median, {:.2} ms p99", chunk.p50, chunk.p99),
-        );
+        line(text, "chunk", &timing.chunk());
         let stages: Vec<String> = timing
             .stages_ms
             .iter()
             .map(|(stage, spread)| format!("{stage} {:.2}", spread.mean))
             .collect();
         line(text, "stages, mean ms", &stages.join(", "));
-        if let (Some(ticks), Some(frames)) = (timing.ticks_without_action, timing.frames_not_used) {
-            let (ticks, frames) = (100.0 * ticks, 100.0 * frames);
-            line(
-                text,
-                "live",
-                &format!("{ticks:.1} % of control ticks without an action, {frames:.1} % of frames not used"),
-            );
+        if let Some(live) = timing.live() {
+            line(text, "live", &live);
         }
         if let Some(speed) = timing.images_read_per_s {
             line(text, "reading", &self.bottleneck(speed));
@@ -100,6 +68,44 @@ impl BagResult {
         format!(
             "{images_per_s:.0} images/s ({reading_s:.1} s of reading, {predicting_s:.1} s of predicting: {slower})"
         )
+    }
+}
+
+impl RecordingFound {
+    /// What was wrong with the bag and what came of it, beside the notes.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let bad_messages = self
+            .bad_messages
+            .iter()
+            .map(|(topic, bad)| format!("{topic}: {} bad messages: {}", bad.count, bad.first_problem));
+        let mut problems: Vec<String> = bad_messages.chain(self.warnings.iter().cloned()).collect();
+        if self.clock_resets > 0 {
+            problems.push(format!("time jumped back {} times", self.clock_resets));
+        }
+        if let Some(failure) = &self.first_failure {
+            problems.push(format!(
+                "{} predictions failed: {failure}",
+                self.failed_predictions
+            ));
+        }
+        problems
+    }
+}
+
+impl Timing {
+    pub(super) fn chunk(&self) -> String {
+        format!(
+            "{:.2} ms median, {:.2} ms p99",
+            self.chunk_ms.p50, self.chunk_ms.p99
+        )
+    }
+
+    /// What would have been missed at this speed; none when nothing can be said of it.
+    pub(super) fn live(&self) -> Option<String> {
+        let (ticks, frames) = (100.0 * self.ticks_without_action?, 100.0 * self.frames_not_used?);
+        Some(format!(
+            "{ticks:.1} % of control ticks without an action, {frames:.1} % of frames not used"
+        ))
     }
 }
 

@@ -221,8 +221,7 @@ mod x86 {
     use super::{PAIR, PairArithmetic, Part};
 
     struct Avx2;
-    struct Avx512;
-    struct Avx512Vnni;
+    struct Avx512<const VNNI: bool>;
 
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn avx2(part: Part) {
@@ -233,13 +232,13 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) unsafe fn avx512(part: Part) {
         // SAFETY: the caller's promise.
-        unsafe { part.in_tiles::<Avx512, 12, 1>() };
+        unsafe { part.in_tiles::<Avx512<false>, 12, 1>() };
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub(super) unsafe fn avx512_vnni(part: Part) {
         // SAFETY: the caller's promise.
-        unsafe { part.in_tiles::<Avx512Vnni, 12, 1>() };
+        unsafe { part.in_tiles::<Avx512<true>, 12, 1>() };
     }
 
     // Inlined into the functions above, the intrinsics become single instructions.
@@ -290,7 +289,7 @@ mod x86 {
         }
     }
 
-    impl PairArithmetic for Avx512 {
+    impl<const VNNI: bool> PairArithmetic for Avx512<VNNI> {
         type Integers = __m512i;
         const LANES: usize = 16;
 
@@ -312,7 +311,12 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn multiply_add(sums: __m512i, x: __m512i, w: __m512i) -> __m512i {
-            unsafe { _mm512_add_epi32(sums, _mm512_madd_epi16(x, w)) }
+            unsafe {
+                match VNNI {
+                    true => _mm512_dpwssd_epi32(sums, x, w),
+                    false => _mm512_add_epi32(sums, _mm512_madd_epi16(x, w)),
+                }
+            }
         }
 
         #[inline(always)]
@@ -334,43 +338,6 @@ mod x86 {
                     },
                 );
             }
-        }
-    }
-
-    impl PairArithmetic for Avx512Vnni {
-        type Integers = __m512i;
-        const LANES: usize = Avx512::LANES;
-
-        #[inline(always)]
-        unsafe fn zeros() -> __m512i {
-            // SAFETY: the caller's promise, which includes AVX-512; so below.
-            unsafe { Avx512::zeros() }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(pair: [i16; PAIR]) -> __m512i {
-            unsafe { Avx512::splat(pair) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(pairs: *const i16) -> __m512i {
-            unsafe { Avx512::load(pairs) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply_add(sums: __m512i, x: __m512i, w: __m512i) -> __m512i {
-            unsafe { _mm512_dpwssd_epi32(sums, x, w) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(
-            sums: __m512i,
-            row_scale: f32,
-            column_scales: *const f32,
-            y: *mut f32,
-            overwrite: bool,
-        ) {
-            unsafe { Avx512::store(sums, row_scale, column_scales, y, overwrite) };
         }
     }
 

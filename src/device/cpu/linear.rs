@@ -8,7 +8,7 @@ use pulp::bytemuck::Pod;
 use super::f32_kernel::PackedRows;
 use super::int8_kernel;
 use super::math::activate;
-use super::panels::{OPERATIONS_A_VALUE, Precision, Values, WeightPanels, int8_scale, narrow, quantise};
+use super::panels::{OPERATIONS_A_VALUE, Precision, Values, WeightPanels, int8_scales, narrow, quantise};
 use super::product::{Multiplier, PANEL, Tiles};
 use super::quantised_rows::QuantisedRows;
 use super::stored::Stored;
@@ -185,13 +185,8 @@ impl CpuTable {
                 narrow(values, rounded)
             })?),
             Precision::Int8 => {
-                let mut scales = vec![0.0; vocab_size];
-                let operations = OPERATIONS_A_VALUE * table.len();
-                threads.for_each_chunk(&mut scales, 1, operations, |row, scale| {
-                    with_scratch(width, |values| {
-                        table.read_f32(row * width, values);
-                        scale[0] = int8_scale(values);
-                    });
+                let scales = int8_scales(vocab_size, width, threads, |row, values| {
+                    table.read_f32(row * width, values);
                 });
                 let values = converted(table, threads, |row, values, rounded| {
                     quantise(values, scales[row], rounded);

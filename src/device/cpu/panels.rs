@@ -139,13 +139,8 @@ impl WeightPanels {
                 Values::Bf16(pack.transposed::<_, 1>(read_row, |_, values, rounded| narrow(values, rounded))?)
             }
             Precision::Int8 => {
-                let mut scales = vec![0.0; panels * PANEL];
-                let operations = OPERATIONS_A_VALUE * outputs * inputs;
-                threads.for_each_chunk(&mut scales, 1, operations, |output, scale| {
-                    with_scratch(inputs, |row| {
-                        read_row(output, 0, row);
-                        scale[0] = int8_scale(row);
-                    });
+                let scales = int8_scales(panels * PANEL, inputs, threads, |output, row| {
+                    read_row(output, 0, row)
                 });
                 let values = pack.transposed::<_, PAIR>(read_row, |output, values, rounded| {
                     quantise(values, scales[output], rounded);
@@ -253,8 +248,25 @@ fn with_part(length: usize, work: impl FnOnce(&mut [f32])) {
 
 /// What a row's values are counted in, so that the largest is 127; NaN when one is not finite, so that every product
 /// with the row is NaN.
-pub(super) fn int8_scale(row: &[f32]) -> f32 {
+fn int8_scale(row: &[f32]) -> f32 {
     largest_magnitude(row) / 127.0
+}
+
+/// The [`int8_scale`] of every row of a matrix `[rows, width]`, of which `read_row` writes one.
+pub(super) fn int8_scales(
+    rows: usize,
+    width: usize,
+    threads: &Threads,
+    read_row: impl Fn(usize, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let mut scales = vec![0.0; rows];
+    threads.for_each_chunk(&mut scales, 1, OPERATIONS_A_VALUE * rows * width, |row, scale| {
+        with_scratch(width, |values| {
+            read_row(row, values);
+            scale[0] = int8_scale(values);
+        });
+    });
+    scales
 }
 
 /// Values in steps of `scale`.

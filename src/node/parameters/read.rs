@@ -65,16 +65,20 @@ pub fn problem(values: &Values, name: &str, expected: impl Into<String>) -> Para
     ParameterProblem::new(name, &values[name], expected)
 }
 
-/// The problem of an array with another number of values than one for each of `count` things.
-pub fn one_for_each(values: &Values, name: &str, count: usize, what: &str) -> Option<ParameterProblem> {
-    let found = match &values[name] {
+/// Values of an array.
+fn length(values: &Values, name: &str) -> usize {
+    match &values[name] {
         ParameterValue::StringArray(texts) => texts.len(),
         ParameterValue::DoubleArray(doubles) => doubles.len(),
         ParameterValue::IntegerArray(integers) => integers.len(),
         other => unreachable!("{name} was checked to be an array and is {other:?}"),
-    };
+    }
+}
+
+/// The problem of an array with another number of values than one for each of `count` things.
+pub fn one_for_each(values: &Values, name: &str, count: usize, what: &str) -> Option<ParameterProblem> {
     let expected = || format!("one for each of the {count} {what}");
-    (found != count).then(|| problem(values, name, expected()))
+    (length(values, name) != count).then(|| problem(values, name, expected()))
 }
 
 /// As [`one_for_each`], but an empty array is right too.
@@ -84,13 +88,10 @@ pub fn one_for_each_or_none(
     count: usize,
     what: &str,
 ) -> Option<ParameterProblem> {
-    let is_empty = match &values[name] {
-        ParameterValue::StringArray(texts) => texts.is_empty(),
-        ParameterValue::DoubleArray(doubles) => doubles.is_empty(),
-        ParameterValue::IntegerArray(integers) => integers.is_empty(),
-        _ => false,
-    };
-    let mut problem = one_for_each(values, name, count, what).filter(|_| !is_empty)?;
+    if length(values, name) == 0 {
+        return None;
+    }
+    let mut problem = one_for_each(values, name, count, what)?;
     problem.expected.push_str(", or none");
     Some(problem)
 }
