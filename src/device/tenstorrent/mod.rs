@@ -16,7 +16,7 @@ mod tensor;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Layout};
@@ -97,6 +97,7 @@ impl TenstorrentDevice {
             replays: Replays::new(CardCommands {
                 card: Arc::clone(&card),
                 mock,
+                capturing: AtomicBool::new(false),
             }),
             card,
             mock,
@@ -115,7 +116,11 @@ impl TenstorrentDevice {
     /// Those of `work`, and when TT-NN has no recording.
     pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let capture = tt::GraphCapture::begin(&self.card)?;
-        work()?;
+        let capturing = &self.replays.commands.capturing;
+        capturing.store(true, Ordering::Relaxed);
+        let done = work();
+        capturing.store(false, Ordering::Relaxed);
+        done?;
         Graph::read(&capture.end()?)
     }
 
