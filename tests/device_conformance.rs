@@ -776,6 +776,30 @@ fn sums_and_euler_updates_go_value_by_value() {
 }
 
 #[test]
+fn steps_too_small_for_bfloat16_add_up() {
+    on_every_device!(|tested| {
+        let device = &tested.device;
+        let mut point = device.zeros_for_sums(&[1, 2]).unwrap();
+        tested.expect("zeros", Ok(point.clone()), &[1, 2], &[0.0, 0.0]);
+        device.write(&mut point, &[1.0, -1.0]).unwrap();
+        let velocity = tested.upload(&[1.0, -1.0], &[1, 2]);
+        let mut moved = point.clone();
+        for _ in 0..256 {
+            moved = device.euler_update(&moved, &velocity, 1.0 / 1024.0).unwrap();
+        }
+        device.copy(&moved, &mut point).unwrap();
+        tested.expect("sums", Ok(point.clone()), &[1, 2], &[1.25, -1.25]);
+        let weight = HostTensor::from_f32(&[1.0, 1.0, 1.0, -1.0], &[2, 2]);
+        let layer = device.upload_linear(&[weight], &[]).unwrap();
+        let product = device.linear(&point, &layer, Activation::None);
+        tested.expect("product", product, &[1, 2], &[0.0, 2.5]);
+        let wide = tested.upload(&[0.0; 3], &[1, 3]);
+        tested.refuse("shapes", device.copy(&wide, &mut point));
+        tested.refuse("shapes", device.euler_update(&point, &wide, 1.0));
+    });
+}
+
+#[test]
 fn a_cache_keeps_what_is_written_where_it_is_written() {
     on_every_device!(|tested| {
         let device = &tested.device;

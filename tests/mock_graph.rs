@@ -41,8 +41,8 @@ fn check(card: &str, cameras: usize) -> CardGraph {
     assert_eq!(graph.uploads, uploads, "images, state and noise");
     let pixels = (cameras * 3 * 224 * 224) as u64;
     assert!(
-        graph.uploaded_bytes < 2 * pixels + 10_000,
-        "{} bytes uploaded, images of {pixels} values as bfloat16 and little else",
+        graph.uploaded_bytes < 2 * pixels + 11_000,
+        "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
         graph.uploaded_bytes
     );
     let replayed = Replayed {

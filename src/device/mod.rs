@@ -181,6 +181,13 @@ pub trait Device: Send + Sync + 'static {
     /// All zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
 
+    /// All zeros, for a point that many small steps are [added to](Device::euler_update): in f32 where other tensors are
+    /// narrower. A step that vanishes beside the point would be lost. Otherwise only [`linear`](Device::linear) reads it, and
+    /// [`write`](Device::write), [`copy`](Device::copy) and [`read_back`](Device::read_back) move it.
+    fn zeros_for_sums(&self, shape: &[usize]) -> Result<Self::Tensor> {
+        self.zeros(shape)
+    }
+
     /// An image cut into patches: `[tokens, 3 · patch_size²]`. A row is a patch: channel by channel, each from top to bottom and
     /// from left to right, as a convolution reads it. Tokens are the patches, up to the next tile; rows behind them are zero.
     fn patches(&self, image: &Self::Tensor, grid: PatchGrid) -> Result<Self::Tensor>;

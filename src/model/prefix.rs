@@ -148,7 +148,7 @@ impl<D: Device> PrefixCache<D> {
             filling: D::Recording::default(),
             inputs: SuffixInputs {
                 state: device.zeros(&[tile, config.max_state_dim])?,
-                x_t: device.zeros(&[capacity - actions, config.max_action_dim])?,
+                x_t: device.zeros_for_sums(&[capacity - actions, config.max_action_dim])?,
                 denoising: BTreeMap::new(),
             },
             tokens,

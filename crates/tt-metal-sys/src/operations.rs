@@ -426,6 +426,17 @@ impl Device {
         })
     }
 
+    /// The same values in another type.
+    ///
+    /// # Errors
+    /// When TT-NN refuses the types or the card fails.
+    pub fn typecast(&self, x: &Tensor, dtype: Dtype) -> Result<Tensor> {
+        self.call("typecast", &[x], |call| {
+            call.run("typecast", (x.bind(call.python), dtype.object(&call.ttnn)?))
+                .map(Tensor::new)
+        })
+    }
+
     /// Tensors side by side along the rows.
     ///
     /// # Errors

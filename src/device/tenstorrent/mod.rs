@@ -125,15 +125,18 @@ impl TenstorrentDevice {
     }
 
     fn tensor(&self, tensor: tt::Tensor, shape: &[usize], on_card: [usize; 4]) -> TenstorrentTensor {
+        self.tensor_of(Values::Tiles, tensor, shape, on_card)
+    }
+
+    fn tensor_of(
+        &self,
+        values: Values,
+        tensor: tt::Tensor,
+        shape: &[usize],
+        on_card: [usize; 4],
+    ) -> TenstorrentTensor {
         let counted = self.replays.count_tensor();
-        TenstorrentTensor::new(
-            Arc::clone(&self.card),
-            tensor,
-            shape,
-            on_card,
-            Values::Tiles,
-            counted,
-        )
+        TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card, values, counted)
     }
 
     fn matrix(&self, tensor: tt::Tensor, rows: usize, width: usize) -> TenstorrentTensor {
@@ -152,6 +155,22 @@ impl TenstorrentDevice {
             true => self.card.empty(shape, dtype, layout)?,
             false => self.card.upload(&values(), shape, dtype, layout)?,
         })
+    }
+
+    fn zeros_of(&self, values: Values, dtype: Dtype, shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("zeros")?;
+        let on_card = tensor::on_card("zeros", shape)?;
+        let tensor = match self.mock {
+            true => self.card.empty(&on_card, dtype, Layout::Tile)?,
+            false => self.card.zeros(&on_card, dtype, Layout::Tile)?,
+        };
+        Ok(self.tensor_of(values, tensor, shape, on_card))
+    }
+
+    /// Sums as bfloat16.
+    fn narrowed(&self, sums: &TenstorrentTensor) -> Result<TenstorrentTensor> {
+        let tensor = self.card.typecast(&sums.tensor, Dtype::Bf16)?;
+        Ok(self.tensor(tensor, &sums.shape, sums.on_card))
     }
 
     fn reshaped(&self, x: &TenstorrentTensor, on_card: [usize; 4]) -> Result<tt::Tensor> {
@@ -187,9 +206,11 @@ impl Device for TenstorrentDevice {
 
     fn write(&self, tensor: &mut TenstorrentTensor, values: &[f32]) -> Result<()> {
         self.replays.expect_no_work("write")?;
-        if let Values::Pixels(pixel_type) = tensor.values {
-            return self.write_image(tensor, pixel_type, values);
-        }
+        let dtype = match tensor.values {
+            Values::Pixels(pixel_type) => return self.write_image(tensor, pixel_type, values),
+            Values::Tiles => Dtype::Bf16,
+            Values::Sums => Dtype::F32,
+        };
         let values = values_for("write", values, &tensor.shape)?;
         let TenstorrentTensor {
             tensor: place,
@@ -199,7 +220,7 @@ impl Device for TenstorrentDevice {
         self.replays.write(tensor.place(), |queue| {
             let written = self
                 .card
-                .overwrite(place, &values, on_card, Dtype::Bf16, Layout::Tile, queue);
+                .overwrite(place, &values, on_card, dtype, Layout::Tile, queue);
             Ok(written?)
         })
     }
@@ -252,7 +273,7 @@ impl Device for TenstorrentDevice {
 
     fn read_back(&self, tensor: &TenstorrentTensor) -> Result<Vec<f32>> {
         self.replays.expect_no_work("read_back")?;
-        tensor.expect_tiles("read_back")?;
+        tensor.expect_numbers("read_back")?;
         self.read_backs.fetch_add(1, Ordering::Relaxed);
         if self.mock {
             self.card.read_back_nothing(&tensor.tensor)?;
@@ -274,13 +295,11 @@ impl Device for TenstorrentDevice {
     }
 
     fn zeros(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
-        self.replays.expect_no_work("zeros")?;
-        let on_card = tensor::on_card("zeros", shape)?;
-        let tensor = match self.mock {
-            true => self.card.empty(&on_card, Dtype::Bf16, Layout::Tile)?,
-            false => self.card.zeros(&on_card, Dtype::Bf16, Layout::Tile)?,
-        };
-        Ok(self.tensor(tensor, shape, on_card))
+        self.zeros_of(Values::Tiles, Dtype::Bf16, shape)
+    }
+
+    fn zeros_for_sums(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.zeros_of(Values::Sums, Dtype::F32, shape)
     }
 
     fn patches(&self, image: &TenstorrentTensor, grid: PatchGrid) -> Result<TenstorrentTensor> {
@@ -293,7 +312,10 @@ impl Device for TenstorrentDevice {
         layer: &TenstorrentLinear,
         activation: Activation,
     ) -> Result<TenstorrentTensor> {
-        self.product(x, layer, activation)
+        match x.values {
+            Values::Sums => self.product(&self.narrowed(x)?, layer, activation),
+            _ => self.product(x, layer, activation),
+        }
     }
 
     fn with_bias(&self, layer: &TenstorrentLinear, bias: &TenstorrentTensor) -> Result<TenstorrentLinear> {
@@ -384,8 +406,14 @@ impl Device for TenstorrentDevice {
     }
 
     fn copy(&self, from: &TenstorrentTensor, to: &mut TenstorrentTensor) -> Result<()> {
-        to.expect_tiles("copy")?;
-        from.expect_shape("copy", "the source", &to.shape)?;
+        to.expect_numbers("copy")?;
+        from.expect_same_shape("copy", "the source", &to.shape)?;
+        if from.values != to.values {
+            return Err(DeviceError::shape(
+                "copy",
+                format!("{:?} to {:?}", from.values, to.values),
+            ));
+        }
         Ok(self.card.copy(&from.tensor, &to.tensor)?)
     }
 
@@ -452,8 +480,13 @@ impl Device for TenstorrentDevice {
         dt: f32,
     ) -> Result<TenstorrentTensor> {
         v_t.expect_shape("euler_update", "v_t", &x_t.shape)?;
-        let x = self.card.add_scaled(&x_t.tensor, &v_t.tensor, dt)?;
-        Ok(self.tensor(x, &x_t.shape, x_t.on_card))
+        x_t.expect_numbers("euler_update")?;
+        let v_t = match x_t.values {
+            Values::Sums => &self.card.typecast(&v_t.tensor, Dtype::F32)?,
+            _ => &v_t.tensor,
+        };
+        let x = self.card.add_scaled(&x_t.tensor, v_t, dt)?;
+        Ok(self.tensor_of(x_t.values, x, &x_t.shape, x_t.on_card))
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) const TILE: usize = 32;
 pub(super) enum Values {
     /// bfloat16 in tiles.
     Tiles,
+    /// f32 in tiles: a point that steps are added to.
+    Sums,
     /// An image's, a page a row.
     Pixels(PixelType),
 }
@@ -70,10 +72,19 @@ impl TenstorrentTensor {
     pub(super) fn expect_tiles(&self, operation: &'static str) -> Result<()> {
         match self.values {
             Values::Tiles => Ok(()),
+            Values::Sums => Err(DeviceError::shape(operation, "made for sums, and not for this")),
             Values::Pixels(_) => Err(DeviceError::shape(
                 operation,
                 "an image is not cut into patches yet",
             )),
+        }
+    }
+
+    /// That this is no image.
+    pub(super) fn expect_numbers(&self, operation: &'static str) -> Result<()> {
+        match self.values {
+            Values::Sums => Ok(()),
+            _ => self.expect_tiles(operation),
         }
     }
 
@@ -103,6 +114,16 @@ impl TenstorrentTensor {
 
     pub(super) fn expect_shape(&self, operation: &'static str, what: &str, shape: &[usize]) -> Result<()> {
         self.expect_tiles(operation)?;
+        self.expect_same_shape(operation, what, shape)
+    }
+
+    /// The same of any values.
+    pub(super) fn expect_same_shape(
+        &self,
+        operation: &'static str,
+        what: &str,
+        shape: &[usize],
+    ) -> Result<()> {
         match self.shape[..] == *shape {
             true => Ok(()),
             false => Err(DeviceError::shape(
