@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Dtype, Graph, HostTensor, Result, TenstorrentDevice};
+use crate::device::{Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
@@ -73,6 +73,8 @@ pub struct Kind {
     /// Inputs and outputs, each read or written once.
     pub bytes: u64,
     pub flops: f64,
+    /// The most passes over the mantissas of what is multiplied.
+    pub passes: u32,
 }
 
 impl MockedCard {
@@ -107,12 +109,13 @@ impl MockedCard {
 }
 
 impl Chip {
-    /// The least time for an operation: its bytes from and to DRAM, or its products in two passes (HiFi2).
-    fn least_s(&self, bytes: u64, flops: f64) -> f64 {
+    /// The least time for an operation: its bytes from and to DRAM, or the passes of its products.
+    fn least_s(&self, operation: &Operation) -> f64 {
         // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
-        const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0 / 2.0;
+        const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
+        let flops = operation.flops * f64::from(operation.passes);
         let compute_s = flops / (self.cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
-        compute_s.max(bytes as f64 / (self.dram_gb_per_s * 1e9))
+        compute_s.max(operation.bytes as f64 / (self.dram_gb_per_s * 1e9))
     }
 }
 
@@ -196,6 +199,7 @@ fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
         kind.count += 1;
         kind.bytes += operation.bytes;
         kind.flops += operation.flops;
+        kind.passes = kind.passes.max(operation.passes);
     }
     kinds
 }
@@ -203,9 +207,7 @@ fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
 fn least_ms(card: MockedCard, graph: &Graph) -> Vec<(String, f64)> {
     let of_chip = |chip: Chip| {
         let operations = graph.operations.iter();
-        let seconds: f64 = operations
-            .map(|operation| chip.least_s(operation.bytes, operation.flops))
-            .sum();
+        let seconds: f64 = operations.map(|operation| chip.least_s(operation)).sum();
         (chip.name.to_owned(), 1e3 * seconds)
     };
     card.chips().into_iter().map(of_chip).collect()
@@ -216,19 +218,30 @@ impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
         writeln!(f, "### {:?}, {} cameras\n", self.card, self.cameras)?;
-        writeln!(f, "| operation | count | GB | GFLOP |\n|---|---|---|---|")?;
+        writeln!(
+            f,
+            "| operation | count | GB | GFLOP | passes |\n|---|---|---|---|---|"
+        )?;
         let mut kinds: Vec<_> = self.kinds.iter().collect();
         kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.count), (*name).clone()));
         for (name, kind) in kinds {
             let (gigabytes, gigaflops) = (gigabytes(kind.bytes), kind.flops / 1e9);
-            writeln!(f, "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} |", kind.count)?;
+            let passes = match kind.flops > 0.0 {
+                true => kind.passes.to_string(),
+                false => "–".to_owned(),
+            };
+            writeln!(
+                f,
+                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} |",
+                kind.count
+            )?;
         }
         let bytes = self.kinds.values().map(|kind| kind.bytes).sum();
         let flops: f64 = self.kinds.values().map(|kind| kind.flops).sum();
         let (total, gigaflops) = (gigabytes(bytes), flops / 1e9);
         writeln!(
             f,
-            "| **all** | **{}** | {total:.2} | {gigaflops:.0} |\n",
+            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | |\n",
             self.operations()
         )?;
         writeln!(

@@ -16,7 +16,10 @@ mod trace;
 pub use device::{Arch, Device, DeviceMemory};
 pub use error::{Error, Result};
 pub use graph::GraphCapture;
-pub use operations::{Activation, Attention, Fidelity, GatedResidual, MatmulBlocks, QkvHeads};
+pub use operations::{
+    Activation, Attention, AttentionBlocks, ComputeKernel, Fidelity, GatedResidual, MatmulBlocks, QkvHeads,
+    Sums,
+};
 pub use program::{CircularBuffer, Kernel, Program};
 pub use runtime::{MockCard, Runtime, SUPPORTED_VERSIONS};
 pub use tensor::{Dtype, HostValue, Layout, Tensor};

@@ -20,6 +20,20 @@ pub enum Fidelity {
     HiFi4,
 }
 
+/// What a core keeps while it sums up a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    F32,
+    Bf16,
+}
+
+/// How a core computes: TT-NN's compute kernel config. Functions are exact, and sums of blocks stay in L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComputeKernel {
+    pub fidelity: Fidelity,
+    pub sums: Sums,
+}
+
 /// How `minimal_matmul` cuts a product among cores, in tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatmulBlocks {
@@ -49,6 +63,16 @@ pub struct QkvHeads {
     pub values: Tensor,
 }
 
+/// How attention is cut among cores: each takes heads, and of them so many queries against so many keys at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionBlocks {
+    /// Multiples of 32.
+    pub queries: usize,
+    pub keys: usize,
+    /// Columns and rows of the cores that take part.
+    pub grid: (u32, u32),
+}
+
 /// `softmax(scale · q · kᵀ + mask) · v`
 pub struct Attention<'a> {
     pub queries: &'a Tensor,
@@ -57,6 +81,8 @@ pub struct Attention<'a> {
     /// `[1, 1, queries, keys]`
     pub mask: Option<&'a Tensor>,
     pub scale: f32,
+    pub blocks: AttentionBlocks,
+    pub compute: ComputeKernel,
 }
 
 /// A call being put together: positional tensors are in its error message.
@@ -79,8 +105,7 @@ impl<'py> Call<'_, 'py> {
         }
     }
 
-    /// Sums in f32, whatever the inputs' precision.
-    fn fidelity(&self, fidelity: Fidelity) -> PyResult<()> {
+    fn compute(&self, ComputeKernel { fidelity, sums }: ComputeKernel) -> PyResult<()> {
         let ttnn = &self.ttnn;
         let keywords = PyDict::new(self.python);
         let name = match fidelity {
@@ -90,11 +115,22 @@ impl<'py> Call<'_, 'py> {
         };
         keywords.set_item("math_fidelity", ttnn.getattr("MathFidelity")?.getattr(name)?)?;
         keywords.set_item("math_approx_mode", false)?;
-        keywords.set_item("fp32_dest_acc_en", true)?;
+        keywords.set_item("fp32_dest_acc_en", sums == Sums::F32)?;
         keywords.set_item("packer_l1_acc", true)?;
         let arch = self.device.handle.bind(self.python).call_method0("arch")?;
         let config = ttnn.call_method("init_device_compute_kernel_config", (arch,), Some(&keywords))?;
         self.keyword("compute_kernel_config", config)
+    }
+
+    fn attention_blocks(&self, blocks: &AttentionBlocks) -> PyResult<()> {
+        let keywords = PyDict::new(self.python);
+        keywords.set_item("q_chunk_size", blocks.queries)?;
+        keywords.set_item("k_chunk_size", blocks.keys)?;
+        keywords.set_item("exp_approx_mode", false)?;
+        let grid = self.ttnn.getattr("CoreCoord")?.call1(blocks.grid)?;
+        keywords.set_item("compute_with_storage_grid_size", grid)?;
+        let config = self.ttnn.call_method("SDPAProgramConfig", (), Some(&keywords))?;
+        self.keyword("program_config", config)
     }
 
     fn blocks(&self, blocks: &MatmulBlocks) -> PyResult<()> {
@@ -156,12 +192,12 @@ impl Device {
         x: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
-        fidelity: Fidelity,
+        compute: ComputeKernel,
     ) -> Result<Tensor> {
         self.call("linear", &[x, weight], |call| {
             call.tensor("bias", bias)?;
             call.dtype(Dtype::Bf16)?;
-            call.fidelity(fidelity)?;
+            call.compute(compute)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("linear", arguments).map(Tensor::new)
         })
@@ -178,7 +214,7 @@ impl Device {
         bias: Option<&Tensor>,
         activation: Option<Activation>,
         blocks: &MatmulBlocks,
-        fidelity: Fidelity,
+        compute: ComputeKernel,
     ) -> Result<Tensor> {
         self.call("minimal_matmul", &[x, weight], |call| {
             call.tensor("bias_tensor", bias)?;
@@ -193,7 +229,7 @@ impl Device {
             }
             call.dtype(Dtype::Bf16)?;
             call.blocks(blocks)?;
-            call.fidelity(fidelity)?;
+            call.compute(compute)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("experimental.minimal_matmul", arguments)
                 .map(Tensor::new)
@@ -209,13 +245,13 @@ impl Device {
         x: &Tensor,
         weight: &Tensor,
         blocks: &MatmulBlocks,
-        fidelity: Fidelity,
+        compute: ComputeKernel,
     ) -> Result<(Tensor, Tensor)> {
         self.call("minimal_matmul_split", &[x, weight], |call| {
             call.keyword("chunks", 2)?;
             call.dtype(Dtype::Bf16)?;
             call.blocks(blocks)?;
-            call.fidelity(fidelity)?;
+            call.compute(compute)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             let halves = call.run("experimental.minimal_matmul_split", arguments)?;
             let half = |index: usize| halves.get_item(index).map(Tensor::new);
@@ -234,7 +270,7 @@ impl Device {
         bias: Option<&Tensor>,
         GatedResidual { residual, gate }: &GatedResidual,
         blocks: &MatmulBlocks,
-        fidelity: Fidelity,
+        compute: ComputeKernel,
     ) -> Result<Tensor> {
         self.call(
             "dit_minimal_matmul_addcmul_fused",
@@ -243,7 +279,7 @@ impl Device {
                 call.tensor("bias_tensor", bias)?;
                 call.dtype(Dtype::Bf16)?;
                 call.blocks(blocks)?;
-                call.fidelity(fidelity)?;
+                call.compute(compute)?;
                 let [x, weight, residual, gate] =
                     [x, weight, residual, gate].map(|tensor| tensor.bind(call.python));
                 let arguments = (x, weight, 1.0_f32, residual, gate);
@@ -328,7 +364,10 @@ impl Device {
             call.tensor("weight", Some(weight))?;
             call.tensor("bias", bias)?;
             call.keyword("epsilon", eps)?;
-            call.fidelity(Fidelity::HiFi4)?;
+            call.compute(ComputeKernel {
+                fidelity: Fidelity::HiFi4,
+                sums: Sums::F32,
+            })?;
             call.run(operation, (x.bind(call.python),)).map(Tensor::new)
         })
     }
@@ -400,12 +439,16 @@ impl Device {
             values,
             mask,
             scale,
+            blocks,
+            compute,
         } = *attention;
         self.call("scaled_dot_product_attention", &[queries, keys, values], |call| {
             call.tensor("attn_mask", mask)?;
             call.keyword("is_causal", false)?;
             call.keyword("scale", scale)?;
             call.keyword("output_concat_heads", true)?;
+            call.attention_blocks(&blocks)?;
+            call.compute(compute)?;
             let [queries, keys, values] = [queries, keys, values].map(|tensor| tensor.bind(call.python));
             call.run(
                 "transformer.scaled_dot_product_attention",

@@ -1,9 +1,28 @@
 //! Attention on the card: heads, their rotation, and what they attend to.
 
 use tt_metal_sys as tt;
+use tt_metal_sys::{AttentionBlocks, ComputeKernel, Fidelity, Sums};
 
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
 use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
+
+/// Sums in f32 were seen to come out differently from run to run on a Blackhole, with hundreds of keys; in bfloat16 they come
+/// out the same (docs/tenstorrent.md).
+const ATTENTION_COMPUTE: ComputeKernel = ComputeKernel {
+    fidelity: Fidelity::HiFi4,
+    sums: Sums::Bf16,
+};
+
+/// Queries and keys that a core takes at once, at most as many as there are in whole tiles: sizes that TT-NN's language models
+/// run with on cards.
+fn attention_blocks(queries: usize, keys: usize, grid: (u32, u32)) -> AttentionBlocks {
+    let most_keys = if queries.max(keys) >= 512 { 128 } else { 64 };
+    AttentionBlocks {
+        queries: queries.next_multiple_of(TILE).min(64),
+        keys: keys.next_multiple_of(TILE).min(most_keys),
+        grid,
+    }
+}
 
 impl TenstorrentDevice {
     /// `[sequences · tokens, width]` to heads.
@@ -106,6 +125,8 @@ impl TenstorrentDevice {
             values: &of(&attended.values)?,
             mask: mask.map(|mask| &mask.tensor),
             scale,
+            blocks: attention_blocks(query_count, keys, self.grid),
+            compute: ATTENTION_COMPUTE,
         })?;
         let width = num_heads / sequences * head_dim;
         let on_card = [sequences, 1, query_count, width];
@@ -136,5 +157,22 @@ impl TenstorrentDevice {
             self.card.fill_cache(&cache.tensor, &tokens, start)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attention_s_blocks_are_whole_tiles_and_no_longer_than_what_there_is() {
+        for (queries, keys) in [(256, 256), (832, 832), (64, 928), (96, 928), (64, 160), (32, 32)] {
+            let blocks = attention_blocks(queries, keys, (8, 8));
+            for (block, length) in [(blocks.queries, queries), (blocks.keys, keys)] {
+                assert!(block.is_multiple_of(TILE) && block <= length, "{blocks:?}");
+            }
+        }
+        let prefix = attention_blocks(832, 832, (8, 8));
+        assert_eq!((prefix.queries, prefix.keys), (64, 128));
     }
 }

@@ -1,7 +1,7 @@
 //! Linear layers on the card.
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks};
+use tt_metal_sys::{ComputeKernel, Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks, Sums};
 
 use super::blocks::blocks;
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
@@ -9,6 +9,17 @@ use crate::device::{Activation, Device, DeviceError, HostTensor, Result};
 
 /// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
 const MANY_ROWS: usize = 256;
+
+/// Everything of a weight, and all but the last of an activation's 8 bits.
+const MANY_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
+    fidelity: Fidelity::HiFi2,
+    sums: Sums::F32,
+};
+/// Everything of both: along the outputs of few rows, cores wait for the weight and not for products.
+const FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
+    fidelity: Fidelity::HiFi4,
+    sums: Sums::F32,
+};
 
 /// A weight `[inputs, outputs]` and perhaps a bias `[1, outputs]`.
 pub struct TenstorrentLinear {
@@ -128,11 +139,11 @@ impl TenstorrentDevice {
         let weight = &layer.weight.tensor;
         let bias = layer.bias.as_ref().map(|bias| &bias.tensor);
         let y = match activation.is_none() && rows < MANY_ROWS {
-            true => self.card.linear(&x.tensor, weight, bias, Fidelity::HiFi2)?,
+            true => self.card.linear(&x.tensor, weight, bias, FEW_ROWS_COMPUTE)?,
             false => {
                 let blocks = self.blocks(rows, layer);
                 let card = &self.card;
-                card.minimal_matmul(&x.tensor, weight, bias, activation, &blocks, Fidelity::HiFi2)?
+                card.minimal_matmul(&x.tensor, weight, bias, activation, &blocks, MANY_ROWS_COMPUTE)?
             }
         };
         Ok(self.matrix(y, rows, layer.outputs))
@@ -159,7 +170,7 @@ impl TenstorrentDevice {
                 gate: &gate.tensor,
             },
             &self.blocks(rows, layer),
-            Fidelity::HiFi2,
+            MANY_ROWS_COMPUTE,
         )?;
         Ok(self.matrix(y, rows, layer.outputs))
     }
@@ -186,7 +197,7 @@ impl TenstorrentDevice {
             &x.tensor,
             weight,
             &self.blocks(rows, gate_up),
-            Fidelity::HiFi2,
+            MANY_ROWS_COMPUTE,
         )?;
         let y = self.card.gelu_multiply(&gate, &up)?;
         Ok(self.matrix(y, rows, gate_up.outputs / 2))
