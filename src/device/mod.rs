@@ -267,3 +267,45 @@ pub trait Device: Send + Sync + 'static {
     /// One Euler step of the flow: `x_t + dt · v_t`.
     fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;
 }
+
+#[cfg(all(test, feature = "tenstorrent"))]
+mod tests {
+    use tt_metal_sys::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_card_that_fails_during_work_is_lost_and_one_that_is_not_there_or_in_use_is_not() {
+        let (operation, shapes, message) = ("linear", "[1, 2]".to_owned(), "why".to_owned());
+        let during_work = [
+            Error::OutOfMemory {
+                operation,
+                shapes: shapes.clone(),
+                message: message.clone(),
+            },
+            Error::Hung {
+                operation,
+                shapes: shapes.clone(),
+                message: message.clone(),
+            },
+            // What TT-NN says when the driver is gone is not known, so everything that it says counts.
+            Error::Operation {
+                operation,
+                shapes,
+                message: message.clone(),
+            },
+        ];
+        for error in during_work {
+            let error = DeviceError::from(error);
+            assert!(matches!(&error, DeviceError::Lost(reason) if reason.contains("linear of [1, 2]")));
+        }
+        for error in [
+            Error::NotInstalled(message.clone()),
+            Error::NoCard(message.clone()),
+        ] {
+            assert!(matches!(DeviceError::from(error), DeviceError::Absent(_)));
+        }
+        let in_use = DeviceError::from(Error::Open(message));
+        assert!(matches!(in_use, DeviceError::Unavailable(_)));
+    }
+}
