@@ -17,8 +17,8 @@ pub use device::{Arch, Device, DeviceMemory};
 pub use error::{Error, Result};
 pub use graph::GraphCapture;
 pub use operations::{
-    Activation, Attention, AttentionBlocks, ComputeKernel, Fidelity, GatedResidual, MatmulBlocks, QkvHeads,
-    Sums,
+    Activation, Affine, Attention, AttentionBlocks, ComputeKernel, Fidelity, GatedResidual, MatmulBlocks,
+    Memory, QkvHeads, Sums,
 };
 pub use program::{CircularBuffer, Kernel, Program};
 pub use runtime::{MockCard, Runtime, SUPPORTED_VERSIONS};

@@ -48,6 +48,24 @@ pub struct MatmulBlocks {
     pub grid: (u32, u32),
 }
 
+/// Where a result is kept, spread over all banks of a kind. What is made of it by an operation that takes no memory is kept in
+/// the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    Dram,
+    /// Of the cores.
+    L1,
+}
+
+/// What a product multiplies with, and adds.
+#[derive(Clone, Copy)]
+pub struct Affine<'a> {
+    /// `[1, 1, inputs, outputs]`
+    pub weight: &'a Tensor,
+    /// `[1, 1, 1, outputs]`
+    pub bias: Option<&'a Tensor>,
+}
+
 /// What a product is added to, `residual + gate · product`.
 pub struct GatedResidual<'a> {
     /// Has the weight's element type.
@@ -83,6 +101,7 @@ pub struct Attention<'a> {
     pub scale: f32,
     pub blocks: AttentionBlocks,
     pub compute: ComputeKernel,
+    pub memory: Memory,
 }
 
 /// A call being put together: positional tensors are in its error message.
@@ -148,6 +167,14 @@ impl<'py> Call<'_, 'py> {
         self.keyword("config", config)
     }
 
+    fn memory(&self, memory: Memory) -> PyResult<()> {
+        let config = self.ttnn.getattr(match memory {
+            Memory::Dram => "DRAM_MEMORY_CONFIG",
+            Memory::L1 => "L1_MEMORY_CONFIG",
+        })?;
+        self.keyword("memory_config", config)
+    }
+
     fn dtype(&self, dtype: Dtype) -> PyResult<()> {
         self.keyword("dtype", dtype.object(&self.ttnn)?)
     }
@@ -183,38 +210,39 @@ impl Device {
         })
     }
 
-    /// `x · weight + bias`, spread over all cores along the outputs: for few rows. Weight `[inputs, outputs]`.
+    /// `x · weight + bias`, spread over all cores along the outputs: for few rows.
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
     pub fn linear(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
+        Affine { weight, bias }: Affine,
         compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<Tensor> {
         self.call("linear", &[x, weight], |call| {
             call.tensor("bias", bias)?;
             call.dtype(Dtype::Bf16)?;
             call.compute(compute)?;
+            call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("linear", arguments).map(Tensor::new)
         })
     }
 
-    /// `activation(x · weight + bias)`, in blocks of rows and outputs: for many rows. Weight `[inputs, outputs]`.
+    /// `activation(x · weight + bias)`, in blocks of rows and outputs: for many rows.
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
     pub fn minimal_matmul(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
+        Affine { weight, bias }: Affine,
         activation: Option<Activation>,
         blocks: &MatmulBlocks,
         compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<Tensor> {
         self.call("minimal_matmul", &[x, weight], |call| {
             call.tensor("bias_tensor", bias)?;
@@ -230,6 +258,7 @@ impl Device {
             call.dtype(Dtype::Bf16)?;
             call.blocks(blocks)?;
             call.compute(compute)?;
+            call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("experimental.minimal_matmul", arguments)
                 .map(Tensor::new)
@@ -246,12 +275,14 @@ impl Device {
         weight: &Tensor,
         blocks: &MatmulBlocks,
         compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<(Tensor, Tensor)> {
         self.call("minimal_matmul_split", &[x, weight], |call| {
             call.keyword("chunks", 2)?;
             call.dtype(Dtype::Bf16)?;
             call.blocks(blocks)?;
             call.compute(compute)?;
+            call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             let halves = call.run("experimental.minimal_matmul_split", arguments)?;
             let half = |index: usize| halves.get_item(index).map(Tensor::new);
@@ -266,11 +297,11 @@ impl Device {
     pub fn minimal_matmul_add(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
+        Affine { weight, bias }: Affine,
         GatedResidual { residual, gate }: &GatedResidual,
         blocks: &MatmulBlocks,
         compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<Tensor> {
         self.call(
             "dit_minimal_matmul_addcmul_fused",
@@ -280,6 +311,7 @@ impl Device {
                 call.dtype(Dtype::Bf16)?;
                 call.blocks(blocks)?;
                 call.compute(compute)?;
+                call.memory(memory)?;
                 let [x, weight, residual, gate] =
                     [x, weight, residual, gate].map(|tensor| tensor.bind(call.python));
                 let arguments = (x, weight, 1.0_f32, residual, gate);
@@ -441,6 +473,7 @@ impl Device {
             scale,
             blocks,
             compute,
+            memory,
         } = *attention;
         self.call("scaled_dot_product_attention", &[queries, keys, values], |call| {
             call.tensor("attn_mask", mask)?;
@@ -449,6 +482,7 @@ impl Device {
             call.keyword("output_concat_heads", true)?;
             call.attention_blocks(&blocks)?;
             call.compute(compute)?;
+            call.memory(memory)?;
             let [queries, keys, values] = [queries, keys, values].map(|tensor| tensor.bind(call.python));
             call.run(
                 "transformer.scaled_dot_product_attention",

@@ -27,7 +27,7 @@ pub struct Graph {
 pub struct Operation {
     /// TT-NN's name, without what all of them end in.
     pub name: String,
-    /// Of inputs and outputs.
+    /// Of inputs and outputs in DRAM.
     pub bytes: u64,
     /// A product and a sum are two; of products and attention, all others count nothing.
     pub flops: f64,
@@ -69,14 +69,14 @@ impl Graph {
                 }
                 "function_end" => {
                     if matches!(name, "Tensor::to_device" | "tt::tt_metal::copy_to_device") {
-                        graph.uploaded_bytes += linked_tensor_bytes(node, &by_counter);
+                        graph.uploaded_bytes += linked_dram_bytes(node, &by_counter);
                     }
                     if let Some(Some(operation)) = open.pop() {
                         let operation = &mut graph.operations[operation];
-                        let written = linked_tensor_bytes(node, &by_counter);
+                        let written = linked_dram_bytes(node, &by_counter);
                         operation.bytes += match operation.name.as_str() {
-                            // The cache comes out whole, and only the tokens were written.
-                            "UpdateKVCache" => operation.bytes,
+                            // The cache comes out whole; only the tokens were written, and are counted.
+                            "UpdateKVCache" => 0,
                             // As much is read of the table as is written.
                             "Embeddings" => 2 * written,
                             _ => written,
@@ -154,14 +154,14 @@ impl Operation {
             flops: flops(name, &shapes),
             passes: passes(node),
             bytes: match (name, &inputs[..]) {
-                ("UpdateKVCache", [_, tokens, ..]) => tensor_bytes(tokens),
-                ("Embeddings", [indices, ..]) => tensor_bytes(indices),
+                ("UpdateKVCache", [_, tokens, ..]) => dram_bytes(tokens) + tensor_bytes(tokens),
+                ("Embeddings", [indices, ..]) => dram_bytes(indices),
                 // Its output is among what it is given, at the end.
                 ("GenericOp", [.., output]) => distinct
                     .filter(|input| input["params"]["address"] != output["params"]["address"])
-                    .map(|input| tensor_bytes(input))
+                    .map(|input| dram_bytes(input))
                     .sum(),
-                _ => distinct.map(|input| tensor_bytes(input)).sum(),
+                _ => distinct.map(|input| dram_bytes(input)).sum(),
             },
             name: name.to_owned(),
         }
@@ -208,12 +208,21 @@ fn links(list: &Value) -> impl Iterator<Item = u64> {
     list.as_array().into_iter().flatten().filter_map(Value::as_u64)
 }
 
-fn linked_tensor_bytes(node: &Value, by_counter: &HashMap<u64, &Value>) -> u64 {
+fn linked_dram_bytes(node: &Value, by_counter: &HashMap<u64, &Value>) -> u64 {
     links(&node["connections"])
         .filter_map(|counter| by_counter.get(&counter))
         .filter(|linked| linked["node_type"] == "tensor")
-        .map(|tensor| tensor_bytes(tensor))
+        .map(|tensor| dram_bytes(tensor))
         .sum()
+}
+
+/// What of a tensor goes through DRAM.
+fn dram_bytes(tensor: &Value) -> u64 {
+    let memory = tensor["params"]["memory_config"].as_str().unwrap_or_default();
+    match memory.contains("BufferType::L1") {
+        true => 0,
+        false => tensor_bytes(tensor),
+    }
 }
 
 fn tensor_bytes(tensor: &Value) -> u64 {
@@ -309,6 +318,23 @@ mod tests {
         let graph = Graph::read(GENERIC).unwrap();
         assert_eq!(graph.operations[0].name, "GenericOp");
         assert_eq!(graph.operations[0].bytes, 64 + 32 + 128);
+    }
+
+    /// Tokens that are in L1, written into a cache in DRAM.
+    const FROM_L1: &str = r#"[
+        {"counter": 0, "node_type": "function_start", "input_tensors": [1, 2],
+         "params": {"name": "UpdateKVCacheOperation"}},
+        {"counter": 1, "node_type": "tensor",
+         "params": {"size": 4096, "memory_config": "MemoryConfig(buffer_type=BufferType::DRAM)"}},
+        {"counter": 2, "node_type": "tensor",
+         "params": {"size": 512, "memory_config": "MemoryConfig(buffer_type=BufferType::L1)"}},
+        {"counter": 3, "node_type": "function_end", "params": {"name": "UpdateKVCacheOperation"}, "connections": [1]}
+    ]"#;
+
+    #[test]
+    fn what_stays_in_l1_is_not_counted_and_what_is_written_of_a_cache_is() {
+        let graph = Graph::read(FROM_L1).unwrap();
+        assert_eq!(graph.operations[0].bytes, 512);
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl TenstorrentDevice {
             };
             self.reshaped(x, [sequences, heads / sequences, tokens, width])
         };
+        let width = num_heads / sequences * head_dim;
         let merged = self.card.attention(&tt::Attention {
             queries: &of(queries)?,
             keys: &of(&attended.keys)?,
@@ -127,8 +128,8 @@ impl TenstorrentDevice {
             scale,
             blocks: attention_blocks(query_count, keys, self.grid),
             compute: ATTENTION_COMPUTE,
+            memory: self.memory(sequences * query_count, width),
         })?;
-        let width = num_heads / sequences * head_dim;
         let on_card = [sequences, 1, query_count, width];
         let merged = self.tensor(merged, &[sequences * query_count, width], on_card);
         let rows = self.reshaped(&merged, [1, 1, sequences * query_count, width])?;

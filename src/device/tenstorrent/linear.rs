@@ -1,7 +1,9 @@
 //! Linear layers on the card.
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{ComputeKernel, Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks, Sums};
+use tt_metal_sys::{
+    Affine, ComputeKernel, Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks, Memory, Sums,
+};
 
 use super::blocks::blocks;
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
@@ -10,12 +12,16 @@ use crate::device::{Activation, Device, DeviceError, HostTensor, Result};
 /// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
 const MANY_ROWS: usize = 256;
 
+/// Of each core's L1, for a result that is kept there. A dozen of them live at once, beside the buffers of an operation.
+const MOST_KEPT_BYTES: usize = 16_384;
+
 /// Everything of a weight, and all but the last of an activation's 8 bits.
 const MANY_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi2,
     sums: Sums::F32,
 };
-/// Everything of both: along the outputs of few rows, cores wait for the weight and not for products.
+/// Everything of both: few rows wait for the weight and not for products. Not those of the widest layers, gate and up and down,
+/// which are cut among rows of cores, of which few rows keep few busy.
 const FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi4,
     sums: Sums::F32,
@@ -35,6 +41,13 @@ pub struct TenstorrentLinear {
 }
 
 impl TenstorrentLinear {
+    fn affine(&self) -> Affine<'_> {
+        Affine {
+            weight: &self.weight.tensor,
+            bias: self.bias.as_ref().map(|bias| &bias.tensor),
+        }
+    }
+
     /// Rows of an input that fits.
     pub(super) fn rows(&self, operation: &'static str, x: &TenstorrentTensor) -> Result<usize> {
         let (rows, width) = x.matrix(operation)?;
@@ -136,14 +149,19 @@ impl TenstorrentDevice {
             Activation::GeluTanh => Some(tt::Activation::GeluTanh),
             Activation::Silu => Some(tt::Activation::Silu),
         };
-        let weight = &layer.weight.tensor;
-        let bias = layer.bias.as_ref().map(|bias| &bias.tensor);
-        let y = match activation.is_none() && rows < MANY_ROWS {
-            true => self.card.linear(&x.tensor, weight, bias, FEW_ROWS_COMPUTE)?,
+        let (card, affine) = (&self.card, layer.affine());
+        let memory = self.memory(rows, layer.outputs);
+        let compute = match rows < MANY_ROWS {
+            true => FEW_ROWS_COMPUTE,
+            false => MANY_ROWS_COMPUTE,
+        };
+        // `linear` runs an activation, and between tensors in L1 also a bias, as an operation of its own.
+        let is_plain = activation.is_none() && affine.bias.is_none();
+        let y = match is_plain && rows < MANY_ROWS {
+            true => card.linear(&x.tensor, affine, compute, memory)?,
             false => {
                 let blocks = self.blocks(rows, layer);
-                let card = &self.card;
-                card.minimal_matmul(&x.tensor, weight, bias, activation, &blocks, MANY_ROWS_COMPUTE)?
+                card.minimal_matmul(&x.tensor, affine, activation, &blocks, compute, memory)?
             }
         };
         Ok(self.matrix(y, rows, layer.outputs))
@@ -163,14 +181,14 @@ impl TenstorrentDevice {
         };
         let y = self.card.minimal_matmul_add(
             &x.tensor,
-            &layer.weight.tensor,
-            layer.bias.as_ref().map(|bias| &bias.tensor),
+            layer.affine(),
             &GatedResidual {
                 residual: &residual.tensor,
                 gate: &gate.tensor,
             },
             &self.blocks(rows, layer),
             MANY_ROWS_COMPUTE,
+            self.memory(rows, layer.outputs),
         )?;
         Ok(self.matrix(y, rows, layer.outputs))
     }
@@ -198,9 +216,22 @@ impl TenstorrentDevice {
             weight,
             &self.blocks(rows, gate_up),
             MANY_ROWS_COMPUTE,
+            self.memory(rows, gate_up.outputs / 2),
         )?;
         let y = self.card.gelu_multiply(&gate, &up)?;
         Ok(self.matrix(y, rows, gate_up.outputs / 2))
+    }
+
+    /// Where a result of this many rows and columns is kept: a small one in L1, and only within recorded work, whose tensors
+    /// go when it ends.
+    pub(super) fn memory(&self, rows: usize, width: usize) -> Memory {
+        let (columns_of_cores, rows_of_cores) = self.grid;
+        let bytes = rows.next_multiple_of(TILE) * width * size_of::<u16>();
+        let is_small = bytes <= MOST_KEPT_BYTES * (columns_of_cores * rows_of_cores) as usize;
+        match is_small && self.replays.is_working() {
+            true => Memory::L1,
+            false => Memory::Dram,
+        }
     }
 
     fn blocks(&self, rows: usize, layer: &TenstorrentLinear) -> MatmulBlocks {

@@ -83,17 +83,22 @@ impl<C: Commands> Replays<C> {
 
     /// For a tensor that is made now; none within recorded work.
     pub fn count_tensor(&self) -> Option<Counted> {
-        if self.working.load(Ordering::Relaxed) {
+        if self.is_working() {
             return None;
         }
         self.tensors.fetch_add(1, Ordering::Relaxed);
         Some(Counted(Arc::clone(&self.tensors)))
     }
 
+    /// Whether recorded work is under way.
+    pub fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed)
+    }
+
     /// # Errors
     /// Within recorded work: what goes between host and card cannot be recorded.
     pub fn expect_no_work(&self, operation: &'static str) -> Result<()> {
-        match self.working.load(Ordering::Relaxed) {
+        match self.is_working() {
             false => Ok(()),
             true => Err(DeviceError::shape(operation, "within recorded work")),
         }
