@@ -69,6 +69,14 @@ fn replayed_chunks_are_those_of_every_operation_done_anew() {
     ] {
         observations.extend((9..13).map(|moment| at(moment, prompt)));
     }
+    // With a prompt of another length everything is recorded anew: one camera alone, then all of them.
+    for moment in 20..24 {
+        let mut seen = at(20, "wave");
+        let (_, image) = seen.images.iter_mut().next().unwrap();
+        *image = frame(200 + moment);
+        observations.push(seen);
+    }
+    observations.extend((21..25).map(|moment| at(moment, "wave")));
     let (device, replays) = RecordingDevice::new(cpu());
     let (mut replaying, mut anew) = (policy(device), policy(cpu()));
     for (index, observation) in observations.iter().enumerate() {
