@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval bench-control test lint rust-test mock-test python-test smoke-test parity bench clean
+.PHONY: help setup build demo eval-demo eval bench-control test lint rust-test mock-test bench-card python-test smoke-test parity bench clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -63,6 +63,14 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 				--test device_conformance || exit 1; \
 		done && \
 		cargo test --release --locked --no-default-features --features tenstorrent --test mock_graph
+
+# Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
+CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48
+bench-card: setup ## how long each stage of a chunk takes on a Tenstorrent card
+	@tools/tenstorrent/install.sh
+	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+		cargo run --release --locked --no-default-features --features tenstorrent --bin pi0_bench -- \
+			--device tenstorrent $(CARD_BENCH)
 
 python-test: setup ## tests of the simulated robot and the tools
 	@$(IN_ISOLATION) python -m pytest -q

@@ -283,57 +283,119 @@ fn images_are_cut_into_patches() {
             .map(|x| (x * 127.0 + 128.0) as u8);
         bytes.map(|byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect()
     };
-    for (what, images) in [
-        ("bytes", [of_bytes(17), of_bytes(18)]),
-        ("values", [values(pixels, 19), of_bytes(20)]),
-    ] {
-        on_every_device!(|tested| {
-            let device = &tested.device;
-            let tokens = 16_usize.next_multiple_of(device.tile());
-            let mut expected = vec![0.0; 2 * tokens * 75];
-            for (index, image) in images.iter().enumerate() {
+    // One after the other in the same place.
+    let images = [
+        ("bytes", of_bytes(17)),
+        ("other bytes", of_bytes(18)),
+        ("no bytes", values(pixels, 19)),
+        ("bytes again", of_bytes(20)),
+    ];
+    on_every_device!(|tested| {
+        let device = &tested.device;
+        let tokens = 16_usize.next_multiple_of(device.tile());
+        for (_, first) in [&images[0], &images[2]] {
+            let mut place = device.upload_image(first, size).unwrap();
+            for (what, image) in &images {
+                let mut expected = vec![0.0; tokens * 75];
                 for (pixel, &value) in image.iter().enumerate() {
                     let (channel, y, x) = (pixel / (size * size), pixel / size % size, pixel % size);
                     if y < 20 && x < 20 {
-                        let row = index * tokens + y / patch * 4 + x / patch;
+                        let row = y / patch * 4 + x / patch;
                         let column = (channel * patch + y % patch) * patch + x % patch;
                         expected[row * 75 + column] = f64::from(value);
                     }
                 }
+                device.write(&mut place, image).unwrap();
+                tested.expect(what, device.patches(&place, grid), &[tokens, 75], &expected);
             }
-            let patches = device.upload_patches(&[&images[0], &images[1]], grid);
-            tested.expect(what, patches, &[2 * tokens, 75], &expected);
+        }
+        let mut place = device.upload_image(&images[0].1, size).unwrap();
+        tested.refuse("a short image", device.upload_image(&[0.0; 7], size));
+        tested.refuse("a short frame", device.write(&mut place, &[0.0; 7]));
+        let matrix = tested.upload(&[0.0; 4], &[2, 2]);
+        tested.refuse("no image", device.patches(&matrix, grid));
+        for (image_size, patch_size) in [(size, 0), (size, 24), (22, patch)] {
+            let other = PatchGrid {
+                image_size,
+                patch_size,
+            };
+            tested.refuse("other sizes", device.patches(&place, other));
+        }
+    });
+}
 
-            tested.refuse("a short image", device.upload_patches(&[&[0.0; 7]], grid));
-            for patch_size in [0, 24] {
-                let other = PatchGrid { patch_size, ..grid };
-                tested.refuse("patch size", device.upload_patches(&[&images[0]], other));
-            }
-        });
-    }
+#[cfg(feature = "tenstorrent")]
+const SMALL_GRID: PatchGrid = PatchGrid {
+    image_size: 32,
+    patch_size: 8,
+};
+
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn a_camera_s_images_travel_as_bytes_until_one_is_resampled() {
+    let Some(tested) = card() else { return };
+    let device = &tested.device;
+    let pixels = 3 * 32 * 32;
+    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
+    let [mut camera, mut other] = [(); 2].map(|()| device.upload_image(&black, 32).unwrap());
+    let mut uploaded = |image: &[f32]| {
+        let graph = device.capture(|| device.write(&mut camera, image));
+        graph.unwrap().uploaded_bytes
+    };
+    let bytes = [&black, &resampled, &black].map(|image| uploaded(image));
+    assert_eq!(
+        bytes,
+        [1, 2, 2].map(|bytes_a_pixel| bytes_a_pixel * pixels as u64)
+    );
+    let of_other = device.capture(|| device.write(&mut other, &black)).unwrap();
+    assert_eq!(of_other.uploaded_bytes, pixels as u64, "another camera's");
 }
 
 #[cfg(feature = "tenstorrent")]
 #[test]
-fn images_travel_as_bytes_until_one_is_resampled() {
+fn the_first_resampled_frame_ends_a_recording_and_no_other_frame_does() {
     let Some(tested) = card() else { return };
-    let grid = PatchGrid {
-        image_size: 32,
-        patch_size: 8,
-    };
+    let device = &tested.device;
     let pixels = 3 * 32 * 32;
     let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
-    let uploaded = |image: &[f32]| {
-        let graph = tested
-            .device
-            .capture(|| tested.device.upload_patches(&[image], grid).map(drop));
-        graph.unwrap().uploaded_bytes
+    let mut image = device.upload_image(&black, 32).unwrap();
+    let mut patches = device.zeros(&[32, 192]).unwrap();
+    let mut recording = Default::default();
+    let mut operations = |frame: &[f32]| {
+        let graph = device.capture(|| {
+            device.write(&mut image, frame)?;
+            device.replay(&mut recording, &[&image], || {
+                device.copy(&device.patches(&image, SMALL_GRID)?, &mut patches)
+            })
+        });
+        graph.unwrap().operations.len()
     };
-    let bytes = [&black, &black, &resampled, &black].map(|image| uploaded(image));
-    assert_eq!(
-        bytes,
-        [1, 1, 2, 2].map(|bytes_a_pixel| bytes_a_pixel * pixels as u64)
-    );
+    let asked: Vec<bool> = [
+        &black, &black, &black, &resampled, &black, &resampled, &black, &black,
+    ]
+    .map(|frame| operations(frame) > 0)
+    .into();
+    // Run and recorded once as bytes, and once as bfloat16.
+    assert_eq!(asked, [true, true, false, true, true, false, false, false]);
+}
+
+/// An image is no activation: its values lie otherwise.
+#[cfg(feature = "tenstorrent")]
+#[test]
+fn an_image_is_refused_where_a_matrix_or_heads_are_expected() {
+    let Some(tested) = card() else { return };
+    let device = &tested.device;
+    let mut image = device.upload_image(&[0.0; 3 * 32 * 32], 32).unwrap();
+    let mut tensor = tested.upload(&[0.0; 3 * 32 * 32], &[3, 32, 32]);
+    tested.refuse("a read-back", device.read_back(&image));
+    tested.refuse("a copy", device.copy(&image, &mut tensor));
+    tested.refuse("a copy's place", device.copy(&tensor, &mut image));
+    tested.refuse("patches of no image", device.patches(&tensor, SMALL_GRID));
+    let table = RopeTable {
+        cos: tested.upload(&[0.0; 32 * 32], &[32, 32]),
+        sin: tested.upload(&[0.0; 32 * 32], &[32, 32]),
+    };
+    tested.refuse("heads", device.rope(&image, &table));
 }
 
 /// Which also shows that the mock card's stand-in for the kernel compiler does compile our kernels.
@@ -714,6 +776,30 @@ fn sums_and_euler_updates_go_value_by_value() {
 }
 
 #[test]
+fn steps_too_small_for_bfloat16_add_up() {
+    on_every_device!(|tested| {
+        let device = &tested.device;
+        let mut point = device.zeros_for_sums(&[1, 2]).unwrap();
+        tested.expect("zeros", Ok(point.clone()), &[1, 2], &[0.0, 0.0]);
+        device.write(&mut point, &[1.0, -1.0]).unwrap();
+        let velocity = tested.upload(&[1.0, -1.0], &[1, 2]);
+        let mut moved = point.clone();
+        for _ in 0..256 {
+            moved = device.euler_update(&moved, &velocity, 1.0 / 1024.0).unwrap();
+        }
+        device.copy(&moved, &mut point).unwrap();
+        tested.expect("sums", Ok(point.clone()), &[1, 2], &[1.25, -1.25]);
+        let weight = HostTensor::from_f32(&[1.0, 1.0, 1.0, -1.0], &[2, 2]);
+        let layer = device.upload_linear(&[weight], &[]).unwrap();
+        let product = device.linear(&point, &layer, Activation::None);
+        tested.expect("product", product, &[1, 2], &[0.0, 2.5]);
+        let wide = tested.upload(&[0.0; 3], &[1, 3]);
+        tested.refuse("shapes", device.copy(&wide, &mut point));
+        tested.refuse("shapes", device.euler_update(&point, &wide, 1.0));
+    });
+}
+
+#[test]
 fn a_cache_keeps_what_is_written_where_it_is_written() {
     on_every_device!(|tested| {
         let device = &tested.device;
@@ -752,6 +838,30 @@ fn a_cache_keeps_what_is_written_where_it_is_written() {
         };
         tested.refuse("heads", device.write_tokens(&mut cache, 0, &one_head));
     });
+}
+
+#[test]
+fn work_that_is_done_again_sees_what_was_written_since() {
+    fn check<D: Device>(tested: &Tested<D>) {
+        let device = &tested.device;
+        let [mut x, mut y] = [(); 2].map(|()| tested.upload(&[0.0; 2], &[1, 2]));
+        let step = tested.upload(&[1.0, -1.0], &[1, 2]);
+        let mut recording = D::Recording::default();
+        for turn in 1..5 {
+            let values = [turn as f32, 10.0];
+            device.write(&mut x, &values).unwrap();
+            device
+                .replay(&mut recording, &[&x], || {
+                    device.copy(&device.add(&x, &step)?, &mut y)
+                })
+                .unwrap();
+            let expected = [f64::from(turn) + 1.0, 9.0];
+            tested.expect(&format!("turn {turn}"), Ok(y.clone()), &[1, 2], &expected);
+        }
+        tested.refuse("values", device.write(&mut x, &[1.0; 3]));
+        tested.refuse("shapes", device.copy(&tested.upload(&[0.0; 2], &[2, 1]), &mut y));
+    }
+    on_every_device!(|tested| { check(&tested) });
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pi0_node::benchmark::CardGraph;
+use pi0_node::benchmark::{CardGraph, Replayed};
 
 const MOST_OPERATIONS: usize = 3000;
 
@@ -37,12 +37,22 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         [operations],
         "one read-back, behind the last operation"
     );
-    assert_eq!(graph.uploads, 4, "images, prompt, state and noise");
+    let uploads = cameras + 2;
+    assert_eq!(graph.uploads, uploads, "images, state and noise");
     let pixels = (cameras * 3 * 224 * 224) as u64;
     assert!(
-        graph.uploaded_bytes < 2 * pixels + 10_000,
-        "{} bytes uploaded, images of {pixels} values as bfloat16 and little else",
+        graph.uploaded_bytes < 2 * pixels + 11_000,
+        "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
         graph.uploaded_bytes
+    );
+    let replayed = Replayed {
+        operations: 0,
+        uploads,
+        read_backs: 1,
+    };
+    assert_eq!(
+        graph.replayed, replayed,
+        "nothing but uploads, replays and one read-back"
     );
     assert!(
         graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,
@@ -75,6 +85,11 @@ fn a_chunk_of_two_cameras_fits_an_n150() {
 #[test]
 fn a_chunk_of_two_cameras_fits_a_p150() {
     check("p150", 2);
+}
+
+#[test]
+fn a_chunk_of_three_cameras_fits_a_p100() {
+    check("p100", 3);
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Once it is warm, denoising asks the system for no memory.
+//! Once it is warm, the CPU device asks the system for no memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use pi0_node::benchmark::{RandomWeights, demo_sized};
-use pi0_node::device::{CpuDevice, Device, Precision};
+use pi0_node::device::{CpuDevice, Device, PatchGrid, Precision};
 use pi0_node::model::denoise::sample_noise;
 use pi0_node::model::{ModelInput, Pi0};
 
@@ -48,7 +48,7 @@ fn denoising_steps_allocate_nothing() {
             state: &state,
         };
         let prefix = model.embed_prefix(&input).unwrap();
-        let mut cache = model.prefill(&prefix, None).unwrap();
+        let mut cache = model.prefill(prefix, None).unwrap();
         let schedule = model.schedule(3).unwrap();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
         let mut chunk = || {
@@ -68,4 +68,23 @@ fn denoising_steps_allocate_nothing() {
         chunk();
         assert_eq!(ALLOCATIONS.get() - before, 0, "{precision:?}");
     }
+}
+
+#[test]
+fn a_new_frame_allocates_nothing() {
+    let grid = PatchGrid {
+        image_size: 224,
+        patch_size: 14,
+    };
+    let device = CpuDevice::new(Precision::F32, 1).unwrap();
+    let pixels = vec![0.5; 3 * 224 * 224];
+    let mut image = device.upload_image(&pixels, 224).unwrap();
+    let mut frame = || {
+        device.write(&mut image, &pixels).unwrap();
+        device.patches(&image, grid).unwrap();
+    };
+    frame();
+    let before = ALLOCATIONS.get();
+    frame();
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }

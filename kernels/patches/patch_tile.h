@@ -1,11 +1,11 @@
-// Camera images to the patches that SigLIP's first layer multiplies: what reader and writer both know. It stands in front of
+// A camera image to the patches that SigLIP's first layer multiplies: what reader and writer both know. It stands in front of
 // each of them in the source that the card's compiler gets.
 //
-// In:  pixels  [images · 3 · image_size, image_size], row-major, a page a row. A pixel is a byte that stands for
+// In:  pixels  [3 · image_size, image_size], row-major, a page a row. A pixel is a byte that stands for
 //              byte / 255 · 2 − 1, or two bytes that are a bfloat16.
 //      table   [1, 256], bfloat16, row-major: what each byte stands for.
-// Out: patches [images · tokens, 3 · patch_size²], bfloat16 in tiles, a page a tile of 2,048 bytes. A row is one patch:
-//              channel by channel, each from top to bottom and from left to right. Tokens are the patches of an image, up to
+// Out: patches [tokens, 3 · patch_size²], bfloat16 in tiles, a page a tile of 2,048 bytes. A row is one patch:
+//              channel by channel, each from top to bottom and from left to right. Tokens are the patches of the image, up to
 //              the next tile; what fills up the last tiles is zero.
 //
 // Tiles of the output are divided among all cores. For each, the reader brings the rows of pixels that its patches touch,
@@ -34,7 +34,6 @@ constexpr uint32_t tile_side = 32;
 constexpr uint32_t patches_a_side = image_size / patch_size;
 constexpr uint32_t patches_an_image = patches_a_side * patches_a_side;
 constexpr uint32_t values_a_patch = 3 * patch_size * patch_size;
-constexpr uint32_t tile_rows_an_image = (patches_an_image + tile_side - 1) / tile_side;
 constexpr uint32_t tiles_a_row = (values_a_patch + tile_side - 1) / tile_side;
 
 constexpr uint32_t at_most_a_tile(uint32_t count) { return count < tile_side ? count : tile_side; }
@@ -42,7 +41,6 @@ constexpr uint32_t at_most_a_tile(uint32_t count) { return count < tile_side ? c
 // Which patches and which of their values a tile holds, and which rows of pixels those touch. The values of a patch come in
 // stretches of patch_size that lie in one row of pixels.
 struct PatchTile {
-    uint32_t image;
     uint32_t first_patch;
     uint32_t num_patches;
     uint32_t first_value;
@@ -54,9 +52,7 @@ struct PatchTile {
     uint32_t num_stretches;
 
     explicit PatchTile(uint32_t tile) {
-        const uint32_t tile_row = tile / tiles_a_row;
-        image = tile_row / tile_rows_an_image;
-        first_patch = tile_row % tile_rows_an_image * tile_side;
+        first_patch = tile / tiles_a_row * tile_side;
         num_patches = at_most_a_tile(patches_an_image - first_patch);
         first_value = tile % tiles_a_row * tile_side;
         num_values = at_most_a_tile(values_a_patch - first_value);
@@ -70,6 +66,6 @@ struct PatchTile {
     uint32_t page(uint32_t patch_row, uint32_t stretch) const {
         const uint32_t channel = stretch / patch_size;
         const uint32_t row = patch_row * patch_size + stretch % patch_size;
-        return (image * 3 + channel) * image_size + row;
+        return channel * image_size + row;
     }
 };

@@ -11,7 +11,7 @@ mod stages;
 
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
-pub use card_graph::{CardGraph, Chip, MockedCard};
+pub use card_graph::{CardGraph, Chip, MockedCard, Replayed};
 pub use memory::resident_bytes;
 pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;

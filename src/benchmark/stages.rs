@@ -68,13 +68,16 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
             let pixels = resize.time(measured, || {
                 prepare_image(&frame, None, config.vision.image_size).expect("a frame has pixels")
             });
-            let embedded = vision.time(measured, || model.paligemma.embed_images(device, &[&pixels]))?;
+            let embedded = vision.time(measured, || {
+                let image = model.paligemma.vision_tower.upload_image(device, &pixels)?;
+                model.paligemma.embed_images(device, &[&image])
+            })?;
             images.extend(embedded.into_iter().map(Some));
         }
         let mut cache = prefill.time(measured, || {
             let prompt = model.paligemma.embed_tokens(device, &tokens)?;
             let prefix = Prefix::new(config, device, &images, &prompt, tokens.len())?;
-            model.prefill(&prefix, previous.take())
+            model.prefill(prefix, previous.take())
         })?;
         let state_token = model.embed_state(&state)?;
         let mut x_t = model.upload_noise(&noise)?;

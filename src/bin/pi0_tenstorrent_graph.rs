@@ -28,6 +28,7 @@ struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum Card {
     N150,
+    P100,
     P150,
 }
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 fn record(arguments: &Arguments) -> anyhow::Result<()> {
     let card = match arguments.card {
         Card::N150 => MockedCard::N150,
+        Card::P100 => MockedCard::P100,
         Card::P150 => MockedCard::P150,
     };
     // TT-NN leaves the working folder for its own.

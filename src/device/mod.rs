@@ -120,6 +120,8 @@ pub trait Device: Send + Sync + 'static {
     type Linear: Send + Sync;
     /// An embedding table, `[vocab_size, width]`.
     type Table: Send + Sync;
+    /// What is kept of a piece of work, to do it again.
+    type Recording: Default + Send + Sync;
 
     /// For logs and errors: the device, its precision, its size.
     fn description(&self) -> String;
@@ -127,15 +129,26 @@ pub trait Device: Send + Sync + 'static {
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
 
-    /// Images `[3, image_size, image_size]`, cut into patches: `[images · tokens, 3 · patch_size²]`. A row is a patch: channel
-    /// by channel, each from top to bottom and from left to right, as a convolution reads it. Tokens are the patches of an
-    /// image, up to the next tile; rows behind them are zero.
-    fn upload_patches(&self, images: &[&[f32]], grid: PatchGrid) -> Result<Self::Tensor> {
-        grid.check(images)?;
-        let tokens = grid.num_patches().next_multiple_of(self.tile());
-        let shape = [images.len() * tokens, grid.patch_dim()];
-        self.upload(&grid.unfold(images, tokens), &shape)
-    }
+    /// An image `[3, image_size, image_size]` with values in [−1, 1] to the device. [`write`](Device::write) puts others in its
+    /// place; only [`patches`](Device::patches) reads it.
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<Self::Tensor>;
+
+    /// Other values for a tensor, in its place where they fit there: as many as its shape says. Clones made before may keep the
+    /// old ones.
+    fn write(&self, tensor: &mut Self::Tensor, values: &[f32]) -> Result<()>;
+
+    /// Does `work` on tensors that stay in their places: always the same operations for the same recording. A device may keep
+    /// its commands, and do them again without calling `work`.
+    ///
+    /// So `work` neither uploads, writes, embeds nor reads back; it leaves its results in tensors that were there before, by
+    /// [`copy`](Device::copy) or [`write_tokens`](Device::write_tokens), and makes no others that outlive it. `inputs` are
+    /// all that it reads of what is written between one time and the next by [`write`](Device::write).
+    fn replay(
+        &self,
+        recording: &mut Self::Recording,
+        inputs: &[&Self::Tensor],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()>;
 
     /// A norm's weight or bias, or position embeddings, to the device.
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<Self::Tensor>;
@@ -167,6 +180,17 @@ pub trait Device: Send + Sync + 'static {
 
     /// All zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
+
+    /// All zeros, for a point that many small steps are [added to](Device::euler_update): in f32 where other tensors are
+    /// narrower. A step that vanishes beside the point would be lost. Otherwise only [`linear`](Device::linear) reads it, and
+    /// [`write`](Device::write), [`copy`](Device::copy) and [`read_back`](Device::read_back) move it.
+    fn zeros_for_sums(&self, shape: &[usize]) -> Result<Self::Tensor> {
+        self.zeros(shape)
+    }
+
+    /// An image cut into patches: `[tokens, 3 · patch_size²]`. A row is a patch: channel by channel, each from top to bottom and
+    /// from left to right, as a convolution reads it. Tokens are the patches, up to the next tile; rows behind them are zero.
+    fn patches(&self, image: &Self::Tensor, grid: PatchGrid) -> Result<Self::Tensor>;
 
     /// `activation(x · weightᵀ + bias)`: `[rows, inputs]` to `[rows, outputs]`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
@@ -220,6 +244,9 @@ pub trait Device: Send + Sync + 'static {
         scale: f32,
     ) -> Result<Self::Tensor>;
 
+    /// The values of a tensor into the place of another of its shape. Clones made before may keep the old ones.
+    fn copy(&self, from: &Self::Tensor, to: &mut Self::Tensor) -> Result<()>;
+
     /// `x + y`; `y` is repeated down the rows of `x` where it has fewer.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
@@ -239,4 +266,46 @@ pub trait Device: Send + Sync + 'static {
 
     /// One Euler step of the flow: `x_t + dt · v_t`.
     fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;
+}
+
+#[cfg(all(test, feature = "tenstorrent"))]
+mod tests {
+    use tt_metal_sys::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_card_that_fails_during_work_is_lost_and_one_that_is_not_there_or_in_use_is_not() {
+        let (operation, shapes, message) = ("linear", "[1, 2]".to_owned(), "why".to_owned());
+        let during_work = [
+            Error::OutOfMemory {
+                operation,
+                shapes: shapes.clone(),
+                message: message.clone(),
+            },
+            Error::Hung {
+                operation,
+                shapes: shapes.clone(),
+                message: message.clone(),
+            },
+            // What TT-NN says when the driver is gone is not known, so everything that it says counts.
+            Error::Operation {
+                operation,
+                shapes,
+                message: message.clone(),
+            },
+        ];
+        for error in during_work {
+            let error = DeviceError::from(error);
+            assert!(matches!(&error, DeviceError::Lost(reason) if reason.contains("linear of [1, 2]")));
+        }
+        for error in [
+            Error::NotInstalled(message.clone()),
+            Error::NoCard(message.clone()),
+        ] {
+            assert!(matches!(DeviceError::from(error), DeviceError::Absent(_)));
+        }
+        let in_use = DeviceError::from(Error::Open(message));
+        assert!(matches!(in_use, DeviceError::Unavailable(_)));
+    }
 }

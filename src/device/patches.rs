@@ -22,56 +22,49 @@ impl PatchGrid {
         3 * self.patch_size.pow(2)
     }
 
-    pub(super) fn check(self, images: &[&[f32]]) -> Result<()> {
+    /// Whether an image of this shape can be cut so.
+    pub(super) fn check(self, image: &[usize]) -> Result<()> {
         let Self {
             image_size,
             patch_size,
         } = self;
         if patch_size == 0 || patch_size > image_size {
             return Err(DeviceError::shape(
-                "upload_patches",
+                "patches",
                 format!("patches of {patch_size} pixels a side in an image of {image_size}"),
             ));
         }
-        match images.iter().find(|image| image.len() != 3 * image_size.pow(2)) {
-            None => Ok(()),
-            Some(image) => Err(DeviceError::shape(
-                "upload_patches",
-                format!(
-                    "{} values, expected an image [3, {image_size}, {image_size}]",
-                    image.len()
-                ),
+        match image == image_shape(image_size) {
+            true => Ok(()),
+            false => Err(DeviceError::shape(
+                "patches",
+                format!("{image:?}, expected an image [3, {image_size}, {image_size}]"),
             )),
         }
     }
 
-    /// `[images · tokens, patch_dim]`, zeros behind the patches of an image.
-    pub(super) fn unfold(self, images: &[&[f32]], tokens: usize) -> Vec<f32> {
-        let image_values = tokens * self.patch_dim();
-        let mut unfolded = Vec::with_capacity(images.len() * image_values);
-        for (index, image) in images.iter().enumerate() {
-            self.unfold_image(image, &mut unfolded);
-            unfolded.resize((index + 1) * image_values, 0.0);
-        }
-        unfolded
-    }
-
-    fn unfold_image(self, image: &[f32], unfolded: &mut Vec<f32>) {
+    /// The patches of an image, one below the other; zeros behind them.
+    pub(super) fn unfold(self, image: &[f32], unfolded: &mut [f32]) {
         let Self {
             image_size,
             patch_size,
         } = self;
-        let patches = image_size / patch_size;
-        for patch_row in 0..patches {
-            for patch_column in 0..patches {
-                for channel in 0..3 {
-                    for row in 0..patch_size {
-                        let y = patch_row * patch_size + row;
-                        let start = (channel * image_size + y) * image_size + patch_column * patch_size;
-                        unfolded.extend_from_slice(&image[start..start + patch_size]);
-                    }
-                }
-            }
+        let patches_a_side = image_size / patch_size;
+        let stretches = 3 * patch_size;
+        let (patches, behind) = unfolded.split_at_mut(self.num_patches() * self.patch_dim());
+        for (index, place) in patches.chunks_exact_mut(patch_size).enumerate() {
+            let (patch, stretch) = (index / stretches, index % stretches);
+            let (channel, row) = (stretch / patch_size, stretch % patch_size);
+            let y = patch / patches_a_side * patch_size + row;
+            let x = patch % patches_a_side * patch_size;
+            let start = (channel * image_size + y) * image_size + x;
+            place.copy_from_slice(&image[start..start + patch_size]);
         }
+        behind.fill(0.0);
     }
+}
+
+/// Of an image with pixels of three colours.
+pub(super) fn image_shape(image_size: usize) -> [usize; 3] {
+    [3, image_size, image_size]
 }

@@ -4,6 +4,7 @@
 //! the reference implementation, LeRobot's `policies/pi0`.
 
 pub mod attention;
+pub mod cameras;
 mod config;
 pub mod denoise;
 pub mod embedding;
@@ -17,6 +18,8 @@ mod weights;
 
 pub use config::{GemmaConfig, Pi0Config, SiglipConfig};
 pub use weights::Weights;
+
+use std::borrow::Cow;
 
 use self::denoise::{EulerSteps, add_noise};
 use self::gemma::Gemma;
@@ -98,7 +101,7 @@ impl<D: Device> Pi0<D> {
     ) -> Result<Vec<f32>> {
         let prefix = self.embed_prefix(input)?;
         self.denoise(
-            &mut self.prefill(&prefix, None)?,
+            &mut self.prefill(prefix, None)?,
             input.state,
             noise,
             &[],
@@ -121,23 +124,54 @@ impl<D: Device> Pi0<D> {
         committed: &[f32],
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
-        let state = self.embed_state(state)?;
-        let mut x_t = self.upload_noise(noise)?;
+        let device = &self.device;
+        let uploaded = self.pad_rows(noise, self.config.max_action_dim, self.config.action_horizon)?;
+        device.write(
+            &mut prefix.inputs.state,
+            &self.pad_rows(state, self.config.max_state_dim, 1)?,
+        )?;
+        device.write(&mut prefix.inputs.x_t, &uploaded)?;
+        let (state, x_t) = (prefix.inputs.state.clone(), prefix.inputs.x_t.clone());
+        if committed.is_empty() {
+            let steps = schedule.times.len();
+            let mut denoising = prefix.inputs.denoising.remove(&steps).unwrap_or_default();
+            device.replay(&mut denoising, &[&state, &x_t], || {
+                let actions = self.integrate(prefix, &state, &x_t, schedule, |x_t, _| Ok(x_t))?;
+                device.copy(&actions, &mut prefix.inputs.x_t)
+            })?;
+            prefix.inputs.denoising.insert(steps, denoising);
+        } else {
+            let hold = |x_t, t| self.hold(&x_t, &add_noise(committed, &noise[..committed.len()], t));
+            let actions = self.integrate(prefix, &state, &x_t, schedule, hold)?;
+            device.copy(&actions, &mut prefix.inputs.x_t)?;
+        }
+        let mut actions = device.read_back(&prefix.inputs.x_t)?;
+        actions.truncate(self.config.action_horizon * self.config.max_action_dim);
+        actions[..committed.len()].copy_from_slice(committed);
+        Ok(actions)
+    }
+
+    /// From the point at t = 1 to the one at t = 0. `on_the_way` is what becomes of the point at each `t`, before its step.
+    fn integrate(
+        &self,
+        prefix: &mut PrefixCache<D>,
+        state: &D::Tensor,
+        noise: &D::Tensor,
+        schedule: &Schedule<D>,
+        on_the_way: impl Fn(D::Tensor, f32) -> Result<D::Tensor>,
+    ) -> Result<D::Tensor> {
+        let state = self.suffix.embed_state(&self.device, state)?;
+        let mut x_t = noise.clone();
         let at = EulerSteps::new(schedule.times.len()).times();
         for (step, (time, t)) in schedule.times.iter().zip(at).enumerate() {
-            if !committed.is_empty() {
-                x_t = self.hold(&x_t, &add_noise(committed, &noise[..committed.len()], t))?;
-            }
+            x_t = on_the_way(x_t, t)?;
             let v_t = match step {
                 0 => self.first_denoise_step(prefix, &state, &x_t, time)?,
                 _ => self.denoise_step(prefix, &x_t, time)?,
             };
             x_t = self.device.euler_update(&x_t, &v_t, schedule.dt)?;
         }
-        let mut actions = self.device.read_back(&x_t)?;
-        actions.truncate(self.config.action_horizon * self.config.max_action_dim);
-        actions[..committed.len()].copy_from_slice(committed);
-        Ok(actions)
+        Ok(x_t)
     }
 
     /// `x_t` with other first rows, `[count, max_action_dim]`.
@@ -159,8 +193,12 @@ impl<D: Device> Pi0<D> {
 
     /// Images through SigLIP and the prompt through the embedding table, side by side.
     pub fn embed_prefix(&self, input: &ModelInput) -> Result<Prefix<D>> {
-        let present: Vec<&[f32]> = input.images.iter().flatten().map(Vec::as_slice).collect();
-        let mut embedded = self.paligemma.embed_images(&self.device, &present)?.into_iter();
+        let present = input.images.iter().flatten();
+        let uploaded: Vec<D::Tensor> = present
+            .map(|pixels| self.paligemma.vision_tower.upload_image(&self.device, pixels))
+            .collect::<Result<_>>()?;
+        let uploaded: Vec<&D::Tensor> = uploaded.iter().collect();
+        let mut embedded = self.paligemma.embed_images(&self.device, &uploaded)?.into_iter();
         let images: Vec<Option<D::Tensor>> = input
             .images
             .iter()
@@ -171,8 +209,18 @@ impl<D: Device> Pi0<D> {
     }
 
     /// Runs a prefix through the language model; `previous` is one that is not needed any more.
-    pub fn prefill(&self, prefix: &Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
+    pub fn prefill(&self, prefix: Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
         prefix.prefill(&self.config, &self.device, &self.paligemma, previous)
+    }
+
+    /// The same again, in its place, for the same prompt behind images that were written to since: the tensors that the
+    /// prefix was made of.
+    ///
+    /// # Panics
+    /// When there are more than then.
+    pub fn refill(&self, prefix: &mut PrefixCache<D>, images: &[D::Tensor]) -> Result<()> {
+        prefix.update_images(images);
+        prefix.fill(&self.device, &self.paligemma)
     }
 
     /// The state `[max_state_dim]` to its token, in the first row of a tile: `[tile, expert.width]`.
@@ -187,6 +235,12 @@ impl<D: Device> Pi0<D> {
     }
 
     fn upload_rows(&self, values: &[f32], width: usize, rows: usize) -> Result<D::Tensor> {
+        let values = self.pad_rows(values, width, rows)?;
+        self.device.upload(&values, &[values.len() / width, width])
+    }
+
+    /// `[rows, width]`, with zeros behind them up to the next tile.
+    fn pad_rows<'a>(&self, values: &'a [f32], width: usize, rows: usize) -> Result<Cow<'a, [f32]>> {
         if values.len() != rows * width {
             return Err(DeviceError::Shape {
                 operation: "upload",
@@ -195,11 +249,11 @@ impl<D: Device> Pi0<D> {
         }
         let tiles = rows.next_multiple_of(self.device.tile());
         if tiles == rows {
-            return self.device.upload(values, &[rows, width]);
+            return Ok(values.into());
         }
         let mut padded = values.to_vec();
         padded.resize(tiles * width, 0.0);
-        self.device.upload(&padded, &[tiles, width])
+        Ok(padded.into())
     }
 
     /// The velocity v_t at a point x_t of the flow, `[horizon, max_action_dim]` both, behind prefix and state.

@@ -27,8 +27,8 @@ impl<D: Device> PaliGemma<D> {
         })
     }
 
-    /// Images `[3, image_size, image_size]` in [−1, 1] to tokens of the language model, `[tokens, vlm.width]` each.
-    pub fn embed_images(&self, device: &D, images: &[&[f32]]) -> Result<Vec<D::Tensor>> {
+    /// Images `[3, image_size, image_size]` on the device to tokens of the language model, `[tokens, vlm.width]` each.
+    pub fn embed_images(&self, device: &D, images: &[&D::Tensor]) -> Result<Vec<D::Tensor>> {
         if images.is_empty() {
             return Ok(Vec::new());
         }

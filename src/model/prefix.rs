@@ -1,5 +1,6 @@
 //! The prefix: what the robot sees and what it is asked to do, as tokens that all attend to each other.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::attention::{AttentionMask, positions};
@@ -11,8 +12,8 @@ use crate::device::{Device, Result};
 
 /// Tokens of all cameras, then of the prompt.
 pub struct Prefix<D: Device> {
-    /// `[tokens, vlm.width]`
-    pub embeddings: D::Tensor,
+    /// `[tokens, vlm.width]` each.
+    parts: Vec<D::Tensor>,
     /// Which tokens are there: not those of an absent camera, not padding.
     pub valid: Vec<bool>,
 }
@@ -22,12 +23,23 @@ pub struct Prefix<D: Device> {
 /// They hold for as long as images and prompt stay the same, whatever the state and the noise are.
 pub struct PrefixCache<D: Device> {
     pub cache: KvCache<D>,
-    /// Which of the cached tokens are there.
-    pub valid: Vec<bool>,
+    tokens: Prefix<D>,
     prefix: Place<D>,
     /// Of the state's token and the actions behind it.
     suffix: Place<D>,
     actions: Place<D>,
+    filling: D::Recording,
+    pub(super) inputs: SuffixInputs<D>,
+}
+
+/// What a suffix starts from, where it stays from chunk to chunk.
+pub(super) struct SuffixInputs<D: Device> {
+    /// `[tile, max_state_dim]`, the state in its first row.
+    pub state: D::Tensor,
+    /// `[actions, max_action_dim]`: noise, that becomes actions.
+    pub x_t: D::Tensor,
+    /// By the number of steps.
+    pub denoising: BTreeMap<usize, D::Recording>,
 }
 
 /// Rotation and mask of tokens that stand side by side.
@@ -53,11 +65,10 @@ impl<D: Device> Prefix<D> {
             true => Some(device.zeros(&[tokens, config.vlm.width])?),
             false => None,
         };
-        let mut parts: Vec<&D::Tensor> = images
+        let parts = images
             .iter()
             .filter_map(|image| image.as_ref().or(absent.as_ref()))
-            .collect();
-        parts.push(prompt);
+            .chain([prompt]);
         let prompt_tokens = device.shape(prompt)[0];
         let valid = images
             .iter()
@@ -65,38 +76,47 @@ impl<D: Device> Prefix<D> {
             .chain((0..prompt_tokens).map(|token| token < valid_tokens))
             .collect();
         Ok(Self {
-            embeddings: device.concat_rows(&parts)?,
+            parts: parts.cloned().collect(),
             valid,
         })
+    }
+
+    /// `[tokens, vlm.width]`
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn embeddings(&self, device: &D) -> Result<D::Tensor> {
+        let parts: Vec<&D::Tensor> = self.parts.iter().collect();
+        device.concat_rows(&parts)
     }
 
     /// Runs the prefix through the language model and keeps its keys and values, in the memory of a previous prefix
     /// where that had its tokens in the same places.
     pub fn prefill(
-        &self,
+        self,
         config: &Pi0Config,
         device: &D,
         paligemma: &PaliGemma<D>,
         previous: Option<PrefixCache<D>>,
     ) -> Result<PrefixCache<D>> {
-        let mut prefix = match previous.filter(|previous| previous.valid == self.valid) {
-            Some(previous) => previous,
-            None => PrefixCache::new(config, device, &self.valid)?,
+        let mut prefix = match previous.filter(|previous| previous.tokens.valid == self.valid) {
+            Some(previous) => PrefixCache {
+                tokens: self,
+                filling: D::Recording::default(),
+                ..previous
+            },
+            None => PrefixCache::new(config, device, self)?,
         };
-        paligemma.language_model.fill_cache(
-            device,
-            self.embeddings.clone(),
-            &prefix.prefix.placement(),
-            &mut prefix.cache,
-        )?;
+        prefix.fill(device, paligemma)?;
         Ok(prefix)
     }
 }
 
 impl<D: Device> PrefixCache<D> {
     /// Room for a prefix of these tokens, the state and the actions, each from a tile of its own on.
-    fn new(config: &Pi0Config, device: &D, valid: &[bool]) -> Result<Self> {
+    fn new(config: &Pi0Config, device: &D, tokens: Prefix<D>) -> Result<Self> {
         let tile = device.tile();
+        let valid = &tokens.valid;
         let state = valid.len();
         let actions = state + tile;
         let capacity = actions + config.action_horizon.next_multiple_of(tile);
@@ -122,10 +142,32 @@ impl<D: Device> PrefixCache<D> {
         };
         Ok(Self {
             cache: KvCache::new(&config.vlm, device, capacity)?,
-            valid: valid.to_vec(),
             prefix: place(0..state, &AttentionMask::padding(state, valid))?,
             suffix: place(state..capacity, &mask.rows(state..capacity))?,
             actions: place(actions..capacity, &mask.rows(actions..capacity))?,
+            filling: D::Recording::default(),
+            inputs: SuffixInputs {
+                state: device.zeros(&[tile, config.max_state_dim])?,
+                x_t: device.zeros_for_sums(&[capacity - actions, config.max_action_dim])?,
+                denoising: BTreeMap::new(),
+            },
+            tokens,
+        })
+    }
+
+    /// The embeddings of the images as they are now: the tensors that the prefix was made of, written to since.
+    pub(super) fn update_images(&mut self, images: &[D::Tensor]) {
+        self.tokens.parts[..images.len()].clone_from_slice(images);
+    }
+
+    /// Runs the prefix through the language model.
+    pub(super) fn fill(&mut self, device: &D, paligemma: &PaliGemma<D>) -> Result<()> {
+        let (tokens, placement) = (&self.tokens, self.prefix.placement());
+        device.replay(&mut self.filling, &[], || {
+            let embeddings = tokens.embeddings(device)?;
+            paligemma
+                .language_model
+                .fill_cache(device, embeddings, &placement, &mut self.cache)
         })
     }
 

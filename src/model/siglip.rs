@@ -87,8 +87,8 @@ impl<D: Device> Siglip<D> {
         })
     }
 
-    /// Images `[3, image_size, image_size]` in [−1, 1] to one token per patch, `[images · tokens, width]`.
-    pub fn forward(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
+    /// Images `[3, image_size, image_size]` on the device to one token a patch, `[images · tokens, width]`.
+    pub fn forward(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
         let mut hidden = self.embed_patches(device, images)?;
         let images = Images {
             count: images.len(),
@@ -100,12 +100,35 @@ impl<D: Device> Siglip<D> {
         self.post_layernorm.forward(device, &hidden)
     }
 
-    /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions,
-    /// `[images · tokens, width]`.
-    pub fn embed_patches(&self, device: &D, images: &[&[f32]]) -> Result<D::Tensor> {
-        let patches = device.upload_patches(images, self.config.patch_grid())?;
-        let embedded = device.linear(&patches, &self.patch_embedding, Activation::None)?;
+    /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions, `[images · tokens, width]`.
+    pub fn embed_patches(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
+        let embedded = device.linear(
+            &self.patches(device, images)?,
+            &self.patch_embedding,
+            Activation::None,
+        )?;
         device.add(&embedded, &self.position_embedding)
+    }
+
+    /// `[images · tokens, patch_dim]`
+    fn patches(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
+        let grid = self.config.patch_grid();
+        if let [image] = images {
+            return device.patches(image, grid);
+        }
+        let patches: Vec<D::Tensor> = images
+            .iter()
+            .map(|image| device.patches(image, grid))
+            .collect::<Result<_>>()?;
+        device.concat_rows(&patches.iter().collect::<Vec<_>>())
+    }
+
+    /// An image `[3, image_size, image_size]` in [−1, 1] to the device.
+    ///
+    /// # Errors
+    /// When it has another size.
+    pub fn upload_image(&self, device: &D, pixels: &[f32]) -> Result<D::Tensor> {
+        device.upload_image(pixels, self.config.image_size)
     }
 }
 

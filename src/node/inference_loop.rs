@@ -16,6 +16,8 @@ pub struct InferenceReport {
     pub chunks: u64,
     /// How long the newest predictions took, in milliseconds.
     pub durations_ms: Window,
+    /// When the prediction that is under way began.
+    pub predicting_since: Option<Instant>,
     /// Why the newest observation gave no chunk.
     pub error: Option<String>,
     /// What the policy says of itself and its device.
@@ -47,6 +49,7 @@ impl InferenceReport {
         Self {
             chunks: 0,
             durations_ms: Window::new(CHUNK_WINDOW),
+            predicting_since: None,
             error: None,
             description,
         }
@@ -76,10 +79,12 @@ impl InferenceLoop {
             let started = Instant::now();
             let settings = self.settings.get();
             let committed = self.committed(&settings, stamped.observed_at);
+            lock(&self.report).predicting_since = Some(started);
             let predicted = match &committed {
                 Some(committed) => self.policy.predict_after(&stamped.observation, committed),
                 None => self.policy.predict(&stamped.observation),
             };
+            lock(&self.report).predicting_since = None;
             match predicted {
                 Ok(actions) => {
                     let chunk = TimedChunk {
@@ -161,10 +166,12 @@ mod tests {
     use crate::node::control_loop::tests::unlimited;
     use crate::policy::{Observation, PolicyError};
 
-    /// Takes `takes` of simulated time for ten actions, and fails when told to do nothing.
+    /// Takes `takes` of simulated time for ten actions, fails when told to do nothing, and when told to hang waits to be
+    /// released.
     struct SimulatedPolicy {
         clock: Arc<RosClock>,
         takes: Duration,
+        released: mpsc::Receiver<()>,
         observed: mpsc::Sender<Observed>,
     }
 
@@ -181,6 +188,9 @@ mod tests {
                 frame_width: observation.images["top"].width(),
             };
             self.observed.send(observed).unwrap();
+            if observation.prompt == "hang" {
+                self.released.recv().unwrap();
+            }
             if observation.prompt == "nothing" {
                 return Err(PolicyError::StateLength {
                     found: 0,
@@ -213,6 +223,7 @@ mod tests {
         control: Arc<Mutex<ControlReport>>,
         report: Arc<Mutex<InferenceReport>>,
         observed: mpsc::Receiver<Observed>,
+        release: mpsc::Sender<()>,
         thread: std::thread::JoinHandle<()>,
     }
 
@@ -236,11 +247,13 @@ mod tests {
         let control = Arc::<Mutex<ControlReport>>::default();
         let report = Arc::new(Mutex::new(InferenceReport::new("simulated".to_owned())));
         let (observe, observed) = mpsc::channel();
+        let (release, released) = mpsc::channel();
         let inference = InferenceLoop {
             vision_refresh: VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))]),
             policy: Box::new(SimulatedPolicy {
                 clock: Arc::clone(&clock),
                 takes,
+                released,
                 observed: observe,
             }),
             clock,
@@ -263,6 +276,7 @@ mod tests {
             control,
             report,
             observed,
+            release,
             thread: std::thread::spawn(move || inference.run()),
         }
     }
@@ -361,6 +375,23 @@ mod tests {
         assert_eq!(bench.frame_seen(3, 11), 3);
         bench.inputs.forget_before_reset(1);
         assert_eq!(bench.frame_seen(4, 12), 4);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_prediction_that_does_not_end_is_seen_to_be_under_way() {
+        let bench = bench(Duration::ZERO);
+        assert_eq!(lock(&bench.report).predicting_since, None);
+        bench.inputs.take_prompt("hang");
+        let before = Instant::now();
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        let since = lock(&bench.report).predicting_since;
+        assert!(since.is_some_and(|since| since >= before), "{since:?}");
+        assert!(bench.chunks.is_done_with());
+        bench.release.send(()).unwrap();
+        bench.next_chunk();
+        assert_eq!(lock(&bench.report).predicting_since, None);
         bench.stop();
     }
 

@@ -9,6 +9,10 @@ use crate::control::{HoldReason, PlayerState};
 /// After this long without a first message, an input is reported as missing.
 const FIRST_MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// A prediction that takes longer is reported as an error, and goes on. A Tenstorrent card that does not answer is given up by
+/// TT-NN before that, as long as its driver still works.
+const PREDICTION_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The levels of `diagnostic_msgs/DiagnosticStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -47,6 +51,7 @@ pub struct Monitor {
     started: Instant,
     state: PlayerState,
     error: Option<String>,
+    overdue: bool,
     refusal: Option<String>,
     missing: BTreeSet<String>,
 }
@@ -57,6 +62,7 @@ impl Monitor {
             started,
             state: PlayerState::Waiting,
             error: None,
+            overdue: false,
             refusal: None,
             missing: BTreeSet::new(),
         }
@@ -110,6 +116,13 @@ impl Monitor {
             }
             self.error.clone_from(&inference.error);
         }
+        let overdue = overdue(inference);
+        match overdue {
+            Some(_) if !self.overdue => tracing::error!("{}", overdue_message(PREDICTION_PATIENCE)),
+            None if self.overdue => tracing::info!("the device answered"),
+            _ => {}
+        }
+        self.overdue = overdue.is_some();
     }
 }
 
@@ -168,14 +181,28 @@ fn control_status(report: &ControlReport) -> Status {
     Status::new("control", summary, values)
 }
 
+/// How long the prediction under way takes, when that is too long.
+fn overdue(report: &InferenceReport) -> Option<Duration> {
+    let takes = report.predicting_since?.elapsed();
+    (takes > PREDICTION_PATIENCE).then_some(takes)
+}
+
+fn overdue_message(takes: Duration) -> String {
+    format!(
+        "the device has not answered for {} s: it hangs, or prepares its first chunk; until it answers there is no new chunk",
+        takes.as_secs()
+    )
+}
+
 fn inference_status(report: &InferenceReport) -> Status {
-    let summary = match &report.error {
-        Some(error) => (Level::Error, error.clone()),
-        None if report.chunks == 0 => (
+    let summary = match (overdue(report), &report.error) {
+        (Some(takes), _) => (Level::Error, overdue_message(takes)),
+        (None, Some(error)) => (Level::Error, error.clone()),
+        (None, None) if report.chunks == 0 => (
             Level::Warn,
             "no chunk yet: waiting for a complete observation".to_owned(),
         ),
-        None => (Level::Ok, "predicting chunks".to_owned()),
+        (None, None) => (Level::Ok, "predicting chunks".to_owned()),
     };
     let values = vec![
         ("chunks", report.chunks.to_string()),
@@ -299,6 +326,20 @@ mod tests {
             "holding, STALE_CAMERA: no good message of camera top"
         );
         assert_eq!(value(&status, "hold"), "STALE_CAMERA");
+    }
+
+    #[test]
+    fn a_prediction_that_does_not_end_is_an_error_and_one_that_takes_its_time_is_none() {
+        let mut report = InferenceReport::new("card".to_owned());
+        report.chunks = 1;
+        let mut since = |seconds| {
+            report.predicting_since = Some(Instant::now() - Duration::from_secs(seconds));
+            inference_status(&report)
+        };
+        assert_eq!(since(29).level, Level::Ok);
+        let hung = since(31);
+        assert_eq!(hung.level, Level::Error);
+        assert!(hung.message.contains("not answered for 31 s"), "{hung:?}");
     }
 
     #[test]

@@ -8,24 +8,32 @@ use image::RgbImage;
 use super::{PolicyError, StageDurations};
 use crate::device::Device;
 use crate::model::Pi0;
+use crate::model::cameras::CameraEmbeddings;
 use crate::model::prefix::{Prefix, PrefixCache};
 
 /// Embeddings of the newest frames and prompt, and the prefix that was made of them.
 pub(super) struct Memory<D: Device> {
-    cameras: Vec<Option<Seen<D>>>,
+    /// The frames that are embedded.
+    seen: Vec<Option<Arc<RgbImage>>>,
+    cameras: CameraEmbeddings<D>,
+    /// The cameras whose tokens the prefix has.
+    present: Vec<usize>,
     prompt: Option<Told<D>>,
     prefix: Option<PrefixCache<D>>,
-    /// The last prefix that does not hold any more, whose memory the next one takes.
-    outdated: Option<PrefixCache<D>>,
+    fits: Fits,
     computed: Computed,
     /// Of the chunk that is being made, or was made last.
     pub durations: StageDurations,
 }
 
-struct Seen<D: Device> {
-    frame: Arc<RgbImage>,
-    /// `[tokens, vlm.width]`
-    embedding: D::Tensor,
+/// What of the prefix is still as it was when it was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fits {
+    Everything,
+    /// The same prompt, behind other images.
+    Prompt,
+    /// At most how long it is.
+    Nothing,
 }
 
 struct Told<D: Device> {
@@ -46,20 +54,16 @@ pub struct Computed {
     pub prefixes: u64,
 }
 
-impl<D: Device> Seen<D> {
-    fn shows(&self, frame: &Arc<RgbImage>) -> bool {
-        Arc::ptr_eq(&self.frame, frame) || self.frame == *frame
-    }
-}
-
 impl<D: Device> Memory<D> {
     /// Of nothing yet.
     pub fn new() -> Self {
         Self {
-            cameras: Vec::new(),
+            seen: Vec::new(),
+            cameras: CameraEmbeddings::default(),
+            present: Vec::new(),
             prompt: None,
             prefix: None,
-            outdated: None,
+            fits: Fits::Nothing,
             computed: Computed::default(),
             durations: StageDurations::default(),
         }
@@ -83,25 +87,26 @@ impl<D: Device> Memory<D> {
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
     ) -> Result<&mut PrefixCache<D>, PolicyError> {
         self.embed_frames(model, frames, &prepare)?;
-        let images: Vec<_> = self
-            .cameras
-            .iter()
-            .flatten()
-            .map(|seen| Some(seen.embedding.clone()))
-            .collect();
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
-        let prefix = match self.prefix.take() {
-            Some(prefix) => prefix,
-            None => {
-                self.computed.prefixes += 1;
-                let Pi0 { config, device, .. } = model;
-                let started = Instant::now();
-                let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
-                let prefix = model.prefill(&prefix, self.outdated.take())?;
-                add_since(&mut self.durations.prefix, started);
+        let previous = self.prefix.take();
+        let started = Instant::now();
+        let images = self.cameras.embeddings(&self.present);
+        let prefix = match (self.fits, previous) {
+            (Fits::Everything, Some(prefix)) => return Ok(self.prefix.insert(prefix)),
+            (Fits::Prompt, Some(mut prefix)) => {
+                model.refill(&mut prefix, &images)?;
                 prefix
             }
+            (_, previous) => {
+                let Pi0 { config, device, .. } = model;
+                let images: Vec<_> = images.into_iter().map(Some).collect();
+                let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
+                model.prefill(prefix, previous)?
+            }
         };
+        add_since(&mut self.durations.prefix, started);
+        self.computed.prefixes += 1;
+        self.fits = Fits::Everything;
         Ok(self.prefix.insert(prefix))
     }
 
@@ -112,47 +117,44 @@ impl<D: Device> Memory<D> {
         frames: &[Option<&Arc<RgbImage>>],
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
     ) -> Result<(), PolicyError> {
-        self.cameras.resize_with(frames.len(), || None);
-        for (seen, frame) in self.cameras.iter_mut().zip(frames) {
-            if seen.is_some() && frame.is_none() {
-                *seen = None;
-                self.outdated = self.prefix.take().or(self.outdated.take());
-            }
-        }
-        let seen = self.cameras.iter().zip(frames).enumerate();
-        let changed: Vec<(usize, &Arc<RgbImage>)> = seen
-            .filter_map(|(camera, (seen, frame))| {
-                let frame = (*frame)?;
-                let is_same = seen.as_ref().is_some_and(|seen| seen.shows(frame));
-                (!is_same).then_some((camera, frame))
-            })
+        let present = frames.iter().enumerate();
+        let present: Vec<(usize, &Arc<RgbImage>)> = present
+            .filter_map(|(camera, frame)| frame.map(|frame| (camera, frame)))
             .collect();
+        if !present.iter().map(|(camera, _)| camera).eq(&self.present) {
+            self.present = present.iter().map(|(camera, _)| *camera).collect();
+            self.fits = Fits::Nothing;
+        }
+        self.seen.resize(frames.len(), None);
+        let is_new = |&(camera, frame): &(usize, &Arc<RgbImage>)| {
+            let seen = self.seen[camera].as_ref();
+            !seen.is_some_and(|seen| Arc::ptr_eq(seen, frame) || seen == frame)
+        };
+        let changed: Vec<_> = present.into_iter().filter(is_new).collect();
         if changed.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let images: Vec<Vec<f32>> = changed
+        let images: Vec<(usize, Vec<f32>)> = changed
             .iter()
-            .map(|&(camera, frame)| prepare(camera, frame))
-            .collect::<Result<_, _>>()?;
-        let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
+            .map(|&(camera, frame)| Ok((camera, prepare(camera, frame)?)))
+            .collect::<Result<_, PolicyError>>()?;
         add_since(&mut self.durations.resize, started);
-        self.forget_prefix();
+        // Until all is done they show neither the last frame nor the new one.
+        for (camera, _) in &changed {
+            self.seen[*camera] = None;
+        }
+        if self.fits == Fits::Everything {
+            self.fits = Fits::Prompt;
+        }
         let started = Instant::now();
-        let embeddings = model.paligemma.embed_images(&model.device, &images)?;
+        self.cameras.update(model, &images)?;
         add_since(&mut self.durations.vision, started);
         self.computed.images += changed.len() as u64;
-        for ((camera, frame), embedding) in changed.into_iter().zip(embeddings) {
-            let frame = Arc::clone(frame);
-            self.cameras[camera] = Some(Seen { frame, embedding });
+        for (camera, frame) in changed {
+            self.seen[camera] = Some(Arc::clone(frame));
         }
         Ok(())
-    }
-
-    fn forget_prefix(&mut self) {
-        if let Some(prefix) = self.prefix.take() {
-            self.outdated = Some(prefix);
-        }
     }
 
     /// `[tokens, vlm.width]`, and how many tokens they are.
@@ -169,7 +171,7 @@ impl<D: Device> Memory<D> {
         }
         let started = Instant::now();
         let tokens = tokenise(text)?;
-        self.forget_prefix();
+        self.fits = Fits::Nothing;
         self.computed.prompts += 1;
         let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
         add_since(&mut self.durations.prompt, started);

@@ -33,11 +33,15 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
     measurements.compare(
         "prefix",
         part("embeddings"),
-        &valid_rows(&device.read_back(&prefix.embeddings)?, &valid, config.vlm.width),
+        &valid_rows(
+            &device.read_back(&prefix.embeddings(device)?)?,
+            &valid,
+            config.vlm.width,
+        ),
         &valid_rows(&fixture.f32("prefix_embeddings")?, &valid, config.vlm.width),
     );
 
-    let mut prefix = pi0.prefill(&prefix, None)?;
+    let mut prefix = pi0.prefill(prefix, None)?;
     for (layer, layer_cache) in prefix.cache.layers.iter().enumerate() {
         for (kind, cached) in [("keys", &layer_cache.keys), ("values", &layer_cache.values)] {
             let name = format!("layer.{layer}.{kind}");

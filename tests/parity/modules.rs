@@ -53,7 +53,7 @@ impl Modules<'_> {
         } = self.pi0;
         let tower = &paligemma.vision_tower;
         let image = self.fixture.f32("siglip.image")?;
-        let embedded = tower.embed_patches(device, &[&image])?;
+        let embedded = tower.embed_patches(device, &[&tower.upload_image(device, &image)?])?;
         self.compare("siglip", "siglip.embeddings.output", &embedded)?;
         let block = &tower.blocks[0];
         let input = self.upload("siglip.layer.0.norm.input")?;
@@ -78,7 +78,7 @@ impl Modules<'_> {
         self.compare(
             "siglip",
             "siglip.tower.output",
-            &tower.forward(device, &[&image])?,
+            &tower.forward(device, &[&tower.upload_image(device, &image)?])?,
         )
     }
 
@@ -265,7 +265,7 @@ impl Modules<'_> {
             valid_tokens: valid_tokens.iter().filter(|&&valid| valid).count(),
             state: &self.fixture.f32("inputs.state")?,
         };
-        let mut prefix = pi0.prefill(&pi0.embed_prefix(&input)?, None)?;
+        let mut prefix = pi0.prefill(pi0.embed_prefix(&input)?, None)?;
         let state = pi0.embed_state(input.state)?;
         let actions = self.fixture.f32("denoise.flow.actions")?;
         let noise = self.fixture.f32("denoise.flow.noise")?;

@@ -61,8 +61,8 @@ fn committed_actions_are_held_in_x_t_at_every_step() {
         .map(|index| (index as f32 * 0.37).sin())
         .collect();
     let schedule = model.schedule(STEPS).unwrap();
-    let prefix = model.embed_prefix(&input).unwrap();
-    let mut cache = model.prefill(&prefix, None).unwrap();
+    let prefix = || model.prefill(model.embed_prefix(&input).unwrap(), None).unwrap();
+    let mut cache = prefix();
     let state = model.embed_state(input.state).unwrap();
     assert_eq!(EulerSteps::new(STEPS).times().len(), schedule.times.len());
     let mut velocity = |step: usize, x_t: &[f32]| {
@@ -71,7 +71,7 @@ fn committed_actions_are_held_in_x_t_at_every_step() {
         model.device.read_back(&v_t.unwrap()).unwrap()
     };
     let expected = by_definition(&mut velocity, &noise, &committed);
-    let mut cache = model.prefill(&prefix, None).unwrap();
+    let mut cache = prefix();
     let actions = model
         .denoise(&mut cache, input.state, &noise, &committed, &schedule)
         .unwrap();

@@ -8,5 +8,7 @@ mod computed_once;
 mod equals_reference;
 mod flow_matching_loss;
 mod folder;
+mod recording_device;
+mod replayed;
 mod robot;
 mod shipped_checkpoint;

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::trace::QUEUES;
 use crate::{Error, Result, Runtime};
 
 /// One card, closed when dropped. Tensors keep it open.
@@ -27,11 +28,11 @@ pub struct DeviceMemory {
 }
 
 impl Device {
-    /// Opens the card of this number.
+    /// Opens the card of this number, with this much of its DRAM, over all banks, kept free for traces.
     ///
     /// # Errors
     /// When there is none, or it is in use or does not start.
-    pub fn open(runtime: Runtime, device_id: u32) -> Result<Self> {
+    pub fn open(runtime: Runtime, device_id: u32, trace_bytes: u64) -> Result<Self> {
         Python::attach(|python| {
             let ttnn = runtime.ttnn.bind(python);
             let cards: PyResult<usize> = ttnn
@@ -45,6 +46,8 @@ impl Device {
             let arguments = PyDict::new(python);
             let opened = arguments
                 .set_item("device_id", device_id)
+                .and_then(|()| arguments.set_item("trace_region_size", trace_bytes))
+                .and_then(|()| arguments.set_item("num_command_queues", QUEUES))
                 .and_then(|()| ttnn.call_method("open_device", (), Some(&arguments)));
             let handle = opened.map_err(|error| Error::of_opening(&error))?.unbind();
             Ok(Self {

@@ -11,11 +11,16 @@ mod operations;
 mod program;
 mod runtime;
 mod tensor;
+mod trace;
 
 pub use device::{Arch, Device, DeviceMemory};
 pub use error::{Error, Result};
 pub use graph::GraphCapture;
-pub use operations::{Activation, Attention, Fidelity, QkvHeads};
+pub use operations::{
+    Activation, Affine, Attention, AttentionBlocks, ComputeKernel, Fidelity, GatedResidual, MatmulBlocks,
+    Memory, QkvHeads, Sums,
+};
 pub use program::{CircularBuffer, Kernel, Program};
 pub use runtime::{MockCard, Runtime, SUPPORTED_VERSIONS};
-pub use tensor::{Dtype, Layout, Tensor};
+pub use tensor::{Dtype, HostValue, Layout, Tensor};
+pub use trace::{Event, Queue, Trace, TraceCapture};

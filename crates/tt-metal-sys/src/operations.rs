@@ -20,11 +20,75 @@ pub enum Fidelity {
     HiFi4,
 }
 
+/// What a core keeps while it sums up a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    F32,
+    Bf16,
+}
+
+/// How a core computes: TT-NN's compute kernel config. Functions are exact, and sums of blocks stay in L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComputeKernel {
+    pub fidelity: Fidelity,
+    pub sums: Sums,
+}
+
+/// How `minimal_matmul` cuts a product among cores, in tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulBlocks {
+    /// Of the output, at once on a core.
+    pub rows: usize,
+    pub columns: usize,
+    /// Of the inputs' common side, at once on a core.
+    pub depth: usize,
+    /// Rows and columns that are summed up at once; they divide the block's.
+    pub sums: (usize, usize),
+    /// Columns and rows of the cores that take part, at least 2 of each.
+    pub grid: (u32, u32),
+}
+
+/// Where a result is kept, spread over all banks of a kind. What is made of it by an operation that takes no memory is kept in
+/// the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    Dram,
+    /// Of the cores.
+    L1,
+}
+
+/// What a product multiplies with, and adds.
+#[derive(Clone, Copy)]
+pub struct Affine<'a> {
+    /// `[1, 1, inputs, outputs]`
+    pub weight: &'a Tensor,
+    /// `[1, 1, 1, outputs]`
+    pub bias: Option<&'a Tensor>,
+}
+
+/// What a product is added to, `residual + gate · product`.
+pub struct GatedResidual<'a> {
+    /// Has the weight's element type.
+    pub residual: &'a Tensor,
+    /// `[1, 1, 1, outputs]`
+    pub gate: &'a Tensor,
+}
+
 /// Heads of a joint product: `[batch, heads, rows, head_dim]`.
 pub struct QkvHeads {
     pub queries: Tensor,
     pub keys: Tensor,
     pub values: Tensor,
+}
+
+/// How attention is cut among cores: each takes heads, and of them so many queries against so many keys at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionBlocks {
+    /// Multiples of 32.
+    pub queries: usize,
+    pub keys: usize,
+    /// Columns and rows of the cores that take part.
+    pub grid: (u32, u32),
 }
 
 /// `softmax(scale · q · kᵀ + mask) · v`
@@ -35,6 +99,9 @@ pub struct Attention<'a> {
     /// `[1, 1, queries, keys]`
     pub mask: Option<&'a Tensor>,
     pub scale: f32,
+    pub blocks: AttentionBlocks,
+    pub compute: ComputeKernel,
+    pub memory: Memory,
 }
 
 /// A call being put together: positional tensors are in its error message.
@@ -57,8 +124,7 @@ impl<'py> Call<'_, 'py> {
         }
     }
 
-    /// Sums in f32, whatever the inputs' precision.
-    fn fidelity(&self, fidelity: Fidelity) -> PyResult<()> {
+    fn compute(&self, ComputeKernel { fidelity, sums }: ComputeKernel) -> PyResult<()> {
         let ttnn = &self.ttnn;
         let keywords = PyDict::new(self.python);
         let name = match fidelity {
@@ -68,11 +134,45 @@ impl<'py> Call<'_, 'py> {
         };
         keywords.set_item("math_fidelity", ttnn.getattr("MathFidelity")?.getattr(name)?)?;
         keywords.set_item("math_approx_mode", false)?;
-        keywords.set_item("fp32_dest_acc_en", true)?;
+        keywords.set_item("fp32_dest_acc_en", sums == Sums::F32)?;
         keywords.set_item("packer_l1_acc", true)?;
         let arch = self.device.handle.bind(self.python).call_method0("arch")?;
         let config = ttnn.call_method("init_device_compute_kernel_config", (arch,), Some(&keywords))?;
         self.keyword("compute_kernel_config", config)
+    }
+
+    fn attention_blocks(&self, blocks: &AttentionBlocks) -> PyResult<()> {
+        let keywords = PyDict::new(self.python);
+        keywords.set_item("q_chunk_size", blocks.queries)?;
+        keywords.set_item("k_chunk_size", blocks.keys)?;
+        keywords.set_item("exp_approx_mode", false)?;
+        let grid = self.ttnn.getattr("CoreCoord")?.call1(blocks.grid)?;
+        keywords.set_item("compute_with_storage_grid_size", grid)?;
+        let config = self.ttnn.call_method("SDPAProgramConfig", (), Some(&keywords))?;
+        self.keyword("program_config", config)
+    }
+
+    fn blocks(&self, blocks: &MatmulBlocks) -> PyResult<()> {
+        let keywords = PyDict::new(self.python);
+        keywords.set_item("M_block_size", blocks.rows)?;
+        keywords.set_item("K_block_size", blocks.depth)?;
+        keywords.set_item("N_block_size", blocks.columns)?;
+        keywords.set_item("subblock_h", blocks.sums.0)?;
+        keywords.set_item("subblock_w", blocks.sums.1)?;
+        let grid = self.ttnn.getattr("CoreCoord")?.call1(blocks.grid)?;
+        keywords.set_item("compute_with_storage_grid_size", grid)?;
+        let config = self
+            .ttnn
+            .call_method("MinimalMatmulConfig", (), Some(&keywords))?;
+        self.keyword("config", config)
+    }
+
+    fn memory(&self, memory: Memory) -> PyResult<()> {
+        let config = self.ttnn.getattr(match memory {
+            Memory::Dram => "DRAM_MEMORY_CONFIG",
+            Memory::L1 => "L1_MEMORY_CONFIG",
+        })?;
+        self.keyword("memory_config", config)
     }
 
     fn dtype(&self, dtype: Dtype) -> PyResult<()> {
@@ -110,37 +210,39 @@ impl Device {
         })
     }
 
-    /// `x · weight + bias`, spread over all cores along the outputs: for few rows. Weight `[inputs, outputs]`.
+    /// `x · weight + bias`, spread over all cores along the outputs: for few rows.
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
     pub fn linear(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        fidelity: Fidelity,
+        Affine { weight, bias }: Affine,
+        compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<Tensor> {
         self.call("linear", &[x, weight], |call| {
             call.tensor("bias", bias)?;
             call.dtype(Dtype::Bf16)?;
-            call.fidelity(fidelity)?;
+            call.compute(compute)?;
+            call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("linear", arguments).map(Tensor::new)
         })
     }
 
-    /// `activation(x · weight + bias)`, in blocks of rows and outputs: for many rows. Weight `[inputs, outputs]`.
+    /// `activation(x · weight + bias)`, in blocks of rows and outputs: for many rows.
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
     pub fn minimal_matmul(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
+        Affine { weight, bias }: Affine,
         activation: Option<Activation>,
-        fidelity: Fidelity,
+        blocks: &MatmulBlocks,
+        compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<Tensor> {
         self.call("minimal_matmul", &[x, weight], |call| {
             call.tensor("bias_tensor", bias)?;
@@ -154,7 +256,9 @@ impl Device {
                 call.keyword("fused_activation", activation)?;
             }
             call.dtype(Dtype::Bf16)?;
-            call.fidelity(fidelity)?;
+            call.blocks(blocks)?;
+            call.compute(compute)?;
+            call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             call.run("experimental.minimal_matmul", arguments)
                 .map(Tensor::new)
@@ -169,12 +273,16 @@ impl Device {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        fidelity: Fidelity,
+        blocks: &MatmulBlocks,
+        compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<(Tensor, Tensor)> {
         self.call("minimal_matmul_split", &[x, weight], |call| {
             call.keyword("chunks", 2)?;
             call.dtype(Dtype::Bf16)?;
-            call.fidelity(fidelity)?;
+            call.blocks(blocks)?;
+            call.compute(compute)?;
+            call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));
             let halves = call.run("experimental.minimal_matmul_split", arguments)?;
             let half = |index: usize| halves.get_item(index).map(Tensor::new);
@@ -182,19 +290,18 @@ impl Device {
         })
     }
 
-    /// `residual + gate · (x · weight + bias)`; the gate is a row `[1, 1, 1, outputs]`. The residual has the weight's
-    /// element type.
+    /// `residual + gate · (x · weight + bias)`
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
     pub fn minimal_matmul_add(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        residual: &Tensor,
-        gate: &Tensor,
-        fidelity: Fidelity,
+        Affine { weight, bias }: Affine,
+        GatedResidual { residual, gate }: &GatedResidual,
+        blocks: &MatmulBlocks,
+        compute: ComputeKernel,
+        memory: Memory,
     ) -> Result<Tensor> {
         self.call(
             "dit_minimal_matmul_addcmul_fused",
@@ -202,7 +309,9 @@ impl Device {
             |call| {
                 call.tensor("bias_tensor", bias)?;
                 call.dtype(Dtype::Bf16)?;
-                call.fidelity(fidelity)?;
+                call.blocks(blocks)?;
+                call.compute(compute)?;
+                call.memory(memory)?;
                 let [x, weight, residual, gate] =
                     [x, weight, residual, gate].map(|tensor| tensor.bind(call.python));
                 let arguments = (x, weight, 1.0_f32, residual, gate);
@@ -287,7 +396,10 @@ impl Device {
             call.tensor("weight", Some(weight))?;
             call.tensor("bias", bias)?;
             call.keyword("epsilon", eps)?;
-            call.fidelity(Fidelity::HiFi4)?;
+            call.compute(ComputeKernel {
+                fidelity: Fidelity::HiFi4,
+                sums: Sums::F32,
+            })?;
             call.run(operation, (x.bind(call.python),)).map(Tensor::new)
         })
     }
@@ -359,18 +471,46 @@ impl Device {
             values,
             mask,
             scale,
+            blocks,
+            compute,
+            memory,
         } = *attention;
         self.call("scaled_dot_product_attention", &[queries, keys, values], |call| {
             call.tensor("attn_mask", mask)?;
             call.keyword("is_causal", false)?;
             call.keyword("scale", scale)?;
             call.keyword("output_concat_heads", true)?;
+            call.attention_blocks(&blocks)?;
+            call.compute(compute)?;
+            call.memory(memory)?;
             let [queries, keys, values] = [queries, keys, values].map(|tensor| tensor.bind(call.python));
             call.run(
                 "transformer.scaled_dot_product_attention",
                 (queries, keys, values),
             )
             .map(Tensor::new)
+        })
+    }
+
+    /// The values of a tensor into the place of another of its shape.
+    ///
+    /// # Errors
+    /// When TT-NN refuses the shapes or the card fails.
+    pub fn copy(&self, from: &Tensor, to: &Tensor) -> Result<()> {
+        self.call("copy", &[from, to], |call| {
+            let places = (from.bind(call.python), to.bind(call.python));
+            call.run("copy", places).map(drop)
+        })
+    }
+
+    /// The same values in another type.
+    ///
+    /// # Errors
+    /// When TT-NN refuses the types or the card fails.
+    pub fn typecast(&self, x: &Tensor, dtype: Dtype) -> Result<Tensor> {
+        self.call("typecast", &[x], |call| {
+            call.run("typecast", (x.bind(call.python), dtype.object(&call.ttnn)?))
+                .map(Tensor::new)
         })
     }
 

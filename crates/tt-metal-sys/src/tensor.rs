@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict};
 
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Queue, Result};
 
 /// Element types on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,31 @@ pub enum Layout {
     Tile,
     RowMajor,
 }
+
+/// A type of values on the host.
+pub trait HostValue: Copy {
+    /// numpy's name for it.
+    const NUMPY: &'static str;
+
+    /// As they lie in memory.
+    fn write(values: &[Self], bytes: &mut [u8]);
+}
+
+macro_rules! host_value {
+    ($($value:ty: $name:literal),*) => {$(
+        impl HostValue for $value {
+            const NUMPY: &'static str = $name;
+
+            fn write(values: &[Self], bytes: &mut [u8]) {
+                let (places, _) = bytes.as_chunks_mut();
+                for (place, value) in places.iter_mut().zip(values) {
+                    *place = value.to_ne_bytes();
+                }
+            }
+        }
+    )*};
+}
+host_value!(f32: "float32", u8: "uint8", u16: "uint16", u32: "uint32");
 
 /// Shared between clones; the last one to go frees the card's memory.
 #[derive(Clone)]
@@ -84,6 +109,11 @@ impl Tensor {
         object.bind(python).clone()
     }
 
+    /// Tells this tensor and its clones from all others that live.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// For errors.
     pub(crate) fn shape_text(&self, python: Python) -> String {
         let shape = self
@@ -99,68 +129,43 @@ impl Device {
     ///
     /// # Errors
     /// When they are not as many as the shape says, or the card has no room.
-    pub fn upload(&self, values: &[f32], shape: &[usize], dtype: Dtype, layout: Layout) -> Result<Tensor> {
-        self.upload_words(values, f32::to_ne_bytes, "float32", shape, dtype, layout)
-    }
-
-    /// Indices to the card, row-major.
-    ///
-    /// # Errors
-    /// As [`upload`](Self::upload).
-    pub fn upload_indices(&self, indices: &[u32], shape: &[usize]) -> Result<Tensor> {
-        self.upload_words(
-            indices,
-            u32::to_ne_bytes,
-            "uint32",
-            shape,
-            Dtype::U32,
-            Layout::RowMajor,
-        )
-    }
-
-    /// Bytes to the card, row-major.
-    ///
-    /// # Errors
-    /// As [`upload`](Self::upload).
-    pub fn upload_bytes(&self, bytes: &[u8], shape: &[usize]) -> Result<Tensor> {
-        let (dtype, layout) = (Dtype::U8, Layout::RowMajor);
-        self.upload_words(bytes, u8::to_ne_bytes, "uint8", shape, dtype, layout)
-    }
-
-    /// Words of 16 bits to the card, row-major.
-    ///
-    /// # Errors
-    /// As [`upload`](Self::upload).
-    pub fn upload_u16(&self, words: &[u16], shape: &[usize]) -> Result<Tensor> {
-        let (dtype, layout) = (Dtype::U16, Layout::RowMajor);
-        self.upload_words(words, u16::to_ne_bytes, "uint16", shape, dtype, layout)
-    }
-
-    fn upload_words<T: Copy, const BYTES: usize>(
+    pub fn upload<T: HostValue>(
         &self,
-        words: &[T],
-        bytes_of: fn(T) -> [u8; BYTES],
-        element: &str,
+        values: &[T],
         shape: &[usize],
         dtype: Dtype,
         layout: Layout,
     ) -> Result<Tensor> {
         self.create("upload", shape, |python, ttnn| {
-            let numpy = python.import("numpy")?;
-            let bytes = PyByteArray::new_with(python, BYTES * words.len(), |bytes| {
-                let (places, _) = bytes.as_chunks_mut::<BYTES>();
-                for (place, word) in places.iter_mut().zip(words) {
-                    *place = bytes_of(*word);
-                }
-                Ok(())
-            })?;
-            let values = numpy.call_method1("frombuffer", (bytes, element))?;
-            let values = values.call_method1("reshape", (shape.to_vec(),))?;
-            let arguments = PyDict::new(python);
-            arguments.set_item("data_type", dtype.object(ttnn)?)?;
-            arguments.set_item("layout", layout.object(ttnn)?)?;
-            let on_host = ttnn.getattr("Tensor")?.call((values,), Some(&arguments))?;
-            on_host.call_method1("to", (self.handle.bind(python),))
+            on_host(ttnn, values, shape, dtype, layout)?.call_method1("to", (self.handle.bind(python),))
+        })
+    }
+
+    /// New values in the place of a tensor, converted on the host to its `dtype`, through a queue of choice and without
+    /// waiting.
+    ///
+    /// # Errors
+    /// When shape, type or layout are not the tensor's, or the card fails.
+    pub fn overwrite<T: HostValue>(
+        &self,
+        tensor: &Tensor,
+        values: &[T],
+        shape: &[usize],
+        dtype: Dtype,
+        layout: Layout,
+        queue: Queue,
+    ) -> Result<()> {
+        Python::attach(|python| {
+            let ttnn = self.runtime.ttnn.bind(python);
+            let write = || -> PyResult<()> {
+                let values = on_host(ttnn, values, shape, dtype, layout)?;
+                let arguments = PyDict::new(python);
+                arguments.set_item("cq_id", queue as u8)?;
+                let places = (values, tensor.bind(python));
+                ttnn.call_method("copy_host_to_device_tensor", places, Some(&arguments))
+                    .map(drop)
+            };
+            write().map_err(|error| Error::of_operation("overwrite", tensor.shape_text(python), &error))
         })
     }
 
@@ -237,4 +242,27 @@ impl Device {
                 .map_err(|error| Error::of_operation("read_back", tensor.shape_text(python), &error))
         })
     }
+}
+
+/// A tensor of TT-NN in the host's memory.
+fn on_host<'py, T: HostValue>(
+    ttnn: &Bound<'py, PyModule>,
+    values: &[T],
+    shape: &[usize],
+    dtype: Dtype,
+    layout: Layout,
+) -> PyResult<Bound<'py, PyAny>> {
+    let python = ttnn.py();
+    let bytes = PyByteArray::new_with(python, size_of_val(values), |bytes| {
+        T::write(values, bytes);
+        Ok(())
+    })?;
+    let values = python
+        .import("numpy")?
+        .call_method1("frombuffer", (bytes, T::NUMPY))?
+        .call_method1("reshape", (shape.to_vec(),))?;
+    let arguments = PyDict::new(python);
+    arguments.set_item("data_type", dtype.object(ttnn)?)?;
+    arguments.set_item("layout", layout.object(ttnn)?)?;
+    ttnn.getattr("Tensor")?.call((values,), Some(&arguments))
 }

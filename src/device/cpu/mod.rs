@@ -23,7 +23,10 @@ pub use tensor::CpuTensor;
 
 use self::tensor::Buffers;
 use self::threads::Threads;
-use super::{Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
+use super::patches::image_shape;
+use super::{
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+};
 
 /// Computes on the host's cores, with weights in f32, bf16 or int8: in f32, and where the machine has the instructions,
 /// products with int8 weights in integers.
@@ -60,6 +63,7 @@ impl Device for CpuDevice {
     type Tensor = CpuTensor;
     type Linear = CpuLinear;
     type Table = CpuTable;
+    type Recording = ();
 
     fn description(&self) -> String {
         let weights = match self.precision {
@@ -78,6 +82,26 @@ impl Device for CpuDevice {
             ));
         }
         self.tensor_from(shape, values)
+    }
+
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<CpuTensor> {
+        self.upload(pixels, &image_shape(image_size))
+    }
+
+    fn write(&self, tensor: &mut CpuTensor, values: &[f32]) -> Result<()> {
+        let shape = tensor.shape();
+        if values.len() != shape.iter().product::<usize>() {
+            return Err(DeviceError::shape(
+                "write",
+                format!("{} values for shape {shape:?}", values.len()),
+            ));
+        }
+        tensor.values_mut().copy_from_slice(values);
+        Ok(())
+    }
+
+    fn replay(&self, _: &mut (), _: &[&CpuTensor], work: impl FnOnce() -> Result<()>) -> Result<()> {
+        work()
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<CpuTensor> {
@@ -113,6 +137,14 @@ impl Device for CpuDevice {
         let mut zeros = self.buffers.tensor(shape)?;
         zeros.values_mut().fill(0.0);
         Ok(zeros)
+    }
+
+    fn patches(&self, image: &CpuTensor, grid: PatchGrid) -> Result<CpuTensor> {
+        grid.check(image.shape())?;
+        let tokens = grid.num_patches().next_multiple_of(self.tile);
+        let mut patches = self.buffers.tensor(&[tokens, grid.patch_dim()])?;
+        grid.unfold(image.values(), patches.values_mut());
+        Ok(patches)
     }
 
     fn linear(&self, x: &CpuTensor, layer: &CpuLinear, activation: Activation) -> Result<CpuTensor> {
@@ -179,6 +211,12 @@ impl Device for CpuDevice {
     ) -> Result<CpuTensor> {
         let (buffers, threads) = (&self.buffers, &self.threads);
         attention::attention(queries, attended, sequences, mask, scale, buffers, threads)
+    }
+
+    fn copy(&self, from: &CpuTensor, to: &mut CpuTensor) -> Result<()> {
+        from.expect_shape("copy", "the source", to.shape())?;
+        to.values_mut().copy_from_slice(from.values());
+        Ok(())
     }
 
     fn add(&self, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {

@@ -27,10 +27,12 @@ pub struct Graph {
 pub struct Operation {
     /// TT-NN's name, without what all of them end in.
     pub name: String,
-    /// Of inputs and outputs.
+    /// Of inputs and outputs in DRAM.
     pub bytes: u64,
     /// A product and a sum are two; of products and attention, all others count nothing.
     pub flops: f64,
+    /// Over the mantissas of what is multiplied: 1 in LoFi, 4 in HiFi4, and where TT-NN does not say.
+    pub passes: u32,
 }
 
 impl Graph {
@@ -67,14 +69,14 @@ impl Graph {
                 }
                 "function_end" => {
                     if matches!(name, "Tensor::to_device" | "tt::tt_metal::copy_to_device") {
-                        graph.uploaded_bytes += linked_tensor_bytes(node, &by_counter);
+                        graph.uploaded_bytes += linked_dram_bytes(node, &by_counter);
                     }
                     if let Some(Some(operation)) = open.pop() {
                         let operation = &mut graph.operations[operation];
-                        let written = linked_tensor_bytes(node, &by_counter);
+                        let written = linked_dram_bytes(node, &by_counter);
                         operation.bytes += match operation.name.as_str() {
-                            // The cache comes out whole, and only the tokens were written.
-                            "UpdateKVCache" => operation.bytes,
+                            // The cache comes out whole; only the tokens were written, and are counted.
+                            "UpdateKVCache" => 0,
                             // As much is read of the table as is written.
                             "Embeddings" => 2 * written,
                             _ => written,
@@ -150,15 +152,16 @@ impl Operation {
             .collect();
         Self {
             flops: flops(name, &shapes),
+            passes: passes(node),
             bytes: match (name, &inputs[..]) {
-                ("UpdateKVCache", [_, tokens, ..]) => tensor_bytes(tokens),
-                ("Embeddings", [indices, ..]) => tensor_bytes(indices),
+                ("UpdateKVCache", [_, tokens, ..]) => dram_bytes(tokens) + tensor_bytes(tokens),
+                ("Embeddings", [indices, ..]) => dram_bytes(indices),
                 // Its output is among what it is given, at the end.
                 ("GenericOp", [.., output]) => distinct
                     .filter(|input| input["params"]["address"] != output["params"]["address"])
-                    .map(|input| tensor_bytes(input))
+                    .map(|input| dram_bytes(input))
                     .sum(),
-                _ => distinct.map(|input| tensor_bytes(input)).sum(),
+                _ => distinct.map(|input| dram_bytes(input)).sum(),
             },
             name: name.to_owned(),
         }
@@ -185,16 +188,41 @@ fn flops(name: &str, shapes: &[Vec<f64>]) -> f64 {
     }
 }
 
+/// As the operation's compute kernel config says, which is among its arguments as text.
+fn passes(node: &Value) -> u32 {
+    const FIDELITY: &str = "math_fidelity=";
+    let arguments = node["arguments"].as_array().into_iter().flatten();
+    let fidelity = arguments.filter_map(Value::as_str).find_map(|argument| {
+        let start = argument.find(FIDELITY)? + FIDELITY.len();
+        argument[start..].split(',').next()
+    });
+    match fidelity {
+        Some("LoFi") => 1,
+        Some("HiFi2") => 2,
+        Some("HiFi3") => 3,
+        _ => 4,
+    }
+}
+
 fn links(list: &Value) -> impl Iterator<Item = u64> {
     list.as_array().into_iter().flatten().filter_map(Value::as_u64)
 }
 
-fn linked_tensor_bytes(node: &Value, by_counter: &HashMap<u64, &Value>) -> u64 {
+fn linked_dram_bytes(node: &Value, by_counter: &HashMap<u64, &Value>) -> u64 {
     links(&node["connections"])
         .filter_map(|counter| by_counter.get(&counter))
         .filter(|linked| linked["node_type"] == "tensor")
-        .map(|tensor| tensor_bytes(tensor))
+        .map(|tensor| dram_bytes(tensor))
         .sum()
+}
+
+/// What of a tensor goes through DRAM.
+fn dram_bytes(tensor: &Value) -> u64 {
+    let memory = tensor["params"]["memory_config"].as_str().unwrap_or_default();
+    match memory.contains("BufferType::L1") {
+        true => 0,
+        false => tensor_bytes(tensor),
+    }
 }
 
 fn tensor_bytes(tensor: &Value) -> u64 {
@@ -236,6 +264,7 @@ mod tests {
         {"counter": 4, "node_type": "tensor",
          "params": {"shape": "Shape([1, 1, 32, 96])", "size": 3072, "dtype": "DataType::BFLOAT8_B"}},
         {"counter": 5, "node_type": "function_start", "input_tensors": [3, 4],
+         "arguments": ["MatmulParams(1, ComputeKernelConfig(math_fidelity=HiFi2,math_approx_mode=0))", "{Tensor()}"],
          "params": {"name": "ttnn::prim::MatmulDeviceOperation"}},
         {"counter": 6, "node_type": "function_start", "params": {"name": "tt::tt_metal::create_device_tensor"}},
         {"counter": 7, "node_type": "buffer_allocate", "params": {"type": "DRAM", "size": 12288}},
@@ -259,6 +288,7 @@ mod tests {
             name: "Matmul".to_owned(),
             bytes: 4096 + 3072 * 17 / 16 + 12288,
             flops: 2.0 * 64.0 * 32.0 * 96.0,
+            passes: 2,
         };
         let expected = Graph {
             operations: vec![product],
@@ -288,6 +318,23 @@ mod tests {
         let graph = Graph::read(GENERIC).unwrap();
         assert_eq!(graph.operations[0].name, "GenericOp");
         assert_eq!(graph.operations[0].bytes, 64 + 32 + 128);
+    }
+
+    /// Tokens that are in L1, written into a cache in DRAM.
+    const FROM_L1: &str = r#"[
+        {"counter": 0, "node_type": "function_start", "input_tensors": [1, 2],
+         "params": {"name": "UpdateKVCacheOperation"}},
+        {"counter": 1, "node_type": "tensor",
+         "params": {"size": 4096, "memory_config": "MemoryConfig(buffer_type=BufferType::DRAM)"}},
+        {"counter": 2, "node_type": "tensor",
+         "params": {"size": 512, "memory_config": "MemoryConfig(buffer_type=BufferType::L1)"}},
+        {"counter": 3, "node_type": "function_end", "params": {"name": "UpdateKVCacheOperation"}, "connections": [1]}
+    ]"#;
+
+    #[test]
+    fn what_stays_in_l1_is_not_counted_and_what_is_written_of_a_cache_is() {
+        let graph = Graph::read(FROM_L1).unwrap();
+        assert_eq!(graph.operations[0].bytes, 512);
     }
 
     #[test]

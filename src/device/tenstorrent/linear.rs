@@ -1,23 +1,53 @@
 //! Linear layers on the card.
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{Dtype, Layout};
+use tt_metal_sys::{
+    Affine, ComputeKernel, Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks, Memory, Sums,
+};
 
-use super::{TenstorrentDevice, TenstorrentTensor};
-use crate::device::{DeviceError, HostTensor, Result};
+use super::blocks::blocks;
+use super::{TILE, TenstorrentDevice, TenstorrentTensor};
+use crate::device::{Activation, Device, DeviceError, HostTensor, Result};
+
+/// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
+const MANY_ROWS: usize = 256;
+
+/// Of each core's L1, for a result that is kept there. A dozen of them live at once, beside the buffers of an operation.
+const MOST_KEPT_BYTES: usize = 16_384;
+
+/// Everything of a weight, and all but the last of an activation's 8 bits.
+const MANY_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
+    fidelity: Fidelity::HiFi2,
+    sums: Sums::F32,
+};
+/// Everything of both: few rows wait for the weight and not for products. Not those of the widest layers, gate and up and down,
+/// which are cut among rows of cores, of which few rows keep few busy.
+const FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
+    fidelity: Fidelity::HiFi4,
+    sums: Sums::F32,
+};
 
 /// A weight `[inputs, outputs]` and perhaps a bias `[1, outputs]`.
 pub struct TenstorrentLinear {
-    pub(super) bias: Option<tt::Tensor>,
+    pub(super) bias: Option<TenstorrentTensor>,
     /// Ones `[1, outputs]`, for a layer in the residual's type: the fused operation multiplies with a gate.
-    pub(super) gate: Option<tt::Tensor>,
+    pub(super) gate: Option<TenstorrentTensor>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
+    /// Of the weight.
+    pub(super) dtype: Dtype,
     // Dropped last: it keeps the card open.
     pub(super) weight: TenstorrentTensor,
 }
 
 impl TenstorrentLinear {
+    fn affine(&self) -> Affine<'_> {
+        Affine {
+            weight: &self.weight.tensor,
+            bias: self.bias.as_ref().map(|bias| &bias.tensor),
+        }
+    }
+
     /// Rows of an input that fits.
     pub(super) fn rows(&self, operation: &'static str, x: &TenstorrentTensor) -> Result<usize> {
         let (rows, width) = x.matrix(operation)?;
@@ -83,7 +113,8 @@ impl TenstorrentDevice {
         };
         let weight = self.place(transposed, &[1, 1, inputs, outputs], dtype, Layout::Tile)?;
         let of_outputs = |values: &dyn Fn() -> Vec<f32>| {
-            self.place(values, &[1, 1, 1, outputs], Dtype::Bf16, Layout::Tile)
+            let tensor = self.place(values, &[1, 1, 1, outputs], Dtype::Bf16, Layout::Tile)?;
+            Ok::<_, DeviceError>(self.matrix(tensor, 1, outputs))
         };
         let bias = match biases.is_empty() {
             true => None,
@@ -101,6 +132,109 @@ impl TenstorrentDevice {
             gate,
             inputs,
             outputs,
+            dtype,
         })
+    }
+
+    /// `activation(x · weight + bias)`
+    pub(super) fn product(
+        &self,
+        x: &TenstorrentTensor,
+        layer: &TenstorrentLinear,
+        activation: Activation,
+    ) -> Result<TenstorrentTensor> {
+        let rows = layer.rows("linear", x)?;
+        let activation = match activation {
+            Activation::None => None,
+            Activation::GeluTanh => Some(tt::Activation::GeluTanh),
+            Activation::Silu => Some(tt::Activation::Silu),
+        };
+        let (card, affine) = (&self.card, layer.affine());
+        let memory = self.memory(rows, layer.outputs);
+        let compute = match rows < MANY_ROWS {
+            true => FEW_ROWS_COMPUTE,
+            false => MANY_ROWS_COMPUTE,
+        };
+        // `linear` runs an activation, and between tensors in L1 also a bias, as an operation of its own.
+        let is_plain = activation.is_none() && affine.bias.is_none();
+        let y = match is_plain && rows < MANY_ROWS {
+            true => card.linear(&x.tensor, affine, compute, memory)?,
+            false => {
+                let blocks = self.blocks(rows, layer);
+                card.minimal_matmul(&x.tensor, affine, activation, &blocks, compute, memory)?
+            }
+        };
+        Ok(self.matrix(y, rows, layer.outputs))
+    }
+
+    /// `residual + x · weight + bias`
+    pub(super) fn product_add(
+        &self,
+        x: &TenstorrentTensor,
+        layer: &TenstorrentLinear,
+        residual: &TenstorrentTensor,
+    ) -> Result<TenstorrentTensor> {
+        let rows = layer.rows("linear_add", x)?;
+        residual.expect_shape("linear_add", "residual", &[rows, layer.outputs])?;
+        let Some(gate) = &layer.gate else {
+            return self.add(&self.linear(x, layer, Activation::None)?, residual);
+        };
+        let y = self.card.minimal_matmul_add(
+            &x.tensor,
+            layer.affine(),
+            &GatedResidual {
+                residual: &residual.tensor,
+                gate: &gate.tensor,
+            },
+            &self.blocks(rows, layer),
+            MANY_ROWS_COMPUTE,
+            self.memory(rows, layer.outputs),
+        )?;
+        Ok(self.matrix(y, rows, layer.outputs))
+    }
+
+    /// `gelu_tanh(x · gate) · (x · up)`
+    pub(super) fn gated_product(
+        &self,
+        x: &TenstorrentTensor,
+        gate_up: &TenstorrentLinear,
+    ) -> Result<TenstorrentTensor> {
+        let rows = gate_up.rows("geglu", x)?;
+        if !gate_up.outputs.is_multiple_of(2 * TILE) || gate_up.bias.is_some() {
+            return Err(DeviceError::shape(
+                "geglu",
+                format!(
+                    "gate and up have {} outputs together, expected a multiple of {}, without bias",
+                    gate_up.outputs,
+                    2 * TILE
+                ),
+            ));
+        }
+        let weight = &gate_up.weight.tensor;
+        let (gate, up) = self.card.minimal_matmul_halves(
+            &x.tensor,
+            weight,
+            &self.blocks(rows, gate_up),
+            MANY_ROWS_COMPUTE,
+            self.memory(rows, gate_up.outputs / 2),
+        )?;
+        let y = self.card.gelu_multiply(&gate, &up)?;
+        Ok(self.matrix(y, rows, gate_up.outputs / 2))
+    }
+
+    /// Where a result of this many rows and columns is kept: a small one in L1, and only within recorded work, whose tensors
+    /// go when it ends.
+    pub(super) fn memory(&self, rows: usize, width: usize) -> Memory {
+        let (columns_of_cores, rows_of_cores) = self.grid;
+        let bytes = rows.next_multiple_of(TILE) * width * size_of::<u16>();
+        let is_small = bytes <= MOST_KEPT_BYTES * (columns_of_cores * rows_of_cores) as usize;
+        match is_small && self.replays.is_working() {
+            true => Memory::L1,
+            false => Memory::Dram,
+        }
+    }
+
+    fn blocks(&self, rows: usize, layer: &TenstorrentLinear) -> MatmulBlocks {
+        blocks(rows, layer.inputs, layer.outputs, layer.dtype, self.grid)
     }
 }

@@ -4,11 +4,14 @@
 //! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a residual: the fused
 //! operation wants weight and residual in one type.
 
+mod blocks;
 #[cfg(test)]
 mod emulation;
 mod graph;
+mod heads;
 mod linear;
 mod patches;
+mod replay;
 mod tensor;
 
 use std::ops::Range;
@@ -16,12 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{Dtype, Fidelity, Layout};
+use tt_metal_sys::{Dtype, Layout};
 
 pub use self::graph::{Graph, Operation};
 pub use self::linear::TenstorrentLinear;
-use self::tensor::TILE;
+use self::replay::{CardCommands, Recording, Replays};
 pub use self::tensor::TenstorrentTensor;
+use self::tensor::{TILE, Values};
 use super::{
     Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
 };
@@ -29,8 +33,10 @@ use super::{
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
 const MASKED: f32 = -1e9;
-/// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
-const MANY_ROWS: usize = 256;
+
+/// DRAM for recorded commands: for 4,500 operations (a chunk has fewer than 2,900, and the vision tower is recorded again for each
+/// combination of cameras with a new frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
+const TRACE_BYTES: u64 = 4500 * 130 * 3 * 64 * 4;
 
 /// Which card, when there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,12 +49,12 @@ pub struct TenstorrentDevice {
     /// What each byte of an image stands for. Dropped before the card.
     byte_values: tt::Tensor,
     card: Arc<tt::Device>,
+    replays: Replays<CardCommands>,
+    /// Columns and rows of the cores that compute.
+    grid: (u32, u32),
     description: String,
     /// A mock card computes nothing, so nothing is converted for it.
     mock: bool,
-    /// Whether a camera's frame was no whole bytes. From then on none travels as bytes: one that happens to be, all black,
-    /// would have another program compiled in the middle of work.
-    resampled_frames: AtomicBool,
     read_backs: AtomicU64,
 }
 
@@ -78,18 +84,23 @@ impl TenstorrentDevice {
 
     fn new(runtime: tt::Runtime, device_id: u32, mock: bool) -> Result<Self> {
         let version = runtime.version().to_owned();
-        let card = tt::Device::open(runtime, device_id)?;
-        let (columns, rows) = card.core_grid()?;
+        let card = Arc::new(tt::Device::open(runtime, device_id, TRACE_BYTES)?);
+        let grid @ (columns, rows) = card.core_grid()?;
         Ok(Self {
+            grid,
             description: format!(
                 "Tenstorrent {:?}{}, {columns} × {rows} cores, TT-NN {version}, bfloat8_b weights",
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
             byte_values: patches::upload_byte_values(&card)?,
-            card: Arc::new(card),
+            replays: Replays::new(CardCommands {
+                card: Arc::clone(&card),
+                mock,
+                capturing: AtomicBool::new(false),
+            }),
+            card,
             mock,
-            resampled_frames: AtomicBool::new(false),
             read_backs: AtomicU64::new(0),
         })
     }
@@ -105,12 +116,27 @@ impl TenstorrentDevice {
     /// Those of `work`, and when TT-NN has no recording.
     pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let capture = tt::GraphCapture::begin(&self.card)?;
-        work()?;
+        let capturing = &self.replays.commands.capturing;
+        capturing.store(true, Ordering::Relaxed);
+        let done = work();
+        capturing.store(false, Ordering::Relaxed);
+        done?;
         Graph::read(&capture.end()?)
     }
 
     fn tensor(&self, tensor: tt::Tensor, shape: &[usize], on_card: [usize; 4]) -> TenstorrentTensor {
-        TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card)
+        self.tensor_of(Values::Tiles, tensor, shape, on_card)
+    }
+
+    fn tensor_of(
+        &self,
+        values: Values,
+        tensor: tt::Tensor,
+        shape: &[usize],
+        on_card: [usize; 4],
+    ) -> TenstorrentTensor {
+        let counted = self.replays.count_tensor();
+        TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card, values, counted)
     }
 
     fn matrix(&self, tensor: tt::Tensor, rows: usize, width: usize) -> TenstorrentTensor {
@@ -131,6 +157,22 @@ impl TenstorrentDevice {
         })
     }
 
+    fn zeros_of(&self, values: Values, dtype: Dtype, shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("zeros")?;
+        let on_card = tensor::on_card("zeros", shape)?;
+        let tensor = match self.mock {
+            true => self.card.empty(&on_card, dtype, Layout::Tile)?,
+            false => self.card.zeros(&on_card, dtype, Layout::Tile)?,
+        };
+        Ok(self.tensor_of(values, tensor, shape, on_card))
+    }
+
+    /// Sums as bfloat16.
+    fn narrowed(&self, sums: &TenstorrentTensor) -> Result<TenstorrentTensor> {
+        let tensor = self.card.typecast(&sums.tensor, Dtype::Bf16)?;
+        Ok(self.tensor(tensor, &sums.shape, sums.on_card))
+    }
+
     fn reshaped(&self, x: &TenstorrentTensor, on_card: [usize; 4]) -> Result<tt::Tensor> {
         match x.on_card == on_card {
             true => Ok(x.tensor.clone()),
@@ -143,30 +185,54 @@ impl Device for TenstorrentDevice {
     type Tensor = TenstorrentTensor;
     type Linear = TenstorrentLinear;
     type Table = TenstorrentTable;
+    type Recording = Recording<CardCommands>;
 
     fn description(&self) -> String {
         self.description.clone()
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("upload")?;
         let on_card = tensor::on_card("upload", shape)?;
-        if values.len() != shape.iter().product::<usize>() {
-            return Err(DeviceError::shape(
-                "upload",
-                format!("{} values for shape {shape:?}", values.len()),
-            ));
-        }
-        let masked = |value: &f32| match *value == f32::NEG_INFINITY {
-            true => MASKED,
-            false => *value,
-        };
-        let values: Vec<f32> = values.iter().map(masked).collect();
+        let values = values_for("upload", values, shape)?;
         let tensor = self.card.upload(&values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, shape, on_card))
     }
 
-    fn upload_patches(&self, images: &[&[f32]], grid: PatchGrid) -> Result<TenstorrentTensor> {
-        self.unfold_on_card(images, grid)
+    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<TenstorrentTensor> {
+        self.replays.expect_no_work("upload_image")?;
+        self.new_image(pixels, image_size)
+    }
+
+    fn write(&self, tensor: &mut TenstorrentTensor, values: &[f32]) -> Result<()> {
+        self.replays.expect_no_work("write")?;
+        let dtype = match tensor.values {
+            Values::Pixels(pixel_type) => return self.write_image(tensor, pixel_type, values),
+            Values::Tiles => Dtype::Bf16,
+            Values::Sums => Dtype::F32,
+        };
+        let values = values_for("write", values, &tensor.shape)?;
+        let TenstorrentTensor {
+            tensor: place,
+            on_card,
+            ..
+        } = &*tensor;
+        self.replays.write(tensor.place(), |queue| {
+            let written = self
+                .card
+                .overwrite(place, &values, on_card, dtype, Layout::Tile, queue);
+            Ok(written?)
+        })
+    }
+
+    fn replay(
+        &self,
+        recording: &mut Self::Recording,
+        inputs: &[&TenstorrentTensor],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let inputs: Vec<usize> = inputs.iter().map(|input| input.place()).collect();
+        self.replays.replay(recording, &inputs, work)
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<TenstorrentTensor> {
@@ -206,6 +272,8 @@ impl Device for TenstorrentDevice {
     }
 
     fn read_back(&self, tensor: &TenstorrentTensor) -> Result<Vec<f32>> {
+        self.replays.expect_no_work("read_back")?;
+        tensor.expect_numbers("read_back")?;
         self.read_backs.fetch_add(1, Ordering::Relaxed);
         if self.mock {
             self.card.read_back_nothing(&tensor.tensor)?;
@@ -227,12 +295,15 @@ impl Device for TenstorrentDevice {
     }
 
     fn zeros(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
-        let on_card = tensor::on_card("zeros", shape)?;
-        let tensor = match self.mock {
-            true => self.card.empty(&on_card, Dtype::Bf16, Layout::Tile)?,
-            false => self.card.zeros(&on_card, Dtype::Bf16, Layout::Tile)?,
-        };
-        Ok(self.tensor(tensor, shape, on_card))
+        self.zeros_of(Values::Tiles, Dtype::Bf16, shape)
+    }
+
+    fn zeros_for_sums(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.zeros_of(Values::Sums, Dtype::F32, shape)
+    }
+
+    fn patches(&self, image: &TenstorrentTensor, grid: PatchGrid) -> Result<TenstorrentTensor> {
+        self.unfold_on_card(image, grid)
     }
 
     fn linear(
@@ -241,27 +312,17 @@ impl Device for TenstorrentDevice {
         layer: &TenstorrentLinear,
         activation: Activation,
     ) -> Result<TenstorrentTensor> {
-        let rows = layer.rows("linear", x)?;
-        let activation = match activation {
-            Activation::None => None,
-            Activation::GeluTanh => Some(tt::Activation::GeluTanh),
-            Activation::Silu => Some(tt::Activation::Silu),
-        };
-        let (weight, bias) = (&layer.weight.tensor, layer.bias.as_ref());
-        let y = match activation.is_none() && rows < MANY_ROWS {
-            true => self.card.linear(&x.tensor, weight, bias, Fidelity::HiFi2)?,
-            false => self
-                .card
-                .minimal_matmul(&x.tensor, weight, bias, activation, Fidelity::HiFi2)?,
-        };
-        Ok(self.matrix(y, rows, layer.outputs))
+        match x.values {
+            Values::Sums => self.product(&self.narrowed(x)?, layer, activation),
+            _ => self.product(x, layer, activation),
+        }
     }
 
     fn with_bias(&self, layer: &TenstorrentLinear, bias: &TenstorrentTensor) -> Result<TenstorrentLinear> {
         bias.expect_shape("with_bias", "bias", &[1, layer.outputs])?;
         Ok(TenstorrentLinear {
             weight: layer.weight.clone(),
-            bias: Some(bias.tensor.clone()),
+            bias: Some(bias.clone()),
             gate: layer.gate.clone(),
             ..*layer
         })
@@ -273,40 +334,11 @@ impl Device for TenstorrentDevice {
         layer: &TenstorrentLinear,
         residual: &TenstorrentTensor,
     ) -> Result<TenstorrentTensor> {
-        let rows = layer.rows("linear_add", x)?;
-        residual.expect_shape("linear_add", "residual", &[rows, layer.outputs])?;
-        let Some(gate) = &layer.gate else {
-            return self.add(&self.linear(x, layer, Activation::None)?, residual);
-        };
-        let y = self.card.minimal_matmul_add(
-            &x.tensor,
-            &layer.weight.tensor,
-            layer.bias.as_ref(),
-            &residual.tensor,
-            gate,
-            Fidelity::HiFi2,
-        )?;
-        Ok(self.matrix(y, rows, layer.outputs))
+        self.product_add(x, layer, residual)
     }
 
     fn geglu(&self, x: &TenstorrentTensor, gate_up: &TenstorrentLinear) -> Result<TenstorrentTensor> {
-        let rows = gate_up.rows("geglu", x)?;
-        if !gate_up.outputs.is_multiple_of(2 * TILE) || gate_up.bias.is_some() {
-            return Err(DeviceError::shape(
-                "geglu",
-                format!(
-                    "gate and up have {} outputs together, expected a multiple of {}, without bias",
-                    gate_up.outputs,
-                    2 * TILE
-                ),
-            ));
-        }
-        let weight = &gate_up.weight.tensor;
-        let (gate, up) = self
-            .card
-            .minimal_matmul_halves(&x.tensor, weight, Fidelity::HiFi2)?;
-        let y = self.card.gelu_multiply(&gate, &up)?;
-        Ok(self.matrix(y, rows, gate_up.outputs / 2))
+        self.gated_product(x, gate_up)
     }
 
     fn embedding(&self, table: &TenstorrentTable, tokens: &[u32], scale: f32) -> Result<TenstorrentTensor> {
@@ -317,7 +349,10 @@ impl Device for TenstorrentDevice {
                 vocab_size: table.vocab_size,
             });
         }
-        let indices = self.card.upload_indices(tokens, &[1, tokens.len()])?;
+        self.replays.expect_no_work("embedding")?;
+        let indices = self
+            .card
+            .upload(tokens, &[1, tokens.len()], Dtype::U32, Layout::RowMajor)?;
         let rows = self.card.embedding(&indices, &table.rows.tensor)?;
         let rows = self.card.reshape(&rows, &[1, 1, tokens.len(), table.width])?;
         Ok(self.matrix(self.card.scale(&rows, scale)?, tokens.len(), table.width))
@@ -352,50 +387,11 @@ impl Device for TenstorrentDevice {
     }
 
     fn split_heads(&self, qkv: &TenstorrentTensor, layout: HeadLayout) -> Result<Heads<TenstorrentTensor>> {
-        let (rows, width) = qkv.matrix("split_heads")?;
-        let HeadLayout {
-            sequences,
-            num_heads,
-            num_kv_heads,
-            head_dim,
-        } = layout;
-        let divides = sequences > 0
-            && rows.is_multiple_of(sequences * TILE)
-            && head_dim.is_multiple_of(TILE)
-            && width == (num_heads + 2 * num_kv_heads) * head_dim;
-        if !divides {
-            return Err(DeviceError::shape(
-                "split_heads",
-                format!(
-                    "{:?} does not divide into {layout:?} in tiles of {TILE}",
-                    qkv.shape
-                ),
-            ));
-        }
-        let tokens = rows / sequences;
-        let qkv = self.reshaped(qkv, [sequences, 1, tokens, width])?;
-        let heads = self.card.split_heads(&qkv, num_heads, num_kv_heads)?;
-        let of = |tensor, count| {
-            let shape = [sequences * count, tokens, head_dim];
-            self.tensor(tensor, &shape, [sequences, count, tokens, head_dim])
-        };
-        Ok(Heads {
-            queries: of(heads.queries, num_heads),
-            keys: of(heads.keys, num_kv_heads),
-            values: of(heads.values, num_kv_heads),
-        })
+        self.divide_heads(qkv, layout)
     }
 
     fn rope(&self, x: &TenstorrentTensor, table: &RopeTable<TenstorrentTensor>) -> Result<TenstorrentTensor> {
-        let (heads, tokens, head_dim) = x.heads("rope")?;
-        table.cos.expect_shape("rope", "cos", &[tokens, head_dim])?;
-        table.sin.expect_shape("rope", "sin", &[tokens, head_dim])?;
-        let on_card = [1, heads, tokens, head_dim];
-        let (cos, sin) = (&table.cos.tensor, &table.sin.tensor);
-        let rotated = self
-            .card
-            .rotary_embedding(&self.reshaped(x, on_card)?, cos, sin)?;
-        Ok(self.tensor(rotated, &x.shape, on_card))
+        self.rotate(x, table)
     }
 
     fn attention(
@@ -406,46 +402,19 @@ impl Device for TenstorrentDevice {
         mask: Option<&TenstorrentTensor>,
         scale: f32,
     ) -> Result<TenstorrentTensor> {
-        const OPERATION: &str = "attention";
-        let (num_heads, query_count, head_dim) = queries.heads(OPERATION)?;
-        let (num_kv_heads, keys, _) = attended.keys.heads(OPERATION)?;
-        let kv_shape = [num_kv_heads, keys, head_dim];
-        attended.keys.expect_shape(OPERATION, "keys", &kv_shape)?;
-        attended.values.expect_shape(OPERATION, "values", &kv_shape)?;
-        let divide = sequences > 0
-            && num_kv_heads > 0
-            && num_kv_heads.is_multiple_of(sequences)
-            && num_heads.is_multiple_of(num_kv_heads);
-        if !divide {
+        self.attend(queries, attended, sequences, mask, scale)
+    }
+
+    fn copy(&self, from: &TenstorrentTensor, to: &mut TenstorrentTensor) -> Result<()> {
+        to.expect_numbers("copy")?;
+        from.expect_same_shape("copy", "the source", &to.shape)?;
+        if from.values != to.values {
             return Err(DeviceError::shape(
-                OPERATION,
-                format!(
-                    "queries {:?} with keys {kv_shape:?} in {sequences} sequences",
-                    queries.shape
-                ),
+                "copy",
+                format!("{:?} to {:?}", from.values, to.values),
             ));
         }
-        if let Some(mask) = mask {
-            mask.expect_shape(OPERATION, "mask", &[query_count, keys])?;
-        }
-        let of = |x: &TenstorrentTensor| {
-            let [heads, tokens, width] = x.shape[..] else {
-                unreachable!("heads, which were checked");
-            };
-            self.reshaped(x, [sequences, heads / sequences, tokens, width])
-        };
-        let merged = self.card.attention(&tt::Attention {
-            queries: &of(queries)?,
-            keys: &of(&attended.keys)?,
-            values: &of(&attended.values)?,
-            mask: mask.map(|mask| &mask.tensor),
-            scale,
-        })?;
-        let width = num_heads / sequences * head_dim;
-        let on_card = [sequences, 1, query_count, width];
-        let merged = self.tensor(merged, &[sequences * query_count, width], on_card);
-        let rows = self.reshaped(&merged, [1, 1, sequences * query_count, width])?;
-        Ok(self.matrix(rows, sequences * query_count, width))
+        Ok(self.card.copy(&from.tensor, &to.tensor)?)
     }
 
     fn add(&self, x: &TenstorrentTensor, y: &TenstorrentTensor) -> Result<TenstorrentTensor> {
@@ -501,21 +470,7 @@ impl Device for TenstorrentDevice {
         start: usize,
         tokens: &KeysValues<TenstorrentTensor>,
     ) -> Result<()> {
-        const OPERATION: &str = "write_tokens";
-        for (cache, tokens) in [(&cache.keys, &tokens.keys), (&cache.values, &tokens.values)] {
-            let (heads, capacity, head_dim) = cache.heads(OPERATION)?;
-            let (_, count, _) = tokens.heads(OPERATION)?;
-            tokens.expect_shape(OPERATION, "tokens", &[heads, count, head_dim])?;
-            if start + count > capacity || !start.is_multiple_of(TILE) {
-                return Err(DeviceError::shape(
-                    OPERATION,
-                    format!("{count} tokens from {start} on do not fit into {capacity} in tiles of {TILE}"),
-                ));
-            }
-            let tokens = self.reshaped(tokens, [1, heads, count, head_dim])?;
-            self.card.fill_cache(&cache.tensor, &tokens, start)?;
-        }
-        Ok(())
+        self.fill_cache(cache, start, tokens)
     }
 
     fn euler_update(
@@ -525,7 +480,32 @@ impl Device for TenstorrentDevice {
         dt: f32,
     ) -> Result<TenstorrentTensor> {
         v_t.expect_shape("euler_update", "v_t", &x_t.shape)?;
-        let x = self.card.add_scaled(&x_t.tensor, &v_t.tensor, dt)?;
-        Ok(self.tensor(x, &x_t.shape, x_t.on_card))
+        x_t.expect_numbers("euler_update")?;
+        let v_t = match x_t.values {
+            Values::Sums => &self.card.typecast(&v_t.tensor, Dtype::F32)?,
+            _ => &v_t.tensor,
+        };
+        let x = self.card.add_scaled(&x_t.tensor, v_t, dt)?;
+        Ok(self.tensor_of(x_t.values, x, &x_t.shape, x_t.on_card))
+    }
+}
+
+/// As many values as the shape says, −∞ replaced.
+fn values_for(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<Vec<f32>> {
+    expect_count(operation, values, shape)?;
+    let masked = |value: &f32| match *value == f32::NEG_INFINITY {
+        true => MASKED,
+        false => *value,
+    };
+    Ok(values.iter().map(masked).collect())
+}
+
+fn expect_count(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<()> {
+    match values.len() == shape.iter().product::<usize>() {
+        true => Ok(()),
+        false => Err(DeviceError::shape(
+            operation,
+            format!("{} values for shape {shape:?}", values.len()),
+        )),
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! TT-NN has no operation that unfolds an image into tiles. On the host this is a conversion and two changes of layout of
 //! every pixel; on the card it is a table and addresses. The numbers are the same, bit for bit: the bfloat16 nearest to what
-//! preprocessing made of the frame. A frame that was not resampled travels as the camera's bytes, any other as bfloat16.
+//! preprocessing made of the frame. The frames of a camera travel as its bytes until one was
+//! resampled, and from then on as bfloat16.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use half::bf16;
 use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Layout};
 
-use super::tensor::TILE;
-use super::{TenstorrentDevice, TenstorrentTensor};
-use crate::device::{PatchGrid, Result};
+use super::tensor::{PixelType, TILE, Values};
+use super::{TenstorrentDevice, TenstorrentTensor, expect_count};
+use crate::device::patches::image_shape;
+use crate::device::{DeviceError, PatchGrid, Result};
 
 /// Addresses of a read from DRAM to a core agree in their remainder by this (Blackhole; Wormhole by half of it).
 const READ_ALIGNMENT: usize = 64;
@@ -28,7 +30,7 @@ const WRITER: &str = concat!(
     include_str!("../../../kernels/patches/writer.cpp")
 );
 
-/// Images on their way to the card: `[images · 3 · image_size, image_size]`.
+/// An image on its way to the card: `[3 · image_size, image_size]`.
 #[derive(Debug, PartialEq)]
 enum Pixels {
     /// Each stands for its [`BYTE_VALUES`].
@@ -54,76 +56,126 @@ pub(super) fn upload_byte_values(card: &tt::Device) -> Result<tt::Tensor> {
     Ok(card.upload(&BYTE_VALUES, &shape, Dtype::Bf16, Layout::RowMajor)?)
 }
 
-fn whole_bytes(images: &[&[f32]]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(images.iter().map(|image| image.len()).sum());
-    for image in images {
-        for &value in *image {
-            // Out of range it becomes the nearest byte, whose value is another.
-            let byte = ((value + 1.0) * 127.5 + 0.5) as u8;
-            if BYTE_VALUES[usize::from(byte)] != value {
-                return None;
-            }
-            bytes.push(byte);
-        }
-    }
-    Some(bytes)
+fn whole_bytes(image: &[f32]) -> Option<Vec<u8>> {
+    let byte = |&value: &f32| {
+        // Out of range it becomes the nearest byte, whose value is another.
+        let byte = ((value + 1.0) * 127.5 + 0.5) as u8;
+        (BYTE_VALUES[usize::from(byte)] == value).then_some(byte)
+    };
+    image.iter().map(byte).collect()
 }
 
 impl Pixels {
     /// Bytes when each value is exactly that of one.
-    fn of(images: &[&[f32]]) -> Self {
-        whole_bytes(images).map_or_else(|| Self::bf16(images), Self::Bytes)
+    fn of(image: &[f32]) -> Self {
+        whole_bytes(image).map_or_else(|| Self::bf16(image), Self::Bytes)
     }
 
-    fn bf16(images: &[&[f32]]) -> Self {
+    fn bf16(image: &[f32]) -> Self {
         let bits = |value: &f32| bf16::from_f32(*value).to_bits();
-        Self::Bf16(images.iter().flat_map(|image| image.iter().map(bits)).collect())
+        Self::Bf16(image.iter().map(bits).collect())
     }
 
-    fn bytes_a_pixel(&self) -> usize {
+    fn pixel_type(&self) -> PixelType {
         match self {
-            Self::Bytes(_) => 1,
-            Self::Bf16(_) => 2,
+            Self::Bytes(_) => PixelType::Byte,
+            Self::Bf16(_) => PixelType::Bf16,
         }
     }
 
-    fn upload(&self, card: &tt::Device, shape: &[usize]) -> Result<tt::Tensor> {
-        Ok(match self {
-            Self::Bytes(bytes) => card.upload_bytes(bytes, shape)?,
-            Self::Bf16(bits) => card.upload_u16(bits, shape)?,
-        })
+    fn upload(&self, card: &tt::Device, shape: &[usize]) -> tt::Result<tt::Tensor> {
+        match self {
+            Self::Bytes(bytes) => card.upload(bytes, shape, Dtype::U8, Layout::RowMajor),
+            Self::Bf16(bits) => card.upload(bits, shape, Dtype::U16, Layout::RowMajor),
+        }
+    }
+
+    fn overwrite(&self, card: &tt::Device, image: &TenstorrentTensor, queue: tt::Queue) -> tt::Result<()> {
+        let (place, shape) = (&image.tensor, &image.on_card);
+        match self {
+            Self::Bytes(bytes) => card.overwrite(place, bytes, shape, Dtype::U8, Layout::RowMajor, queue),
+            Self::Bf16(bits) => card.overwrite(place, bits, shape, Dtype::U16, Layout::RowMajor, queue),
+        }
+    }
+}
+
+impl PixelType {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Byte => 1,
+            Self::Bf16 => 2,
+        }
     }
 }
 
 impl TenstorrentDevice {
-    pub(super) fn unfold_on_card(&self, images: &[&[f32]], grid: PatchGrid) -> Result<TenstorrentTensor> {
-        grid.check(images)?;
-        let pixels = match self.resampled_frames.load(Ordering::Relaxed) {
-            true => Pixels::bf16(images),
-            false => Pixels::of(images),
+    pub(super) fn new_image(&self, pixels: &[f32], image_size: usize) -> Result<TenstorrentTensor> {
+        let shape = image_shape(image_size);
+        expect_count("upload_image", pixels, &shape)?;
+        self.place_image(&Pixels::of(pixels), shape)
+    }
+
+    fn place_image(&self, pixels: &Pixels, shape: [usize; 3]) -> Result<TenstorrentTensor> {
+        let [colours, rows, columns] = shape;
+        let on_card = [1, 1, colours * rows, columns];
+        let tensor = pixels.upload(&self.card, &on_card)?;
+        let values = Values::Pixels(pixels.pixel_type());
+        let counted = self.replays.count_tensor();
+        let card = Arc::clone(&self.card);
+        Ok(TenstorrentTensor::new(
+            card, tensor, &shape, on_card, values, counted,
+        ))
+    }
+
+    /// Once a camera's frame was no whole bytes, all of its frames travel as bfloat16: one that happens to be whole bytes, all
+    /// black, would else end what is recorded.
+    pub(super) fn write_image(
+        &self,
+        image: &mut TenstorrentTensor,
+        pixel_type: PixelType,
+        pixels: &[f32],
+    ) -> Result<()> {
+        expect_count("write", pixels, &image.shape)?;
+        let pixels = match pixel_type {
+            PixelType::Byte => Pixels::of(pixels),
+            PixelType::Bf16 => Pixels::bf16(pixels),
         };
-        if matches!(pixels, Pixels::Bf16(_)) {
-            self.resampled_frames.store(true, Ordering::Relaxed);
+        if pixels.pixel_type() != pixel_type {
+            *image = self.place_image(&pixels, image_shape(image.on_card[3]))?;
+            return Ok(());
         }
-        let program = program(self.card.core_grid()?, images.len(), grid, pixels.bytes_a_pixel());
-        let pixels = pixels.upload(&self.card, &[images.len() * 3 * grid.image_size, grid.image_size])?;
-        let rows = images.len() * grid.num_patches().next_multiple_of(TILE);
+        self.replays.write(image.place(), |queue| {
+            Ok(pixels.overwrite(&self.card, image, queue)?)
+        })
+    }
+
+    pub(super) fn unfold_on_card(
+        &self,
+        image: &TenstorrentTensor,
+        grid: PatchGrid,
+    ) -> Result<TenstorrentTensor> {
+        grid.check(&image.shape)?;
+        let Values::Pixels(pixel_type) = image.values else {
+            return Err(DeviceError::shape("patches", "not uploaded as an image"));
+        };
+        let program = program(self.grid, grid, pixel_type);
+        let rows = grid.num_patches().next_multiple_of(TILE);
         let width = grid.patch_dim();
         let patches = self.card.empty(&[1, 1, rows, width], Dtype::Bf16, Layout::Tile)?;
-        self.card
-            .run_program("patches", &program, &[&pixels, &self.byte_values, &patches])?;
+        let tensors = [&image.tensor, &self.byte_values, &patches];
+        self.card.run_program("patches", &program, &tensors)?;
         Ok(self.matrix(patches, rows, width))
     }
 }
 
 /// The program for tensors pixels, byte values and patches. Tiles are divided among all cores, those that do not divide
 /// among the first.
-fn program((columns, rows): (u32, u32), images: usize, grid: PatchGrid, bytes_a_pixel: usize) -> tt::Program {
+fn program((columns, rows): (u32, u32), grid: PatchGrid, pixel_type: PixelType) -> tt::Program {
     let PatchGrid {
         image_size,
         patch_size,
     } = grid;
-    let tiles = images * grid.num_patches().div_ceil(TILE) * grid.patch_dim().div_ceil(TILE);
+    let tiles = grid.num_patches().div_ceil(TILE) * grid.patch_dim().div_ceil(TILE);
     let cores = (columns * rows) as usize;
     let first_tile = |core: usize| core * (tiles / cores) + core.min(tiles % cores);
     let core_args: Vec<Vec<u32>> = (0..cores)
@@ -135,10 +187,10 @@ fn program((columns, rows): (u32, u32), images: usize, grid: PatchGrid, bytes_a_
 
     // A tile's patches lie in at most so many rows of patches, and its values in at most so many rows of a patch.
     let touched = |length: usize| (TILE - 1).div_ceil(length) + 1;
-    let row_stride = (image_size * bytes_a_pixel).next_multiple_of(READ_ALIGNMENT);
+    let row_stride = (image_size * pixel_type.bytes()).next_multiple_of(READ_ALIGNMENT);
     let page_bytes = touched(image_size / patch_size) * touched(patch_size) * row_stride;
 
-    let compile_time_args = [image_size, patch_size, bytes_a_pixel, row_stride].map(|arg| arg as u32);
+    let compile_time_args = [image_size, patch_size, pixel_type.bytes(), row_stride].map(|arg| arg as u32);
     let kernel = |source, tensors: &[usize]| tt::Kernel {
         source,
         compile_time_args: compile_time_args.to_vec(),
@@ -178,38 +230,35 @@ mod tests {
         patch_size: 14,
     };
 
-    /// Images whose every pixel is that of a byte, or not.
-    fn images(count: usize, grid: PatchGrid, bytes: bool) -> Vec<Vec<f32>> {
+    /// An image whose every pixel is that of a byte, or not.
+    fn image(grid: PatchGrid, bytes: bool) -> Vec<f32> {
         let value = |index: usize| match bytes {
             true => BYTE_VALUES[(index * 131 + index / 97) % 256],
             false => (index as f32 * 0.37).sin(),
         };
-        let values = 3 * grid.image_size.pow(2);
-        (0..count)
-            .map(|image| (0..values).map(|index| value(image * values + index)).collect())
-            .collect()
+        (0..3 * grid.image_size.pow(2)).map(value).collect()
     }
 
     fn bytes_of(words: impl IntoIterator<Item = u16>) -> Vec<u8> {
         words.into_iter().flat_map(u16::to_ne_bytes).collect()
     }
 
-    /// What the program makes of images, or what it was refused for.
+    /// What the program makes of an image, or what it was refused for.
     fn unfold(
-        images: &[&[f32]],
+        image: &[f32],
         grid: PatchGrid,
         cores: (u32, u32),
         dram_alignment: usize,
         change: impl FnOnce(&mut tt::Program),
     ) -> std::result::Result<Vec<f32>, String> {
-        let pixels = Pixels::of(images);
-        let tokens = images.len() * grid.num_patches().next_multiple_of(TILE);
+        let pixels = Pixels::of(image);
+        let tokens = grid.num_patches().next_multiple_of(TILE);
         let padded_width = grid.patch_dim().next_multiple_of(TILE);
-        let mut program = program(cores, images.len(), grid, pixels.bytes_a_pixel());
+        let mut program = program(cores, grid, pixels.pixel_type());
         change(&mut program);
         let tensors = [
             Pages {
-                page_bytes: grid.image_size * pixels.bytes_a_pixel(),
+                page_bytes: grid.image_size * pixels.pixel_type().bytes(),
                 bytes: match pixels {
                     Pixels::Bytes(bytes) => bytes,
                     Pixels::Bf16(bits) => bytes_of(bits),
@@ -245,41 +294,34 @@ mod tests {
     }
 
     /// The CPU device's patches, rounded to bfloat16, with zeros up to the next tile.
-    fn expected(images: &[&[f32]], grid: PatchGrid) -> Vec<f32> {
+    fn expected(image: &[f32], grid: PatchGrid) -> Vec<f32> {
         let cpu = CpuDevice::new(Precision::F32, 1).unwrap();
-        let patches = cpu.upload_patches(images, grid).unwrap();
-        let patches = cpu.read_back(&patches).unwrap();
-        let width = grid.patch_dim();
+        let image = cpu.upload_image(image, grid.image_size).unwrap();
+        let patches = cpu.read_back(&cpu.patches(&image, grid).unwrap()).unwrap();
+        let padded_width = grid.patch_dim().next_multiple_of(TILE);
         let mut padded = Vec::new();
-        for image in patches.chunks(grid.num_patches() * width) {
-            for patch in image.chunks(width) {
-                padded.extend(patch.iter().map(|value| bf16::from_f32(*value).to_f32()));
-                padded.resize(padded.len().next_multiple_of(width.next_multiple_of(TILE)), 0.0);
-            }
-            let tile = TILE * width.next_multiple_of(TILE);
-            padded.resize(padded.len().next_multiple_of(tile), 0.0);
+        for patch in patches.chunks(grid.patch_dim()) {
+            padded.extend(patch.iter().map(|value| bf16::from_f32(*value).to_f32()));
+            padded.resize(padded.len().next_multiple_of(padded_width), 0.0);
         }
+        padded.resize(padded.len().next_multiple_of(TILE * padded_width), 0.0);
         padded
     }
 
-    fn check(count: usize, grid: PatchGrid, bytes: bool, cores: (u32, u32), dram_alignment: usize) {
-        let images = images(count, grid, bytes);
-        let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
-        let patches = unfold(&images, grid, cores, dram_alignment, |_| {}).unwrap();
-        assert!(
-            patches == expected(&images, grid),
-            "{count} images, {grid:?}, bytes: {bytes}"
-        );
+    fn check(grid: PatchGrid, bytes: bool, cores: (u32, u32), dram_alignment: usize) {
+        let image = image(grid, bytes);
+        let patches = unfold(&image, grid, cores, dram_alignment, |_| {}).unwrap();
+        assert!(patches == expected(&image, grid), "{grid:?}, bytes: {bytes}");
     }
 
     #[test]
     fn the_kernel_s_patches_of_bytes_are_the_cpu_device_s_in_bfloat16() {
-        check(3, PI0, true, (8, 8), WORMHOLE_DRAM_ALIGNMENT);
+        check(PI0, true, (8, 8), WORMHOLE_DRAM_ALIGNMENT);
     }
 
     #[test]
     fn the_kernel_s_patches_of_bfloat16_are_the_cpu_device_s() {
-        check(2, PI0, false, (11, 10), BLACKHOLE_DRAM_ALIGNMENT);
+        check(PI0, false, (11, 10), BLACKHOLE_DRAM_ALIGNMENT);
     }
 
     #[test]
@@ -289,16 +331,16 @@ mod tests {
                 image_size,
                 patch_size,
             };
-            check(2, grid, true, (3, 2), BLACKHOLE_DRAM_ALIGNMENT);
-            check(1, grid, false, (8, 8), WORMHOLE_DRAM_ALIGNMENT);
+            check(grid, true, (3, 2), BLACKHOLE_DRAM_ALIGNMENT);
+            check(grid, false, (8, 8), WORMHOLE_DRAM_ALIGNMENT);
         }
     }
 
     #[test]
     fn the_emulation_refuses_what_a_card_would_do_wrong() {
-        let images = images(1, PI0, true);
+        let image = image(PI0, true);
         let changed = |what: &'static str, by: &'static str, problem: &str| {
-            let refused = unfold(&[&images[0]], PI0, (8, 8), WORMHOLE_DRAM_ALIGNMENT, |program| {
+            let refused = unfold(&image, PI0, (8, 8), WORMHOLE_DRAM_ALIGNMENT, |program| {
                 let mut replaced = false;
                 for kernel in [&mut program.reader, &mut program.writer] {
                     if kernel.source.contains(what) && !replaced {
@@ -360,14 +402,14 @@ mod tests {
 
     #[test]
     fn a_tile_s_faces_in_another_order_are_found() {
-        let images = images(1, PI0, true);
-        let transposed = unfold(&[&images[0]], PI0, (8, 8), WORMHOLE_DRAM_ALIGNMENT, |program| {
+        let image = image(PI0, true);
+        let transposed = unfold(&image, PI0, (8, 8), WORMHOLE_DRAM_ALIGNMENT, |program| {
             let source = program.writer.source;
             let other = source.replace("row / 16 * 2 + column / 16", "column / 16 * 2 + row / 16");
             assert_ne!(source, other);
             program.writer.source = other.leak();
         });
-        assert!(transposed.unwrap() != expected(&[&images[0]], PI0));
+        assert!(transposed.unwrap() != expected(&image, PI0));
     }
 
     #[test]
@@ -376,22 +418,18 @@ mod tests {
             image::RgbImage::from_fn(side, side, |x, y| image::Rgb([x, y, x * y].map(|v| v as u8)))
         };
         let prepared = |side| prepare_image(&frame(side), None, 30).unwrap();
-        assert!(matches!(Pixels::of(&[&prepared(30)]), Pixels::Bytes(_)));
-        assert!(matches!(Pixels::of(&[&prepared(41)]), Pixels::Bf16(_)));
-        assert!(matches!(
-            Pixels::of(&[&prepared(30), &prepared(41)]),
-            Pixels::Bf16(_)
-        ));
+        assert!(matches!(Pixels::of(&prepared(30)), Pixels::Bytes(_)));
+        assert!(matches!(Pixels::of(&prepared(41)), Pixels::Bf16(_)));
     }
 
     #[test]
     fn only_values_that_are_whole_bytes_travel_as_bytes() {
         let all: Vec<u8> = (0..=u8::MAX).collect();
-        assert_eq!(Pixels::of(&[&BYTE_VALUES]), Pixels::Bytes(all));
+        assert_eq!(Pixels::of(&BYTE_VALUES), Pixels::Bytes(all));
         for other in [BYTE_VALUES[7].next_up(), 0.0, -1.5, 2.0, f32::NAN] {
             let bits = bf16::from_f32(other).to_bits();
             assert_eq!(
-                Pixels::of(&[&[1.0, other]]),
+                Pixels::of(&[1.0, other]),
                 Pixels::Bf16(vec![bf16::ONE.to_bits(), bits])
             );
         }

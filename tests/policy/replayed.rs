@@ -1,0 +1,91 @@
+//! Where a device replays what it recorded, the actions are those of a device that does everything anew.
+
+use std::sync::atomic::Ordering;
+
+use pi0_node::checkpoint::Checkpoint;
+use pi0_node::device::{CpuDevice, Device, Precision};
+use pi0_node::policy::{Observation, Policy};
+
+use crate::folder::reference;
+use crate::recording_device::RecordingDevice;
+use crate::robot::{frame, observation, options};
+
+fn policy<D: Device>(device: D) -> Policy<D> {
+    let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
+    let mut options = options();
+    options.cameras[0].is_optional = true;
+    Policy::new(&checkpoint, device, options).unwrap()
+}
+
+fn cpu() -> CpuDevice {
+    CpuDevice::new(Precision::F32, 1).unwrap().with_tile(32)
+}
+
+/// An observation in which everything but the prompt is another at every moment.
+fn at(moment: u8, prompt: &str) -> Observation {
+    let mut observation = observation();
+    for (camera, image) in observation.images.values_mut().enumerate() {
+        *image = frame(10 * moment + camera as u8);
+    }
+    observation.state[0] = f32::from(moment) / 10.0;
+    observation.prompt = prompt.to_owned();
+    observation
+}
+
+#[test]
+fn replayed_chunks_are_those_of_every_operation_done_anew() {
+    let mut observations: Vec<Observation> = (0..5).map(|moment| at(moment, "pick up the cube")).collect();
+    // The state alone, then one camera alone, again and again.
+    for moment in 5..9 {
+        let mut moved = observations[4].clone();
+        moved.state[1] = f32::from(moment);
+        observations.push(moved.clone());
+        let (_, image) = moved.images.iter_mut().next().unwrap();
+        *image = frame(100 + moment);
+        observations.push(moved);
+    }
+    // One camera goes for a while, comes back with the frame that it had, shows others, and goes again.
+    for (moment, is_there) in [
+        (14, true),
+        (15, false),
+        (16, false),
+        (17, false),
+        (14, true),
+        (18, true),
+        (19, true),
+        (20, false),
+    ] {
+        let mut observation = at(moment, "pick up the cube");
+        if !is_there {
+            observation.images.remove("right_wrist");
+        }
+        observations.push(observation);
+    }
+    // Another prompt, of the same and of another length, and the first one again.
+    for prompt in [
+        "pick up the ball",
+        "put the cube where the ball has been",
+        "pick up the cube",
+    ] {
+        observations.extend((9..13).map(|moment| at(moment, prompt)));
+    }
+    // With a prompt of another length everything is recorded anew: one camera alone, then all of them.
+    for moment in 20..24 {
+        let mut seen = at(20, "wave");
+        let (_, image) = seen.images.iter_mut().next().unwrap();
+        *image = frame(200 + moment);
+        observations.push(seen);
+    }
+    observations.extend((21..25).map(|moment| at(moment, "wave")));
+    let (device, replays) = RecordingDevice::new(cpu());
+    let (mut replaying, mut anew) = (policy(device), policy(cpu()));
+    for (index, observation) in observations.iter().enumerate() {
+        let noise: Vec<f32> = (0..50 * 32).map(|value| ((value + index) as f32).sin()).collect();
+        let expected = anew.predict_from_noise(observation, &noise).unwrap();
+        let actions = replaying.predict_from_noise(observation, &noise).unwrap();
+        assert_eq!(actions, expected, "observation {index}");
+    }
+    let replays = replays.load(Ordering::Relaxed);
+    assert!(replays > observations.len(), "{replays} replays");
+    assert_eq!(replaying.computed(), anew.computed());
+}
