@@ -11,4 +11,5 @@ pub mod device;
 pub mod model;
 pub mod node;
 pub mod policy;
+pub mod process_memory;
 pub mod replay;

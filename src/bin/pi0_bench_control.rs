@@ -100,6 +100,7 @@ fn measure_rate(
         report: Arc::clone(&report),
         stop: Arc::clone(&stop),
         commanded: settings.conventions.commanded().collect(),
+        commanded_joints: settings.commanded_joints().into(),
     };
     let made = Arc::<AtomicU64>::default();
     let mut workers = Vec::new();

@@ -124,6 +124,9 @@ pub trait Device: Send + Sync + 'static {
     /// For logs and errors: the device, its precision, its size.
     fn description(&self) -> String;
 
+    /// What the weights of linear layers are stored in, in the words of the device.
+    fn precision(&self) -> &'static str;
+
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
 

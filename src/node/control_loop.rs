@@ -87,6 +87,8 @@ pub struct ControlLoop {
     pub stop: Arc<AtomicBool>,
     /// The joints of every action, as places in the measured positions.
     pub commanded: Vec<usize>,
+    /// Their names.
+    pub commanded_joints: Arc<[String]>,
 }
 
 /// What the control thread knows from tick to tick. Of what another thread has in hand at a tick, it knows what was so
@@ -142,7 +144,7 @@ impl ControlLoop {
             }
             if resets != self.clock.resets() {
                 resets = self.clock.resets();
-                ticking.controller = Controller::new(self.commanded.len());
+                ticking.controller = Controller::new(Arc::clone(&self.commanded_joints));
             }
             let points = self.tick(&mut ticking, now);
             if !points.is_empty() {
@@ -153,7 +155,7 @@ impl ControlLoop {
 
     fn begin(&self) -> Ticking {
         Ticking {
-            controller: Controller::new(self.commanded.len()),
+            controller: Controller::new(Arc::clone(&self.commanded_joints)),
             settings: self.settings.get(),
             command: self.command.get(),
             described_limits: self.described_limits.get(),
@@ -330,6 +332,7 @@ pub(super) mod tests {
             report: Arc::default(),
             stop: Arc::default(),
             commanded: vec![0],
+            commanded_joints: ["waist".to_owned()].into(),
         }
     }
 

@@ -152,7 +152,7 @@ impl Pi0Node {
         let playback = Arc::new(Shared::new(settings.playback.clone()));
         let chunks = Arc::<ChunkSlot>::default();
         let control_report = Arc::<Mutex<ControlReport>>::default();
-        let inference_report = Arc::new(Mutex::new(InferenceReport::new(description.clone())));
+        let inference_report = Arc::new(Mutex::new(InferenceReport::new(&*policy)));
         let stop = Arc::<AtomicBool>::default();
         let command = Arc::new(Shared::new(match settings.auto_start {
             true => Command::Enabled,
@@ -196,6 +196,7 @@ impl Pi0Node {
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop),
             commanded: settings.conventions.commanded().collect(),
+            commanded_joints: settings.commanded_joints().into(),
         };
         let inference = InferenceLoop {
             policy,

@@ -17,7 +17,8 @@ pub(super) struct Memory<D: Device> {
     prefix: Option<PrefixCache<D>>,
     /// The last prefix that does not hold any more, whose memory the next one takes.
     outdated: Option<PrefixCache<D>>,
-    computed: Computed,
+    /// Of the chunk that is being made, or was made last.
+    pub reused: Reused,
     /// Of the chunk that is being made, or was made last.
     pub durations: StageDurations,
 }
@@ -35,15 +36,15 @@ struct Told<D: Device> {
     embedding: D::Tensor,
 }
 
-/// How often each part of a prefix was computed, and not found to be the same as before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Computed {
-    /// Frames that went through the vision tower.
-    pub images: u64,
-    /// Prompts that were tokenised and embedded.
-    pub prompts: u64,
-    /// Prefixes that went through the language model.
-    pub prefixes: u64,
+/// What of a chunk's prefix was known from the chunk before, and not computed again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reused {
+    /// Whether the embedding of the camera's frame was, for each of the policy's cameras; none where it had no frame.
+    pub cameras: Vec<Option<bool>>,
+    /// Whether the prompt's tokens and their embedding were.
+    pub prompt: bool,
+    /// Whether the keys and values of all of it were.
+    pub prefix: bool,
 }
 
 impl<D: Device> Seen<D> {
@@ -60,13 +61,9 @@ impl<D: Device> Memory<D> {
             prompt: None,
             prefix: None,
             outdated: None,
-            computed: Computed::default(),
+            reused: Reused::default(),
             durations: StageDurations::default(),
         }
-    }
-
-    pub fn computed(&self) -> Computed {
-        self.computed
     }
 
     /// The prefix of these frames, one a camera and none where a camera is missing, and this prompt.
@@ -82,6 +79,7 @@ impl<D: Device> Memory<D> {
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
     ) -> Result<&mut PrefixCache<D>, PolicyError> {
+        self.reused = Reused::default();
         self.embed_frames(model, frames, &prepare)?;
         let images: Vec<_> = self
             .cameras
@@ -91,9 +89,11 @@ impl<D: Device> Memory<D> {
             .collect();
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
         let prefix = match self.prefix.take() {
-            Some(prefix) => prefix,
+            Some(prefix) => {
+                self.reused.prefix = true;
+                prefix
+            }
             None => {
-                self.computed.prefixes += 1;
                 let Pi0 { config, device, .. } = model;
                 let started = Instant::now();
                 let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
@@ -120,13 +120,16 @@ impl<D: Device> Memory<D> {
             }
         }
         let seen = self.cameras.iter().zip(frames).enumerate();
-        let changed: Vec<(usize, &Arc<RgbImage>)> = seen
-            .filter_map(|(camera, (seen, frame))| {
-                let frame = (*frame)?;
-                let is_same = seen.as_ref().is_some_and(|seen| seen.shows(frame));
-                (!is_same).then_some((camera, frame))
-            })
-            .collect();
+        let mut changed: Vec<(usize, &Arc<RgbImage>)> = Vec::new();
+        for (camera, (seen, frame)) in seen {
+            let is_same = frame.map(|frame| seen.as_ref().is_some_and(|seen| seen.shows(frame)));
+            self.reused.cameras.push(is_same);
+            changed.extend(
+                frame
+                    .filter(|_| is_same == Some(false))
+                    .map(|frame| (camera, frame)),
+            );
+        }
         if changed.is_empty() {
             return Ok(());
         }
@@ -141,7 +144,6 @@ impl<D: Device> Memory<D> {
         let started = Instant::now();
         let embeddings = model.paligemma.embed_images(&model.device, &images)?;
         add_since(&mut self.durations.vision, started);
-        self.computed.images += changed.len() as u64;
         for ((camera, frame), embedding) in changed.into_iter().zip(embeddings) {
             let frame = Arc::clone(frame);
             self.cameras[camera] = Some(Seen { frame, embedding });
@@ -165,12 +167,12 @@ impl<D: Device> Memory<D> {
         if let Some(told) = &self.prompt
             && told.text == text
         {
+            self.reused.prompt = true;
             return Ok((told.embedding.clone(), told.tokens));
         }
         let started = Instant::now();
         let tokens = tokenise(text)?;
         self.forget_prefix();
-        self.computed.prompts += 1;
         let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
         add_since(&mut self.durations.prompt, started);
         self.prompt = Some(Told {

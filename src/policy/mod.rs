@@ -20,13 +20,24 @@ pub use chunk::{ActionChunk, Observation};
 pub use conventions::{ActionMode, ActionValue, Conventions, JointMap};
 pub use error::{OpenError, PolicyError};
 pub use evaluate::{Evaluate, StageDurations};
-pub use memory::Computed;
+pub use memory::Reused;
 pub use open::{open, open_for_evaluation};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};
 pub use robot_policy::RobotPolicy;
 pub use vision_refresh::VisionRefresh;
+
+/// How a policy runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// The device, its precision, its size; empty where that is not known.
+    pub device: String,
+    /// What its weights are stored in; empty where that is not known.
+    pub precision: String,
+    /// Of the newest chunk's prefix; none where that is not known.
+    pub reused: Option<Reused>,
+}
 
 /// A policy on some device: what a node or a replay needs of it.
 pub trait Predict {
@@ -71,4 +82,9 @@ pub trait Predict {
 
     /// For logs: the checkpoint, its size, the device.
     fn description(&self) -> String;
+
+    /// For diagnostics. Nothing is known of a policy that does not tell.
+    fn report(&self) -> PolicyReport {
+        PolicyReport::default()
+    }
 }

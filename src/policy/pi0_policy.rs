@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::memory::{Computed, Memory};
+use super::memory::Memory;
 use super::normalise::{add_state, denormalise, normalise, subtract_state};
 use super::preprocess::prepare_image;
 use super::{
-    ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict, StageDurations,
+    ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, PolicyReport, Predict,
+    StageDurations,
 };
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
 use crate::device::Device;
@@ -149,11 +150,6 @@ impl<D: Device> Policy<D> {
         Ok((&self.model, prefix, state, &self.schedule))
     }
 
-    /// How often each part of a prefix was computed so far.
-    pub fn computed(&self) -> Computed {
-        self.memory.computed()
-    }
-
     fn check_state(&self, state: &[f32]) -> Result<(), PolicyError> {
         if state.len() != self.state_dim {
             return Err(PolicyError::StateLength {
@@ -271,5 +267,13 @@ impl<D: Device> Predict for Policy<D> {
 
     fn description(&self) -> String {
         self.description.clone()
+    }
+
+    fn report(&self) -> PolicyReport {
+        PolicyReport {
+            device: self.model.device.description(),
+            precision: self.model.device.precision().to_owned(),
+            reused: Some(self.memory.reused.clone()),
+        }
     }
 }

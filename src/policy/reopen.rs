@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ActionChunk, Observation, OpenError, PolicyError, Predict};
+use super::{ActionChunk, Observation, OpenError, PolicyError, PolicyReport, Predict};
 use crate::device::DeviceError;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -123,6 +123,14 @@ impl Predict for Reopening {
 
     fn description(&self) -> String {
         self.description.clone()
+    }
+
+    /// Of no device while it is lost.
+    fn report(&self) -> PolicyReport {
+        self.policy
+            .as_ref()
+            .map(|policy| policy.report())
+            .unwrap_or_default()
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::ops::DerefMut;
 
-use super::{ActionChunk, Conventions, Evaluate, Observation, PolicyError, Predict, StageDurations};
+use super::{
+    ActionChunk, Conventions, Evaluate, Observation, PolicyError, PolicyReport, Predict, StageDurations,
+};
 
 /// A policy that takes the robot's state and gives the robot's actions: absolute positions of the joints that are told
 /// to move.
@@ -77,6 +79,10 @@ where
 
     fn description(&self) -> String {
         self.policy.description()
+    }
+
+    fn report(&self) -> PolicyReport {
+        self.policy.report()
     }
 }
 

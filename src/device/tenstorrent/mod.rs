@@ -29,6 +29,8 @@ use super::{
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
 const MASKED: f32 = -1e9;
+/// What weights are stored in, in TT-NN's words.
+const PRECISION: &str = "bfloat8_b";
 /// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
 const MANY_ROWS: usize = 256;
 
@@ -82,7 +84,7 @@ impl TenstorrentDevice {
         let (columns, rows) = card.core_grid()?;
         Ok(Self {
             description: format!(
-                "Tenstorrent {:?}{}, {columns} × {rows} cores, TT-NN {version}, bfloat8_b weights",
+                "Tenstorrent {:?}{}, {columns} × {rows} cores, TT-NN {version}, {PRECISION} weights",
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
@@ -146,6 +148,10 @@ impl Device for TenstorrentDevice {
 
     fn description(&self) -> String {
         self.description.clone()
+    }
+
+    fn precision(&self) -> &'static str {
+        PRECISION
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<TenstorrentTensor> {
