@@ -64,7 +64,7 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		done && \
 		cargo test --release --locked --no-default-features --features tenstorrent --test mock_graph
 
-python-test: setup ## tests of the simulated robot and the tools
+python-test: build ## tests of the simulated robot, the tools, and the node's parameters through rclpy
 	@$(IN_ISOLATION) python -m pytest -q
 
 smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes
