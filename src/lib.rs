@@ -6,6 +6,7 @@
 
 pub mod benchmark;
 pub mod checkpoint;
+pub mod chrome_trace;
 pub mod control;
 pub mod device;
 pub mod model;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, run};
 use pi0_node::checkpoint::Checkpoint;
+use pi0_node::chrome_trace;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
 use pi0_node::policy::{CameraOptions, Policy, PolicyOptions, Predict};
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
+    let _trace = chrome_trace::start()?;
     anyhow::ensure!(arguments.repeats > 0, "--repeats is 0, expected at least 1");
     anyhow::ensure!(arguments.steps > 0, "--steps is 0, expected at least 1");
     anyhow::ensure!(

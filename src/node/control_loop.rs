@@ -148,7 +148,7 @@ impl ControlLoop {
             }
             let points = self.tick(&mut ticking, now);
             if !points.is_empty() {
-                publish(now, points);
+                tracing::trace_span!("publish").in_scope(|| publish(now, points));
             }
         }
     }
@@ -177,6 +177,7 @@ impl ControlLoop {
         }
     }
 
+    #[tracing::instrument(name = "control_tick", level = "trace", skip_all)]
     fn tick(&self, ticking: &mut Ticking, now: Duration) -> Vec<TrajectoryPoint> {
         let wall = Instant::now();
         let inputs = self.inputs.at_a_tick(self.may_wait());

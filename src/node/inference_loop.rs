@@ -104,10 +104,10 @@ impl InferenceLoop {
             let started = Instant::now();
             let settings = self.settings.get();
             let committed = self.committed(&settings, stamped.observed_at);
-            let predicted = match &committed {
+            let predicted = tracing::trace_span!("inference").in_scope(|| match &committed {
                 Some(committed) => self.policy.predict_after(&stamped.observation, committed),
                 None => self.policy.predict(&stamped.observation),
-            };
+            });
             match predicted {
                 Ok(actions) => {
                     let chunk = TimedChunk {

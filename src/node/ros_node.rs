@@ -21,6 +21,7 @@ use super::{
     ChunkSlot, ControlLoop, ControlReport, InferenceLoop, InferenceReport, Inputs, Monitor, RosClock, Shared,
     lock, logging, messages,
 };
+use crate::chrome_trace::ChromeTraceError;
 use crate::control::{Command, TimedChunk};
 use crate::policy::{OpenError, Predict, RobotPolicy, open};
 
@@ -33,6 +34,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// Why the node does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
+    #[error(transparent)]
+    Trace(#[from] ChromeTraceError),
     #[error("the parameters do not fit:{}", list(.0))]
     Parameters(Vec<ParameterProblem>),
     #[error("no policy from the checkpoint {checkpoint}")]
@@ -71,7 +74,7 @@ pub struct Pi0Node {
 /// # Errors
 /// When the parameters or the checkpoint are not whole, ROS 2 fails, or a thread ends by itself.
 pub fn run() -> Result<(), NodeError> {
-    logging::start();
+    let _trace = logging::start()?;
     let context = context()?;
     let mut node = Node::create(context, "pi0_node", "").map_err(|source| ros("the node", source))?;
     logging::publish_on_rosout(&mut node).map_err(|source| ros("/rosout", source))?;
