@@ -170,6 +170,12 @@ mod tests {
         fn description(&self) -> String {
             "simulated".to_owned()
         }
+        fn report(&self) -> PolicyReport {
+            PolicyReport {
+                device: "a card".to_owned(),
+                ..PolicyReport::default()
+            }
+        }
     }
 
     fn told(prompt: &str) -> Observation {
@@ -229,9 +235,11 @@ mod tests {
     fn while_it_is_lost_the_error_says_why() {
         let (mut policy, _) = reopening();
         let now = Instant::now();
+        assert_eq!(policy.report().device, "a card");
         let _ = policy.predict_at(&told("lose"), now);
         let error = policy.predict_at(&told("wave"), now).unwrap_err().to_string();
         assert!(error.contains("it hangs"), "{error}");
+        assert_eq!(policy.report(), PolicyReport::default());
     }
 
     #[test]

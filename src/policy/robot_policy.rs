@@ -158,6 +158,12 @@ mod tests {
         fn description(&self) -> String {
             "stand-in".to_owned()
         }
+        fn report(&self) -> PolicyReport {
+            PolicyReport {
+                device: "a device".to_owned(),
+                ..PolicyReport::default()
+            }
+        }
     }
 
     /// Two joints, the first of them in the other direction; the second one is told first, and a value is not used.
@@ -198,6 +204,11 @@ mod tests {
         let chunk = policy().predict_after(&observation(), &committed).unwrap();
         assert_eq!(chunk.values()[..4], *committed.values());
         assert_eq!(chunk.values()[4..], [3.5, 2.5, 3.5, 2.0]);
+    }
+
+    #[test]
+    fn diagnostics_hear_what_the_policy_reports() {
+        assert_eq!(policy().report().device, "a device");
     }
 
     #[test]
