@@ -72,7 +72,7 @@ bench-card: setup ## how long each stage of a chunk takes on a Tenstorrent card
 		cargo run --release --locked --no-default-features --features tenstorrent --bin pi0_bench -- \
 			--device tenstorrent $(CARD_BENCH)
 
-python-test: setup ## tests of the simulated robot and the tools
+python-test: build ## tests of the simulated robot, the tools, and the node's parameters through rclpy
 	@$(IN_ISOLATION) python -m pytest -q
 
 smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes

@@ -95,7 +95,7 @@ fn published(first: &[f32], second: &[f32], seam: Seam, limits: Option<JointLimi
             max_run_time: None,
         },
     };
-    let mut controller = Controller::new(1);
+    let mut controller = Controller::new(["joint".to_owned()].into());
     let began = Duration::from_secs(100);
     let chunk = |actions: &[f32], observed_tick: u32| TimedChunk {
         actions: ActionChunk::new(actions.to_vec(), 1),

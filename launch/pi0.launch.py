@@ -2,16 +2,24 @@
 
 ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
+With record:=true what the node hears and says goes into a bag, for pi0_eval and Foxglove.
+
 Without arguments it is the policy that comes with the package, for the simulated robot (see simulation.launch.py).
 """
 
+import sys
+from datetime import datetime
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+
+# A launch file is run by its path, so that Python does not find what lies beside it.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from robot_topics import NODE_NAME, full_name, is_simulated, recorded_topics, remappings_of
 
 SHARE = Path(__file__).resolve().parent.parent
 CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
@@ -26,15 +34,7 @@ PARAMETERS = {
 }
 
 
-def remappings_of(text: str) -> list[tuple[str, str]]:
-    rules = [rule.partition(":=") for rule in text.split()]
-    for source, separator, target in rules:
-        if not (source and separator and target):
-            raise ValueError(f"remappings is {text!r}, expected rules like /joint_states:=/left/joint_states")
-    return [(source, target) for source, _, target in rules]
-
-
-def pi0_node(context: LaunchContext) -> list[Node]:
+def given_parameters(context: LaunchContext) -> dict[str, str | bool]:
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
@@ -46,14 +46,38 @@ def pi0_node(context: LaunchContext) -> list[Node]:
         if given["use_sim_time"].lower() not in ("true", "false"):
             raise ValueError(f"use_sim_time is {given['use_sim_time']}, expected true or false")
         given["use_sim_time"] = given["use_sim_time"].lower() == "true"
+    return given
+
+
+def recorder(context: LaunchContext) -> list[ExecuteProcess]:
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    if argument("record") == "false":
+        return []
+    params_file = argument("params_file")
+    simulated = given_parameters(context).get("use_sim_time", is_simulated(params_file))
+    rules = remappings_of(argument("remappings"))
+    topics = {full_name(topic, argument("namespace"), rules) for topic in recorded_topics(params_file, simulated)}
+    # The bag's stamps are in the time of the robot, which pi0_eval goes by.
+    clock = ["--use-sim-time"] if simulated else []
+    bag = Path(argument("bag_directory")) / f"pi0_{datetime.now():%Y_%m_%d-%H_%M_%S}"
+    command = ["ros2", "bag", "record", *sorted(topics), "--storage", "mcap", "--output", str(bag), *clock]
+    return [ExecuteProcess(cmd=command, output="screen")]
+
+
+def pi0_node(context: LaunchContext) -> list[Node]:
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
     return [
         Node(
             package="pi0_node",
             executable="pi0_node",
-            name="pi0_node",
+            name=NODE_NAME,
             namespace=argument("namespace"),
             output="screen",
-            parameters=[argument("params_file"), given],
+            parameters=[argument("params_file"), given_parameters(context)],
             remappings=remappings_of(argument("remappings")),
             # The node's own logger: the same level for ROS's inner workings would bury what the node says.
             ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],
@@ -83,10 +107,21 @@ def generate_launch_description() -> LaunchDescription:
             description="Other names for topics, with spaces between: /joint_states:=/left/joint_states …",
         ),
         DeclareLaunchArgument(
+            "record",
+            default_value="false",
+            choices=["true", "false"],
+            description="Whether all that the node hears and says is recorded in an MCAP bag: true or false.",
+        ),
+        DeclareLaunchArgument(
+            "bag_directory",
+            default_value="bags",
+            description="Folder for the bags of record:=true, each named by the time at which it begins.",
+        ),
+        DeclareLaunchArgument(
             "log_level",
             default_value="info",
             choices=["debug", "info", "warn", "error"],
             description="From which level up the node logs: debug, info, warn or error.",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=pi0_node)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=recorder), OpaqueFunction(function=pi0_node)])

@@ -6,9 +6,9 @@ What the node tells controllers goes to /replay/…, and what was recorded of th
 robot. For figures without ROS 2, and as fast as the machine is, use pi0_eval (docs/evaluation.md).
 """
 
+import sys
 from pathlib import Path
 
-import yaml
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -21,25 +21,11 @@ from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchContext, LaunchDescription
 
+# A launch file is run by its path, so that Python does not find what lies beside it.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from robot_topics import output_topics
+
 CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
-DEFAULT_TRAJECTORY_TOPIC = "/joint_trajectory"
-
-
-def output_topics(params_file: str) -> set[str]:
-    """The topics on which a node with this parameter file may tell a robot to move."""
-    topics = {DEFAULT_TRAJECTORY_TOPIC}
-
-    def collect(level):
-        for key, value in level.items():
-            if key == "trajectory_topic":
-                topics.add(value)
-            elif key == "output_topics":
-                topics.update(value)
-            elif isinstance(value, dict):
-                collect(value)
-
-    collect(yaml.safe_load(Path(params_file).read_text()))
-    return topics
 
 
 def of_parameter_file(context: LaunchContext) -> list[str]:

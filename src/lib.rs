@@ -6,9 +6,11 @@
 
 pub mod benchmark;
 pub mod checkpoint;
+pub mod chrome_trace;
 pub mod control;
 pub mod device;
 pub mod model;
 pub mod node;
 pub mod policy;
+pub mod process_memory;
 pub mod replay;

@@ -116,7 +116,7 @@ fn start(checkpoint: &Path) -> Pi0Node {
         ("seed", ParameterValue::Integer(7)),
         ("use_sim_time", ParameterValue::Bool(true)),
         // The robot of the recording is not where the policy would begin.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![])),
+        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
     ] {
         node.params
             .lock()

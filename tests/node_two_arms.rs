@@ -79,7 +79,7 @@ fn start(more: &[(&str, ParameterValue)]) -> Pi0Node {
         ("extra_state_sizes", ParameterValue::IntegerArray(vec![1])),
         ("sync_slop_ms", ParameterValue::Double(100.0)),
         // The force makes the first action 100 further than where the robot is.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![])),
+        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
         (
             "qos_overrides./top/compressed.subscription.reliability",
             text("reliable"),

@@ -3,7 +3,6 @@
 mod arithmetic;
 #[cfg(feature = "tenstorrent")]
 mod card_graph;
-mod memory;
 mod products;
 mod random_weights;
 mod report;
@@ -12,7 +11,6 @@ mod stages;
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
 pub use card_graph::{CardGraph, Chip, MockedCard, Replayed};
-pub use memory::resident_bytes;
 pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};

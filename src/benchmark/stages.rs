@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::memory::{peak_resident_bytes, resident_bytes};
 use super::products::best_seconds;
 use super::{Arithmetic, Report, Stage};
 use crate::device::{Device, HostTensor, Result};
@@ -12,6 +11,7 @@ use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
 use crate::model::prefix::Prefix;
 use crate::policy::prepare_image;
+use crate::process_memory::{peak_resident_bytes, resident_bytes};
 
 /// Pixels of a camera's frame.
 const FRAME_WIDTH: u32 = 640;

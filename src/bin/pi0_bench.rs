@@ -4,11 +4,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, resident_bytes, run};
+use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, run};
 use pi0_node::checkpoint::Checkpoint;
+use pi0_node::chrome_trace;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
 use pi0_node::policy::{CameraOptions, Policy, PolicyOptions, Predict};
+use pi0_node::process_memory::resident_bytes;
 use serde_json::json;
 
 /// Measures every stage of a chunk: medians, p99, operations a second and their share of the machine's peak.
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
+    let _trace = chrome_trace::start()?;
     anyhow::ensure!(arguments.repeats > 0, "--repeats is 0, expected at least 1");
     anyhow::ensure!(arguments.steps > 0, "--steps is 0, expected at least 1");
     anyhow::ensure!(

@@ -81,7 +81,7 @@ fn measure_rate(
         ),
         ("control_rate_hz", ParameterValue::Double(rate_hz)),
         // Nobody measures a robot here.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![])),
+        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
     ];
     let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
     let parameters =
@@ -102,6 +102,7 @@ fn measure_rate(
         report: Arc::clone(&report),
         stop: Arc::clone(&stop),
         commanded: settings.conventions.commanded().collect(),
+        commanded_joints: settings.commanded_joints().into(),
     };
     let made = Arc::<AtomicU64>::default();
     let mut workers = Vec::new();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use pi0_node::chrome_trace;
 use pi0_node::node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
 use pi0_node::policy::open_for_evaluation;
 use pi0_node::replay::bag::Bag;
@@ -173,6 +174,7 @@ impl Evaluation {
         };
         let mut table_failure = None;
         let progress = self.progress(&bag);
+        let _trace = chrome_trace::start()?;
         let result = evaluate(&bag, &mut *policy, settings, &options, &mut |prediction| {
             show_progress(&progress, &bag, &prediction);
             pictures.add(&prediction);
@@ -198,6 +200,11 @@ impl Evaluation {
 
     /// A process for each bag that has no result yet.
     fn evaluate_each(&self, bags: &[PathBuf], folder: &Path, settings: &Settings) -> anyhow::Result<Report> {
+        ensure!(
+            chrome_trace::asked_for().is_none(),
+            "{} asks for one trace, which only the evaluation of one bag without --output makes",
+            chrome_trace::VARIABLE
+        );
         let program = std::env::current_exe().context("this program's own file")?;
         let result = |bag: &Path, suffix: &str| folder.join(format!("{}.{suffix}", result_name(bag)));
         let options = self.options();

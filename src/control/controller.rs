@@ -52,10 +52,10 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller that waits for its first chunk. `joint_count`: the joints of every action.
-    pub fn new(joint_count: usize) -> Self {
+    /// A controller that waits for its first chunk. `joint_names`: the joints of every action.
+    pub fn new(joint_names: Arc<[String]>) -> Self {
         Self {
-            player: ChunkPlayer::new(joint_count),
+            player: ChunkPlayer::new(joint_names),
             limiter: None,
             has_moved: false,
             supervisor: Supervisor::default(),
@@ -73,7 +73,7 @@ impl Controller {
         settings: &ControlSettings,
     ) -> Tick {
         if now < self.newest_time {
-            *self = Self::new(self.player.joint_count());
+            *self = Self::new(Arc::clone(self.player.joint_names()));
         }
         self.newest_time = now;
         let held_before = self.is_blocked();
@@ -171,7 +171,7 @@ impl Controller {
             for (joint, ((&to, &from), &longest)) in joints.enumerate() {
                 if (to - from).abs() > longest {
                     return Err(ChunkRefusal::StartJump {
-                        joint,
+                        joint: self.player.joint_names()[joint].clone(),
                         from,
                         to,
                         longest,
@@ -301,7 +301,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             Self {
-                controller: Controller::new(1),
+                controller: Controller::new(["right_gripper".to_owned()].into()),
                 settings: settings(),
                 situation: Situation {
                     measured: Some(vec![0.0]),
@@ -542,7 +542,7 @@ mod tests {
             tick.hold
                 .unwrap()
                 .detail
-                .contains("joint 0 is at 0 and would be sent to 0.6")
+                .contains("joint right_gripper is at 0 and would be sent to 0.6")
         );
         let near = chunk(0.4, bench.now);
         assert_eq!(bench.tick(Some(near)).hold, None);

@@ -126,6 +126,14 @@ pub trait Device: Send + Sync + 'static {
     /// For logs and errors: the device, its precision, its size.
     fn description(&self) -> String;
 
+    /// What the weights of linear layers are stored in, in the words of the device.
+    fn precision(&self) -> &'static str;
+
+    /// Whether work takes much longer the first times than from then on, because it is compiled and recorded.
+    fn is_slow_at_first(&self) -> bool {
+        false
+    }
+
     /// Host values to the device. `values` are row-major and as many as `shape` says.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
 

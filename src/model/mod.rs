@@ -209,6 +209,7 @@ impl<D: Device> Pi0<D> {
     }
 
     /// Runs a prefix through the language model; `previous` is one that is not needed any more.
+    #[tracing::instrument(name = "prefix", level = "trace", skip_all)]
     pub fn prefill(&self, prefix: Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
         prefix.prefill(&self.config, &self.device, &self.paligemma, previous)
     }
@@ -260,6 +261,7 @@ impl<D: Device> Pi0<D> {
     ///
     /// The state attends to the prefix and itself, never to the actions, so its keys and values hold for every step:
     /// [`first_denoise_step`](Self::first_denoise_step) leaves them in the cache.
+    #[tracing::instrument(level = "trace", skip_all)]
     pub fn denoise_step(
         &self,
         prefix: &mut PrefixCache<D>,
@@ -273,6 +275,7 @@ impl<D: Device> Pi0<D> {
     }
 
     /// The same with the state's token in front of the actions.
+    #[tracing::instrument(name = "denoise_step", level = "trace", skip_all)]
     pub fn first_denoise_step(
         &self,
         prefix: &mut PrefixCache<D>,

@@ -28,6 +28,7 @@ impl<D: Device> PaliGemma<D> {
     }
 
     /// Images `[3, image_size, image_size]` on the device to tokens of the language model, `[tokens, vlm.width]` each.
+    #[tracing::instrument(name = "vision", level = "trace", skip_all)]
     pub fn embed_images(&self, device: &D, images: &[&D::Tensor]) -> Result<Vec<D::Tensor>> {
         if images.is_empty() {
             return Ok(Vec::new());
@@ -54,6 +55,7 @@ impl<D: Device> PaliGemma<D> {
     ///
     /// # Errors
     /// When a token is not in the vocabulary.
+    #[tracing::instrument(name = "prompt", level = "trace", skip_all)]
     pub fn embed_tokens(&self, device: &D, tokens: &[u32]) -> Result<D::Tensor> {
         let mut padded = tokens.to_vec();
         padded.resize(tokens.len().next_multiple_of(device.tile()), 0);

@@ -92,6 +92,8 @@ pub struct ControlLoop {
     pub stop: Arc<AtomicBool>,
     /// The joints of every action, as places in the measured positions.
     pub commanded: Vec<usize>,
+    /// Their names.
+    pub commanded_joints: Arc<[String]>,
 }
 
 /// What the control thread knows from tick to tick. Of what another thread has in hand at a tick, it knows what was so
@@ -147,18 +149,18 @@ impl ControlLoop {
             }
             if resets != self.clock.resets() {
                 resets = self.clock.resets();
-                ticking.controller = Controller::new(self.commanded.len());
+                ticking.controller = Controller::new(Arc::clone(&self.commanded_joints));
             }
             let points = self.tick(&mut ticking, now);
             if !points.is_empty() {
-                publish(now, points);
+                tracing::trace_span!("publish").in_scope(|| publish(now, points));
             }
         }
     }
 
     fn begin(&self) -> Ticking {
         Ticking {
-            controller: Controller::new(self.commanded.len()),
+            controller: Controller::new(Arc::clone(&self.commanded_joints)),
             settings: self.settings.get(),
             command: self.command.get(),
             described_limits: self.described_limits.get(),
@@ -180,6 +182,7 @@ impl ControlLoop {
         }
     }
 
+    #[tracing::instrument(name = "control_tick", level = "trace", skip_all)]
     fn tick(&self, ticking: &mut Ticking, now: Duration) -> Vec<TrajectoryPoint> {
         let wall = Instant::now();
         let inputs = self.inputs.at_a_tick(self.may_wait());
@@ -302,7 +305,7 @@ pub(super) mod tests {
     use super::*;
     use crate::control::{Seam, SupervisionSettings, TimedChunk};
     use crate::node::{InputTopics, JointStatesTopic, NewChunk};
-    use crate::policy::ActionChunk;
+    use crate::policy::{ActionChunk, VisionRefresh};
 
     /// Nothing is limited and nothing becomes old.
     pub fn unlimited() -> ControlSettings {
@@ -326,6 +329,8 @@ pub(super) mod tests {
             actions_to_execute: None,
             seam: Seam::default(),
             control: unlimited(),
+            vision_refresh: VisionRefresh::default(),
+            denoise_steps: None,
         };
         ControlLoop {
             clock: Arc::new(clock),
@@ -339,6 +344,7 @@ pub(super) mod tests {
             report: Arc::default(),
             stop: Arc::default(),
             commanded: vec![0],
+            commanded_joints: ["waist".to_owned()].into(),
         }
     }
 

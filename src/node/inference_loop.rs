@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::{ChunkSlot, ControlReport, Inputs, NewChunk, PlaybackSettings, RosClock, Shared, lock};
 use crate::control::{ChunkOverlap, PlayerState, TimedChunk, Window};
-use crate::policy::{ActionChunk, Predict, VisionRefresh};
+use crate::policy::{ActionChunk, PolicyReport, Predict, VisionRefresh};
 
-/// Chunks that the median duration is taken over.
+/// Chunks that durations and cache hit rates are taken over.
 const CHUNK_WINDOW: usize = 200;
 
 /// What the inference thread did.
@@ -22,11 +22,21 @@ pub struct InferenceReport {
     pub error: Option<String>,
     /// What the policy says of itself and its device.
     pub description: String,
+    /// What it says after the newest chunk, or before the first one.
+    pub policy: PolicyReport,
+    /// Of the newest chunks, one for each camera of the policy: its name, and 1 where the frame's embedding was reused,
+    /// 0 where it was computed.
+    pub vision_cache_hits: Vec<(String, Window)>,
+    /// The same of the prompt's embedding.
+    pub prompt_cache_hits: Window,
+    /// The same of the prefix's keys and values.
+    pub prefix_cache_hits: Window,
 }
 
 /// What the inference thread works with.
 pub struct InferenceLoop {
     pub policy: Box<dyn Predict + Send>,
+    /// What the cameras showed last; the periods are of the settings.
     pub vision_refresh: VisionRefresh,
     pub clock: Arc<RosClock>,
     pub inputs: Arc<Inputs>,
@@ -41,18 +51,44 @@ pub struct InferenceLoop {
 impl InferenceReport {
     /// While there is no policy.
     pub fn unconfigured() -> Self {
-        Self::new("no policy: the node is not configured".to_owned())
-    }
-
-    /// Of a policy that has not predicted yet.
-    pub fn new(description: String) -> Self {
         Self {
             chunks: 0,
             durations_ms: Window::new(CHUNK_WINDOW),
             predicting_since: None,
             error: None,
-            description,
+            description: "no policy: the node is not configured".to_owned(),
+            policy: PolicyReport::default(),
+            vision_cache_hits: Vec::new(),
+            prompt_cache_hits: Window::new(CHUNK_WINDOW),
+            prefix_cache_hits: Window::new(CHUNK_WINDOW),
         }
+    }
+
+    /// Of a policy that has not predicted yet.
+    pub fn new(policy: &dyn Predict) -> Self {
+        let cameras = policy.cameras().iter();
+        let hits = cameras.map(|name| (name.clone(), Window::new(CHUNK_WINDOW)));
+        Self {
+            description: policy.description(),
+            policy: policy.report(),
+            vision_cache_hits: hits.collect(),
+            ..Self::unconfigured()
+        }
+    }
+
+    fn add_chunk(&mut self, duration: Duration, policy: PolicyReport) {
+        self.chunks += 1;
+        self.durations_ms.push(duration.as_secs_f64() * 1e3);
+        self.error = None;
+        if let Some(reused) = &policy.reused {
+            let push = |hits: &mut Window, hit| hits.push(if hit { 1.0 } else { 0.0 });
+            for ((_, hits), hit) in self.vision_cache_hits.iter_mut().zip(&reused.cameras) {
+                hit.iter().for_each(|&hit| push(hits, hit));
+            }
+            push(&mut self.prompt_cache_hits, reused.prompt);
+            push(&mut self.prefix_cache_hits, reused.prefix);
+        }
+        self.policy = policy;
     }
 }
 
@@ -74,16 +110,20 @@ impl InferenceLoop {
                 clock_resets = stamped.clock_resets;
                 self.vision_refresh.forget();
             }
+            let settings = self.settings.get();
+            self.vision_refresh.set_periods(&settings.vision_refresh);
             self.vision_refresh
                 .hold_back(&mut stamped.observation, stamped.observed_at);
             let started = Instant::now();
-            let settings = self.settings.get();
             let committed = self.committed(&settings, stamped.observed_at);
             lock(&self.report).predicting_since = Some(started);
-            let predicted = match &committed {
-                Some(committed) => self.policy.predict_after(&stamped.observation, committed),
-                None => self.policy.predict(&stamped.observation),
-            };
+            let predicted = tracing::trace_span!("inference").in_scope(|| {
+                self.policy.set_denoise_steps(settings.denoise_steps)?;
+                match &committed {
+                    Some(committed) => self.policy.predict_after(&stamped.observation, committed),
+                    None => self.policy.predict(&stamped.observation),
+                }
+            });
             lock(&self.report).predicting_since = None;
             match predicted {
                 Ok(actions) => {
@@ -99,11 +139,7 @@ impl InferenceLoop {
                         .now()
                         .map_or(Duration::ZERO, |now| now.saturating_sub(stamped.observed_at));
                     too_slow_for_motion = age >= chunk.reach();
-                    let mut report = lock(&self.report);
-                    report.chunks += 1;
-                    report.durations_ms.push(started.elapsed().as_secs_f64() * 1e3);
-                    report.error = None;
-                    drop(report);
+                    lock(&self.report).add_chunk(started.elapsed(), self.policy.report());
                     (self.show)(&chunk);
                     self.chunks.put(NewChunk {
                         chunk,
@@ -164,7 +200,7 @@ mod tests {
     use super::*;
     use crate::control::Seam;
     use crate::node::control_loop::tests::unlimited;
-    use crate::policy::{Observation, PolicyError};
+    use crate::policy::{Observation, PolicyError, Reused};
 
     /// Takes `takes` of simulated time for ten actions, fails when told to do nothing, and when told to hang waits to be
     /// released.
@@ -173,6 +209,7 @@ mod tests {
         takes: Duration,
         released: mpsc::Receiver<()>,
         observed: mpsc::Sender<Observed>,
+        cameras: Vec<String>,
     }
 
     /// What tells one observation from another.
@@ -201,7 +238,7 @@ mod tests {
             Ok(ActionChunk::new(vec![0.0; 10], 1))
         }
         fn cameras(&self) -> &[String] {
-            &[]
+            &self.cameras
         }
         fn state_dim(&self) -> usize {
             1
@@ -245,17 +282,19 @@ mod tests {
         inputs.take_image(0, Ok(RgbImage::new(1, 1)), Duration::ZERO);
         let chunks = Arc::<ChunkSlot>::default();
         let control = Arc::<Mutex<ControlReport>>::default();
-        let report = Arc::new(Mutex::new(InferenceReport::new("simulated".to_owned())));
         let (observe, observed) = mpsc::channel();
         let (release, released) = mpsc::channel();
+        let policy = SimulatedPolicy {
+            clock: Arc::clone(&clock),
+            takes,
+            released,
+            observed: observe,
+            cameras: vec!["top".to_owned()],
+        };
+        let report = Arc::new(Mutex::new(InferenceReport::new(&policy)));
         let inference = InferenceLoop {
-            vision_refresh: VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))]),
-            policy: Box::new(SimulatedPolicy {
-                clock: Arc::clone(&clock),
-                takes,
-                released,
-                observed: observe,
-            }),
+            vision_refresh: VisionRefresh::default(),
+            policy: Box::new(policy),
             clock,
             inputs: Arc::clone(&inputs),
             chunks: Arc::clone(&chunks),
@@ -265,6 +304,8 @@ mod tests {
                 actions_to_execute: None,
                 seam: Seam::default(),
                 control: unlimited(),
+                vision_refresh: VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))]),
+                denoise_steps: None,
             })),
             control: Arc::clone(&control),
             report: Arc::clone(&report),
@@ -328,6 +369,44 @@ mod tests {
         }
         assert_eq!(lock(&bench.report).chunks, 3);
         bench.stop();
+    }
+
+    #[test]
+    fn cache_hits_are_counted_for_each_camera_that_had_a_frame() {
+        let (observed, _) = mpsc::channel();
+        let (_, released) = mpsc::channel();
+        let policy = SimulatedPolicy {
+            clock: Arc::new(RosClock::simulated()),
+            takes: Duration::ZERO,
+            released,
+            observed,
+            cameras: vec!["top".to_owned(), "wrist".to_owned()],
+        };
+        let mut report = InferenceReport::new(&policy);
+        for (top, wrist, prompt, prefix) in [
+            (Some(false), Some(false), false, false),
+            (Some(true), None, true, false),
+            (Some(true), None, true, false),
+            (Some(true), Some(true), true, true),
+        ] {
+            let reused = Reused {
+                cameras: vec![top, wrist],
+                prompt,
+                prefix,
+            };
+            let policy = PolicyReport {
+                reused: Some(reused),
+                ..PolicyReport::default()
+            };
+            report.add_chunk(Duration::from_millis(3), policy);
+        }
+        report.add_chunk(Duration::from_millis(3), PolicyReport::default());
+        let rates = report.vision_cache_hits.iter();
+        let rates: Vec<_> = rates.map(|(name, hits)| (name.as_str(), hits.mean())).collect();
+        assert_eq!(rates, [("top", Some(0.75)), ("wrist", Some(0.5))]);
+        assert_eq!(report.prompt_cache_hits.mean(), Some(0.75));
+        assert_eq!(report.prefix_cache_hits.mean(), Some(0.25));
+        assert_eq!(report.chunks, 5);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::lock;
+use crate::chrome_trace::{self, ChromeTrace, ChromeTraceError};
 
 static ROSOUT: OnceLock<Rosout> = OnceLock::new();
 
@@ -28,18 +29,26 @@ struct RosoutLayer;
 struct Message(String);
 
 /// Logs to standard error what `RUST_LOG` asks for; without it, what ROS's own `--log-level` asks for; without that,
-/// from `info` up.
-pub fn start() {
+/// from `info` up. Spans go to the file of [`chrome_trace`], where one is asked for.
+///
+/// # Errors
+/// When that file cannot be written.
+pub fn start() -> Result<Option<ChromeTrace>, ChromeTraceError> {
     let from_arguments = log_level(std::env::args());
-    let filter = std::env::var("RUST_LOG").unwrap_or(from_arguments);
+    let words = std::env::var("RUST_LOG").unwrap_or(from_arguments);
     let standard_error = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry()
-        .with(EnvFilter::new(filter))
-        .with(standard_error)
-        .with(RosoutLayer)
-        .init();
+    let log = tracing_subscriber::registry()
+        .with(standard_error.with_filter(EnvFilter::new(&words)))
+        .with(RosoutLayer.with_filter(EnvFilter::new(&words)));
+    let Some(file) = chrome_trace::asked_for() else {
+        log.init();
+        return Ok(None);
+    };
+    let (layer, trace) = chrome_trace::layer(&file)?;
+    log.with(layer).init();
+    Ok(Some(trace))
 }
 
 /// Publishes warnings and errors on `/rosout` from now on, in the name of this node.

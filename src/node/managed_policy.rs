@@ -15,7 +15,7 @@ use super::{
     RosClock, Shared, lock, messages,
 };
 use crate::control::TimedChunk;
-use crate::policy::{OpenError, Predict, RobotPolicy};
+use crate::policy::{OpenError, Predict, RobotPolicy, VisionRefresh};
 
 /// How long a robot that comes to rest is waited for; longer than any sensible acceleration limit asks for.
 const REST_PATIENCE: Duration = Duration::from_secs(5);
@@ -88,7 +88,7 @@ impl Managed for ManagedPolicy {
         let policy = self.policy(&settings)?;
         let description = policy.description();
         self.shape.set(Some(PolicyShape::from(&policy as &dyn Predict)));
-        *lock(&self.report) = InferenceReport::new(description.clone());
+        *lock(&self.report) = InferenceReport::new(&policy);
         let joints = settings.commanded_joints();
         let publisher = self.chunk_publisher.clone();
         let show = move |chunk: &TimedChunk| {
@@ -98,7 +98,7 @@ impl Managed for ManagedPolicy {
         };
         let inference = InferenceLoop {
             policy: Box::new(policy),
-            vision_refresh: settings.vision_refresh,
+            vision_refresh: VisionRefresh::default(),
             clock: Arc::clone(&self.clock),
             inputs: Arc::clone(&self.inputs),
             chunks: Arc::clone(&self.chunks),

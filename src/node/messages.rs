@@ -128,10 +128,7 @@ pub fn diagnostics(now: Duration, statuses: Vec<Status>) -> DiagnosticArray {
         values: status
             .values
             .into_iter()
-            .map(|(key, value)| KeyValue {
-                key: key.to_owned(),
-                value,
-            })
+            .map(|(key, value)| KeyValue { key, value })
             .collect(),
     };
     DiagnosticArray {

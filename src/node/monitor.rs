@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{ControlReport, InferenceReport, InputKind, InputReport};
 use crate::control::{HoldReason, PlayerState};
+use crate::process_memory::resident_bytes;
 
 /// After this long without a first message, an input is reported as missing.
 const FIRST_MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,20 +28,17 @@ pub struct Status {
     pub name: String,
     pub level: Level,
     pub message: String,
-    pub values: Vec<(&'static str, String)>,
+    pub values: Vec<(String, String)>,
 }
 
 impl Status {
-    fn new(
-        part: &str,
-        (level, message): (Level, impl Into<String>),
-        values: Vec<(&'static str, String)>,
-    ) -> Self {
+    fn new(part: &str, (level, message): (Level, impl Into<String>), values: Vec<(&str, String)>) -> Self {
+        let owned = |(key, value): (&str, String)| (key.to_owned(), value);
         Self {
             name: format!("pi0_node: {part}"),
             level,
             message: message.into(),
-            values,
+            values: values.into_iter().map(owned).collect(),
         }
     }
 }
@@ -204,13 +202,25 @@ fn inference_status(report: &InferenceReport) -> Status {
         ),
         (None, None) => (Level::Ok, "predicting chunks".to_owned()),
     };
+    let resident_mib = resident_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20));
     let values = vec![
         ("chunks", report.chunks.to_string()),
         ("chunk_ms_p50", figure(report.durations_ms.percentile(50.0))),
-        ("device", report.description.clone()),
+        ("chunk_ms_p99", figure(report.durations_ms.percentile(99.0))),
+        ("prompt_cache_hit_rate", figure(report.prompt_cache_hits.mean())),
+        ("prefix_cache_hit_rate", figure(report.prefix_cache_hits.mean())),
+        ("policy", report.description.clone()),
+        ("device", report.policy.device.clone()),
+        ("precision", report.policy.precision.clone()),
+        ("resident_memory_mib", figure(resident_mib)),
         ("last_error", report.error.clone().unwrap_or_default()),
     ];
-    Status::new("inference", summary, values)
+    let mut status = Status::new("inference", summary, values);
+    let vision = report.vision_cache_hits.iter();
+    let vision =
+        vision.map(|(camera, hits)| (format!("vision_cache_hit_rate_{camera}"), figure(hits.mean())));
+    status.values.extend(vision);
+    status
 }
 
 fn input_status(report: &InputReport, patient: bool) -> Status {
@@ -243,7 +253,53 @@ fn figure(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Hold;
+    use crate::control::{ChunkRefusal, Hold, Window};
+    use crate::policy::{ActionChunk, Observation, PolicyError, PolicyReport, Predict};
+
+    /// A policy of one camera.
+    struct StandIn {
+        cameras: Vec<String>,
+    }
+
+    impl Predict for StandIn {
+        fn predict(&mut self, _: &Observation) -> Result<ActionChunk, PolicyError> {
+            Ok(ActionChunk::new(vec![0.0], 1))
+        }
+        fn cameras(&self) -> &[String] {
+            &self.cameras
+        }
+        fn state_dim(&self) -> usize {
+            1
+        }
+        fn action_dim(&self) -> usize {
+            1
+        }
+        fn action_horizon(&self) -> usize {
+            1
+        }
+        fn description(&self) -> String {
+            "a stand-in".to_owned()
+        }
+        fn report(&self) -> PolicyReport {
+            PolicyReport {
+                device: "CPU, 2 threads, int8 weights".to_owned(),
+                precision: "int8".to_owned(),
+                reused: None,
+            }
+        }
+    }
+
+    fn inference() -> InferenceReport {
+        InferenceReport::new(&StandIn {
+            cameras: vec!["top".to_owned()],
+        })
+    }
+
+    fn window(values: impl IntoIterator<Item = f64>) -> Window {
+        let mut window = Window::new(200);
+        values.into_iter().for_each(|value| window.push(value));
+        window
+    }
 
     fn camera(age: Option<Duration>, problem: Option<&str>) -> InputReport {
         InputReport {
@@ -256,17 +312,14 @@ mod tests {
     }
 
     fn value<'a>(status: &'a Status, key: &str) -> &'a str {
-        &status.values.iter().find(|(name, _)| *name == key).unwrap().1
+        &status.values.iter().find(|(name, _)| name == key).unwrap().1
     }
 
     #[test]
     fn a_camera_that_never_comes_is_an_error_that_names_camera_and_topic() {
         let started = Instant::now() - Duration::from_secs(6);
-        let statuses = Monitor::new(started).statuses(
-            &ControlReport::default(),
-            &InferenceReport::new("cpu".to_owned()),
-            &[camera(None, None)],
-        );
+        let statuses =
+            Monitor::new(started).statuses(&ControlReport::default(), &inference(), &[camera(None, None)]);
         let status = &statuses[2];
         assert_eq!(status.name, "pi0_node: camera top");
         assert_eq!(status.level, Level::Error);
@@ -330,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_prediction_that_does_not_end_is_an_error_and_one_that_takes_its_time_is_none() {
-        let mut report = InferenceReport::new("card".to_owned());
+        let mut report = inference();
         report.chunks = 1;
         let mut since = |seconds| {
             report.predicting_since = Some(Instant::now() - Duration::from_secs(seconds));
@@ -343,8 +396,65 @@ mod tests {
     }
 
     #[test]
+    fn inference_reports_durations_cache_hits_and_the_device() {
+        let mut report = inference();
+        report.chunks = 200;
+        report.durations_ms = window((1..=200).map(f64::from));
+        report.vision_cache_hits[0].1 = window([0.0, 1.0, 1.0, 1.0]);
+        report.prompt_cache_hits = window([1.0]);
+        report.prefix_cache_hits = window([0.0, 1.0]);
+        let status = inference_status(&report);
+        assert_eq!(status.level, Level::Ok);
+        for (key, expected) in [
+            ("chunks", "200"),
+            ("chunk_ms_p50", "100.000"),
+            ("chunk_ms_p99", "198.000"),
+            ("vision_cache_hit_rate_top", "0.750"),
+            ("prompt_cache_hit_rate", "1.000"),
+            ("prefix_cache_hit_rate", "0.500"),
+            ("policy", "a stand-in"),
+            ("device", "CPU, 2 threads, int8 weights"),
+            ("precision", "int8"),
+            ("last_error", ""),
+        ] {
+            assert_eq!(value(&status, key), expected, "{key}");
+        }
+        let resident: f64 = value(&status, "resident_memory_mib").parse().unwrap();
+        assert!(resident > 1.0, "{resident} MiB");
+    }
+
+    #[test]
+    fn before_the_first_chunk_there_are_no_figures_of_chunks() {
+        let status = inference_status(&inference());
+        for key in [
+            "chunk_ms_p50",
+            "chunk_ms_p99",
+            "vision_cache_hit_rate_top",
+            "prefix_cache_hit_rate",
+        ] {
+            assert_eq!(value(&status, key), "", "{key}");
+        }
+    }
+
+    #[test]
+    fn a_refused_chunk_is_told_with_the_name_of_its_joint() {
+        let refusal = ChunkRefusal::StartJump {
+            joint: "right_gripper".to_owned(),
+            from: 0.25,
+            to: 0.75,
+            longest: 0.5,
+        };
+        let report = ControlReport {
+            refusal: Some(refusal.to_string()),
+            ..ControlReport::default()
+        };
+        let message = control_status(&report).message;
+        assert!(message.contains("joint right_gripper is at 0.25"), "{message}");
+    }
+
+    #[test]
     fn a_prediction_that_fails_is_an_error_with_its_cause() {
-        let mut report = InferenceReport::new("cpu".to_owned());
+        let mut report = inference();
         report.error = Some("the prompt is too long".to_owned());
         let status = inference_status(&report);
         assert_eq!(status.level, Level::Error);

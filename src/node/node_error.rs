@@ -1,11 +1,14 @@
 //! Why the node does not run.
 
 use super::parameters::ParameterProblem;
+use crate::chrome_trace::ChromeTraceError;
 use crate::policy::{OpenError, PolicyError};
 
 /// Why the node does not run, or is not configured.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
+    #[error(transparent)]
+    Trace(#[from] ChromeTraceError),
     #[error("the parameters do not fit:{}", list(.0))]
     Parameters(Vec<ParameterProblem>),
     #[error("no policy from the checkpoint {checkpoint}")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{lock, lock_if_free};
 use crate::control::{ControlSettings, Seam, TimedChunk};
+use crate::policy::VisionRefresh;
 
 /// What can be changed about the playing of chunks while it goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,10 @@ pub struct PlaybackSettings {
     /// How the next chunk takes over.
     pub seam: Seam,
     pub control: ControlSettings,
+    /// Cameras whose frames the policy looks at less often than it infers.
+    pub vision_refresh: VisionRefresh,
+    /// Euler steps from noise to actions; none for the checkpoint's number.
+    pub denoise_steps: Option<NonZeroUsize>,
 }
 
 /// A value that one thread sets and others read.

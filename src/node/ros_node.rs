@@ -53,7 +53,7 @@ pub struct Pi0Node {
 /// # Errors
 /// When the parameters or the checkpoint are not whole, ROS 2 fails, or a thread ends by itself.
 pub fn run() -> Result<(), NodeError> {
-    logging::start();
+    let _trace = logging::start()?;
     let context = context()?;
     let mut node =
         Node::create(context, "pi0_node", "").map_err(|source| NodeError::ros("the node", source))?;
@@ -195,6 +195,7 @@ impl Pi0Node {
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop_control),
             commanded: settings.conventions.commanded().collect(),
+            commanded_joints: settings.commanded_joints().into(),
         };
         let control = WatchedThread::spawn("control", &ending, move || {
             control.run(|now, points| outputs.publish(now, &points));

@@ -52,6 +52,8 @@ pub enum PolicyError {
     Committed { index: usize, value: f32 },
     #[error("this policy cannot hold committed actions: {0}")]
     CannotInpaint(String),
+    #[error("this policy's number of steps cannot be set: {0}")]
+    FixedSteps(String),
     #[error("value {dimension} of action {action} came out of the model as {value}; the chunk is discarded")]
     Action {
         action: usize,

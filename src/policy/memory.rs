@@ -21,7 +21,8 @@ pub(super) struct Memory<D: Device> {
     prompt: Option<Told<D>>,
     prefix: Option<PrefixCache<D>>,
     fits: Fits,
-    computed: Computed,
+    /// Of the chunk that is being made, or was made last.
+    pub reused: Reused,
     /// Of the chunk that is being made, or was made last.
     pub durations: StageDurations,
 }
@@ -43,15 +44,15 @@ struct Told<D: Device> {
     embedding: D::Tensor,
 }
 
-/// How often each part of a prefix was computed, and not found to be the same as before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Computed {
-    /// Frames that went through the vision tower.
-    pub images: u64,
-    /// Prompts that were tokenised and embedded.
-    pub prompts: u64,
-    /// Prefixes that went through the language model.
-    pub prefixes: u64,
+/// What of a chunk's prefix was known from the chunk before, and not computed again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reused {
+    /// Whether the embedding of the camera's frame was, for each of the policy's cameras; none where it had no frame.
+    pub cameras: Vec<Option<bool>>,
+    /// Whether the prompt's tokens and their embedding were.
+    pub prompt: bool,
+    /// Whether the keys and values of all of it were.
+    pub prefix: bool,
 }
 
 impl<D: Device> Memory<D> {
@@ -64,13 +65,9 @@ impl<D: Device> Memory<D> {
             prompt: None,
             prefix: None,
             fits: Fits::Nothing,
-            computed: Computed::default(),
+            reused: Reused::default(),
             durations: StageDurations::default(),
         }
-    }
-
-    pub fn computed(&self) -> Computed {
-        self.computed
     }
 
     /// The prefix of these frames, one a camera and none where a camera is missing, and this prompt.
@@ -86,13 +83,17 @@ impl<D: Device> Memory<D> {
         prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
     ) -> Result<&mut PrefixCache<D>, PolicyError> {
+        self.reused = Reused::default();
         self.embed_frames(model, frames, &prepare)?;
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
         let previous = self.prefix.take();
         let started = Instant::now();
         let images = self.cameras.embeddings(&self.present);
         let prefix = match (self.fits, previous) {
-            (Fits::Everything, Some(prefix)) => return Ok(self.prefix.insert(prefix)),
+            (Fits::Everything, Some(prefix)) => {
+                self.reused.prefix = true;
+                return Ok(self.prefix.insert(prefix));
+            }
             (Fits::Prompt, Some(mut prefix)) => {
                 model.refill(&mut prefix, &images)?;
                 prefix
@@ -105,7 +106,6 @@ impl<D: Device> Memory<D> {
             }
         };
         add_since(&mut self.durations.prefix, started);
-        self.computed.prefixes += 1;
         self.fits = Fits::Everything;
         Ok(self.prefix.insert(prefix))
     }
@@ -131,6 +131,10 @@ impl<D: Device> Memory<D> {
             !seen.is_some_and(|seen| Arc::ptr_eq(seen, frame) || seen == frame)
         };
         let changed: Vec<_> = present.into_iter().filter(is_new).collect();
+        let is_changed = |camera: usize| changed.iter().any(|&(changed, _)| changed == camera);
+        let reused = frames.iter().enumerate();
+        let reused = reused.map(|(camera, frame)| frame.map(|_| !is_changed(camera)));
+        self.reused.cameras = reused.collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -150,7 +154,6 @@ impl<D: Device> Memory<D> {
         let started = Instant::now();
         self.cameras.update(model, &images)?;
         add_since(&mut self.durations.vision, started);
-        self.computed.images += changed.len() as u64;
         for (camera, frame) in changed {
             self.seen[camera] = Some(Arc::clone(frame));
         }
@@ -167,12 +170,12 @@ impl<D: Device> Memory<D> {
         if let Some(told) = &self.prompt
             && told.text == text
         {
+            self.reused.prompt = true;
             return Ok((told.embedding.clone(), told.tokens));
         }
         let started = Instant::now();
         let tokens = tokenise(text)?;
         self.fits = Fits::Nothing;
-        self.computed.prompts += 1;
         let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
         add_since(&mut self.durations.prompt, started);
         self.prompt = Some(Told {

@@ -16,17 +16,30 @@ mod reopen;
 mod robot_policy;
 mod vision_refresh;
 
+use std::num::NonZeroUsize;
+
 pub use chunk::{ActionChunk, Observation};
 pub use conventions::{ActionMode, ActionValue, Conventions, JointMap};
 pub use error::{OpenError, PolicyError};
 pub use evaluate::{Evaluate, StageDurations};
-pub use memory::Computed;
+pub use memory::Reused;
 pub use open::{open, open_for_evaluation};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Policy;
 pub use preprocess::{ImageError, prepare_image};
 pub use robot_policy::RobotPolicy;
 pub use vision_refresh::VisionRefresh;
+
+/// How a policy runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// The device, its precision, its size; empty where that is not known.
+    pub device: String,
+    /// What its weights are stored in; empty where that is not known.
+    pub precision: String,
+    /// Of the newest chunk's prefix; none where that is not known.
+    pub reused: Option<Reused>,
+}
 
 /// A policy on some device: what a node or a replay needs of it.
 pub trait Predict {
@@ -50,6 +63,17 @@ pub trait Predict {
     ) -> Result<ActionChunk, PolicyError> {
         let _ = (observation, committed);
         Err(PolicyError::CannotInpaint(self.description()))
+    }
+
+    /// Integrates in so many Euler steps from the next prediction on; none for the checkpoint's number.
+    ///
+    /// # Errors
+    /// When the device fails, and by a policy that has no steps to choose.
+    fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
+        match steps {
+            None => Ok(()),
+            Some(_) => Err(PolicyError::FixedSteps(self.description())),
+        }
     }
 
     /// Does what would make the first prediction slower than those after it. No prediction is another one for it.
@@ -80,4 +104,9 @@ pub trait Predict {
 
     /// For logs: the checkpoint, its size, the device.
     fn description(&self) -> String;
+
+    /// For diagnostics. Nothing is known of a policy that does not tell.
+    fn report(&self) -> PolicyReport {
+        PolicyReport::default()
+    }
 }

@@ -1,15 +1,19 @@
 //! π0 with everything around the network: preparation, noise, scaling.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use image::RgbImage;
+use image::{Rgb, RgbImage};
 
-use super::memory::{Computed, Memory};
+use super::memory::Memory;
 use super::normalise::{add_state, denormalise, normalise, subtract_state};
 use super::preprocess::prepare_image;
 use super::{
-    ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, Predict, StageDurations,
+    ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, PolicyReport, Predict,
+    StageDurations,
 };
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
 use crate::device::Device;
@@ -20,7 +24,10 @@ use crate::model::{Pi0, Schedule};
 /// A checkpoint's policy on a device.
 pub struct Policy<D: Device> {
     pub(super) model: Pi0<D>,
-    schedule: Schedule<D>,
+    /// By the number of steps. None is dropped: a device may have recorded work on it.
+    schedules: BTreeMap<usize, Schedule<D>>,
+    steps: usize,
+    checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
     pub(super) statistics: Statistics,
     /// Cameras with images, in the checkpoint's order.
@@ -61,7 +68,9 @@ impl<D: Device> Policy<D> {
         );
         let model = Pi0::new(config.model.clone(), device, checkpoint)?;
         Ok(Self {
-            schedule: model.schedule(steps)?,
+            schedules: BTreeMap::from([(steps, model.schedule(steps)?)]),
+            steps,
+            checkpoint_steps: config.denoise_steps,
             model,
             tokenizer: checkpoint.tokenizer().clone(),
             statistics: checkpoint.statistics().clone(),
@@ -146,12 +155,7 @@ impl<D: Device> Policy<D> {
             },
             |prompt| Ok(self.tokenizer.encode(prompt)?),
         )?;
-        Ok((&self.model, prefix, state, &self.schedule))
-    }
-
-    /// How often each part of a prefix was computed so far.
-    pub fn computed(&self) -> Computed {
-        self.memory.computed()
+        Ok((&self.model, prefix, state, &self.schedules[&self.steps]))
     }
 
     fn check_state(&self, state: &[f32]) -> Result<(), PolicyError> {
@@ -249,6 +253,36 @@ impl<D: Device> Predict for Policy<D> {
         Ok(chunk)
     }
 
+    fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
+        let steps = steps.map_or(self.checkpoint_steps, NonZeroUsize::get);
+        if let Entry::Vacant(entry) = self.schedules.entry(steps) {
+            entry.insert(self.model.schedule(steps)?);
+        }
+        self.steps = steps;
+        Ok(())
+    }
+
+    fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
+        let Pi0 { config, device, .. } = &self.model;
+        if !device.is_slow_at_first() {
+            return Ok(());
+        }
+        let noise = vec![0.0; config.action_horizon * config.max_action_dim];
+        let size = config.vision.image_size as u32;
+        // The first makes what stays, two more compile and record all work on it, and the last is as every one from then on.
+        for shade in 0..4 {
+            let frame = Arc::new(RgbImage::from_pixel(size, size, Rgb([shade; 3])));
+            let cameras = self.camera_names.iter();
+            let observation = Observation {
+                images: cameras.map(|name| (name.clone(), Arc::clone(&frame))).collect(),
+                state: vec![0.0; self.state_dim],
+                prompt: prompt.to_owned(),
+            };
+            self.predict_from_noise(&observation, &noise)?;
+        }
+        Ok(())
+    }
+
     fn cameras(&self) -> &[String] {
         &self.camera_names
     }
@@ -271,5 +305,13 @@ impl<D: Device> Predict for Policy<D> {
 
     fn description(&self) -> String {
         self.description.clone()
+    }
+
+    fn report(&self) -> PolicyReport {
+        PolicyReport {
+            device: self.model.device.description(),
+            precision: self.model.device.precision().to_owned(),
+            reused: Some(self.memory.reused.clone()),
+        }
     }
 }

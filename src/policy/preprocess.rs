@@ -31,6 +31,7 @@ pub enum ImageError {
 ///
 /// # Errors
 /// When there is no pixel to see.
+#[tracing::instrument(name = "resize", level = "trace", skip_all)]
 pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Result<Vec<f32>, ImageError> {
     let (frame_width, frame_height) = frame.dimensions();
     if frame_width == 0 || frame_height == 0 {

@@ -1,8 +1,9 @@
 //! A policy whose device can get lost, and is opened again.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::{ActionChunk, Observation, OpenError, PolicyError, Predict};
+use super::{ActionChunk, Observation, OpenError, PolicyError, PolicyReport, Predict};
 use crate::device::DeviceError;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -101,11 +102,14 @@ impl Predict for Reopening {
         })
     }
 
+    fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
+        let policy = self.policy.as_mut();
+        policy.map_or(Ok(()), |policy| policy.set_denoise_steps(steps))
+    }
+
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
-        match &mut self.policy {
-            Some(policy) => policy.warm_up(prompt),
-            None => Ok(()),
-        }
+        let policy = self.policy.as_mut();
+        policy.map_or(Ok(()), |policy| policy.warm_up(prompt))
     }
 
     fn cameras(&self) -> &[String] {
@@ -130,6 +134,14 @@ impl Predict for Reopening {
 
     fn description(&self) -> String {
         self.description.clone()
+    }
+
+    /// Of no device while it is lost.
+    fn report(&self) -> PolicyReport {
+        self.policy
+            .as_ref()
+            .map(|policy| policy.report())
+            .unwrap_or_default()
     }
 }
 
@@ -168,6 +180,12 @@ mod tests {
         }
         fn description(&self) -> String {
             "simulated".to_owned()
+        }
+        fn report(&self) -> PolicyReport {
+            PolicyReport {
+                device: "a card".to_owned(),
+                ..PolicyReport::default()
+            }
         }
     }
 
@@ -228,9 +246,11 @@ mod tests {
     fn while_it_is_lost_the_error_says_why() {
         let (mut policy, _) = reopening();
         let now = Instant::now();
+        assert_eq!(policy.report().device, "a card");
         let _ = policy.predict_at(&told("lose"), now);
         let error = policy.predict_at(&told("wave"), now).unwrap_err().to_string();
         assert!(error.contains("it hangs"), "{error}");
+        assert_eq!(policy.report(), PolicyReport::default());
     }
 
     #[test]

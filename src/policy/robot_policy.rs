@@ -1,8 +1,11 @@
 //! A policy in the conventions of the robot that it drives.
 
+use std::num::NonZeroUsize;
 use std::ops::DerefMut;
 
-use super::{ActionChunk, Conventions, Evaluate, Observation, PolicyError, Predict, StageDurations};
+use super::{
+    ActionChunk, Conventions, Evaluate, Observation, PolicyError, PolicyReport, Predict, StageDurations,
+};
 
 /// A policy that takes the robot's state and gives the robot's actions: absolute positions of the joints that are told
 /// to move.
@@ -54,6 +57,10 @@ where
         Ok(self.conventions.actions_to_robot(&actions, state))
     }
 
+    fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
+        self.policy.set_denoise_steps(steps)
+    }
+
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
         self.policy.warm_up(prompt)
     }
@@ -81,6 +88,10 @@ where
 
     fn description(&self) -> String {
         self.policy.description()
+    }
+
+    fn report(&self) -> PolicyReport {
+        self.policy.report()
     }
 }
 
@@ -156,6 +167,12 @@ mod tests {
         fn description(&self) -> String {
             "stand-in".to_owned()
         }
+        fn report(&self) -> PolicyReport {
+            PolicyReport {
+                device: "a device".to_owned(),
+                ..PolicyReport::default()
+            }
+        }
     }
 
     /// Two joints, the first of them in the other direction; the second one is told first, and a value is not used.
@@ -196,6 +213,11 @@ mod tests {
         let chunk = policy().predict_after(&observation(), &committed).unwrap();
         assert_eq!(chunk.values()[..4], *committed.values());
         assert_eq!(chunk.values()[4..], [3.5, 2.5, 3.5, 2.0]);
+    }
+
+    #[test]
+    fn diagnostics_hear_what_the_policy_reports() {
+        assert_eq!(policy().report().device, "a device");
     }
 
     #[test]

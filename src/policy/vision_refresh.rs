@@ -31,6 +31,18 @@ impl VisionRefresh {
         }
     }
 
+    /// Goes on with the periods of `other`, and with the frames that were shown here.
+    pub fn set_periods(&mut self, other: &Self) {
+        self.cameras.retain(|name, _| other.cameras.contains_key(name));
+        for (name, camera) in &other.cameras {
+            let period = camera.period;
+            self.cameras
+                .entry(name.clone())
+                .or_insert(Camera { period, shown: None })
+                .period = period;
+        }
+    }
+
     /// Puts back the frames that were shown before, in an observation that the policy is to see next, where it is
     /// too early for a new one.
     pub fn hold_back(&mut self, observation: &mut Observation, observed_at: Duration) {
@@ -96,5 +108,19 @@ mod tests {
         assert_eq!(seen(&mut refresh, "top", 2, 20), 2);
         refresh.forget();
         assert_eq!(seen(&mut refresh, "top", 3, 30), 3);
+    }
+
+    #[test]
+    fn another_period_counts_from_the_frame_that_was_shown_last() {
+        let every = |ms| VisionRefresh::new([("top".to_owned(), Duration::from_millis(ms))]);
+        let mut refresh = every(100);
+        assert_eq!(seen(&mut refresh, "top", 1, 0), 1);
+        refresh.set_periods(&every(50));
+        assert_eq!(seen(&mut refresh, "top", 2, 40), 1);
+        assert_eq!(seen(&mut refresh, "top", 3, 60), 3);
+        refresh.set_periods(&VisionRefresh::default());
+        assert_eq!(seen(&mut refresh, "top", 4, 61), 4);
+        refresh.set_periods(&every(100));
+        assert_eq!(seen(&mut refresh, "top", 5, 62), 5);
     }
 }

@@ -31,7 +31,7 @@ impl LiveRun {
     /// None without latencies, or when no chunk would have come in time.
     pub fn play(&self, latencies: &[Duration]) -> Option<Missed> {
         let mut latencies = latencies.iter().cycle();
-        let mut player = ChunkPlayer::new(1);
+        let mut player = ChunkPlayer::new([String::new()].into());
         let mut under_way: Option<(Duration, Duration)> = None;
         let mut too_slow_for_motion = false;
         let (mut chunks, mut ticks, mut without) = (0_u64, 0_u64, 0_u64);

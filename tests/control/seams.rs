@@ -49,7 +49,7 @@ fn run(
             max_run_time: None,
         },
     };
-    let mut controller = Controller::new(start.len());
+    let mut controller = Controller::new((0..start.len()).map(|joint| format!("joint {joint}")).collect());
     let mut under_way: Option<(Duration, TimedChunk)> = None;
     let (mut positions, mut states, mut velocity) =
         (vec![start.clone()], Vec::new(), vec![0.0_f32; start.len()]);

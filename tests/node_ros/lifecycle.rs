@@ -24,7 +24,7 @@ struct Checkpoints {
 impl Checkpoints {
     fn start(&self, more: &[(&str, ParameterValue)]) -> Pi0Node {
         let managed = ("managed", ParameterValue::Bool(true));
-        let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![]));
+        let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![1e6]));
         let node = node_with(&[&[managed, anywhere], more].concat());
         let checkpoints = self.clone();
         Pi0Node::start(node, move |settings| {

@@ -104,6 +104,7 @@ fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
             let node = start_with(&[("prompt", text("jump"))]);
             let mut robot = Robot::new();
             let status = robot.status("pi0_node: control", holds("START_JUMP"));
+            assert!(status.message.contains("joint waist"), "{status:?}");
             assert!(status.message.contains("max_start_jump"), "{status:?}");
             assert_eq!(robot.trajectories_in_half_a_second(), 0);
             let prompt = r2r::std_msgs::msg::String {

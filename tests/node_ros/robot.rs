@@ -212,7 +212,7 @@ pub fn text(value: &str) -> ParameterValue {
 
 /// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is.
 pub fn start_for_a_robot_that_stays(more: &[(&str, ParameterValue)]) -> Pi0Node {
-    let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![]));
+    let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![1e6]));
     start_with(&[&[anywhere][..], more].concat())
 }
 

@@ -2,7 +2,7 @@
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{Computed, Observation, Policy};
+use pi0_node::policy::{Observation, Policy, Predict, Reused};
 
 use crate::folder::reference;
 use crate::robot::{frame, observation, options};
@@ -13,76 +13,63 @@ fn policy() -> Policy<CpuDevice> {
 }
 
 /// Predicts one observation after the other with one policy, and each with a policy that has seen nothing before;
-/// the actions are the same to the last bit. Returns what the one policy computed for the last observation.
-fn computed_for_the_last(observations: &[Observation]) -> Computed {
+/// the actions are the same to the last bit. Returns what the one policy reused for the last observation.
+fn reused_for_the_last(observations: &[Observation]) -> Reused {
     let mut policy = policy();
     let noise = vec![0.3; 50 * 32];
-    let mut before = Computed::default();
     for observation in observations {
-        before = policy.computed();
         let actions = policy.predict_from_noise(observation, &noise).unwrap();
         let alone = self::policy().predict_from_noise(observation, &noise).unwrap();
         assert_eq!(actions, alone);
     }
-    let after = policy.computed();
-    Computed {
-        images: after.images - before.images,
-        prompts: after.prompts - before.prompts,
-        prefixes: after.prefixes - before.prefixes,
+    policy.report().reused.unwrap()
+}
+
+/// Of the cameras top and right_wrist, of the prompt, of the prefix.
+fn reused(cameras: [bool; 2], prompt: bool, prefix: bool) -> Reused {
+    Reused {
+        cameras: cameras.map(Some).to_vec(),
+        prompt,
+        prefix,
     }
 }
 
 #[test]
 fn the_first_observation_computes_everything() {
-    let computed = computed_for_the_last(&[observation()]);
-    let expected = Computed {
-        images: 2,
-        prompts: 1,
-        prefixes: 1,
-    };
-    assert_eq!(computed, expected);
+    let found = reused_for_the_last(&[observation()]);
+    assert_eq!(found, reused([false, false], false, false));
 }
 
 #[test]
 fn another_state_alone_computes_no_part_of_the_prefix() {
     let mut moved = observation();
     moved.state[3] = -0.4;
-    let computed = computed_for_the_last(&[observation(), moved]);
-    assert_eq!(computed, Computed::default());
+    let found = reused_for_the_last(&[observation(), moved]);
+    assert_eq!(found, reused([true, true], true, true));
 }
 
 #[test]
 fn a_frame_of_the_same_pixels_is_not_embedded_again() {
     let mut sent_again = observation();
     sent_again.images.insert("top".to_owned(), frame(10));
-    let computed = computed_for_the_last(&[observation(), sent_again]);
-    assert_eq!(computed, Computed::default());
+    let found = reused_for_the_last(&[observation(), sent_again]);
+    assert_eq!(found, reused([true, true], true, true));
 }
 
 #[test]
 fn one_changed_frame_embeds_that_camera_alone() {
     let mut changed = observation();
     changed.images.insert("right_wrist".to_owned(), frame(201));
-    let computed = computed_for_the_last(&[observation(), changed]);
-    let expected = Computed {
-        images: 1,
-        prompts: 0,
-        prefixes: 1,
-    };
-    assert_eq!(computed, expected);
+    let found = reused_for_the_last(&[observation(), changed]);
+    assert_eq!(found, reused([true, false], true, false));
 }
 
 #[test]
 fn another_prompt_embeds_no_frame() {
     let mut told = observation();
     told.prompt = "open the drawer".to_owned();
-    let computed = computed_for_the_last(&[observation(), told]);
-    let expected = Computed {
-        images: 0,
-        prompts: 1,
-        prefixes: 1,
-    };
-    assert_eq!(computed, expected);
+    let found = reused_for_the_last(&[observation(), told]);
+    assert_eq!(found, reused([true, true], false, false));
 }
 
 #[test]
@@ -123,5 +110,6 @@ fn an_optional_camera_that_is_missing_is_as_one_that_the_robot_does_not_have() {
         assert_eq!(found, expected_with);
         let found = optional.predict_from_noise(&missing, &noise).unwrap();
         assert_eq!(found, expected_without);
+        assert_eq!(optional.report().reused.unwrap().cameras, [Some(true), None]);
     }
 }

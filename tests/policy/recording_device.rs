@@ -156,6 +156,14 @@ impl Device for RecordingDevice {
         self.cpu.description()
     }
 
+    fn precision(&self) -> &'static str {
+        self.cpu.precision()
+    }
+
+    fn is_slow_at_first(&self) -> bool {
+        true
+    }
+
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Place> {
         self.expect_no_work();
         Ok(self.place(self.cpu.upload(values, shape)?))

@@ -1,10 +1,11 @@
 //! Where a device replays what it recorded, the actions are those of a device that does everything anew.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
-use pi0_node::policy::{Observation, Policy};
+use pi0_node::policy::{Observation, Policy, Predict};
 
 use crate::folder::reference;
 use crate::recording_device::RecordingDevice;
@@ -84,8 +85,48 @@ fn replayed_chunks_are_those_of_every_operation_done_anew() {
         let expected = anew.predict_from_noise(observation, &noise).unwrap();
         let actions = replaying.predict_from_noise(observation, &noise).unwrap();
         assert_eq!(actions, expected, "observation {index}");
+        assert_eq!(
+            replaying.report().reused,
+            anew.report().reused,
+            "observation {index}"
+        );
     }
     let replays = replays.load(Ordering::Relaxed);
     assert!(replays > observations.len(), "{replays} replays");
-    assert_eq!(replaying.computed(), anew.computed());
+}
+
+#[test]
+fn another_number_of_steps_counts_from_the_next_chunk_on_and_back_again() {
+    let (device, _) = RecordingDevice::new(cpu());
+    let (mut replaying, mut anew) = (policy(device), policy(cpu()));
+    let noise: Vec<f32> = (0..50 * 32).map(|value| (value as f32).sin()).collect();
+    let mut chunks = Vec::new();
+    for steps in [2, 3, 2, 3, 2, 3].map(NonZeroUsize::new) {
+        let observation = at(1, "wave");
+        anew.set_denoise_steps(steps).unwrap();
+        replaying.set_denoise_steps(steps).unwrap();
+        let expected = anew.predict_from_noise(&observation, &noise).unwrap();
+        let actions = replaying.predict_from_noise(&observation, &noise).unwrap();
+        assert_eq!(actions, expected, "{steps:?} steps");
+        chunks.push(actions);
+    }
+    assert_ne!(chunks[0], chunks[1]);
+    assert_eq!(chunks[0], chunks[4]);
+}
+
+#[test]
+fn a_device_that_is_slow_at_first_is_warmed_up_and_the_first_chunk_is_the_same() {
+    let (device, replays) = RecordingDevice::new(cpu());
+    let (mut warm, mut cold) = (policy(device), policy(cpu()));
+    warm.warm_up("wave").unwrap();
+    assert!(replays.load(Ordering::Relaxed) > 0);
+    let observation = at(3, "wave");
+    assert_eq!(
+        warm.predict(&observation).unwrap(),
+        cold.predict(&observation).unwrap()
+    );
+    assert_eq!(
+        warm.report().reused.unwrap().cameras,
+        cold.report().reused.unwrap().cameras
+    );
 }

@@ -66,12 +66,16 @@ impl Device for CpuDevice {
     type Recording = ();
 
     fn description(&self) -> String {
-        let weights = match self.precision {
+        let threads = self.threads.count();
+        format!("CPU, {threads} threads, {} weights", self.precision())
+    }
+
+    fn precision(&self) -> &'static str {
+        match self.precision {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
-        };
-        format!("CPU, {} threads, {weights} weights", self.threads.count())
+        }
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<CpuTensor> {

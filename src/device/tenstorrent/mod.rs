@@ -33,6 +33,8 @@ use super::{
 /// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
 /// the attention's running maximum; this leaves the same zero after the softmax.
 const MASKED: f32 = -1e9;
+/// What weights are stored in, in TT-NN's words.
+const PRECISION: &str = "bfloat8_b";
 
 /// DRAM for recorded commands: for 4,500 operations (a chunk has fewer than 2,900, and the vision tower is recorded again for each
 /// combination of cameras with a new frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
@@ -89,7 +91,7 @@ impl TenstorrentDevice {
         Ok(Self {
             grid,
             description: format!(
-                "Tenstorrent {:?}{}, {columns} × {rows} cores, TT-NN {version}, bfloat8_b weights",
+                "Tenstorrent {:?}{}, {columns} × {rows} cores, TT-NN {version}, {PRECISION} weights",
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
@@ -189,6 +191,14 @@ impl Device for TenstorrentDevice {
 
     fn description(&self) -> String {
         self.description.clone()
+    }
+
+    fn precision(&self) -> &'static str {
+        PRECISION
+    }
+
+    fn is_slow_at_first(&self) -> bool {
+        true
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<TenstorrentTensor> {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::read::{double, doubles, nonzero, one_for_each_or_none, period, problem, text};
+use super::read::{double, doubles, nonzero, one_for_each, one_for_each_or_none, period, problem, text};
 use super::{ParameterProblem, Values};
 use crate::control::{ChunkOverlap, ControlSettings, JointLimits, Seam, SupervisionSettings};
 
@@ -27,7 +27,7 @@ pub fn problems(values: &Values, commanded: usize) -> Vec<ParameterProblem> {
         }
     }
     if doubles(values, "max_start_jump").len() != 1 {
-        problems.extend(one_for_each_or_none(values, "max_start_jump", commanded, what));
+        problems.extend(one_for_each(values, "max_start_jump", commanded, what));
     }
     let [lower, upper] = [LIMITS[0], LIMITS[1]].map(|name| doubles(values, name));
     if lower.iter().zip(&upper).any(|(lower, upper)| lower >= upper) {
@@ -107,6 +107,7 @@ mod tests {
             ("joint_acceleration_max", &[1.0, 2.0, 3.0]),
             ("max_start_jump", &[1.0, 2.0, 3.0]),
             ("max_start_jump", &[0.0]),
+            ("max_start_jump", &[]),
         ] {
             assert_eq!(problems(&[joints.clone(), (name, limits(bad))]), [name]);
         }
@@ -122,11 +123,7 @@ mod tests {
     fn a_start_jump_is_for_all_joints_or_for_each() {
         let joints = ("joint_names", names("waist elbow"));
         let checkpoint = ("checkpoint", ParameterValue::String("/checkpoint".to_owned()));
-        for (given, expected) in [
-            (&[0.3][..], &[0.3, 0.3][..]),
-            (&[0.3, 9.0], &[0.3, 9.0]),
-            (&[], &[]),
-        ] {
+        for (given, expected) in [(&[0.3][..], &[0.3, 0.3][..]), (&[0.3, 9.0], &[0.3, 9.0])] {
             let jump = ("max_start_jump", ParameterValue::DoubleArray(given.to_vec()));
             let overrides = [checkpoint.clone(), joints.clone(), jump];
             let overrides = overrides.map(|(name, value)| (name.to_owned(), value));

@@ -171,7 +171,7 @@ pub const DECLARATIONS: &[Declaration] = &[
              camera in the order of cameras; empty is the whole frames.",
         ),
     ),
-    with_unit(
+    changeable(with_unit(
         "hertz",
         fixed(
             "vision_refresh_hz",
@@ -183,7 +183,7 @@ pub const DECLARATIONS: &[Declaration] = &[
             "How often the policy looks at a new frame of each camera at most, in the order of cameras; 0 is at every \
              inference, and so is it for all when empty. A frame that stays costs no vision.",
         ),
-    ),
+    )),
     fixed(
         "absent_cameras",
         DefaultValue::Texts(&[]),
@@ -400,15 +400,15 @@ pub const DECLARATIONS: &[Declaration] = &[
         "Of chunk_overlap ensemble: a chunk that is i chunks newer than the oldest weighs exp(-i times this). Counts from \
          the next chunk on.",
     )),
-    with_unit(
+    changeable(with_unit(
         "steps",
         fixed(
             "denoise_steps",
             DefaultValue::Integer(0),
             Allowed::Integers { from: 0, to: 1000 },
-            "Euler steps from noise to actions; 0 is the checkpoint's number.",
+            "Euler steps from noise to actions, from the next chunk on; 0 is the checkpoint's number.",
         ),
-    ),
+    )),
     changeable_while_unconfigured(fixed(
         "seed",
         DefaultValue::Integer(0),
@@ -469,7 +469,7 @@ pub const DECLARATIONS: &[Declaration] = &[
         Allowed::Doubles { from: 1e-3, to: 1e6 },
         "From standstill no joint is sent further than this from where it was measured, in the robot's unit; else the \
          robot is held. One for all joints that get a value of the actions, or one for each in the order of the \
-         actions; empty is anywhere.",
+         actions; 1000000 is anywhere.",
     )),
     changeable(with_unit(
         "seconds",

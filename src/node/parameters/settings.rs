@@ -42,7 +42,6 @@ pub struct Settings {
     pub device_options: DeviceOptions,
     pub policy: PolicyOptions,
     pub inputs: InputTopics,
-    pub vision_refresh: VisionRefresh,
     pub joint_names: Vec<String>,
     pub conventions: Conventions,
     pub outputs: Vec<OutputTopic>,
@@ -119,9 +118,6 @@ impl Settings {
                 cameras: camera_options.collect(),
                 absent_cameras: texts(values, "absent_cameras"),
             },
-            vision_refresh: VisionRefresh::new(
-                refreshed.map(|(camera, rate_hz)| (camera, period_of(rate_hz))),
-            ),
             inputs,
             outputs: outputs::outputs(values, &commanded),
             joint_names,
@@ -133,6 +129,10 @@ impl Settings {
                 actions_to_execute: nonzero(values, "actions_to_execute"),
                 seam: control::seam(values),
                 control: control::settings(values, commanded.len()),
+                vision_refresh: VisionRefresh::new(
+                    refreshed.map(|(camera, rate_hz)| (camera, period_of(rate_hz))),
+                ),
+                denoise_steps: nonzero(values, "denoise_steps"),
             },
             use_sim_time: values["use_sim_time"] == ParameterValue::Bool(true),
             robot_description_topic: Some(text(values, "robot_description_topic"))
@@ -387,7 +387,7 @@ mod tests {
         let settings = parameters.settings();
         assert_eq!(settings.inputs.cameras[1].topic, "/wrist");
         let wrist_alone = VisionRefresh::new([("wrist".to_owned(), Duration::from_millis(200))]);
-        assert_eq!(settings.vision_refresh, wrist_alone);
+        assert_eq!(settings.playback.vision_refresh, wrist_alone);
         let crop = Crop {
             x: 5,
             y: 6,

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from robot_topics import full_name, is_simulated, output_topics, recorded_topics, remappings_of
+
+CONFIGURATIONS = Path(__file__).resolve().parents[2] / "config"
+
+TWO_ARMS = """
+/**:
+  ros__parameters:
+    camera_topics: [/top, wrist/image]
+    joint_states_topics: [/left/joint_states, /right/joint_states]
+    extra_state_topics: [/tcp]
+    prompt_topic: /task
+    output_topics: [/left/commands, /right/commands]
+    use_sim_time: false
+"""
+
+
+@pytest.fixture
+def two_arms(tmp_path):
+    params_file = tmp_path / "two_arms.yaml"
+    params_file.write_text(TWO_ARMS)
+    return str(params_file)
+
+
+def test_every_input_and_output_of_the_parameter_file_is_recorded(two_arms):
+    assert recorded_topics(two_arms, simulated=False) == {
+        "/top",
+        "wrist/image",
+        "/left/joint_states",
+        "/right/joint_states",
+        "/tcp",
+        "/task",
+        "/left/commands",
+        "/right/commands",
+        "/joint_trajectory",
+        "~/chunk",
+        "/diagnostics",
+    }
+
+
+def test_the_clock_is_recorded_where_time_is_simulated(two_arms):
+    simulated = str(CONFIGURATIONS / "aloha_sim.yaml")
+    assert is_simulated(simulated)
+    assert not is_simulated(two_arms)
+    assert recorded_topics(simulated, simulated=True) == {
+        "/camera/top/image_raw",
+        "/joint_states",
+        "/prompt",
+        "/joint_trajectory",
+        "~/chunk",
+        "/diagnostics",
+        "/clock",
+    }
+
+
+def test_a_parameter_file_that_says_nothing_has_the_node_s_own_topics(tmp_path):
+    params_file = tmp_path / "empty.yaml"
+    params_file.write_text("")
+    expected = {"/joint_states", "/prompt", "/joint_trajectory", "~/chunk", "/diagnostics"}
+    assert recorded_topics(str(params_file), simulated=False) == expected
+
+
+def test_a_topic_is_told_to_move_a_robot_by_any_of_its_parameters(tmp_path):
+    params_file = tmp_path / "outputs.yaml"
+    params_file.write_text("/**:\n  ros__parameters:\n    trajectory_topic: /arm\n/other:\n  output_topics: [/hand]\n")
+    assert output_topics(str(params_file)) == {"/joint_trajectory", "/arm", "/hand"}
+
+
+@pytest.mark.parametrize("configuration", sorted(CONFIGURATIONS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_has_cameras_to_record(configuration):
+    assert recorded_topics(str(configuration), simulated=False) > output_topics(str(configuration))
+
+
+@pytest.mark.parametrize(
+    ("topic", "namespace", "rules", "expected"),
+    [
+        ("/top", "left", "", "/top"),
+        ("wrist/image", "left", "", "/left/wrist/image"),
+        ("wrist/image", "", "", "/wrist/image"),
+        ("~/chunk", "", "", "/pi0_node/chunk"),
+        ("~/chunk", "/left", "", "/left/pi0_node/chunk"),
+        ("/joint_states", "", "/joint_states:=/left/joint_states", "/left/joint_states"),
+        ("~/chunk", "left", "~/chunk:=chunk", "/left/chunk"),
+        ("/top", "", "/top:=/first /top:=/second", "/first"),
+    ],
+)
+def test_topics_are_recorded_by_the_names_that_the_node_gives_them(topic, namespace, rules, expected):
+    assert full_name(topic, namespace, remappings_of(rules)) == expected
+
+
+def test_a_remapping_without_a_target_is_refused():
+    with pytest.raises(ValueError, match="expected rules like"):
+        remappings_of("/top:=")
