@@ -187,7 +187,7 @@ fn overdue(report: &InferenceReport) -> Option<Duration> {
 
 fn overdue_message(takes: Duration) -> String {
     format!(
-        "the device has not answered for {} s: it hangs, or prepares its first chunk; until it answers there is no new chunk",
+        "the device has not answered for {} s: it hangs, or compiles and records its work; until it answers there is no new chunk",
         takes.as_secs()
     )
 }

@@ -188,18 +188,26 @@ fn descriptor(name: &str) -> msg::ParameterDescriptor {
     let Declaration {
         allowed,
         unit,
+        changeable,
         description,
         ..
     } = declaration;
     let mut descriptor = msg::ParameterDescriptor {
         name: name.to_owned(),
         type_: parameter_type(name),
-        description: if unit.is_empty() {
-            (*description).to_owned()
-        } else {
-            format!("{description} Unit: {unit}.")
-        },
-        read_only: declaration.changeable == Changeable::Never,
+        description: [
+            (*description).to_owned(),
+            match *unit {
+                "" => String::new(),
+                unit => format!(" Unit: {unit}."),
+            },
+            match changeable {
+                Changeable::Unconfigured => " Can be set while the node is unconfigured.".to_owned(),
+                Changeable::Never | Changeable::Always => String::new(),
+            },
+        ]
+        .concat(),
+        read_only: *changeable == Changeable::Never,
         ..Default::default()
     };
     match *allowed {

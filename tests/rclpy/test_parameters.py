@@ -73,12 +73,16 @@ def test_every_parameter_of_the_file_is_listed_and_described(person):
 
 
 def test_a_description_tells_type_range_and_whether_it_can_be_set(person):
-    rate, checkpoint = person.answer(person.client.describe_parameters(["control_rate_hz", "checkpoint"])).descriptors
+    names = ["control_rate_hz", "joint_states_topics", "checkpoint"]
+    rate, topics, checkpoint = person.answer(person.client.describe_parameters(names)).descriptors
     assert rate.type == ParameterType.PARAMETER_DOUBLE
     assert not rate.read_only
     assert (rate.floating_point_range[0].from_value, rate.floating_point_range[0].to_value) == (1.0, 1000.0)
+    assert topics.type == ParameterType.PARAMETER_STRING_ARRAY
+    assert topics.read_only
     assert checkpoint.type == ParameterType.PARAMETER_STRING
-    assert checkpoint.read_only
+    assert not checkpoint.read_only
+    assert "unconfigured" in checkpoint.description
 
 
 def test_a_parameter_is_what_the_file_says(person):
