@@ -281,9 +281,20 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_restart_is_described_as_read_only_with_its_choices() {
+    fn what_needs_a_restart_is_described_as_read_only() {
+        assert!(descriptor("use_sim_time").read_only);
+        assert!(!descriptor("prompt").read_only);
+    }
+
+    #[test]
+    fn what_can_be_set_while_unconfigured_says_so_beside_its_choices() {
         let descriptor = descriptor("device");
-        assert!(descriptor.read_only);
+        assert!(!descriptor.read_only);
+        assert!(
+            descriptor
+                .description
+                .ends_with("while the node is unconfigured.")
+        );
         assert_eq!(descriptor.additional_constraints, "one of auto, cpu, tenstorrent");
     }
 
