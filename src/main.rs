@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// One in which no thread waits for another: the control thread gives back what others took, and with a lock in between it
+/// would wait for a thread of lower priority that the system lets run much later.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(feature = "ros")]
 fn main() -> ExitCode {
     match pi0_node::node::run() {

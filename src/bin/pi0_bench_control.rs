@@ -20,6 +20,10 @@ use pi0_node::node::{
 use pi0_node::policy::{CameraOptions, Observation, Policy, PolicyOptions, Predict};
 use serde_json::{Value, json};
 
+/// The node's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures how well the control thread keeps its rate while inference keeps every core busy: one line of JSON.
 ///
 /// One policy on each core makes one chunk after the other of frames that never stay the same; the control thread plays
