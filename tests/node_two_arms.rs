@@ -1,6 +1,7 @@
 //! The node over ROS 2 on a robot of two arms: several topics for one state, a compressed camera.
 
 mod isolation;
+mod node_parameters;
 
 use std::io::Cursor;
 use std::time::{Duration, Instant};
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, StreamExt};
 use image::{ImageFormat, Rgb, RgbImage};
 use isolation::isolated;
+use node_parameters::{node_with, text, texts};
 use pi0_node::node::Pi0Node;
 use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
 use r2r::sensor_msgs::msg::{CompressedImage, JointState};
 use r2r::std_msgs::msg::Float64MultiArray;
 use r2r::trajectory_msgs::msg::JointTrajectory;
-use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
+use r2r::{Context, Node, ParameterValue, Publisher, QosProfile};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const HORIZON: usize = 50;
@@ -49,17 +51,8 @@ impl Predict for StandIn {
     }
 }
 
-fn texts(values: &[&str]) -> ParameterValue {
-    ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
-}
-
-fn text(value: &str) -> ParameterValue {
-    ParameterValue::String(value.to_owned())
-}
-
 /// Two arms whose joints have the same names, and a force sensor.
-fn start(more: &[(&str, ParameterValue)]) -> Pi0Node {
-    let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
+fn start(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
     let parameters = [
         ("checkpoint", text("/stand-in")),
         ("prompt", text("wave")),
@@ -85,10 +78,7 @@ fn start(more: &[(&str, ParameterValue)]) -> Pi0Node {
             text("reliable"),
         ),
     ];
-    for (name, value) in parameters.iter().chain(more) {
-        let mut set = node.params.lock().unwrap();
-        set.insert((*name).to_owned(), Parameter::new(value.clone()));
-    }
+    let node = node_with(parameters.into_iter().chain(more.iter().cloned()));
     Pi0Node::start(node, |_| Ok(Box::new(StandIn))).unwrap()
 }
 

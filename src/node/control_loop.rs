@@ -305,7 +305,7 @@ pub(super) mod tests {
     use super::*;
     use crate::control::{Seam, SupervisionSettings, TimedChunk};
     use crate::node::{InputTopics, JointStatesTopic, NewChunk};
-    use crate::policy::{ActionChunk, VisionRefresh};
+    use crate::policy::ActionChunk;
 
     /// Nothing is limited and nothing becomes old.
     pub fn unlimited() -> ControlSettings {
@@ -329,7 +329,7 @@ pub(super) mod tests {
             actions_to_execute: None,
             seam: Seam::default(),
             control: unlimited(),
-            vision_refresh: VisionRefresh::default(),
+            vision_refresh: Arc::default(),
             denoise_steps: None,
         };
         ControlLoop {

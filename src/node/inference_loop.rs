@@ -36,8 +36,6 @@ pub struct InferenceReport {
 /// What the inference thread works with.
 pub struct InferenceLoop {
     pub policy: Box<dyn Predict + Send>,
-    /// What the cameras showed last; the periods are of the settings.
-    pub vision_refresh: VisionRefresh,
     pub clock: Arc<RosClock>,
     pub inputs: Arc<Inputs>,
     pub chunks: Arc<ChunkSlot>,
@@ -98,6 +96,7 @@ impl InferenceLoop {
     /// A policy so slow that its chunks are spent when they come observes only while the robot stands still: a chunk
     /// observed in motion would be refused.
     pub fn run(mut self) {
+        let mut vision_refresh = VisionRefresh::default();
         let mut sequence = 0;
         let mut clock_resets = 0;
         let mut too_slow_for_motion = false;
@@ -108,12 +107,11 @@ impl InferenceLoop {
             }
             if stamped.clock_resets != clock_resets {
                 clock_resets = stamped.clock_resets;
-                self.vision_refresh.forget();
+                vision_refresh.forget();
             }
             let settings = self.settings.get();
-            self.vision_refresh.set_periods(&settings.vision_refresh);
-            self.vision_refresh
-                .hold_back(&mut stamped.observation, stamped.observed_at);
+            vision_refresh.set_periods(&settings.vision_refresh);
+            vision_refresh.hold_back(&mut stamped.observation, stamped.observed_at);
             let started = Instant::now();
             let committed = self.committed(&settings, stamped.observed_at);
             lock(&self.report).predicting_since = Some(started);
@@ -293,7 +291,6 @@ mod tests {
         };
         let report = Arc::new(Mutex::new(InferenceReport::new(&policy)));
         let inference = InferenceLoop {
-            vision_refresh: VisionRefresh::default(),
             policy: Box::new(policy),
             clock,
             inputs: Arc::clone(&inputs),
@@ -304,7 +301,7 @@ mod tests {
                 actions_to_execute: None,
                 seam: Seam::default(),
                 control: unlimited(),
-                vision_refresh: VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))]),
+                vision_refresh: Arc::new(VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))])),
                 denoise_steps: None,
             })),
             control: Arc::clone(&control),

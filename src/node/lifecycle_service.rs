@@ -7,12 +7,11 @@ use std::time::SystemTime;
 
 use r2r::lifecycle_msgs::msg;
 use r2r::lifecycle_msgs::srv::{ChangeState, GetAvailableStates, GetAvailableTransitions, GetState};
-use r2r::{Node, QosProfile, WrappedServiceTypeSupport};
+use r2r::{Node, QosProfile};
 use tokio::runtime::Handle;
 
-use super::{
-    Lifecycle, LifecycleState, Managed, NodeError, TRANSITIONS, Transition, TransitionEvent, lock, services,
-};
+use super::services::serve;
+use super::{Lifecycle, LifecycleState, Managed, NodeError, TRANSITIONS, Transition, TransitionEvent, lock};
 
 /// Publishes every change of state on `~/transition_event`.
 ///
@@ -79,19 +78,6 @@ pub fn serve_lifecycle<M: Managed<Error = NodeError> + Send + 'static>(
             success: done.is_ok(),
         }
     })
-}
-
-fn serve<T>(
-    node: &mut Node,
-    runtime: &Handle,
-    name: &'static str,
-    answer: impl FnMut(&T::Request) -> T::Response + Send + 'static,
-) -> Result<(), NodeError>
-where
-    T: WrappedServiceTypeSupport + 'static,
-    T::Request: Send,
-{
-    services::serve::<T>(node, runtime, name, QosProfile::services_default(), answer)
 }
 
 fn state(state: LifecycleState) -> msg::State {

@@ -15,7 +15,7 @@ use super::{
     RosClock, Shared, lock, messages,
 };
 use crate::control::TimedChunk;
-use crate::policy::{OpenError, Predict, RobotPolicy, VisionRefresh};
+use crate::policy::{OpenError, Predict, RobotPolicy};
 
 /// How long a robot that comes to rest is waited for; longer than any sensible acceleration limit asks for.
 const REST_PATIENCE: Duration = Duration::from_secs(5);
@@ -98,7 +98,6 @@ impl Managed for ManagedPolicy {
         };
         let inference = InferenceLoop {
             policy: Box::new(policy),
-            vision_refresh: VisionRefresh::default(),
             clock: Arc::clone(&self.clock),
             inputs: Arc::clone(&self.inputs),
             chunks: Arc::clone(&self.chunks),

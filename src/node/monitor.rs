@@ -254,45 +254,20 @@ fn figure(value: Option<f64>) -> String {
 mod tests {
     use super::*;
     use crate::control::{ChunkRefusal, Hold, Window};
-    use crate::policy::{ActionChunk, Observation, PolicyError, PolicyReport, Predict};
+    use crate::policy::PolicyReport;
 
-    /// A policy of one camera.
-    struct StandIn {
-        cameras: Vec<String>,
-    }
-
-    impl Predict for StandIn {
-        fn predict(&mut self, _: &Observation) -> Result<ActionChunk, PolicyError> {
-            Ok(ActionChunk::new(vec![0.0], 1))
-        }
-        fn cameras(&self) -> &[String] {
-            &self.cameras
-        }
-        fn state_dim(&self) -> usize {
-            1
-        }
-        fn action_dim(&self) -> usize {
-            1
-        }
-        fn action_horizon(&self) -> usize {
-            1
-        }
-        fn description(&self) -> String {
-            "a stand-in".to_owned()
-        }
-        fn report(&self) -> PolicyReport {
-            PolicyReport {
+    /// Of a policy of one camera that has not predicted yet.
+    fn inference() -> InferenceReport {
+        InferenceReport {
+            description: "a stand-in".to_owned(),
+            policy: PolicyReport {
                 device: "CPU, 2 threads, int8 weights".to_owned(),
                 precision: "int8".to_owned(),
                 reused: None,
-            }
+            },
+            vision_cache_hits: vec![("top".to_owned(), window([]))],
+            ..InferenceReport::unconfigured()
         }
-    }
-
-    fn inference() -> InferenceReport {
-        InferenceReport::new(&StandIn {
-            cameras: vec!["top".to_owned()],
-        })
     }
 
     fn window(values: impl IntoIterator<Item = f64>) -> Window {

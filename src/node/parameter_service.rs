@@ -173,7 +173,7 @@ where
     T::Request: Send,
 {
     let service = Arc::clone(service);
-    services::serve::<T>(node, runtime, name, QosProfile::parameters(), move |request| {
+    services::serve_with_qos::<T>(node, runtime, name, QosProfile::parameters(), move |request| {
         answer(&service, request)
     })
 }

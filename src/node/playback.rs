@@ -1,10 +1,10 @@
 //! What inference and control share.
 
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
 #[cfg(test)]
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{lock, lock_if_free};
@@ -23,8 +23,9 @@ pub struct PlaybackSettings {
     /// How the next chunk takes over.
     pub seam: Seam,
     pub control: ControlSettings,
-    /// Cameras whose frames the policy looks at less often than it infers.
-    pub vision_refresh: VisionRefresh,
+    /// Cameras whose frames the policy looks at less often than it infers. Shared, for control copies the settings at every
+    /// tick.
+    pub vision_refresh: Arc<VisionRefresh>,
     /// Euler steps from noise to actions; none for the checkpoint's number.
     pub denoise_steps: Option<NonZeroUsize>,
 }

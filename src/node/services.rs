@@ -51,21 +51,15 @@ pub fn serve_reset(
     clock: &Arc<RosClock>,
 ) -> Result<(), NodeError> {
     let (inputs, clock) = (Arc::clone(inputs), Arc::clone(clock));
-    serve::<Trigger::Service>(
-        node,
-        runtime,
-        "~/reset",
-        QosProfile::services_default(),
-        move |_| {
-            clock.reset();
-            inputs.forget_before_reset(clock.resets());
-            tracing::info!("reset: waiting for new inputs");
-            Trigger::Response {
-                success: true,
-                message: "waiting for new inputs".to_owned(),
-            }
-        },
-    )
+    serve::<Trigger::Service>(node, runtime, "~/reset", move |_| {
+        clock.reset();
+        inputs.forget_before_reset(clock.resets());
+        tracing::info!("reset: waiting for new inputs");
+        Trigger::Response {
+            success: true,
+            message: "waiting for new inputs".to_owned(),
+        }
+    })
 }
 
 /// `~/enable`: whether the node may move the robot.
@@ -78,24 +72,18 @@ pub fn serve_enable(
     command: &Arc<Shared<Command>>,
 ) -> Result<(), NodeError> {
     let command = Arc::clone(command);
-    serve::<SetBool::Service>(
-        node,
-        runtime,
-        "~/enable",
-        QosProfile::services_default(),
-        move |request| {
-            let (new, message) = match request.data {
-                true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
-                false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
-            };
-            command.set(new);
-            tracing::info!("{message}");
-            SetBool::Response {
-                success: true,
-                message: message.to_owned(),
-            }
-        },
-    )
+    serve::<SetBool::Service>(node, runtime, "~/enable", move |request| {
+        let (new, message) = match request.data {
+            true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
+            false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
+        };
+        command.set(new);
+        tracing::info!("{message}");
+        SetBool::Response {
+            success: true,
+            message: message.to_owned(),
+        }
+    })
 }
 
 /// `~/stop`: the robot comes to rest and is held until `~/enable`.
@@ -108,21 +96,15 @@ pub fn serve_stop(
     command: &Arc<Shared<Command>>,
 ) -> Result<(), NodeError> {
     let command = Arc::clone(command);
-    serve::<Trigger::Service>(
-        node,
-        runtime,
-        "~/stop",
-        QosProfile::services_default(),
-        move |_| {
-            command.set(Command::Stopped);
-            let message = "stopped: the robot comes to rest and is held until ~/enable";
-            tracing::warn!("{message}");
-            Trigger::Response {
-                success: true,
-                message: message.to_owned(),
-            }
-        },
-    )
+    serve::<Trigger::Service>(node, runtime, "~/stop", move |_| {
+        command.set(Command::Stopped);
+        let message = "stopped: the robot comes to rest and is held until ~/enable";
+        tracing::warn!("{message}");
+        Trigger::Response {
+            success: true,
+            message: message.to_owned(),
+        }
+    })
 }
 
 /// Answers every request of the service `name` with `answer`, on tokio.
@@ -130,6 +112,22 @@ pub fn serve_stop(
 /// # Errors
 /// When ROS 2 refuses the service.
 pub fn serve<T: WrappedServiceTypeSupport + 'static>(
+    node: &mut Node,
+    runtime: &Handle,
+    name: &'static str,
+    answer: impl FnMut(&T::Request) -> T::Response + Send + 'static,
+) -> Result<(), NodeError>
+where
+    T::Request: Send,
+{
+    serve_with_qos::<T>(node, runtime, name, QosProfile::services_default(), answer)
+}
+
+/// The same with another quality of service than that of most services.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_with_qos<T: WrappedServiceTypeSupport + 'static>(
     node: &mut Node,
     runtime: &Handle,
     name: &'static str,

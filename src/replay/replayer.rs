@@ -124,7 +124,7 @@ impl<'a> Replayer<'a> {
             has_clock: topics.roles.values().any(|role| *role == Role::Clock),
             clock: RosClock::simulated(),
             inputs,
-            vision_refresh: settings.playback.vision_refresh.clone(),
+            vision_refresh: VisionRefresh::clone(&settings.playback.vision_refresh),
             recorded: RecordedActions::new(commanded_joints.len(), topics.between, options.longest_gap),
             commanded_joints,
             pending: VecDeque::new(),

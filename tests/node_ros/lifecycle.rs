@@ -12,7 +12,8 @@ use r2r::lifecycle_msgs::srv::{ChangeState, GetAvailableTransitions, GetState};
 use r2r::rcl_interfaces::msg::ParameterValue as ParameterValueMessage;
 
 use crate::isolation::isolated;
-use crate::robot::{Robot, StandIn, holds, node_with, qos, text};
+use crate::node_parameters::text;
+use crate::robot::{Robot, StandIn, holds, node_with, qos};
 
 /// Opens stand-ins, and tells how many there were and are. The checkpoint "/missing" is none.
 #[derive(Clone, Default)]
@@ -22,7 +23,7 @@ struct Checkpoints {
 }
 
 impl Checkpoints {
-    fn start(&self, more: &[(&str, ParameterValue)]) -> Pi0Node {
+    fn start(&self, more: &[(&'static str, ParameterValue)]) -> Pi0Node {
         let managed = ("managed", ParameterValue::Bool(true));
         let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![1e6]));
         let node = node_with(&[&[managed, anywhere], more].concat());

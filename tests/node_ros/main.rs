@@ -3,12 +3,15 @@
 #[path = "../isolation/mod.rs"]
 mod isolation;
 mod lifecycle;
+#[path = "../node_parameters/mod.rs"]
+mod node_parameters;
 mod robot;
 
 use std::time::{Duration, SystemTime};
 
 use futures::{FutureExt, StreamExt};
 use isolation::isolated;
+use node_parameters::text;
 use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
 use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParametersAtomically};
@@ -16,7 +19,7 @@ use r2r::rosgraph_msgs::msg::Clock;
 use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Node, ParameterValue};
-use robot::{HORIZON, JOINTS, Robot, holds, qos, start_for_a_robot_that_stays, start_with, text};
+use robot::{HORIZON, JOINTS, Robot, holds, qos, start_for_a_robot_that_stays, start_with};
 
 fn seconds(message: &JointTrajectory) -> f64 {
     f64::from(message.header.stamp.sec) + f64::from(message.header.stamp.nanosec) * 1e-9

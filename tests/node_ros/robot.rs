@@ -1,6 +1,5 @@
 //! The other side of the node: a robot that publishes and listens, and a policy that stands in for π0.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,9 @@ use r2r::rcl_interfaces::srv::SetParameters;
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::trajectory_msgs::msg::JointTrajectory;
-use r2r::{Context, Node, Parameter, ParameterValue, Publisher, QosProfile};
+use r2r::{Context, Node, ParameterValue, Publisher, QosProfile};
+
+use crate::node_parameters::{self, text, texts};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const HORIZON: usize = 50;
@@ -202,42 +203,26 @@ impl Robot {
     }
 }
 
-pub fn texts(values: &[&str]) -> ParameterValue {
-    ParameterValue::StringArray(values.iter().map(|&value| value.to_owned()).collect())
-}
-
-pub fn text(value: &str) -> ParameterValue {
-    ParameterValue::String(value.to_owned())
-}
-
 /// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is.
-pub fn start_for_a_robot_that_stays(more: &[(&str, ParameterValue)]) -> Pi0Node {
+pub fn start_for_a_robot_that_stays(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
     let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![1e6]));
     start_with(&[&[anywhere][..], more].concat())
 }
 
-pub fn start_with(more: &[(&str, ParameterValue)]) -> Pi0Node {
+pub fn start_with(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
     Pi0Node::start(node_with(more), |_| Ok(Box::new(StandIn::new(Arc::default())))).unwrap()
 }
 
-/// A node that is not started yet, with its parameters.
-pub fn node_with(more: &[(&str, ParameterValue)]) -> Node {
-    let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
-    let mut parameters = BTreeMap::from([
+/// The node of these tests that is to be started, with more parameters.
+pub fn node_with(more: &[(&'static str, ParameterValue)]) -> Node {
+    let parameters = [
         ("checkpoint", text("/stand-in")),
         ("cameras", texts(&["top"])),
         ("camera_topics", texts(&["/top"])),
         ("joint_names", texts(&JOINTS)),
         ("prompt", text("wave")),
-    ]);
-    parameters.extend(more.iter().cloned());
-    for (name, value) in parameters {
-        node.params
-            .lock()
-            .unwrap()
-            .insert(name.to_owned(), Parameter::new(value));
-    }
-    node
+    ];
+    node_parameters::node_with(parameters.into_iter().chain(more.iter().cloned()))
 }
 
 /// Whether a status tells of a hold with this code.

@@ -53,7 +53,6 @@ pub fn seam(values: &Values) -> Seam {
 
 /// How the `commanded` joints are moved.
 pub fn settings(values: &Values, commanded: usize) -> ControlSettings {
-    let positive = |name: &str| Some(double(values, name)).filter(|value| *value > 0.0);
     ControlSettings {
         publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
         step: period(values, "control_rate_hz").min(period(values, "action_rate_hz")),
@@ -62,7 +61,9 @@ pub fn settings(values: &Values, commanded: usize) -> ControlSettings {
         stop_duration: Duration::from_secs_f64(double(values, "stop_time_s")),
         supervision: SupervisionSettings {
             max_age: Duration::from_secs_f64(double(values, "max_age_ms") / 1e3),
-            max_run_time: positive("max_run_time_s").map(Duration::from_secs_f64),
+            max_run_time: Some(double(values, "max_run_time_s"))
+                .filter(|seconds| *seconds > 0.0)
+                .map(Duration::from_secs_f64),
         },
     }
 }

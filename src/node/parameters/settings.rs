@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::inputs::{crops, input_topics};
 use super::read::{
@@ -129,9 +130,9 @@ impl Settings {
                 actions_to_execute: nonzero(values, "actions_to_execute"),
                 seam: control::seam(values),
                 control: control::settings(values, commanded.len()),
-                vision_refresh: VisionRefresh::new(
+                vision_refresh: Arc::new(VisionRefresh::new(
                     refreshed.map(|(camera, rate_hz)| (camera, period_of(rate_hz))),
-                ),
+                )),
                 denoise_steps: nonzero(values, "denoise_steps"),
             },
             use_sim_time: values["use_sim_time"] == ParameterValue::Bool(true),
@@ -387,7 +388,7 @@ mod tests {
         let settings = parameters.settings();
         assert_eq!(settings.inputs.cameras[1].topic, "/wrist");
         let wrist_alone = VisionRefresh::new([("wrist".to_owned(), Duration::from_millis(200))]);
-        assert_eq!(settings.playback.vision_refresh, wrist_alone);
+        assert_eq!(*settings.playback.vision_refresh, wrist_alone);
         let crop = Crop {
             x: 5,
             y: 6,
