@@ -4,14 +4,21 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::prefetch::Prefetch;
 use super::product::{Multiplier, PANEL, tile_rows, tile_rows_of};
 use super::threads::Threads;
+
+/// Rows of a panel that are met at once: 16 KiB.
+pub(super) const INNER_BLOCK: usize = 256;
 
 /// A matrix `[inner, columns]`, column panel by column panel: `[panels, inner, PANEL]`, zeros behind the last column.
 pub(super) trait Panels: Sync {
     fn inner(&self) -> usize;
 
     fn columns(&self) -> usize;
+
+    /// Where these rows of a panel are read from.
+    fn stored(&self, panel: usize, rows: Range<usize>) -> &[u8];
 
     /// Calls `work` with these rows of a panel, `[rows, PANEL]`.
     fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32]));
@@ -59,6 +66,8 @@ impl<'a> PackedRows<'a> {
 }
 
 impl<P: Panels> Multiplier for P {
+    const INNER_BLOCK: usize = INNER_BLOCK;
+
     type PackedRows<'x> = PackedRows<'x>;
 
     fn inner(&self) -> usize {
@@ -69,6 +78,10 @@ impl<P: Panels> Multiplier for P {
         Panels::columns(self)
     }
 
+    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8] {
+        Panels::stored(self, panel, inner)
+    }
+
     fn add_product(
         &self,
         x: PackedRows,
@@ -76,12 +89,14 @@ impl<P: Panels> Multiplier for P {
         panel: usize,
         inner: Range<usize>,
         sums: &mut [f32],
+        next: &[u8],
     ) {
         assert!(
-            x.inner == Panels::inner(self) && rows.end <= x.rows,
+            x.inner == Panels::inner(self) && rows.start.is_multiple_of(tile_rows()) && rows.end <= x.rows,
             "shapes of a product"
         );
         let inner_start = inner.start;
+        let prefetch = Prefetch::new(next, rows.len().div_ceil(tile_rows()));
         self.with_rows(panel, inner, |panel| {
             Arch::new().dispatch(PanelProduct {
                 x,
@@ -89,6 +104,7 @@ impl<P: Panels> Multiplier for P {
                 inner_start,
                 panel,
                 sums,
+                prefetch,
             });
         });
     }
@@ -104,6 +120,7 @@ struct PanelProduct<'a> {
     panel: &'a [f32],
     /// `[rows, PANEL]`
     sums: &'a mut [f32],
+    prefetch: Prefetch<'a>,
 }
 
 impl WithSimd for PanelProduct<'_> {
@@ -125,37 +142,29 @@ impl PanelProduct<'_> {
     fn in_tiles<S: Simd, const TILE: usize, const VECTORS: usize>(&mut self, simd: S) {
         assert!(TILE == tile_rows_of::<S>() && VECTORS * S::F32_LANES == PANEL);
         assert!(self.inner_start + self.panel.len() / PANEL <= self.x.inner);
-        let mut row = self.rows.start;
-        while row + TILE <= self.rows.end {
-            self.tile::<S, TILE, TILE, VECTORS>(simd, row);
-            row += TILE;
-        }
-        // Whoever is left over goes in fewer and fewer rows.
-        while row + 4 <= self.rows.end {
-            self.tile::<S, TILE, 4, VECTORS>(simd, row);
-            row += 4;
-        }
-        while row + 2 <= self.rows.end {
-            self.tile::<S, TILE, 2, VECTORS>(simd, row);
-            row += 2;
-        }
-        if row < self.rows.end {
-            self.tile::<S, TILE, 1, VECTORS>(simd, row);
+        for row in self.rows.clone().step_by(TILE) {
+            self.prefetch.next_share();
+            // Few rows that are left over go in a smaller tile, which takes less time.
+            match self.rows.end - row {
+                rows @ 1..=4 if TILE > 4 => self.tile::<S, TILE, 4, VECTORS>(simd, row, rows),
+                rows => self.tile::<S, TILE, TILE, VECTORS>(simd, row, rows.min(TILE)),
+            }
         }
     }
 
-    /// Rows `row` to `row + ROWS`, which are of one tile.
+    /// The first `rows` of the tile that begins at `row`. Others up to COMPUTED are computed of whatever the memory holds.
     #[inline(always)]
-    fn tile<S: Simd, const TILE: usize, const ROWS: usize, const VECTORS: usize>(
+    fn tile<S: Simd, const TILE: usize, const COMPUTED: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
         row: usize,
+        rows: usize,
     ) {
-        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        let start = (row / TILE * self.x.inner + self.inner_start) * TILE + row % TILE;
+        assert!(COMPUTED <= TILE);
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; COMPUTED];
+        let start = (row / TILE * self.x.inner + self.inner_start) * TILE;
         let mut x = self.x.values[start.min(self.x.values.len())..].as_ptr();
-        let (panel, _) = self.panel.as_chunks::<PANEL>();
-        for weights in panel {
+        let mut add = |weights: &[f32; PANEL]| {
             // No arithmetic on indices in the loop: in this project that of releases is checked too.
             let weights = weights.as_ptr().cast::<S::f32s>();
             // SAFETY: PANEL values are VECTORS registers.
@@ -169,10 +178,20 @@ impl PanelProduct<'_> {
                 }
             }
             x = x.wrapping_add(TILE);
+        };
+        let (panel, _) = self.panel.as_chunks::<PANEL>();
+        // Four at a time: processors foresee where a short loop ends.
+        let (fours, rest) = panel.as_chunks::<4>();
+        for [a, b, c, d] in fours {
+            add(a);
+            add(b);
+            add(c);
+            add(d);
         }
-        let (rows, _) = self.sums[(row - self.rows.start) * PANEL..][..ROWS * PANEL].as_chunks_mut::<PANEL>();
-        for (row, sums) in rows.iter_mut().zip(sums) {
-            let y = row.as_mut_ptr().cast::<S::f32s>();
+        rest.iter().for_each(add);
+        let (y, _) = self.sums[(row - self.rows.start) * PANEL..].as_chunks_mut::<PANEL>();
+        for (y, sums) in y[..rows].iter_mut().zip(sums) {
+            let y = y.as_mut_ptr().cast::<S::f32s>();
             for (v, sum) in sums.into_iter().enumerate() {
                 // SAFETY: PANEL values are VECTORS registers.
                 unsafe {

@@ -1,13 +1,17 @@
 //! The kernel of products with int8 weights, in integers: two products and their sum are one instruction.
 //!
-//! Sums over one part of the inner dimension are exact: 256 products of 16 and 8 bits fit into 32.
+//! Sums over one part of the inner dimension are exact: 512 products of 16 and 8 bits fit into 32.
 
 use std::ops::Range;
 
-use pulp::Arch;
+use pulp::bytemuck::cast_slice;
 
-use super::product::{INNER_BLOCK, Multiplier, PANEL, tile_rows};
+use super::prefetch::Prefetch;
+use super::product::{Multiplier, PANEL, tile_rows};
 use super::quantised_rows::{LARGEST, PAIR, QuantisedRows};
+
+/// Rows of a panel that are met at once: 8 KiB, and as many as can be summed up.
+const INNER_BLOCK: usize = 512;
 
 const _: () = assert!(INNER_BLOCK as i64 * LARGEST as i64 * i8::MAX as i64 <= i32::MAX as i64);
 
@@ -41,9 +45,17 @@ impl<'a> Int8Panels<'a> {
             outputs,
         }
     }
+
+    /// A part of the inner dimension of a panel, up to whole pairs.
+    fn part(&self, panel: usize, inner: Range<usize>) -> &'a [i8] {
+        let start = (panel * self.inputs.next_multiple_of(PAIR) + inner.start) * PANEL;
+        &self.values[start..][..inner.len().next_multiple_of(PAIR) * PANEL]
+    }
 }
 
 impl Multiplier for Int8Panels<'_> {
+    const INNER_BLOCK: usize = INNER_BLOCK;
+
     type PackedRows<'x> = QuantisedRows<'x>;
 
     fn inner(&self) -> usize {
@@ -54,6 +66,10 @@ impl Multiplier for Int8Panels<'_> {
         self.outputs
     }
 
+    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8] {
+        cast_slice(self.part(panel, inner))
+    }
+
     fn add_product(
         &self,
         x: QuantisedRows,
@@ -61,8 +77,8 @@ impl Multiplier for Int8Panels<'_> {
         panel: usize,
         inner: Range<usize>,
         sums: &mut [f32],
+        next: &[u8],
     ) {
-        let pairs = inner.len().div_ceil(PAIR);
         assert!(
             x.inner() == self.inputs && inner.end <= x.inner() && inner.start.is_multiple_of(PAIR),
             "inner dimension of a product"
@@ -73,21 +89,12 @@ impl Multiplier for Int8Panels<'_> {
                 && rows.len() * PANEL <= sums.len(),
             "rows of a product"
         );
-        let start = (panel * self.inputs.next_multiple_of(PAIR) + inner.start) * PANEL;
-        let stored = &self.values[start..][..pairs * PAIR * PANEL];
-        let mut widened = [0i16; INNER_BLOCK * PANEL];
-        let widened = &mut widened[..stored.len()];
-        Arch::new().dispatch(|| {
-            for (widened, stored) in widened.iter_mut().zip(stored) {
-                *widened = i16::from(*stored);
-            }
-        });
-        let (weights, _) = widened.as_chunks::<{ PANEL * PAIR }>();
         let part = Part {
             x,
-            rows,
             first_pair: inner.start / PAIR,
-            weights,
+            weights: self.part(panel, inner).as_chunks().0,
+            prefetch: Prefetch::new(next, rows.len().div_ceil(tile_rows())),
+            rows,
             scales: self.scales[panel * PANEL..]
                 .first_chunk()
                 .expect("scales of whole panels"),
@@ -105,10 +112,11 @@ struct Part<'a> {
     rows: Range<usize>,
     /// Where the weights begin in the inner dimension.
     first_pair: usize,
-    weights: &'a [[i16; PANEL * PAIR]],
+    weights: &'a [[i8; PANEL * PAIR]],
     scales: &'a [f32; PANEL],
     /// `[rows, PANEL]`
     sums: &'a mut [f32],
+    prefetch: Prefetch<'a>,
 }
 
 type Kernel = unsafe fn(Part);
@@ -147,8 +155,8 @@ trait PairArithmetic {
     /// A pair of activations in every lane.
     unsafe fn splat(pair: [i16; PAIR]) -> Self::Integers;
 
-    /// Pairs of LANES columns, from anywhere in memory.
-    unsafe fn load(pairs: *const i16) -> Self::Integers;
+    /// Pairs of LANES columns, from anywhere in memory, widened to 16 bits each.
+    unsafe fn load(pairs: *const i8) -> Self::Integers;
 
     /// `sums + x₀ · w₀ + x₁ · w₁` in every lane.
     unsafe fn multiply_add(sums: Self::Integers, x: Self::Integers, w: Self::Integers) -> Self::Integers;
@@ -168,31 +176,35 @@ impl Part<'_> {
     /// The machine has the instructions of `A`; tiles are of TILE rows, panels of VECTORS registers.
     #[inline(always)]
     unsafe fn in_tiles<A: PairArithmetic, const TILE: usize, const VECTORS: usize>(mut self) {
-        let mut row = self.rows.start;
-        while row < self.rows.end {
-            let rows = TILE.min(self.rows.end - row);
+        for row in self.rows.clone().step_by(TILE) {
+            self.prefetch.next_share();
+            // Few rows that are left over go in a smaller tile, which takes less time.
             // SAFETY: as promised.
-            unsafe { self.tile::<A, TILE, VECTORS>(row, rows) };
-            row += TILE;
+            unsafe {
+                match self.rows.end - row {
+                    rows @ 1..=4 if TILE > 4 => self.tile::<A, TILE, 4, VECTORS>(row, rows),
+                    rows => self.tile::<A, TILE, TILE, VECTORS>(row, rows.min(TILE)),
+                }
+            }
         }
     }
 
-    /// The first `rows` of the tile that begins at `row`. The others are computed of whatever the memory holds.
+    /// The first `rows` of the tile that begins at `row`. Others up to COMPUTED are computed of whatever the memory holds.
     ///
     /// # Safety
     /// As of [`Part::in_tiles`].
     #[inline(always)]
-    unsafe fn tile<A: PairArithmetic, const TILE: usize, const VECTORS: usize>(
+    unsafe fn tile<A: PairArithmetic, const TILE: usize, const COMPUTED: usize, const VECTORS: usize>(
         &mut self,
         row: usize,
         rows: usize,
     ) {
-        const { assert!(VECTORS * A::LANES == PANEL) };
+        assert!(VECTORS * A::LANES == PANEL && COMPUTED <= TILE);
         let (steps, pairs) = self.x.tile(row / TILE);
         let (x, _) = pairs[self.first_pair * TILE..][..self.weights.len() * TILE].as_chunks::<TILE>();
         // SAFETY: every pointer below is inside of an array of the right length.
         unsafe {
-            let mut sums = [[A::zeros(); VECTORS]; TILE];
+            let mut sums = [[A::zeros(); VECTORS]; COMPUTED];
             for (x, weights) in x.iter().zip(self.weights) {
                 let weights: [A::Integers; VECTORS] =
                     std::array::from_fn(|v| A::load(weights.as_ptr().add(v * A::LANES * PAIR)));
@@ -216,6 +228,7 @@ impl Part<'_> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use std::arch::asm;
     use std::arch::x86_64::*;
 
     use super::{PAIR, PairArithmetic, Part};
@@ -258,13 +271,27 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn load(pairs: *const i16) -> __m256i {
-            unsafe { _mm256_loadu_si256(pairs.cast()) }
+        unsafe fn load(pairs: *const i8) -> __m256i {
+            unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(pairs.cast())) }
         }
 
-        #[inline(always)]
-        unsafe fn multiply_add(sums: __m256i, x: __m256i, w: __m256i) -> __m256i {
-            unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(x, w)) }
+        // Two instructions by name: a compiler that knows what they do adds products of several steps first, for which the
+        // registers do not suffice.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn multiply_add(mut sums: __m256i, x: __m256i, w: __m256i) -> __m256i {
+            unsafe {
+                asm!(
+                    "vpmaddwd {products}, {x}, {w}",
+                    "vpaddd {sums}, {sums}, {products}",
+                    products = out(ymm_reg) _,
+                    sums = inout(ymm_reg) sums,
+                    x = in(ymm_reg) x,
+                    w = in(ymm_reg) w,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            sums
         }
 
         #[inline(always)]
@@ -305,8 +332,8 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn load(pairs: *const i16) -> __m512i {
-            unsafe { _mm512_loadu_si512(pairs.cast()) }
+        unsafe fn load(pairs: *const i8) -> __m512i {
+            unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(pairs.cast())) }
         }
 
         #[inline(always)]

@@ -6,6 +6,7 @@ mod int8_kernel;
 mod linear;
 mod math;
 mod panels;
+mod prefetch;
 mod product;
 mod quantised_rows;
 mod stored;

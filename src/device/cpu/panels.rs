@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use pulp::Arch;
-use pulp::bytemuck::Pod;
+use pulp::bytemuck::{Pod, cast_slice};
 
-use super::f32_kernel::Panels;
+use super::f32_kernel::{INNER_BLOCK, Panels};
 use super::int8_kernel::Int8Panels;
 use super::math::{largest_magnitude, nearest_integer};
-use super::product::{INNER_BLOCK, PANEL};
+use super::product::PANEL;
 use super::quantised_rows::PAIR;
 use super::stored::Stored;
 use super::tensor::with_scratch;
@@ -70,6 +70,11 @@ impl<'a> PackedColumns<'a> {
             columns,
         }
     }
+
+    fn rows(&self, panel: usize, rows: Range<usize>) -> &[f32] {
+        let start = (panel * self.inner + rows.start) * PANEL;
+        &self.panels[start..][..rows.len() * PANEL]
+    }
 }
 
 /// Fills a panel `[inner, PANEL]` from the columns, `start` and on, of a row-major matrix `[inner, columns]`.
@@ -102,9 +107,12 @@ impl Panels for PackedColumns<'_> {
         self.columns
     }
 
+    fn stored(&self, panel: usize, rows: Range<usize>) -> &[u8] {
+        cast_slice(self.rows(panel, rows))
+    }
+
     fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
-        let start = (panel * self.inner + rows.start) * PANEL;
-        work(&self.panels[start..][..rows.len() * PANEL]);
+        work(self.rows(panel, rows));
     }
 }
 
@@ -153,6 +161,12 @@ impl WeightPanels {
             outputs,
             inputs,
         })
+    }
+
+    /// Where rows of a panel lie, in groups of GROUP of which the last may be filled up; they begin at a group.
+    fn range<const GROUP: usize>(&self, panel: usize, rows: Range<usize>) -> Range<usize> {
+        let start = (panel * self.inputs.next_multiple_of(GROUP) + rows.start) * PANEL;
+        start..start + rows.len().next_multiple_of(GROUP) * PANEL
     }
 
     /// Integers for a product of integers; none when the weights are of another type.
@@ -217,23 +231,27 @@ impl Panels for WeightPanels {
         self.outputs
     }
 
-    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
-        let start = (panel * self.inputs + rows.start) * PANEL;
-        let range = start..start + rows.len() * PANEL;
+    fn stored(&self, panel: usize, rows: Range<usize>) -> &[u8] {
         match &self.values {
-            Values::F32(values) => work(&values[range]),
-            Values::Bf16(values) => with_part(range.len(), |part| {
-                widen(&values[range], part);
+            Values::F32(values) => cast_slice(&values[self.range::<1>(panel, rows)]),
+            Values::Bf16(values) => cast_slice(&values[self.range::<1>(panel, rows)]),
+            Values::Int8 { values, .. } => cast_slice(&values[self.range::<PAIR>(panel, rows)]),
+        }
+    }
+
+    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
+        let length = rows.len() * PANEL;
+        match &self.values {
+            Values::F32(values) => work(&values[self.range::<1>(panel, rows)]),
+            Values::Bf16(values) => with_part(length, |part| {
+                widen(&values[self.range::<1>(panel, rows)], part);
                 work(part);
             }),
-            Values::Int8 { values, scales } => {
+            Values::Int8 { values, scales } => with_part(length, |part| {
                 let scales = &scales[panel * PANEL..][..PANEL];
-                let start = (panel * self.inputs.next_multiple_of(PAIR) + rows.start) * PANEL;
-                with_part(rows.len() * PANEL, |part| {
-                    scale_rows(&values[start..], scales, part);
-                    work(part);
-                });
-            }
+                scale_rows(&values[self.range::<PAIR>(panel, rows)], scales, part);
+                work(part);
+            }),
         }
     }
 }

@@ -12,8 +12,6 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
 pub(super) const PANEL: usize = 16;
-/// Rows of a panel that are read before the next panel's: 16 KiB of f32, half of a small first-level cache.
-pub(super) const INNER_BLOCK: usize = 256;
 /// Rows of `x` that meet a block of `w` before the next ones: their part of the inner dimension stays in a second-level
 /// cache that two threads share.
 const ROW_BLOCK: usize = 144;
@@ -22,6 +20,9 @@ const COLUMN_BLOCK: usize = 128;
 
 /// The matrix `w` of a product, `[inner, columns]`, and the kernel that multiplies by it.
 pub(super) trait Multiplier: Sync {
+    /// Rows of a panel that are read before the next panel's: they take at most half of a small first-level cache.
+    const INNER_BLOCK: usize;
+
     /// The other matrix as the kernel reads it.
     type PackedRows<'x>: Copy + Sync;
 
@@ -29,9 +30,12 @@ pub(super) trait Multiplier: Sync {
 
     fn columns(&self) -> usize;
 
+    /// Where a part of the inner dimension of a panel is read from.
+    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8];
+
     /// `sums (+)= x · w` for some rows of `x`, from the first of a tile on, one panel of `w` and a part of the inner
-    /// dimension, which begins at a multiple of [`INNER_BLOCK`]. The first part overwrites what was in the sums,
-    /// `[rows, PANEL]`.
+    /// dimension, which begins at a multiple of [`Multiplier::INNER_BLOCK`]. The first part overwrites what was in the
+    /// sums, `[rows, PANEL]`. What is read `next` is asked for meanwhile.
     fn add_product(
         &self,
         x: Self::PackedRows<'_>,
@@ -39,6 +43,7 @@ pub(super) trait Multiplier: Sync {
         panel: usize,
         inner: Range<usize>,
         sums: &mut [f32],
+        next: &[u8],
     );
 }
 
@@ -171,8 +176,15 @@ impl<'a> MatrixMut<'a> {
         let panel_length = rows.len() * PANEL;
         for (index, y) in self.rows().skip(rows.start).take(rows.len()).enumerate() {
             let y = &mut y[columns.clone()];
-            for (y, sums) in y.chunks_mut(PANEL).zip(sums.chunks_exact(panel_length)) {
-                y.copy_from_slice(&sums[index * PANEL..][..y.len()]);
+            let (panels, rest) = y.as_chunks_mut::<PANEL>();
+            let mut sums = sums
+                .chunks_exact(panel_length)
+                .map(|panel| &panel.as_chunks::<PANEL>().0[index]);
+            for (y, sums) in panels.iter_mut().zip(sums.by_ref()) {
+                *y = *sums;
+            }
+            if let Some(sums) = sums.next() {
+                rest.copy_from_slice(&sums[..rest.len()]);
             }
             finish(y, rows.start + index, columns.start);
         }
@@ -187,11 +199,20 @@ fn sum_block<W: Multiplier>(
     first_panel: usize,
     sums: &mut [f32],
 ) {
+    let panels = sums.chunks_exact(rows.len() * PANEL).len();
+    let part = |start: usize| start..w.inner().min(start + W::INNER_BLOCK);
     // A product over nothing is zero, so there is always a first part.
-    for start in (0..w.inner().max(1)).step_by(INNER_BLOCK) {
-        let inner = start..w.inner().min(start + INNER_BLOCK);
+    for start in (0..w.inner().max(1)).step_by(W::INNER_BLOCK) {
+        let inner = part(start);
         for (panel, sums) in sums.chunks_exact_mut(rows.len() * PANEL).enumerate() {
-            w.add_product(x, rows.clone(), first_panel + panel, inner.clone(), sums);
+            let next = if panel + 1 < panels {
+                w.stored(first_panel + panel + 1, inner.clone())
+            } else if inner.end < w.inner() {
+                w.stored(first_panel, part(inner.end))
+            } else {
+                &[]
+            };
+            w.add_product(x, rows.clone(), first_panel + panel, inner.clone(), sums, next);
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) const LARGEST: i16 = i16::MAX;
 pub(super) struct QuantisedRows<'a> {
     /// Steps as they are, each pair as the bits of one value.
     tiles: &'a [f32],
+    tile_rows: usize,
     rows: usize,
     inner: usize,
 }
@@ -29,11 +30,8 @@ pub(super) struct QuantisedRows<'a> {
 impl<'a> QuantisedRows<'a> {
     /// Values of f32 that such a matrix takes.
     pub fn length(rows: usize, inner: usize) -> usize {
-        rows.div_ceil(tile_rows()) * Self::tile_length(inner)
-    }
-
-    fn tile_length(inner: usize) -> usize {
-        tile_rows() * (1 + inner.div_ceil(PAIR))
+        let tile_rows = tile_rows();
+        rows.div_ceil(tile_rows) * tile_length(tile_rows, inner)
     }
 
     /// Of a row-major matrix `[rows, inner]`, in the first values of `memory`.
@@ -49,7 +47,7 @@ impl<'a> QuantisedRows<'a> {
         let tiles = &mut memory[..Self::length(rows, inner)];
         threads.for_each_chunk(
             tiles,
-            Self::tile_length(inner),
+            tile_length(tile_rows, inner),
             8 * rows * inner,
             |index, tile| {
                 let first = index * tile_rows;
@@ -66,7 +64,12 @@ impl<'a> QuantisedRows<'a> {
                 }
             },
         );
-        Self { tiles, rows, inner }
+        Self {
+            tiles,
+            tile_rows,
+            rows,
+            inner,
+        }
     }
 
     pub fn rows(&self) -> usize {
@@ -79,10 +82,15 @@ impl<'a> QuantisedRows<'a> {
 
     /// The steps and the pairs of a tile.
     pub fn tile(&self, index: usize) -> (&[f32], &[[i16; PAIR]]) {
-        let length = Self::tile_length(self.inner);
-        let (steps, pairs) = self.tiles[index * length..][..length].split_at(tile_rows());
+        let length = tile_length(self.tile_rows, self.inner);
+        let (steps, pairs) = self.tiles[index * length..][..length].split_at(self.tile_rows);
         (steps, cast_slice(pairs))
     }
+}
+
+/// Values of f32 that a tile takes.
+fn tile_length(tile_rows: usize, inner: usize) -> usize {
+    tile_rows * (1 + inner.div_ceil(PAIR))
 }
 
 fn quantise_row<'a>(values: &[f32], step: f32, mut pairs: impl Iterator<Item = &'a mut [i16; PAIR]>) {

@@ -1,0 +1,69 @@
+//! Memory asked for before it is read.
+
+/// Bytes that the memory moves at once.
+const LINE: usize = 64;
+
+/// What is read next, asked for a share at a time while something else is computed.
+pub(super) struct Prefetch<'a> {
+    rest: &'a [u8],
+    share: usize,
+}
+
+impl<'a> Prefetch<'a> {
+    /// All of `memory` in so many shares.
+    pub fn new(memory: &'a [u8], shares: usize) -> Self {
+        Self {
+            rest: memory,
+            share: memory.len().div_ceil(shares.max(1)).next_multiple_of(LINE),
+        }
+    }
+
+    /// Asks for the next share, into the second-level cache: the first one is full of what is computed with.
+    #[inline(always)]
+    pub fn next_share(&mut self) {
+        let (share, rest) = self.rest.split_at(self.share.min(self.rest.len()));
+        for line in share.chunks(LINE) {
+            ask_for(line.as_ptr());
+        }
+        self.rest = rest;
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn ask_for(line: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: every such machine has the instruction, which reads nothing that could be seen.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+}
+
+/// Left to the machine's own prediction.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn ask_for(_: *const u8) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_asked_for_in_so_many_shares() {
+        let memory = [0; 1000];
+        for shares in [0, 1, 3, 7, 100] {
+            let mut prefetch = Prefetch::new(&memory, shares);
+            for _ in 0..shares.max(1) {
+                prefetch.next_share();
+            }
+            assert!(prefetch.rest.is_empty(), "{shares} shares");
+        }
+    }
+
+    #[test]
+    fn no_more_than_there_is_is_asked_for() {
+        let mut prefetch = Prefetch::new(&[0; 65], 2);
+        for _ in 0..3 {
+            prefetch.next_share();
+        }
+        assert!(prefetch.rest.is_empty());
+    }
+}
