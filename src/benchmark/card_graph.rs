@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
+use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
@@ -16,6 +16,8 @@ use crate::model::{Pi0, Pi0Config, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
+/// Actions that a chunk begins with where it is to go on from the last one.
+const COMMITTED: usize = 7;
 
 /// Cards that can be mocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,10 @@ pub struct CardGraph {
     /// Operations before each read-back.
     pub read_backs: Vec<usize>,
     /// The same chunk once it is recorded: what the host still asks for, call by call.
-    pub replayed: Replayed,
+    pub replayed: AskedFor,
+    /// The same chunk beginning with committed actions, and once it is recorded.
+    pub inpainted: AskedFor,
+    pub inpainted_replayed: AskedFor,
     /// Of weights, and the most that everything else takes beside them.
     pub weight_bytes: u64,
     pub working_bytes: u64,
@@ -58,12 +63,22 @@ pub struct CardGraph {
     pub least_ms: Vec<(String, f64)>,
 }
 
-/// What is left to the host when operations are replayed.
+/// What the host asks for, call by call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
+pub struct AskedFor {
     pub operations: usize,
     pub uploads: usize,
     pub read_backs: usize,
+}
+
+impl AskedFor {
+    fn of(graph: &Graph) -> Self {
+        Self {
+            operations: graph.operations.len(),
+            uploads: graph.uploads,
+            read_backs: graph.read_backs.len(),
+        }
+    }
 }
 
 /// All operations of a name.
@@ -154,7 +169,10 @@ impl CardGraph {
         };
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
         // has its buffers.
-        drop(whole()?);
+        let committed = vec![0.0; COMMITTED * model.config.max_action_dim];
+        let mut prefix = whole()?;
+        model.denoise(&mut prefix, &state, &noise, &committed, &schedule)?;
+        drop(prefix);
         // The next chunk makes what stays, and with it ends what was recorded before; two more record everything.
         let mut prefix = None;
         let first = device.capture(|| {
@@ -162,18 +180,23 @@ impl CardGraph {
             Ok(())
         })?;
         let mut prefix = prefix.expect("the first chunk's prefix");
-        let mut chunk = || {
+        let mut chunk = |committed: &[f32]| {
             device.capture(|| {
                 embedded.update(&model, &images)?;
                 model.refill(&mut prefix, &embedded.embeddings(&all))?;
                 model
-                    .denoise(&mut prefix, &state, &noise, &[], &schedule)
+                    .denoise(&mut prefix, &state, &noise, committed, &schedule)
                     .map(drop)
             })
         };
-        let recorded = chunk()?;
-        chunk()?;
-        let replayed = chunk()?;
+        let recorded = chunk(&[])?;
+        chunk(&[])?;
+        let replayed = chunk(&[])?;
+        // A tensor that comes and goes ends what is recorded.
+        drop(device.zeros(&[1, 1])?);
+        let inpainted = chunk(&committed)?;
+        chunk(&committed)?;
+        let inpainted_replayed = chunk(&committed)?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
@@ -181,11 +204,9 @@ impl CardGraph {
             uploads: recorded.uploads,
             uploaded_bytes: recorded.uploaded_bytes,
             read_backs: recorded.read_backs.clone(),
-            replayed: Replayed {
-                operations: replayed.operations.len(),
-                uploads: replayed.uploads,
-                read_backs: replayed.read_backs.len(),
-            },
+            replayed: AskedFor::of(&replayed),
+            inpainted: AskedFor::of(&inpainted),
+            inpainted_replayed: AskedFor::of(&inpainted_replayed),
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
