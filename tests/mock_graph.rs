@@ -71,6 +71,13 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         "{graph}"
     );
     assert!(graph.peak_l1_bytes_per_core <= graph.l1_bytes_per_core, "{graph}");
+    for (name, kind) in &graph.kinds {
+        let busy = kind.busy_cores / kind.count as f64;
+        assert!((1.0..=110.0).contains(&busy), "{name} keeps {busy} cores busy");
+    }
+    for roofline in &graph.rooflines {
+        assert!(roofline.least_ms >= roofline.all_busy_ms, "{graph}");
+    }
     assert!(
         graph.weight_bytes > 3_000_000_000,
         "{} bytes of weights",

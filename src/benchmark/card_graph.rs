@@ -60,7 +60,7 @@ pub struct CardGraph {
     pub peak_l1_bytes_per_core: u64,
     pub l1_bytes_per_core: u64,
     /// On one chip of each kind.
-    pub least_ms: Vec<(String, f64)>,
+    pub rooflines: Vec<Roofline>,
 }
 
 /// What the host asks for, call by call.
@@ -81,6 +81,16 @@ impl AskedFor {
     }
 }
 
+/// The least time of a chunk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Roofline {
+    pub chip: String,
+    /// With the cores that each operation keeps busy.
+    pub least_ms: f64,
+    /// If all that compute were busy all the time.
+    pub all_busy_ms: f64,
+}
+
 /// All operations of a name.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Kind {
@@ -90,6 +100,8 @@ pub struct Kind {
     pub flops: f64,
     /// Each as often as what it multiplies is passed over for its mantissa.
     pub passed_flops: f64,
+    /// The sum over its operations.
+    pub busy_cores: f64,
 }
 
 impl MockedCard {
@@ -124,12 +136,12 @@ impl MockedCard {
 }
 
 impl Chip {
-    /// The least time for an operation: its bytes from and to DRAM, or the passes of its products.
-    fn least_s(&self, operation: &Operation) -> f64 {
+    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the passes of its products.
+    fn least_s(&self, operation: &Operation, cores: f64) -> f64 {
         // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
         const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
         let flops = operation.flops * f64::from(operation.passes);
-        let compute_s = flops / (self.cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
+        let compute_s = flops / (cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
         compute_s.max(operation.bytes as f64 / (self.dram_gb_per_s * 1e9))
     }
 }
@@ -212,7 +224,7 @@ impl CardGraph {
             dram_bytes: dram.bytes_per_bank * dram.banks,
             peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(recorded.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
-            least_ms: least_ms(card, &recorded),
+            rooflines: rooflines(card, &recorded),
             kinds: kinds(&recorded),
         })
     }
@@ -231,15 +243,24 @@ fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
         kind.bytes += operation.bytes;
         kind.flops += operation.flops;
         kind.passed_flops += operation.flops * f64::from(operation.passes);
+        kind.busy_cores += operation.busy_cores;
     }
     kinds
 }
 
-fn least_ms(card: MockedCard, graph: &Graph) -> Vec<(String, f64)> {
+fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
     let of_chip = |chip: Chip| {
-        let operations = graph.operations.iter();
-        let seconds: f64 = operations.map(|operation| chip.least_s(operation)).sum();
-        (chip.name.to_owned(), 1e3 * seconds)
+        let sum_ms = |cores: &dyn Fn(&Operation) -> f64| {
+            let operations = graph.operations.iter();
+            1e3 * operations
+                .map(|operation| chip.least_s(operation, cores(operation)))
+                .sum::<f64>()
+        };
+        Roofline {
+            least_ms: sum_ms(&|operation| operation.busy_cores),
+            all_busy_ms: sum_ms(&|_| chip.cores),
+            chip: chip.name.to_owned(),
+        }
     };
     card.chips().into_iter().map(of_chip).collect()
 }
@@ -251,7 +272,7 @@ impl fmt::Display for CardGraph {
         writeln!(f, "### {:?}, {} cameras\n", self.card, self.cameras)?;
         writeln!(
             f,
-            "| operation | count | GB | GFLOP | passes |\n|---|---|---|---|---|"
+            "| operation | count | GB | GFLOP | passes | cores |\n|---|---|---|---|---|---|"
         )?;
         let mut kinds: Vec<_> = self.kinds.iter().collect();
         kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.count), (*name).clone()));
@@ -263,8 +284,9 @@ impl fmt::Display for CardGraph {
             };
             writeln!(
                 f,
-                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} |",
-                kind.count
+                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} | {:.0} |",
+                kind.count,
+                kind.busy_cores / kind.count as f64
             )?;
         }
         let bytes = self.kinds.values().map(|kind| kind.bytes).sum();
@@ -272,7 +294,7 @@ impl fmt::Display for CardGraph {
         let (total, gigaflops) = (gigabytes(bytes), flops / 1e9);
         writeln!(
             f,
-            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | |\n",
+            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | | |\n",
             self.operations()
         )?;
         writeln!(
@@ -288,8 +310,16 @@ impl fmt::Display for CardGraph {
             self.peak_l1_bytes_per_core,
             self.l1_bytes_per_core,
         )?;
-        for (chip, least_ms) in &self.least_ms {
-            write!(f, "\nRoofline, {chip}: {least_ms:.0} ms.")?;
+        for Roofline {
+            chip,
+            least_ms,
+            all_busy_ms,
+        } in &self.rooflines
+        {
+            write!(
+                f,
+                "\nRoofline, {chip}: {least_ms:.0} ms; {all_busy_ms:.0} ms if all cores were busy."
+            )?;
         }
         writeln!(f)
     }

@@ -5,6 +5,7 @@
 //! operation wants weight and residual in one type.
 
 mod blocks;
+mod busy_cores;
 #[cfg(test)]
 mod emulation;
 mod graph;
