@@ -800,6 +800,37 @@ fn steps_too_small_for_bfloat16_add_up() {
 }
 
 #[test]
+fn values_are_selected_by_a_mask_and_stay_as_they_are() {
+    on_every_device!(|tested| {
+        let device = &tested.device;
+        let for_sums = |values: &[f32]| {
+            let mut place = device.zeros_for_sums(&[values.len() / 3, 3]).unwrap();
+            device.write(&mut place, values).unwrap();
+            place
+        };
+        // None of the first is a bfloat16.
+        let x: Vec<f32> = values(33 * 3, 21).iter().map(|x| x + 1.0 / 1024.0).collect();
+        let y: Vec<f32> = (0..x.len()).map(|index| index as f32 - 50.0).collect();
+        let mut masked = vec![0.0; x.len()];
+        masked[..7 * 3].fill(1.0);
+        let expected: Vec<f32> = [&x[..7 * 3], &y[7 * 3..]].concat();
+        let mask = for_sums(&masked);
+        let selected = device
+            .select(&mask, &for_sums(&x), &tested.upload(&y, &[33, 3]))
+            .unwrap();
+        assert_eq!(device.shape(&selected), [33, 3]);
+        let ours = device.read_back(&selected).unwrap();
+        assert!(ours == expected || !tested.computes, "{ours:?}");
+        let moved = device.euler_update(&for_sums(&vec![0.0; x.len()]), &selected, 1.0);
+        tested.expect("moved", moved, &[33, 3], &wide(&expected));
+        let other = tested.upload(&[0.0; 3], &[1, 3]);
+        tested.refuse("x", device.select(&mask, &other, &mask));
+        tested.refuse("y", device.select(&mask, &mask, &other));
+        tested.refuse("mask", device.select(&other, &mask, &mask));
+    });
+}
+
+#[test]
 fn a_cache_keeps_what_is_written_where_it_is_written() {
     on_every_device!(|tested| {
         let device = &tested.device;

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pi0_node::benchmark::{CardGraph, Replayed};
+use pi0_node::benchmark::{AskedFor, CardGraph};
 
 const MOST_OPERATIONS: usize = 3000;
 
@@ -45,20 +45,39 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
         graph.uploaded_bytes
     );
-    let replayed = Replayed {
-        operations: 0,
+    let asked_for = |operations, uploads| AskedFor {
+        operations,
         uploads,
         read_backs: 1,
     };
     assert_eq!(
-        graph.replayed, replayed,
+        graph.replayed,
+        asked_for(0, uploads),
         "nothing but uploads, replays and one read-back"
+    );
+    let (selections, mask_and_velocity) = (10, 2);
+    assert_eq!(
+        graph.inpainted,
+        asked_for(operations + selections, uploads + mask_and_velocity),
+        "held actions"
+    );
+    assert_eq!(
+        graph.inpainted_replayed,
+        asked_for(0, uploads + mask_and_velocity),
+        "held actions, recorded"
     );
     assert!(
         graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,
         "{graph}"
     );
     assert!(graph.peak_l1_bytes_per_core <= graph.l1_bytes_per_core, "{graph}");
+    for (name, kind) in &graph.kinds {
+        let busy = kind.busy_cores / kind.count as f64;
+        assert!((1.0..=110.0).contains(&busy), "{name} keeps {busy} cores busy");
+    }
+    for roofline in &graph.rooflines {
+        assert!(roofline.least_ms >= roofline.all_busy_ms, "{graph}");
+    }
     assert!(
         graph.weight_bytes > 3_000_000_000,
         "{} bytes of weights",

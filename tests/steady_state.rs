@@ -51,6 +51,7 @@ fn denoising_steps_allocate_nothing() {
         let mut cache = model.prefill(prefix, None).unwrap();
         let schedule = model.schedule(3).unwrap();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
+        let mask = model.upload_noise(&vec![1.0; noise.len()]).unwrap();
         let mut chunk = || {
             let state = model.embed_state(input.state).unwrap();
             let mut x_t = model.upload_noise(&noise).unwrap();
@@ -59,7 +60,7 @@ fn denoising_steps_allocate_nothing() {
                     0 => model.first_denoise_step(&mut cache, &state, &x_t, time),
                     _ => model.denoise_step(&mut cache, &x_t, time),
                 };
-                let v_t = v_t.unwrap();
+                let v_t = model.device.select(&mask, &x_t, &v_t.unwrap()).unwrap();
                 x_t = model.device.euler_update(&x_t, &v_t, schedule.dt).unwrap();
             }
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
+use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
@@ -16,6 +16,8 @@ use crate::model::{Pi0, Pi0Config, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
+/// Actions that a chunk begins with where it is to go on from the last one.
+const COMMITTED: usize = 7;
 
 /// Cards that can be mocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,10 @@ pub struct CardGraph {
     /// Operations before each read-back.
     pub read_backs: Vec<usize>,
     /// The same chunk once it is recorded: what the host still asks for, call by call.
-    pub replayed: Replayed,
+    pub replayed: AskedFor,
+    /// The same chunk beginning with committed actions, and once it is recorded.
+    pub inpainted: AskedFor,
+    pub inpainted_replayed: AskedFor,
     /// Of weights, and the most that everything else takes beside them.
     pub weight_bytes: u64,
     pub working_bytes: u64,
@@ -55,15 +60,35 @@ pub struct CardGraph {
     pub peak_l1_bytes_per_core: u64,
     pub l1_bytes_per_core: u64,
     /// On one chip of each kind.
-    pub least_ms: Vec<(String, f64)>,
+    pub rooflines: Vec<Roofline>,
 }
 
-/// What is left to the host when operations are replayed.
+/// What the host asks for, call by call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
+pub struct AskedFor {
     pub operations: usize,
     pub uploads: usize,
     pub read_backs: usize,
+}
+
+impl AskedFor {
+    fn of(graph: &Graph) -> Self {
+        Self {
+            operations: graph.operations.len(),
+            uploads: graph.uploads,
+            read_backs: graph.read_backs.len(),
+        }
+    }
+}
+
+/// The least time of a chunk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Roofline {
+    pub chip: String,
+    /// With the cores that each operation keeps busy.
+    pub least_ms: f64,
+    /// If all that compute were busy all the time.
+    pub all_busy_ms: f64,
 }
 
 /// All operations of a name.
@@ -75,6 +100,8 @@ pub struct Kind {
     pub flops: f64,
     /// Each as often as what it multiplies is passed over for its mantissa.
     pub passed_flops: f64,
+    /// The sum over its operations.
+    pub busy_cores: f64,
 }
 
 impl MockedCard {
@@ -109,12 +136,12 @@ impl MockedCard {
 }
 
 impl Chip {
-    /// The least time for an operation: its bytes from and to DRAM, or the passes of its products.
-    fn least_s(&self, operation: &Operation) -> f64 {
+    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the passes of its products.
+    fn least_s(&self, operation: &Operation, cores: f64) -> f64 {
         // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
         const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
         let flops = operation.flops * f64::from(operation.passes);
-        let compute_s = flops / (self.cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
+        let compute_s = flops / (cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
         compute_s.max(operation.bytes as f64 / (self.dram_gb_per_s * 1e9))
     }
 }
@@ -154,7 +181,10 @@ impl CardGraph {
         };
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
         // has its buffers.
-        drop(whole()?);
+        let committed = vec![0.0; COMMITTED * model.config.max_action_dim];
+        let mut prefix = whole()?;
+        model.denoise(&mut prefix, &state, &noise, &committed, &schedule)?;
+        drop(prefix);
         // The next chunk makes what stays, and with it ends what was recorded before; two more record everything.
         let mut prefix = None;
         let first = device.capture(|| {
@@ -162,18 +192,23 @@ impl CardGraph {
             Ok(())
         })?;
         let mut prefix = prefix.expect("the first chunk's prefix");
-        let mut chunk = || {
+        let mut chunk = |committed: &[f32]| {
             device.capture(|| {
                 embedded.update(&model, &images)?;
                 model.refill(&mut prefix, &embedded.embeddings(&all))?;
                 model
-                    .denoise(&mut prefix, &state, &noise, &[], &schedule)
+                    .denoise(&mut prefix, &state, &noise, committed, &schedule)
                     .map(drop)
             })
         };
-        let recorded = chunk()?;
-        chunk()?;
-        let replayed = chunk()?;
+        let recorded = chunk(&[])?;
+        chunk(&[])?;
+        let replayed = chunk(&[])?;
+        // A tensor that comes and goes ends what is recorded.
+        drop(device.zeros(&[1, 1])?);
+        let inpainted = chunk(&committed)?;
+        chunk(&committed)?;
+        let inpainted_replayed = chunk(&committed)?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
@@ -181,17 +216,15 @@ impl CardGraph {
             uploads: recorded.uploads,
             uploaded_bytes: recorded.uploaded_bytes,
             read_backs: recorded.read_backs.clone(),
-            replayed: Replayed {
-                operations: replayed.operations.len(),
-                uploads: replayed.uploads,
-                read_backs: replayed.read_backs.len(),
-            },
+            replayed: AskedFor::of(&replayed),
+            inpainted: AskedFor::of(&inpainted),
+            inpainted_replayed: AskedFor::of(&inpainted_replayed),
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
             peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(recorded.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
-            least_ms: least_ms(card, &recorded),
+            rooflines: rooflines(card, &recorded),
             kinds: kinds(&recorded),
         })
     }
@@ -210,15 +243,24 @@ fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
         kind.bytes += operation.bytes;
         kind.flops += operation.flops;
         kind.passed_flops += operation.flops * f64::from(operation.passes);
+        kind.busy_cores += operation.busy_cores;
     }
     kinds
 }
 
-fn least_ms(card: MockedCard, graph: &Graph) -> Vec<(String, f64)> {
+fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
     let of_chip = |chip: Chip| {
-        let operations = graph.operations.iter();
-        let seconds: f64 = operations.map(|operation| chip.least_s(operation)).sum();
-        (chip.name.to_owned(), 1e3 * seconds)
+        let sum_ms = |cores: &dyn Fn(&Operation) -> f64| {
+            let operations = graph.operations.iter();
+            1e3 * operations
+                .map(|operation| chip.least_s(operation, cores(operation)))
+                .sum::<f64>()
+        };
+        Roofline {
+            least_ms: sum_ms(&|operation| operation.busy_cores),
+            all_busy_ms: sum_ms(&|_| chip.cores),
+            chip: chip.name.to_owned(),
+        }
     };
     card.chips().into_iter().map(of_chip).collect()
 }
@@ -230,7 +272,7 @@ impl fmt::Display for CardGraph {
         writeln!(f, "### {:?}, {} cameras\n", self.card, self.cameras)?;
         writeln!(
             f,
-            "| operation | count | GB | GFLOP | passes |\n|---|---|---|---|---|"
+            "| operation | count | GB | GFLOP | passes | cores |\n|---|---|---|---|---|---|"
         )?;
         let mut kinds: Vec<_> = self.kinds.iter().collect();
         kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.count), (*name).clone()));
@@ -242,8 +284,9 @@ impl fmt::Display for CardGraph {
             };
             writeln!(
                 f,
-                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} |",
-                kind.count
+                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} | {:.0} |",
+                kind.count,
+                kind.busy_cores / kind.count as f64
             )?;
         }
         let bytes = self.kinds.values().map(|kind| kind.bytes).sum();
@@ -251,7 +294,7 @@ impl fmt::Display for CardGraph {
         let (total, gigaflops) = (gigabytes(bytes), flops / 1e9);
         writeln!(
             f,
-            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | |\n",
+            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | | |\n",
             self.operations()
         )?;
         writeln!(
@@ -267,8 +310,16 @@ impl fmt::Display for CardGraph {
             self.peak_l1_bytes_per_core,
             self.l1_bytes_per_core,
         )?;
-        for (chip, least_ms) in &self.least_ms {
-            write!(f, "\nRoofline, {chip}: {least_ms:.0} ms.")?;
+        for Roofline {
+            chip,
+            least_ms,
+            all_busy_ms,
+        } in &self.rooflines
+        {
+            write!(
+                f,
+                "\nRoofline, {chip}: {least_ms:.0} ms; {all_busy_ms:.0} ms if all cores were busy."
+            )?;
         }
         writeln!(f)
     }

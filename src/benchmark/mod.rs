@@ -10,7 +10,7 @@ mod stages;
 
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
-pub use card_graph::{CardGraph, Chip, MockedCard, Replayed};
+pub use card_graph::{AskedFor, CardGraph, Chip, MockedCard};
 pub use products::{Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};

@@ -190,8 +190,9 @@ pub trait Device: Send + Sync + 'static {
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
 
     /// All zeros, for a point that many small steps are [added to](Device::euler_update): in f32 where other tensors are
-    /// narrower. A step that vanishes beside the point would be lost. Otherwise only [`linear`](Device::linear) reads it, and
-    /// [`write`](Device::write), [`copy`](Device::copy) and [`read_back`](Device::read_back) move it.
+    /// narrower. A step that vanishes beside the point would be lost. Otherwise only [`linear`](Device::linear) and
+    /// [`select`](Device::select) read it, and [`write`](Device::write), [`copy`](Device::copy) and
+    /// [`read_back`](Device::read_back) move it.
     fn zeros_for_sums(&self, shape: &[usize]) -> Result<Self::Tensor> {
         self.zeros(shape)
     }
@@ -271,6 +272,10 @@ pub trait Device: Send + Sync + 'static {
         start: usize,
         tokens: &KeysValues<Self::Tensor>,
     ) -> Result<()>;
+
+    /// The values of `x` where the mask is not 0, those of `y` where it is, unchanged: three tensors of one shape. They come out
+    /// in the type of [sums](Device::zeros_for_sums).
+    fn select(&self, mask: &Self::Tensor, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// One Euler step of the flow: `x_t + dt · v_t`.
     fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;

@@ -21,10 +21,10 @@ pub use weights::Weights;
 
 use std::borrow::Cow;
 
-use self::denoise::{EulerSteps, add_noise};
+use self::denoise::{EulerSteps, target_velocity};
 use self::gemma::Gemma;
 use self::paligemma::PaliGemma;
-use self::prefix::{Prefix, PrefixCache};
+use self::prefix::{Held, Prefix, PrefixCache};
 use self::suffix::SuffixProjections;
 use crate::device::{Device, DeviceError, Result};
 
@@ -114,8 +114,7 @@ impl<D: Device> Pi0<D> {
     /// is denoised to go on from them (real-time chunking, Black et al. 2025, without its gradient).
     ///
     /// # Errors
-    /// As [`sample_actions`](Self::sample_actions), and when actions are committed on a device that cannot cut between
-    /// any two rows.
+    /// As [`sample_actions`](Self::sample_actions), and when there are more of them than a chunk has.
     pub fn denoise(
         &self,
         prefix: &mut PrefixCache<D>,
@@ -131,64 +130,69 @@ impl<D: Device> Pi0<D> {
             &self.pad_rows(state, self.config.max_state_dim, 1)?,
         )?;
         device.write(&mut prefix.inputs.x_t, &uploaded)?;
-        let (state, x_t) = (prefix.inputs.state.clone(), prefix.inputs.x_t.clone());
-        if committed.is_empty() {
-            let steps = schedule.times.len();
-            let mut denoising = prefix.inputs.denoising.remove(&steps).unwrap_or_default();
-            device.replay(&mut denoising, &[&state, &x_t], || {
-                let actions = self.integrate(prefix, &state, &x_t, schedule, |x_t, _| Ok(x_t))?;
-                device.copy(&actions, &mut prefix.inputs.x_t)
-            })?;
-            prefix.inputs.denoising.insert(steps, denoising);
-        } else {
-            let hold = |x_t, t| self.hold(&x_t, &add_noise(committed, &noise[..committed.len()], t));
-            let actions = self.integrate(prefix, &state, &x_t, schedule, hold)?;
-            device.copy(&actions, &mut prefix.inputs.x_t)?;
+        if !committed.is_empty() {
+            self.write_held(&mut prefix.inputs.held, committed, noise, uploaded.len())?;
         }
+        let (state, x_t) = (prefix.inputs.state.clone(), prefix.inputs.x_t.clone());
+        let held = (!committed.is_empty()).then(|| prefix.inputs.held.clone());
+        let mut inputs = vec![&state, &x_t];
+        inputs.extend(held.iter().flat_map(|held| [&held.mask, &held.velocity]));
+        let (steps, is_held) = (schedule.times.len(), held.is_some());
+        let mut denoising = prefix.inputs.take_recording(steps, is_held);
+        device.replay(&mut denoising, &inputs, || {
+            let actions = self.integrate(prefix, &state, &x_t, held.as_ref(), schedule)?;
+            device.copy(&actions, &mut prefix.inputs.x_t)
+        })?;
+        prefix.inputs.denoising.insert((steps, is_held), denoising);
         let mut actions = device.read_back(&prefix.inputs.x_t)?;
         actions.truncate(self.config.action_horizon * self.config.max_action_dim);
         actions[..committed.len()].copy_from_slice(committed);
         Ok(actions)
     }
 
-    /// From the point at t = 1 to the one at t = 0. `on_the_way` is what becomes of the point at each `t`, before its step.
+    /// From the point at t = 1 to the one at t = 0. What is held moves at its own velocity instead of the expert's.
     fn integrate(
         &self,
         prefix: &mut PrefixCache<D>,
         state: &D::Tensor,
         noise: &D::Tensor,
+        held: Option<&Held<D>>,
         schedule: &Schedule<D>,
-        on_the_way: impl Fn(D::Tensor, f32) -> Result<D::Tensor>,
     ) -> Result<D::Tensor> {
-        let state = self.suffix.embed_state(&self.device, state)?;
+        let device = &self.device;
+        let state = self.suffix.embed_state(device, state)?;
         let mut x_t = noise.clone();
-        let at = EulerSteps::new(schedule.times.len()).times();
-        for (step, (time, t)) in schedule.times.iter().zip(at).enumerate() {
-            x_t = on_the_way(x_t, t)?;
-            let v_t = match step {
+        for (step, time) in schedule.times.iter().enumerate() {
+            let mut v_t = match step {
                 0 => self.first_denoise_step(prefix, &state, &x_t, time)?,
                 _ => self.denoise_step(prefix, &x_t, time)?,
             };
-            x_t = self.device.euler_update(&x_t, &v_t, schedule.dt)?;
+            if let Some(Held { mask, velocity }) = held {
+                v_t = device.select(mask, velocity, &v_t)?;
+            }
+            x_t = device.euler_update(&x_t, &v_t, schedule.dt)?;
         }
         Ok(x_t)
     }
 
-    /// `x_t` with other first rows, `[count, max_action_dim]`.
-    fn hold(&self, x_t: &D::Tensor, first: &[f32]) -> Result<D::Tensor> {
-        let device = &self.device;
-        if device.tile() != 1 {
-            return Err(DeviceError::Unavailable(format!(
-                "{} cuts tensors at every {}th row only, so it cannot hold committed actions",
-                device.description(),
-                device.tile()
-            )));
-        }
-        let width = self.config.max_action_dim;
-        let rows = first.len() / width;
-        let first = self.upload_rows(first, width, rows)?;
-        let rest = device.slice_rows(x_t, rows..self.config.action_horizon)?;
-        device.concat_rows(&[&first, &rest])
+    /// The straight way from the noise of the first actions to what they are committed to, of `count` values in all.
+    fn write_held(&self, held: &mut Held<D>, committed: &[f32], noise: &[f32], count: usize) -> Result<()> {
+        let Some(noise) = noise.get(..committed.len()) else {
+            return Err(DeviceError::Shape {
+                operation: "denoise",
+                problem: format!(
+                    "{} committed values for {} of a chunk",
+                    committed.len(),
+                    noise.len()
+                ),
+            });
+        };
+        let mut mask = vec![1.0; committed.len()];
+        mask.resize(count, 0.0);
+        let mut velocity = target_velocity(committed, noise);
+        velocity.resize(count, 0.0);
+        self.device.write(&mut held.mask, &mask)?;
+        self.device.write(&mut held.velocity, &velocity)
     }
 
     /// Images through SigLIP and the prompt through the embedding table, side by side.

@@ -38,8 +38,35 @@ pub(super) struct SuffixInputs<D: Device> {
     pub state: D::Tensor,
     /// `[actions, max_action_dim]`: noise, that becomes actions.
     pub x_t: D::Tensor,
-    /// By the number of steps.
-    pub denoising: BTreeMap<usize, D::Recording>,
+    pub held: Held<D>,
+    /// By the number of steps, and whether actions are held.
+    pub denoising: BTreeMap<(usize, bool), D::Recording>,
+}
+
+/// Actions that are not free: where they are, and the velocity of the flow from their noise to them, `[actions,
+/// max_action_dim]` both.
+pub(super) struct Held<D: Device> {
+    /// 1 where a value is held, 0 elsewhere.
+    pub mask: D::Tensor,
+    pub velocity: D::Tensor,
+}
+
+impl<D: Device> Clone for Held<D> {
+    fn clone(&self) -> Self {
+        Self {
+            mask: self.mask.clone(),
+            velocity: self.velocity.clone(),
+        }
+    }
+}
+
+impl<D: Device> SuffixInputs<D> {
+    /// What is kept of such a denoising; to be put back. Of another number of steps nothing is kept from then on: memory for
+    /// recordings is limited.
+    pub fn take_recording(&mut self, steps: usize, is_held: bool) -> D::Recording {
+        self.denoising.retain(|(kept, _), _| *kept == steps);
+        self.denoising.remove(&(steps, is_held)).unwrap_or_default()
+    }
 }
 
 /// Rotation and mask of tokens that stand side by side.
@@ -140,6 +167,7 @@ impl<D: Device> PrefixCache<D> {
                 mask: mask.upload(device)?,
             })
         };
+        let of_actions = || device.zeros_for_sums(&[capacity - actions, config.max_action_dim]);
         Ok(Self {
             cache: KvCache::new(&config.vlm, device, capacity)?,
             prefix: place(0..state, &AttentionMask::padding(state, valid))?,
@@ -148,7 +176,11 @@ impl<D: Device> PrefixCache<D> {
             filling: D::Recording::default(),
             inputs: SuffixInputs {
                 state: device.zeros(&[tile, config.max_state_dim])?,
-                x_t: device.zeros_for_sums(&[capacity - actions, config.max_action_dim])?,
+                x_t: of_actions()?,
+                held: Held {
+                    mask: of_actions()?,
+                    velocity: of_actions()?,
+                },
                 denoising: BTreeMap::new(),
             },
             tokens,

@@ -269,6 +269,9 @@ impl<D: Device> Predict for Policy<D> {
         }
         let noise = vec![0.0; config.action_horizon * config.max_action_dim];
         let size = config.vision.image_size as u32;
+        // Actions are held in work of its own.
+        let held = ActionChunk::new(vec![0.0; self.action_dim], self.action_dim);
+        let held = (config.action_horizon > 1).then_some(held);
         // The first makes what stays, two more compile and record all work on it, and the last is as every one from then on.
         for shade in 0..4 {
             let frame = Arc::new(RgbImage::from_pixel(size, size, Rgb([shade; 3])));
@@ -278,7 +281,10 @@ impl<D: Device> Predict for Policy<D> {
                 state: vec![0.0; self.state_dim],
                 prompt: prompt.to_owned(),
             };
-            self.predict_from_noise(&observation, &noise)?;
+            self.denoise(&observation, &noise, None)?;
+            if held.is_some() {
+                self.denoise(&observation, &noise, held.as_ref())?;
+            }
         }
         Ok(())
     }

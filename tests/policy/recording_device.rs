@@ -343,6 +343,11 @@ impl Device for RecordingDevice {
         Ok(())
     }
 
+    fn select(&self, mask: &Place, x: &Place, y: &Place) -> Result<Place> {
+        let (mask, x, y) = (mask.clone(), x.clone(), y.clone());
+        self.operation(move |cpu| cpu.select(&mask.get(), &x.get(), &y.get()))
+    }
+
     fn euler_update(&self, x_t: &Place, v_t: &Place, dt: f32) -> Result<Place> {
         let (x_t, v_t) = (x_t.clone(), v_t.clone());
         self.operation(move |cpu| cpu.euler_update(&x_t.get(), &v_t.get(), dt))

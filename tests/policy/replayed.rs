@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
-use pi0_node::policy::{Observation, Policy, Predict};
+use pi0_node::policy::{ActionChunk, Observation, Policy, Predict};
 
 use crate::folder::reference;
 use crate::recording_device::RecordingDevice;
@@ -115,12 +115,46 @@ fn another_number_of_steps_counts_from_the_next_chunk_on_and_back_again() {
 }
 
 #[test]
+fn committed_actions_are_held_in_replayed_chunks_too() {
+    let (device, replays) = RecordingDevice::new(cpu());
+    let (mut replaying, mut anew) = (policy(device), policy(cpu()));
+    let mut chunks = Vec::new();
+    // How many are committed of each chunk, as when a robot stands still, moves, and stands still again.
+    for (moment, count) in [0, 0, 0, 7, 3, 7, 7, 0, 49, 0].into_iter().enumerate() {
+        let observation = at(moment as u8, "wave");
+        let values = (0..count * 14).map(|value| 0.3 * ((value + moment) as f32).sin());
+        let committed = (count > 0).then(|| ActionChunk::new(values.collect(), 14));
+        let predict = |policy: &mut dyn Predict| match &committed {
+            None => policy.predict(&observation).unwrap(),
+            Some(committed) => policy.predict_after(&observation, committed).unwrap(),
+        };
+        let expected = predict(&mut anew);
+        assert_eq!(predict(&mut replaying), expected, "chunk {moment}");
+        chunks.push((replays.load(Ordering::Relaxed), expected));
+    }
+    let replayed = |chunk: usize| chunks[chunk].0 - chunks[chunk - 1].0;
+    let vision_and_prefix = 2;
+    for chunk in [5, 6, 7, 8, 9] {
+        assert_eq!(replayed(chunk), vision_and_prefix + 1, "chunk {chunk}");
+    }
+}
+
+#[test]
 fn a_device_that_is_slow_at_first_is_warmed_up_and_the_first_chunk_is_the_same() {
     let (device, replays) = RecordingDevice::new(cpu());
     let (mut warm, mut cold) = (policy(device), policy(cpu()));
     warm.warm_up("wave").unwrap();
     assert!(replays.load(Ordering::Relaxed) > 0);
     let observation = at(3, "wave");
+    let before = replays.load(Ordering::Relaxed);
+    let committed = ActionChunk::new(vec![0.1; 14], 14);
+    assert_eq!(
+        warm.predict_after(&observation, &committed).unwrap(),
+        cold.predict_after(&observation, &committed).unwrap()
+    );
+    let vision_prefix_and_denoising = 3;
+    let replayed = replays.load(Ordering::Relaxed) - before;
+    assert_eq!(replayed, vision_prefix_and_denoising, "held actions are no news");
     assert_eq!(
         warm.predict(&observation).unwrap(),
         cold.predict(&observation).unwrap()

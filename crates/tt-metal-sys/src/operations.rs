@@ -368,6 +368,17 @@ impl Device {
         })
     }
 
+    /// The values of `x` where the mask is not 0, those of `y` where it is.
+    ///
+    /// # Errors
+    /// When TT-NN refuses the shapes or the card fails.
+    pub fn select(&self, mask: &Tensor, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        self.call("where", &[mask, x, y], |call| {
+            let arguments = [mask, x, y].map(|tensor| tensor.bind(call.python));
+            call.run("where", <(_, _, _)>::from(arguments)).map(Tensor::new)
+        })
+    }
+
     /// Mean and variance over the width taken out, then `weight · x + bias`.
     ///
     /// # Errors

@@ -283,6 +283,18 @@ impl Device for CpuDevice {
         attention::write_tokens(&mut cache.values, start, &tokens.values)
     }
 
+    fn select(&self, mask: &CpuTensor, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {
+        x.expect_shape("select", "x", mask.shape())?;
+        y.expect_shape("select", "y", mask.shape())?;
+        let mut selected = self.buffers.tensor(mask.shape())?;
+        let both = x.values().iter().zip(y.values());
+        let places = selected.values_mut().iter_mut().zip(mask.values());
+        for ((selected, mask), (x, y)) in places.zip(both) {
+            *selected = if *mask != 0.0 { *x } else { *y };
+        }
+        Ok(selected)
+    }
+
     fn euler_update(&self, x_t: &CpuTensor, v_t: &CpuTensor, dt: f32) -> Result<CpuTensor> {
         v_t.expect_shape("euler_update", "v_t", x_t.shape())?;
         self.zip(x_t, v_t.values().iter(), |x, v| x + dt * v)

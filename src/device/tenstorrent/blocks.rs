@@ -26,14 +26,7 @@ pub(super) fn blocks(
     grid: (u32, u32),
 ) -> MatmulBlocks {
     let [rows, depth, columns] = [rows, inputs, outputs].map(|size| size.div_ceil(TILE));
-    let (wide, high) = (grid.0 as usize, grid.1 as usize);
-    // TT-NN divides the longer side of the output among the grid's columns.
-    let (among_rows, among_columns) = if rows > columns {
-        (wide, high)
-    } else {
-        (high, wide)
-    };
-    let (rows, columns) = (rows.div_ceil(among_rows), columns.div_ceil(among_columns));
+    let (rows, columns) = busiest_part(rows, columns, grid);
     let mut best = None;
     for block_rows in 1..=rows.clamp(1, MOST_ROWS) {
         for block_columns in 1..=columns.clamp(1, MOST_COLUMNS) {
@@ -61,6 +54,16 @@ pub(super) fn blocks(
     }
     let (_, blocks) = best.expect("a block of one tile, which fits");
     blocks
+}
+
+/// Of a product of so many rows and columns of tiles, those that a core gets that gets most: TT-NN divides the longer side of the
+/// output among the grid's columns.
+pub(super) fn busiest_part(rows: usize, columns: usize, grid: (u32, u32)) -> (usize, usize) {
+    let (wide, high) = (grid.0.max(1) as usize, grid.1.max(1) as usize);
+    match rows > columns {
+        true => (rows.div_ceil(wide), columns.div_ceil(high)),
+        false => (rows.div_ceil(high), columns.div_ceil(wide)),
+    }
 }
 
 /// Rows and columns of tiles that divide a block and are summed up at once.

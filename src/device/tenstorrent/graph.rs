@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::busy_cores::{Cores, busy_cores, tiles};
 use crate::device::{DeviceError, Result};
 
 /// What a program would do on a card.
@@ -33,6 +34,8 @@ pub struct Operation {
     pub flops: f64,
     /// Over the mantissas of what is multiplied: 1 in LoFi, 4 in HiFi4, and where TT-NN does not say.
     pub passes: u32,
+    /// That share a product or attention, as if alike; of other operations at most.
+    pub busy_cores: f64,
 }
 
 impl Graph {
@@ -47,15 +50,18 @@ impl Graph {
             .collect();
         let mut graph = Self::default();
         let mut memory = Memory::default();
-        // Outputs are linked from the end of the operation that makes them.
-        let mut open: Vec<Option<usize>> = Vec::new();
+        let mut open: Vec<Option<Begun>> = Vec::new();
         for node in &nodes {
             let name = node["params"]["name"].as_str().unwrap_or_default();
             match node["node_type"].as_str().unwrap_or_default() {
                 "function_start" => {
                     let operation = operation_name(node).map(|name| {
                         graph.operations.push(Operation::new(name, node, &by_counter));
-                        graph.operations.len() - 1
+                        Begun {
+                            index: graph.operations.len() - 1,
+                            start: node,
+                            made: Vec::new(),
+                        }
                     });
                     if operation.is_some() {
                         memory.next_operation();
@@ -68,19 +74,21 @@ impl Graph {
                     }
                 }
                 "function_end" => {
+                    let linked = tensors(&node["connections"], &by_counter);
                     if matches!(name, "Tensor::to_device" | "tt::tt_metal::copy_to_device") {
-                        graph.uploaded_bytes += linked_dram_bytes(node, &by_counter);
+                        graph.uploaded_bytes += sum_dram_bytes(&linked);
                     }
-                    if let Some(Some(operation)) = open.pop() {
-                        let operation = &mut graph.operations[operation];
-                        let written = linked_dram_bytes(node, &by_counter);
-                        operation.bytes += match operation.name.as_str() {
-                            // The cache comes out whole; only the tokens were written, and are counted.
-                            "UpdateKVCache" => 0,
-                            // As much is read of the table as is written.
-                            "Embeddings" => 2 * written,
-                            _ => written,
-                        };
+                    match open.pop() {
+                        Some(Some(begun)) => {
+                            let operation = &mut graph.operations[begun.index];
+                            begun.end(operation, linked, memory.operation_cores, &by_counter);
+                        }
+                        _ if name == "tt::tt_metal::create_device_tensor" => {
+                            if let Some(begun) = open.iter_mut().flatten().last() {
+                                begun.made.extend(linked);
+                            }
+                        }
+                        _ => {}
                     }
                 }
                 "buffer_allocate" => memory.allocate(&node["params"]),
@@ -88,6 +96,7 @@ impl Graph {
                 "circular_buffer_allocate" | "dataflow_buffer_allocate" => {
                     memory.operation_l1 += number(&node["params"]["size"]);
                     memory.peak_l1 = memory.peak_l1.max(memory.operation_l1 + memory.l1_tensors);
+                    memory.add_cores(&node["params"]);
                 }
                 _ => {}
             }
@@ -98,6 +107,43 @@ impl Graph {
     }
 }
 
+/// An operation whose end is not there yet.
+struct Begun<'a> {
+    index: usize,
+    start: &'a Value,
+    /// Tensors that it made so far.
+    made: Vec<&'a Value>,
+}
+
+impl Begun<'_> {
+    /// Outputs are linked from the end of the operation that makes them, but for those of some that have several.
+    fn end(
+        self,
+        operation: &mut Operation,
+        linked: Vec<&Value>,
+        cores: Cores,
+        by_counter: &HashMap<u64, &Value>,
+    ) {
+        let outputs = match linked.is_empty() {
+            true => self.made,
+            false => linked,
+        };
+        let written = sum_dram_bytes(&outputs);
+        operation.bytes += match operation.name.as_str() {
+            // The cache comes out whole; only the tokens were written, and are counted.
+            "UpdateKVCache" => 0,
+            // As much is read of the table as is written.
+            "Embeddings" => 2 * written,
+            _ => written,
+        };
+        let inputs = tensors(&self.start["input_tensors"], by_counter);
+        let shapes: Vec<Vec<usize>> = inputs.into_iter().map(shape).collect();
+        let output_tiles = outputs.into_iter().map(|output| tiles(&shape(output))).sum();
+        let arguments = arguments(self.start);
+        operation.busy_cores = busy_cores(&operation.name, cores, &shapes, output_tiles, arguments);
+    }
+}
+
 #[derive(Default)]
 struct Memory {
     dram: u64,
@@ -105,11 +151,21 @@ struct Memory {
     l1_tensors: u64,
     operation_l1: u64,
     peak_l1: u64,
+    /// That have buffers of the operation.
+    operation_cores: Cores,
 }
 
 impl Memory {
     fn next_operation(&mut self) {
         self.operation_l1 = 0;
+        self.operation_cores = Cores::default();
+    }
+
+    fn add_cores(&mut self, buffer: &Value) {
+        let cores = buffer["core_range_set"].as_str().and_then(Cores::read);
+        if let Some(cores) = cores.filter(|cores| cores.count > self.operation_cores.count) {
+            self.operation_cores = cores;
+        }
     }
 
     fn allocate(&mut self, buffer: &Value) {
@@ -139,20 +195,16 @@ impl Memory {
 
 impl Operation {
     fn new(name: &str, node: &Value, by_counter: &HashMap<u64, &Value>) -> Self {
-        let inputs: Vec<&Value> = links(&node["input_tensors"])
-            .filter_map(|counter| by_counter.get(&counter).copied())
-            .collect();
+        let inputs = tensors(&node["input_tensors"], by_counter);
         let mut seen = HashSet::new();
         let distinct = inputs
             .iter()
             .filter(|input| seen.insert(input["counter"].as_u64()));
-        let shapes: Vec<Vec<f64>> = inputs
-            .iter()
-            .map(|input| shape(&input["params"]["shape"]))
-            .collect();
+        let shapes: Vec<Vec<usize>> = inputs.iter().copied().map(shape).collect();
         Self {
             flops: flops(name, &shapes),
             passes: passes(node),
+            busy_cores: 0.0,
             bytes: match (name, &inputs[..]) {
                 ("UpdateKVCache", [_, tokens, ..]) => dram_bytes(tokens) + tensor_bytes(tokens),
                 ("Embeddings", [indices, ..]) => dram_bytes(indices),
@@ -177,22 +229,27 @@ fn operation_name(node: &Value) -> Option<&str> {
         .or_else(|| short.strip_suffix("Operation"))
 }
 
-fn flops(name: &str, shapes: &[Vec<f64>]) -> f64 {
-    let elements = |shape: &[f64]| shape.iter().product::<f64>();
-    match (name, shapes) {
+fn flops(name: &str, shapes: &[Vec<usize>]) -> f64 {
+    let elements = |shape: &[usize]| shape.iter().product::<usize>();
+    let flops = match (name, shapes) {
         ("Matmul" | "MinimalMatmul", [x, weight, ..]) => {
-            2.0 * elements(x) * weight.last().copied().unwrap_or_default()
+            2 * elements(x) * weight.last().copied().unwrap_or_default()
         }
-        ("SDPA", [queries, keys, ..]) if keys.len() == 4 => 4.0 * elements(queries) * keys[2],
-        _ => 0.0,
-    }
+        ("SDPA", [queries, keys, ..]) if keys.len() == 4 => 4 * elements(queries) * keys[2],
+        _ => 0,
+    };
+    flops as f64
+}
+
+fn arguments(node: &Value) -> impl Iterator<Item = &str> {
+    let arguments = node["arguments"].as_array().into_iter().flatten();
+    arguments.filter_map(Value::as_str)
 }
 
 /// As the operation's compute kernel config says, which is among its arguments as text.
 fn passes(node: &Value) -> u32 {
     const FIDELITY: &str = "math_fidelity=";
-    let arguments = node["arguments"].as_array().into_iter().flatten();
-    let fidelity = arguments.filter_map(Value::as_str).find_map(|argument| {
+    let fidelity = arguments(node).find_map(|argument| {
         let start = argument.find(FIDELITY)? + FIDELITY.len();
         argument[start..].split(',').next()
     });
@@ -204,16 +261,15 @@ fn passes(node: &Value) -> u32 {
     }
 }
 
-fn links(list: &Value) -> impl Iterator<Item = u64> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_u64)
+/// Those that a list of counters names.
+fn tensors<'a>(list: &Value, by_counter: &HashMap<u64, &'a Value>) -> Vec<&'a Value> {
+    let counters = list.as_array().into_iter().flatten().filter_map(Value::as_u64);
+    let nodes = counters.filter_map(|counter| by_counter.get(&counter).copied());
+    nodes.filter(|node| node["node_type"] == "tensor").collect()
 }
 
-fn linked_dram_bytes(node: &Value, by_counter: &HashMap<u64, &Value>) -> u64 {
-    links(&node["connections"])
-        .filter_map(|counter| by_counter.get(&counter))
-        .filter(|linked| linked["node_type"] == "tensor")
-        .map(|tensor| dram_bytes(tensor))
-        .sum()
+fn sum_dram_bytes(tensors: &[&Value]) -> u64 {
+    tensors.iter().copied().map(dram_bytes).sum()
 }
 
 /// What of a tensor goes through DRAM.
@@ -243,9 +299,9 @@ fn number(value: &Value) -> u64 {
         .unwrap_or_default()
 }
 
-/// The numbers of `Shape([1, 2])`.
-fn shape(value: &Value) -> Vec<f64> {
-    let text = value.as_str().unwrap_or_default();
+/// The numbers of a tensor's `Shape([1, 2])`.
+fn shape(tensor: &Value) -> Vec<usize> {
+    let text = tensor["params"]["shape"].as_str().unwrap_or_default();
     let inner = text.trim_start_matches("Shape([").trim_end_matches("])");
     inner.split(", ").filter_map(|size| size.parse().ok()).collect()
 }
@@ -272,7 +328,8 @@ mod tests {
          "connections": [9]},
         {"counter": 9, "node_type": "tensor",
          "params": {"shape": "Shape([1, 1, 64, 96])", "size": 12288, "dtype": "DataType::BFLOAT16"}},
-        {"counter": 10, "node_type": "circular_buffer_allocate", "params": {"size": 4096}},
+        {"counter": 10, "node_type": "circular_buffer_allocate",
+         "params": {"size": 4096, "core_range_set": "{[0-0 - 2-0]}"}},
         {"counter": 11, "node_type": "dataflow_buffer_allocate", "params": {"size": "1024"}},
         {"counter": 12, "node_type": "function_end", "params": {"name": "ttnn::prim::MatmulDeviceOperation"},
          "connections": [9, 13]},
@@ -289,6 +346,7 @@ mod tests {
             bytes: 4096 + 3072 * 17 / 16 + 12288,
             flops: 2.0 * 64.0 * 32.0 * 96.0,
             passes: 2,
+            busy_cores: 3.0,
         };
         let expected = Graph {
             operations: vec![product],
@@ -335,6 +393,31 @@ mod tests {
     fn what_stays_in_l1_is_not_counted_and_what_is_written_of_a_cache_is() {
         let graph = Graph::read(FROM_L1).unwrap();
         assert_eq!(graph.operations[0].bytes, 512);
+    }
+
+    /// A tensor cut into two, neither of which is linked from the end.
+    const SEVERAL_OUTPUTS: &str = r#"[
+        {"counter": 0, "node_type": "function_start", "input_tensors": [1],
+         "params": {"name": "NlpCreateHeadsDeviceOperation"}},
+        {"counter": 1, "node_type": "tensor", "params": {"shape": "Shape([1, 1, 32, 96])", "size": 6144}},
+        {"counter": 2, "node_type": "function_start", "params": {"name": "tt::tt_metal::create_device_tensor"}},
+        {"counter": 3, "node_type": "function_end", "params": {"name": "tt::tt_metal::create_device_tensor"},
+         "connections": [4, 5]},
+        {"counter": 4, "node_type": "tensor", "params": {"shape": "Shape([1, 2, 32, 32])", "size": 4096}},
+        {"counter": 5, "node_type": "function_start", "params": {"name": "tt::tt_metal::create_device_tensor"}},
+        {"counter": 6, "node_type": "function_end", "params": {"name": "tt::tt_metal::create_device_tensor"},
+         "connections": [7]},
+        {"counter": 7, "node_type": "tensor", "params": {"shape": "Shape([1, 1, 32, 32])", "size": 2048}},
+        {"counter": 8, "node_type": "dataflow_buffer_allocate",
+         "params": {"size": "64", "core_range_set": "{[0-0 - 7-7]}"}},
+        {"counter": 9, "node_type": "function_end", "params": {"name": "NlpCreateHeadsDeviceOperation"},
+         "connections": [10]}
+    ]"#;
+
+    #[test]
+    fn several_outputs_count_though_they_are_not_linked() {
+        let operation = &Graph::read(SEVERAL_OUTPUTS).unwrap().operations[0];
+        assert_eq!((operation.bytes, operation.busy_cores), (2 * 6144, 3.0));
     }
 
     #[test]

@@ -14,11 +14,19 @@ const ATTENTION_COMPUTE: ComputeKernel = ComputeKernel {
 };
 
 /// Queries and keys that a core takes at once, at most as many as there are in whole tiles: sizes that TT-NN's language models
-/// run with on cards.
-fn attention_blocks(queries: usize, keys: usize, grid: (u32, u32)) -> AttentionBlocks {
+/// run with on cards. TT-NN gives every core as many of all heads' blocks of queries as another, so the block is the one that
+/// leaves the busiest core least.
+fn attention_blocks(heads: usize, queries: usize, keys: usize, grid: (u32, u32)) -> AttentionBlocks {
+    const MOST_QUERIES: usize = 2 * TILE;
+    let cores = (grid.0 * grid.1) as usize;
     let most_keys = if queries.max(keys) >= 512 { 128 } else { 64 };
+    let of_the_busiest = |block: usize| (heads * queries.div_ceil(block)).div_ceil(cores) * block;
+    let queries = queries.next_multiple_of(TILE);
     AttentionBlocks {
-        queries: queries.next_multiple_of(TILE).min(64),
+        queries: match of_the_busiest(TILE) < of_the_busiest(MOST_QUERIES) {
+            true => TILE,
+            false => queries.min(MOST_QUERIES),
+        },
         keys: keys.next_multiple_of(TILE).min(most_keys),
         grid,
     }
@@ -126,7 +134,7 @@ impl TenstorrentDevice {
             values: &of(&attended.values)?,
             mask: mask.map(|mask| &mask.tensor),
             scale,
-            blocks: attention_blocks(query_count, keys, self.grid),
+            blocks: attention_blocks(num_heads, query_count, keys, self.grid),
             compute: ATTENTION_COMPUTE,
             memory: self.memory(sequences * query_count, width),
         })?;
@@ -165,15 +173,30 @@ impl TenstorrentDevice {
 mod tests {
     use super::*;
 
+    const N150: (u32, u32) = (8, 8);
+    const P150: (u32, u32) = (11, 10);
+
     #[test]
     fn attention_s_blocks_are_whole_tiles_and_no_longer_than_what_there_is() {
         for (queries, keys) in [(256, 256), (832, 832), (64, 928), (96, 928), (64, 160), (32, 32)] {
-            let blocks = attention_blocks(queries, keys, (8, 8));
-            for (block, length) in [(blocks.queries, queries), (blocks.keys, keys)] {
-                assert!(block.is_multiple_of(TILE) && block <= length, "{blocks:?}");
+            for heads in [1, 8, 16, 48] {
+                let blocks = attention_blocks(heads, queries, keys, N150);
+                for (block, length) in [(blocks.queries, queries), (blocks.keys, keys)] {
+                    assert!(block.is_multiple_of(TILE) && block <= length, "{blocks:?}");
+                }
             }
         }
-        let prefix = attention_blocks(832, 832, (8, 8));
-        assert_eq!((prefix.queries, prefix.keys), (64, 128));
+    }
+
+    #[test]
+    fn queries_are_cut_finer_only_where_that_leaves_the_busiest_core_less() {
+        for grid in [N150, P150] {
+            let suffix = attention_blocks(8, 64, 928, grid);
+            assert_eq!((suffix.queries, suffix.keys), (32, 128), "8 heads for many cores");
+            let prefix = attention_blocks(8, 832, 832, grid);
+            assert_eq!((prefix.queries, prefix.keys), (64, 128), "13 blocks of 8 heads");
+            let images = attention_blocks(48, 256, 256, grid);
+            assert_eq!((images.queries, images.keys), (64, 64), "4 blocks of 48 heads");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! operation wants weight and residual in one type.
 
 mod blocks;
+mod busy_cores;
 #[cfg(test)]
 mod emulation;
 mod graph;
@@ -36,9 +37,10 @@ const MASKED: f32 = -1e9;
 /// What weights are stored in, in TT-NN's words.
 const PRECISION: &str = "bfloat8_b";
 
-/// DRAM for recorded commands: for 4,500 operations (a chunk has fewer than 2,900, and the vision tower is recorded again for each
-/// combination of cameras with a new frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
-const TRACE_BYTES: u64 = 4500 * 130 * 3 * 64 * 4;
+/// DRAM for recorded commands: for 7,000 operations (a chunk has fewer than 2,900, denoising with held actions 2,438 more, and the
+/// vision tower is recorded again for each combination of cameras with a new frame) on 130 cores with three kernels each and 64
+/// arguments of 4 bytes for each kernel.
+const TRACE_BYTES: u64 = 7000 * 130 * 3 * 64 * 4;
 
 /// Which card, when there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,6 +175,22 @@ impl TenstorrentDevice {
     fn narrowed(&self, sums: &TenstorrentTensor) -> Result<TenstorrentTensor> {
         let tensor = self.card.typecast(&sums.tensor, Dtype::Bf16)?;
         Ok(self.tensor(tensor, &sums.shape, sums.on_card))
+    }
+
+    /// Values of a shape in the type of sums.
+    fn widened(
+        &self,
+        operation: &'static str,
+        what: &str,
+        values: &TenstorrentTensor,
+        shape: &[usize],
+    ) -> Result<tt::Tensor> {
+        values.expect_numbers(operation)?;
+        values.expect_same_shape(operation, what, shape)?;
+        match values.values {
+            Values::Sums => Ok(values.tensor.clone()),
+            _ => Ok(self.card.typecast(&values.tensor, Dtype::F32)?),
+        }
     }
 
     fn reshaped(&self, x: &TenstorrentTensor, on_card: [usize; 4]) -> Result<tt::Tensor> {
@@ -483,17 +501,35 @@ impl Device for TenstorrentDevice {
         self.fill_cache(cache, start, tokens)
     }
 
+    fn select(
+        &self,
+        mask: &TenstorrentTensor,
+        x: &TenstorrentTensor,
+        y: &TenstorrentTensor,
+    ) -> Result<TenstorrentTensor> {
+        const OPERATION: &str = "select";
+        let shape = &mask.shape;
+        mask.expect_numbers(OPERATION)?;
+        let [wide_mask, x, y] = [("mask", mask), ("x", x), ("y", y)]
+            .map(|(what, values)| self.widened(OPERATION, what, values, shape));
+        let selected = self.card.select(&wide_mask?, &x?, &y?)?;
+        Ok(self.tensor_of(Values::Sums, selected, shape, mask.on_card))
+    }
+
     fn euler_update(
         &self,
         x_t: &TenstorrentTensor,
         v_t: &TenstorrentTensor,
         dt: f32,
     ) -> Result<TenstorrentTensor> {
-        v_t.expect_shape("euler_update", "v_t", &x_t.shape)?;
-        x_t.expect_numbers("euler_update")?;
+        const OPERATION: &str = "euler_update";
+        x_t.expect_numbers(OPERATION)?;
         let v_t = match x_t.values {
-            Values::Sums => &self.card.typecast(&v_t.tensor, Dtype::F32)?,
-            _ => &v_t.tensor,
+            Values::Sums => &self.widened(OPERATION, "v_t", v_t, &x_t.shape)?,
+            _ => {
+                v_t.expect_shape(OPERATION, "v_t", &x_t.shape)?;
+                &v_t.tensor
+            }
         };
         let x = self.card.add_scaled(&x_t.tensor, v_t, dt)?;
         Ok(self.tensor_of(x_t.values, x, &x_t.shape, x_t.on_card))
