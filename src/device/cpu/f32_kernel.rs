@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::prefetch::Prefetch;
-use super::product::{Multiplier, PANEL, tile_rows, tile_rows_of};
+use super::product::{FEW_ROWS, Multiplier, PANEL, tile_rows, tile_rows_of, tiles};
 use super::threads::Threads;
 
 /// Rows of a panel that are met at once: 16 KiB.
@@ -142,12 +142,12 @@ impl PanelProduct<'_> {
     fn in_tiles<S: Simd, const TILE: usize, const VECTORS: usize>(&mut self, simd: S) {
         assert!(TILE == tile_rows_of::<S>() && VECTORS * S::F32_LANES == PANEL);
         assert!(self.inner_start + self.panel.len() / PANEL <= self.x.inner);
-        for row in self.rows.clone().step_by(TILE) {
+        for (row, rows) in tiles(self.rows.clone(), TILE) {
             self.prefetch.next_share();
-            // Few rows that are left over go in a smaller tile, which takes less time.
-            match self.rows.end - row {
-                rows @ 1..=4 if TILE > 4 => self.tile::<S, TILE, 4, VECTORS>(simd, row, rows),
-                rows => self.tile::<S, TILE, TILE, VECTORS>(simd, row, rows.min(TILE)),
+            if FEW_ROWS < TILE && rows <= FEW_ROWS {
+                self.tile::<S, TILE, FEW_ROWS, VECTORS>(simd, row, rows);
+            } else {
+                self.tile::<S, TILE, TILE, VECTORS>(simd, row, rows);
             }
         }
     }

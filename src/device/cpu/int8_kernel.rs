@@ -7,7 +7,7 @@ use std::ops::Range;
 use pulp::bytemuck::cast_slice;
 
 use super::prefetch::Prefetch;
-use super::product::{Multiplier, PANEL, tile_rows};
+use super::product::{FEW_ROWS, Multiplier, PANEL, tile_rows, tiles};
 use super::quantised_rows::{LARGEST, PAIR, QuantisedRows};
 
 /// Rows of a panel that are met at once: 8 KiB, and as many as can be summed up.
@@ -176,14 +176,14 @@ impl Part<'_> {
     /// The machine has the instructions of `A`; tiles are of TILE rows, panels of VECTORS registers.
     #[inline(always)]
     unsafe fn in_tiles<A: PairArithmetic, const TILE: usize, const VECTORS: usize>(mut self) {
-        for row in self.rows.clone().step_by(TILE) {
+        const { assert!(FEW_ROWS < TILE) };
+        for (row, rows) in tiles(self.rows.clone(), TILE) {
             self.prefetch.next_share();
-            // Few rows that are left over go in a smaller tile, which takes less time.
             // SAFETY: as promised.
             unsafe {
-                match self.rows.end - row {
-                    rows @ 1..=4 if TILE > 4 => self.tile::<A, TILE, 4, VECTORS>(row, rows),
-                    rows => self.tile::<A, TILE, TILE, VECTORS>(row, rows.min(TILE)),
+                match rows <= FEW_ROWS {
+                    true => self.tile::<A, TILE, FEW_ROWS, VECTORS>(row, rows),
+                    false => self.tile::<A, TILE, TILE, VECTORS>(row, rows),
                 }
             }
         }
@@ -199,7 +199,7 @@ impl Part<'_> {
         row: usize,
         rows: usize,
     ) {
-        assert!(VECTORS * A::LANES == PANEL && COMPUTED <= TILE);
+        const { assert!(VECTORS * A::LANES == PANEL && COMPUTED <= TILE) };
         let (steps, pairs) = self.x.tile(row / TILE);
         let (x, _) = pairs[self.first_pair * TILE..][..self.weights.len() * TILE].as_chunks::<TILE>();
         // SAFETY: every pointer below is inside of an array of the right length.

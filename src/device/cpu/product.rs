@@ -15,6 +15,8 @@ pub(super) const PANEL: usize = 16;
 /// Rows of `x` that meet a block of `w` before the next ones: their part of the inner dimension stays in a second-level
 /// cache that two threads share.
 const ROW_BLOCK: usize = 144;
+/// Rows left over for a last tile, up to which it is computed as a smaller one: that takes less time.
+pub(super) const FEW_ROWS: usize = 4;
 /// Columns of `w` that the rows of a block meet before they go on along the inner dimension.
 const COLUMN_BLOCK: usize = 128;
 
@@ -68,6 +70,13 @@ pub(super) const fn tile_rows_of<S: Simd>() -> usize {
         4 => 4,
         _ => 1,
     }
+}
+
+/// Tiles of rows: where each begins, and how many rows it has.
+#[inline(always)]
+pub(super) fn tiles(rows: Range<usize>, tile: usize) -> impl Iterator<Item = (usize, usize)> {
+    let end = rows.end;
+    rows.step_by(tile).map(move |row| (row, tile.min(end - row)))
 }
 
 /// A matrix to write, alone; its rows lie `row_stride` values apart.
