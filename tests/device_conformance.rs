@@ -81,7 +81,8 @@ fn devices() -> Vec<Tested<CpuDevice>> {
         cpu(Precision::F32, 1, 1e-5),
         cpu(Precision::F32, 3, 1e-5),
         cpu(Precision::Bf16, 2, 2e-2),
-        cpu(Precision::Int8, 2, 5e-2),
+        // On some machines activations are rounded to 8 bits as well.
+        cpu(Precision::Int8, 2, 1e-1),
     ]
 }
 

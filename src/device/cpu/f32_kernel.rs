@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::prefetch::Prefetch;
-use super::product::{FEW_ROWS, Multiplier, PANEL, tile_rows, tile_rows_of, tiles};
+use super::product::{FEW_ROWS, Multiplier, PANEL, tiles};
 use super::threads::Threads;
 
 /// Rows of a panel that are met at once: 16 KiB.
@@ -65,9 +65,30 @@ impl<'a> PackedRows<'a> {
     }
 }
 
-impl<P: Panels> Multiplier for P {
-    const INNER_BLOCK: usize = INNER_BLOCK;
+/// Rows of a tile on this machine.
+fn tile_rows() -> usize {
+    struct TileRows;
+    impl WithSimd for TileRows {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            tile_rows_of::<S>()
+        }
+    }
+    Arch::new().dispatch(TileRows)
+}
 
+/// Accumulators, a row of the panel and a broadcast fill the registers.
+const fn tile_rows_of<S: Simd>() -> usize {
+    match S::F32_LANES {
+        16 => 12,
+        8 => 6,
+        4 => 4,
+        _ => 1,
+    }
+}
+
+impl<P: Panels> Multiplier for P {
     type PackedRows<'x> = PackedRows<'x>;
 
     fn inner(&self) -> usize {
@@ -76,6 +97,28 @@ impl<P: Panels> Multiplier for P {
 
     fn columns(&self) -> usize {
         Panels::columns(self)
+    }
+
+    fn inner_block(&self) -> usize {
+        INNER_BLOCK
+    }
+
+    fn tile_rows(&self) -> usize {
+        tile_rows()
+    }
+
+    fn packed_length(&self, rows: usize) -> usize {
+        PackedRows::length(rows, Panels::inner(self))
+    }
+
+    fn pack<'x>(
+        &self,
+        matrix: &[f32],
+        rows: usize,
+        memory: &'x mut [f32],
+        threads: &Threads,
+    ) -> PackedRows<'x> {
+        PackedRows::pack(matrix, rows, Panels::inner(self), memory, threads)
     }
 
     fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8] {

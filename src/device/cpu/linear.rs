@@ -5,12 +5,13 @@ use std::sync::Arc;
 use half::bf16;
 use pulp::bytemuck::Pod;
 
-use super::f32_kernel::PackedRows;
-use super::int8_kernel;
+use super::bf16_kernel::{self, Bf16Panels};
+use super::int8_kernel::{self, Int8Panels};
 use super::math::activate;
-use super::panels::{OPERATIONS_A_VALUE, Precision, Values, WeightPanels, int8_scales, narrow, quantise};
+use super::panels::{
+    OPERATIONS_A_VALUE, Pack, Precision, Values, WeightPanels, int8_scales, narrow, quantise,
+};
 use super::product::{Multiplier, PANEL, Tiles};
-use super::quantised_rows::QuantisedRows;
 use super::stored::Stored;
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
@@ -18,10 +19,39 @@ use crate::device::{Activation, DeviceError, HostTensor, Result};
 
 /// A linear layer: weight `[outputs, inputs]` and perhaps bias `[outputs]`.
 pub struct CpuLinear {
-    weight: Arc<WeightPanels>,
+    weight: Arc<Weight>,
     bias: Option<Vec<f32>>,
     outputs: usize,
     inputs: usize,
+}
+
+/// A weight as the fastest kernel of this machine reads it.
+enum Weight {
+    Bf16(Bf16Panels),
+    Int8(Int8Panels),
+    Widened(WeightPanels),
+}
+
+/// What multiplies weights of a precision on this machine.
+pub(super) fn kernel_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => None,
+        Precision::Bf16 => bf16_kernel::Kernel::fastest().map(|kernel| kernel.name),
+        Precision::Int8 => int8_kernel::Kernel::fastest().map(|kernel| kernel.name),
+    }
+    .unwrap_or("f32")
+}
+
+impl Weight {
+    fn new(precision: Precision, pack: &Pack<impl Fn(usize, usize, &mut [f32]) + Sync>) -> Result<Self> {
+        if let (Precision::Bf16, Some(kernel)) = (precision, bf16_kernel::Kernel::fastest()) {
+            return Bf16Panels::new(kernel, pack).map(Self::Bf16);
+        }
+        if let (Precision::Int8, Some(kernel)) = (precision, int8_kernel::Kernel::fastest()) {
+            return Int8Panels::new(kernel, pack).map(Self::Int8);
+        }
+        WeightPanels::new(precision, pack).map(Self::Widened)
+    }
 }
 
 impl CpuLinear {
@@ -66,8 +96,14 @@ impl CpuLinear {
                 output -= outputs;
             }
         };
+        let pack = Pack {
+            outputs,
+            inputs: *inputs,
+            threads,
+            read_row,
+        };
         Ok(Self {
-            weight: Arc::new(WeightPanels::new(outputs, *inputs, precision, threads, read_row)?),
+            weight: Arc::new(Weight::new(precision, &pack)?),
             bias: (!biases.is_empty()).then_some(bias),
             outputs,
             inputs: *inputs,
@@ -103,31 +139,41 @@ impl CpuLinear {
             residual.expect_shape("linear_add", "residual", &[rows, self.outputs])?;
         }
         let mut y = buffers.tensor(&[rows, self.outputs])?;
-        match self.weight.int8() {
-            Some(weight) if int8_kernel::is_available() => {
-                let mut quantised = buffers.tensor(&[QuantisedRows::length(rows, width)])?;
-                let x = QuantisedRows::quantise(x.values(), rows, width, quantised.values_mut(), threads);
-                self.product(&mut y, rows, (x, &weight), residual, activation, threads);
+        let finish = |y: &mut [f32], row: usize, output: usize| {
+            if let Some(residual) = residual {
+                let residual = &residual.values()[row * self.outputs + output..];
+                for (y, residual) in y.iter_mut().zip(residual) {
+                    *y += residual;
+                }
             }
-            _ => {
-                let mut packed = buffers.tensor(&[PackedRows::length(rows, width)])?;
-                let x = PackedRows::pack(x.values(), rows, width, packed.values_mut(), threads);
-                self.product(&mut y, rows, (x, &*self.weight), residual, activation, threads);
+            if let Some(bias) = &self.bias {
+                for (y, bias) in y.iter_mut().zip(&bias[output..]) {
+                    *y += bias;
+                }
             }
+            activate(y, activation);
+        };
+        match &*self.weight {
+            Weight::Bf16(weight) => self.product(x, weight, &mut y, finish, buffers, threads)?,
+            Weight::Int8(weight) => self.product(x, weight, &mut y, finish, buffers, threads)?,
+            Weight::Widened(weight) => self.product(x, weight, &mut y, finish, buffers, threads)?,
         }
         Ok(y)
     }
 
-    /// `y = activation(x · w + residual + bias)`.
+    /// `y = x · w`; `finish` gets some outputs of a row once, with the row and the first of them.
     fn product<W: Multiplier>(
         &self,
+        x: &CpuTensor,
+        w: &W,
         y: &mut CpuTensor,
-        rows: usize,
-        (x, w): (W::PackedRows<'_>, &W),
-        residual: Option<&CpuTensor>,
-        activation: Activation,
+        finish: impl Fn(&mut [f32], usize, usize) + Sync,
+        buffers: &Buffers,
         threads: &Threads,
-    ) {
+    ) -> Result<()> {
+        let (rows, _) = x.matrix("linear")?;
+        let mut packed = buffers.tensor(&[w.packed_length(rows)])?;
+        let x = w.pack(x.values(), rows, packed.values_mut(), threads);
         let tiles = Tiles::new(y.values_mut(), rows, self.outputs);
         let block = self.block_size(threads.count());
         let operations = rows * self.inputs * self.outputs;
@@ -137,20 +183,10 @@ impl CpuLinear {
             // SAFETY: every index has columns of its own.
             let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
             y.assign_product(x, w, start / PANEL, |y, row, column| {
-                if let Some(residual) = residual {
-                    let residual = &residual.values()[row * self.outputs + start + column..];
-                    for (y, residual) in y.iter_mut().zip(residual) {
-                        *y += residual;
-                    }
-                }
-                if let Some(bias) = &self.bias {
-                    for (y, bias) in y.iter_mut().zip(&bias[start + column..]) {
-                        *y += bias;
-                    }
-                }
-                activate(y, activation);
+                finish(y, row, start + column)
             });
         });
+        Ok(())
     }
 
     /// Outputs that one task computes, in whole panels: enough tasks to keep every thread busy to the end.

@@ -1,14 +1,20 @@
 //! The CPU device: the embedded default, and the yardstick of every other device.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
+mod bf16_kernel;
 mod f32_kernel;
 mod int8_kernel;
+#[cfg(target_arch = "x86_64")]
+mod int8_vectors;
 mod linear;
 mod math;
 mod panels;
 mod prefetch;
 mod product;
 mod quantised_rows;
+mod row_order;
 mod stored;
 mod tensor;
 #[cfg(test)]
@@ -18,6 +24,7 @@ mod threads;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use linear::kernel_name;
 pub use linear::{CpuLinear, CpuTable};
 pub use panels::Precision;
 pub use tensor::CpuTensor;
@@ -30,7 +37,7 @@ use super::{
 };
 
 /// Computes on the host's cores, with weights in f32, bf16 or int8: in f32, and where the machine has the instructions,
-/// products with int8 weights in integers.
+/// products with bf16 weights in bf16 and with int8 weights in integers.
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,
@@ -68,7 +75,11 @@ impl Device for CpuDevice {
 
     fn description(&self) -> String {
         let threads = self.threads.count();
-        format!("CPU, {threads} threads, {} weights", self.precision())
+        format!(
+            "CPU, {threads} threads, {} weights, products in {}",
+            self.precision(),
+            kernel_name(self.precision)
+        )
     }
 
     fn precision(&self) -> &'static str {

@@ -7,10 +7,8 @@ use pulp::Arch;
 use pulp::bytemuck::{Pod, cast_slice};
 
 use super::f32_kernel::{INNER_BLOCK, Panels};
-use super::int8_kernel::Int8Panels;
 use super::math::{largest_magnitude, nearest_integer};
 use super::product::PANEL;
-use super::quantised_rows::PAIR;
 use super::stored::Stored;
 use super::tensor::with_scratch;
 use super::threads::Threads;
@@ -23,7 +21,7 @@ pub(super) struct PackedColumns<'a> {
     columns: usize,
 }
 
-/// A linear layer's weight `[outputs, inputs]`, transposed: a panel holds PANEL outputs.
+/// A linear layer's weight `[outputs, inputs]`, transposed: a panel holds PANEL outputs. It is widened to f32 when it is met.
 pub(super) struct WeightPanels {
     values: Values,
     outputs: usize,
@@ -116,87 +114,32 @@ impl Panels for PackedColumns<'_> {
     }
 }
 
-impl WeightPanels {
-    /// Of a weight of which `read_row` writes the values of an output from an input on, as many as there is room for.
+/// How the weights of a linear layer become panels.
+pub(super) struct Pack<'a, R> {
+    pub outputs: usize,
+    pub inputs: usize,
+    pub threads: &'a Threads,
+    /// Writes the values of an output from an input on, as many as there is room for.
+    pub read_row: R,
+}
+
+impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
+    /// All panels, `[panels, inputs / GROUP, PANEL, GROUP]` with zeros behind the last input up to a multiple of `at_once`.
+    /// `convert` gets an output and some of its values.
     ///
     /// # Errors
-    /// When there is no memory for it.
-    pub fn new(
-        outputs: usize,
-        inputs: usize,
-        precision: Precision,
-        threads: &Threads,
-        read_row: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) -> Result<Self> {
-        let panels = outputs.div_ceil(PANEL);
-        // Whole panels have outputs that are not there.
-        let read_row = |output: usize, first_input: usize, row: &mut [f32]| match output < outputs {
-            true => read_row(output, first_input, row),
-            false => row.fill(0.0),
-        };
-        let pack = Pack {
-            panels,
-            inputs,
-            threads,
-        };
-        let values = match precision {
-            Precision::F32 => Values::F32(
-                pack.transposed::<_, 1>(read_row, |_, values, same| same.copy_from_slice(values))?,
-            ),
-            Precision::Bf16 => {
-                Values::Bf16(pack.transposed::<_, 1>(read_row, |_, values, rounded| narrow(values, rounded))?)
-            }
-            Precision::Int8 => {
-                let scales = int8_scales(panels * PANEL, inputs, threads, |output, row| {
-                    read_row(output, 0, row)
-                });
-                let values = pack.transposed::<_, PAIR>(read_row, |output, values, rounded| {
-                    quantise(values, scales[output], rounded);
-                })?;
-                Values::Int8 { values, scales }
-            }
-        };
-        Ok(Self {
-            values,
-            outputs,
-            inputs,
-        })
-    }
-
-    /// Where rows of a panel lie, in groups of GROUP of which the last may be filled up; they begin at a group.
-    fn range<const GROUP: usize>(&self, panel: usize, rows: Range<usize>) -> Range<usize> {
-        let start = (panel * self.inputs.next_multiple_of(GROUP) + rows.start) * PANEL;
-        start..start + rows.len().next_multiple_of(GROUP) * PANEL
-    }
-
-    /// Integers for a product of integers; none when the weights are of another type.
-    pub fn int8(&self) -> Option<Int8Panels<'_>> {
-        match &self.values {
-            Values::Int8 { values, scales } => {
-                Some(Int8Panels::new(values, scales, self.inputs, self.outputs))
-            }
-            Values::F32(_) | Values::Bf16(_) => None,
-        }
-    }
-}
-
-/// How rows of outputs become panels.
-struct Pack<'a> {
-    panels: usize,
-    inputs: usize,
-    threads: &'a Threads,
-}
-
-impl Pack<'_> {
-    /// All panels, `[panels, inputs / GROUP, PANEL, GROUP]` with zeros behind the last input. `read_row` is that of
-    /// [`WeightPanels::new`]; `convert` gets an output and some of its values.
-    fn transposed<T: Pod + Send, const GROUP: usize>(
+    /// When there is no memory for them.
+    pub fn transposed<T: Pod + Send, const GROUP: usize>(
         &self,
-        read_row: impl Fn(usize, usize, &mut [f32]) + Sync,
+        at_once: usize,
         convert: impl Fn(usize, &[f32], &mut [T]) + Sync,
     ) -> Result<Stored<T>> {
-        let length = self.inputs.next_multiple_of(GROUP) * PANEL;
-        let mut values = Stored::zeros(self.panels * length)?;
+        assert!(
+            at_once.is_multiple_of(GROUP) && INNER_BLOCK.is_multiple_of(at_once),
+            "whole groups"
+        );
+        let length = self.inputs.next_multiple_of(at_once) * PANEL;
+        let mut values = Stored::zeros(self.outputs.div_ceil(PANEL) * length)?;
         let operations = OPERATIONS_A_VALUE * values.len();
         self.threads
             .for_each_chunk(&mut values, length.max(1), operations, |panel, values| {
@@ -207,7 +150,7 @@ impl Pack<'_> {
                     let mut rows = [[T::zeroed(); INNER_BLOCK]; PANEL];
                     for (column, rows) in rows.iter_mut().enumerate() {
                         let output = panel * PANEL + column;
-                        read_row(output, first_input, &mut row[..count]);
+                        self.read_row(output, first_input, &mut row[..count]);
                         convert(output, &row[..count], &mut rows[..count]);
                     }
                     let (groups, _) = values.as_chunks_mut::<GROUP>();
@@ -219,6 +162,54 @@ impl Pack<'_> {
                 }
             });
         Ok(values)
+    }
+
+    /// The [`int8_scale`] of every output, filled up to whole panels.
+    pub fn int8_scales(&self) -> Vec<f32> {
+        let outputs = self.outputs.next_multiple_of(PANEL);
+        int8_scales(outputs, self.inputs, self.threads, |output, row| {
+            self.read_row(output, 0, row);
+        })
+    }
+
+    /// Whole panels have outputs that are not there.
+    fn read_row(&self, output: usize, first_input: usize, row: &mut [f32]) {
+        match output < self.outputs {
+            true => (self.read_row)(output, first_input, row),
+            false => row.fill(0.0),
+        }
+    }
+}
+
+impl WeightPanels {
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(precision: Precision, pack: &Pack<impl Fn(usize, usize, &mut [f32]) + Sync>) -> Result<Self> {
+        let values = match precision {
+            Precision::F32 => {
+                Values::F32(pack.transposed::<_, 1>(1, |_, values, same| same.copy_from_slice(values))?)
+            }
+            Precision::Bf16 => {
+                Values::Bf16(pack.transposed::<_, 1>(1, |_, values, rounded| narrow(values, rounded))?)
+            }
+            Precision::Int8 => {
+                let scales = pack.int8_scales();
+                let values = pack.transposed::<_, 1>(1, |output, values, rounded| {
+                    quantise(values, scales[output], rounded);
+                })?;
+                Values::Int8 { values, scales }
+            }
+        };
+        Ok(Self {
+            values,
+            outputs: pack.outputs,
+            inputs: pack.inputs,
+        })
+    }
+
+    fn range(&self, panel: usize, rows: Range<usize>) -> Range<usize> {
+        let start = (panel * self.inputs + rows.start) * PANEL;
+        start..start + rows.len() * PANEL
     }
 }
 
@@ -233,23 +224,23 @@ impl Panels for WeightPanels {
 
     fn stored(&self, panel: usize, rows: Range<usize>) -> &[u8] {
         match &self.values {
-            Values::F32(values) => cast_slice(&values[self.range::<1>(panel, rows)]),
-            Values::Bf16(values) => cast_slice(&values[self.range::<1>(panel, rows)]),
-            Values::Int8 { values, .. } => cast_slice(&values[self.range::<PAIR>(panel, rows)]),
+            Values::F32(values) => cast_slice(&values[self.range(panel, rows)]),
+            Values::Bf16(values) => cast_slice(&values[self.range(panel, rows)]),
+            Values::Int8 { values, .. } => cast_slice(&values[self.range(panel, rows)]),
         }
     }
 
     fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
         let length = rows.len() * PANEL;
         match &self.values {
-            Values::F32(values) => work(&values[self.range::<1>(panel, rows)]),
+            Values::F32(values) => work(&values[self.range(panel, rows)]),
             Values::Bf16(values) => with_part(length, |part| {
-                widen(&values[self.range::<1>(panel, rows)], part);
+                widen(&values[self.range(panel, rows)], part);
                 work(part);
             }),
             Values::Int8 { values, scales } => with_part(length, |part| {
                 let scales = &scales[panel * PANEL..][..PANEL];
-                scale_rows(&values[self.range::<PAIR>(panel, rows)], scales, part);
+                scale_rows(&values[self.range(panel, rows)], scales, part);
                 work(part);
             }),
         }
@@ -319,13 +310,12 @@ fn widen(bits: &[u16], widened: &mut [f32]) {
     });
 }
 
-/// Rows of a panel from pairs of them, `[rows / 2, PANEL, 2]`.
-fn scale_rows(pairs: &[i8], scales: &[f32], scaled: &mut [f32]) {
+/// Rows of a panel, `[rows, PANEL]`.
+fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
     Arch::new().dispatch(|| {
-        for (row, scaled) in scaled.chunks_exact_mut(PANEL).enumerate() {
-            let pairs = &pairs[row / PAIR * PAIR * PANEL..][..PAIR * PANEL];
-            for ((scaled, pair), scale) in scaled.iter_mut().zip(pairs.chunks_exact(PAIR)).zip(scales) {
-                *scaled = f32::from(pair[row % PAIR]) * scale;
+        for (scaled, values) in scaled.chunks_exact_mut(PANEL).zip(values.chunks_exact(PANEL)) {
+            for ((scaled, value), scale) in scaled.iter_mut().zip(values).zip(scales) {
+                *scaled = f32::from(*value) * scale;
             }
         }
     });
@@ -347,11 +337,15 @@ mod tests {
 
     fn panels(precision: Precision) -> WeightPanels {
         let weight = weight();
-        let threads = Threads::new(2).unwrap();
-        WeightPanels::new(OUTPUTS, INPUTS, precision, &threads, |output, first, row| {
-            row.copy_from_slice(&weight[output * INPUTS + first..][..row.len()]);
-        })
-        .unwrap()
+        let pack = Pack {
+            outputs: OUTPUTS,
+            inputs: INPUTS,
+            threads: &Threads::new(2).unwrap(),
+            read_row: |output: usize, first: usize, row: &mut [f32]| {
+                row.copy_from_slice(&weight[output * INPUTS + first..][..row.len()]);
+            },
+        };
+        WeightPanels::new(precision, &pack).unwrap()
     }
 
     #[test]
@@ -386,11 +380,16 @@ mod tests {
 
     #[test]
     fn a_weight_that_is_not_finite_spoils_its_output_in_every_precision() {
-        let threads = Threads::new(1).unwrap();
-        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-            let panels = WeightPanels::new(2, 3, precision, &threads, |output, _, row| {
+        let pack = Pack {
+            outputs: 2,
+            inputs: 3,
+            threads: &Threads::new(1).unwrap(),
+            read_row: |output: usize, _: usize, row: &mut [f32]| {
                 row.copy_from_slice(&[1.0, if output == 1 { f32::NAN } else { 2.0 }, 0.0]);
-            });
+            },
+        };
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let panels = WeightPanels::new(precision, &pack);
             panels.unwrap().with_rows(0, 0..3, |rows| {
                 let sum = |column: usize| rows.iter().skip(column).step_by(PANEL).sum::<f32>();
                 assert!((sum(0) - 3.0).abs() < 0.02 && sum(1).is_nan(), "{precision:?}");

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use super::threads::Threads;
 
 /// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
 pub(super) const PANEL: usize = 16;
@@ -22,9 +22,6 @@ const COLUMN_BLOCK: usize = 128;
 
 /// The matrix `w` of a product, `[inner, columns]`, and the kernel that multiplies by it.
 pub(super) trait Multiplier: Sync {
-    /// Rows of a panel that are read before the next panel's: they take at most half of a small first-level cache.
-    const INNER_BLOCK: usize;
-
     /// The other matrix as the kernel reads it.
     type PackedRows<'x>: Copy + Sync;
 
@@ -32,11 +29,29 @@ pub(super) trait Multiplier: Sync {
 
     fn columns(&self) -> usize;
 
+    /// Rows of a panel that are read before the next panel's: they take at most half of a small first-level cache.
+    fn inner_block(&self) -> usize;
+
+    /// Rows of a tile of the result: a divisor of ROW_BLOCK.
+    fn tile_rows(&self) -> usize;
+
+    /// Values of f32 that so many rows of the other matrix take as the kernel reads them.
+    fn packed_length(&self, rows: usize) -> usize;
+
+    /// The row-major matrix `[rows, inner]` as the kernel reads it, in the first values of `memory`.
+    fn pack<'x>(
+        &self,
+        matrix: &[f32],
+        rows: usize,
+        memory: &'x mut [f32],
+        threads: &Threads,
+    ) -> Self::PackedRows<'x>;
+
     /// Where a part of the inner dimension of a panel is read from.
     fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8];
 
     /// `sums (+)= x · w` for some rows of `x`, from the first of a tile on, one panel of `w` and a part of the inner
-    /// dimension, which begins at a multiple of [`Multiplier::INNER_BLOCK`]. The first part overwrites what was in the
+    /// dimension, which begins at a multiple of [`Multiplier::inner_block`]. The first part overwrites what was in the
     /// sums, `[rows, PANEL]`. What is read `next` is asked for meanwhile.
     fn add_product(
         &self,
@@ -47,29 +62,6 @@ pub(super) trait Multiplier: Sync {
         sums: &mut [f32],
         next: &[u8],
     );
-}
-
-/// Rows of a tile on this machine.
-pub(super) fn tile_rows() -> usize {
-    struct TileRows;
-    impl WithSimd for TileRows {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            tile_rows_of::<S>()
-        }
-    }
-    Arch::new().dispatch(TileRows)
-}
-
-/// Accumulators, a row of the panel and a broadcast fill the registers.
-pub(super) const fn tile_rows_of<S: Simd>() -> usize {
-    match S::F32_LANES {
-        16 => 12,
-        8 => 6,
-        4 => 4,
-        _ => 1,
-    }
 }
 
 /// Tiles of rows: where each begins, and how many rows it has.
@@ -159,7 +151,7 @@ impl<'a> MatrixMut<'a> {
             "columns of a product"
         );
         let blocks = self.rows.div_ceil(ROW_BLOCK).max(1);
-        let row_block = self.rows.div_ceil(blocks).next_multiple_of(tile_rows());
+        let row_block = self.rows.div_ceil(blocks).next_multiple_of(w.tile_rows());
         with_sums(|sums| {
             for first_row in (0..self.rows).step_by(row_block.max(1)) {
                 let rows = first_row..self.rows.min(first_row + row_block);
@@ -209,9 +201,9 @@ fn sum_block<W: Multiplier>(
     sums: &mut [f32],
 ) {
     let panels = sums.chunks_exact(rows.len() * PANEL).len();
-    let part = |start: usize| start..w.inner().min(start + W::INNER_BLOCK);
+    let part = |start: usize| start..w.inner().min(start + w.inner_block());
     // A product over nothing is zero, so there is always a first part.
-    for start in (0..w.inner().max(1)).step_by(W::INNER_BLOCK) {
+    for start in (0..w.inner().max(1)).step_by(w.inner_block()) {
         let inner = part(start);
         for (panel, sums) in sums.chunks_exact_mut(rows.len() * PANEL).enumerate() {
             let next = if panel + 1 < panels {
@@ -232,7 +224,7 @@ fn with_sums(work: impl FnOnce(&mut [f32])) {
         static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     SUMS.with_borrow_mut(|sums| {
-        sums.resize(ROW_BLOCK.next_multiple_of(tile_rows()) * COLUMN_BLOCK, 0.0);
+        sums.resize(ROW_BLOCK * COLUMN_BLOCK, 0.0);
         work(sums);
     });
 }

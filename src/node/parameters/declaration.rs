@@ -124,7 +124,8 @@ pub const DECLARATIONS: &[Declaration] = &[
         "precision",
         DefaultValue::Text("f32"),
         Allowed::OneOf(&["f32", "bf16", "int8"]),
-        "What the CPU device stores weights in; bf16 takes half the memory, int8 a quarter.",
+        "What the CPU device stores weights in; bf16 takes half the memory, int8 a quarter. Where the machine multiplies these, \
+         activations are rounded as well.",
     )),
     changeable_while_unconfigured(with_unit(
         "threads",
