@@ -165,6 +165,8 @@ macro_rules! sum_tiles {
             row = in(reg) ROW,
             sums = in(reg) $sums,
             $($operand = inout(reg) $x[$tile] => _,)+
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),
         )
     };
@@ -192,21 +194,34 @@ fn groups(rows: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..tiles.min(first + size))
 }
 
+/// Where the words of tiles begin, of which each has enough for so many steps.
+fn words_of<'x>(
+    tiles: &Range<usize>,
+    steps: usize,
+    words: impl Fn(usize) -> &'x [u32],
+) -> [*const u32; TILES_AT_ONCE] {
+    let mut starts = [std::ptr::null(); TILES_AT_ONCE];
+    for (start, tile) in starts.iter_mut().zip(tiles.clone()) {
+        let words = words(tile);
+        assert!(words.len() >= steps * TILE * ORDER.run, "words of a tile");
+        *start = words.as_ptr();
+    }
+    starts
+}
+
 /// # Safety
 /// Of [`bf16_kernel::Kernel::multiply`].
 unsafe fn bf16(mut part: bf16_kernel::Part) {
     let mut sums = Sums([[[0.0f32; PANEL]; TILE]; TILES_AT_ONCE]);
     let steps = size_of_val(part.weights) / (TILE * ROW);
+    let first_tile = part.rows.start / TILE;
     // SAFETY: the machine has the instructions, as promised.
     let _registers = unsafe { Registers::new() };
     for tiles in groups(part.rows.len()) {
-        part.prefetch.next_share();
-        let mut x = [std::ptr::null::<u32>(); TILES_AT_ONCE];
-        for (x, tile) in x.iter_mut().zip(tiles.clone()) {
-            let words = part.x.tile(part.rows.start / TILE + tile, part.inner_start);
-            assert!(words.len() >= steps * TILE * ORDER.run, "words of a tile");
-            *x = words.as_ptr();
-        }
+        tiles.clone().for_each(|_| part.prefetch.next_share());
+        let x = words_of(&tiles, steps, |tile| {
+            part.x.tile(first_tile + tile, part.inner_start)
+        });
         let x = &x[..tiles.len()];
         let (weights, sums_of_tiles) = (part.weights.as_ptr(), sums.0.as_mut_ptr());
         // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room for the sums.
@@ -225,17 +240,14 @@ unsafe fn bf16(mut part: bf16_kernel::Part) {
 unsafe fn int8(mut part: int8_kernel::Part) {
     let mut sums = Sums([[[0i32; PANEL]; TILE]; TILES_AT_ONCE]);
     let steps = size_of_val(part.weights) / (TILE * ROW);
+    let first_tile = part.rows.start / TILE;
     // SAFETY: the machine has the instructions, as promised.
     let _registers = unsafe { Registers::new() };
     for tiles in groups(part.rows.len()) {
-        part.prefetch.next_share();
-        let first_tile = part.rows.start / TILE;
-        let mut x = [std::ptr::null::<u32>(); TILES_AT_ONCE];
-        for (x, tile) in x.iter_mut().zip(tiles.clone()) {
-            let words = part.x.tile(first_tile + tile, part.block).words;
-            assert!(words.len() >= steps * TILE * ORDER.run, "words of a tile");
-            *x = words.as_ptr();
-        }
+        tiles.clone().for_each(|_| part.prefetch.next_share());
+        let x = words_of(&tiles, steps, |tile| {
+            part.x.tile(first_tile + tile, part.block).words
+        });
         let x = &x[..tiles.len()];
         let (weights, sums_of_tiles) = (part.weights.as_ptr(), sums.0.as_mut_ptr());
         // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room for the sums.

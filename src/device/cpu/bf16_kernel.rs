@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::Arch;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
-use super::panels::{Pack, narrow};
+use super::panels::{Pack, narrow, part_of_panel};
 use super::prefetch::Prefetch;
 use super::product::{Multiplier, PANEL};
 use super::row_order::RowOrder;
@@ -138,9 +138,7 @@ impl Bf16Panels {
 
     /// A part of the inner dimension of a panel, filled up to what is multiplied at once.
     fn part(&self, panel: usize, inner: Range<usize>) -> &[u16] {
-        let at_once = self.kernel.weights_at_once();
-        let start = (panel * self.inputs.next_multiple_of(at_once) + inner.start) * PANEL;
-        &self.bits[start..][..inner.len().next_multiple_of(at_once) * PANEL]
+        &self.bits[part_of_panel(self.inputs, self.kernel.weights_at_once(), panel, inner)]
     }
 }
 
@@ -300,8 +298,7 @@ mod x86 {
 mod tests {
     use half::bf16;
 
-    use super::super::product::MatrixMut;
-    use super::super::test_values::values;
+    use super::super::test_products::{pack, product, values};
     use super::*;
 
     /// Calls `test` with `x · weightᵀ` of every kernel that this machine can run.
@@ -316,19 +313,8 @@ mod tests {
         }
         let threads = Threads::new(1).unwrap();
         for kernel in available() {
-            let pack = Pack {
-                outputs,
-                inputs: inner,
-                threads: &threads,
-                read_row: |output: usize, first: usize, row: &mut [f32]| {
-                    row.copy_from_slice(&weight[output * inner + first..][..row.len()]);
-                },
-            };
-            let panels = Bf16Panels::new(kernel, &pack).unwrap();
-            let mut memory = vec![f32::NAN; panels.packed_length(rows)];
-            let x = panels.pack(x, rows, &mut memory, &threads);
-            let mut y = vec![9.0; rows * outputs];
-            MatrixMut::new(&mut y, rows, outputs).assign_product(x, &panels, 0, |_, _, _| ());
+            let panels = Bf16Panels::new(kernel, &pack(weight, outputs, inner, &threads)).unwrap();
+            let y = product(x, &panels, rows, &threads);
             test(kernel.name, y);
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use pulp::bytemuck::cast_slice;
 
-use super::panels::{Pack, quantise};
+use super::panels::{Pack, part_of_panel, quantise};
 use super::prefetch::Prefetch;
 use super::product::{Multiplier, PANEL};
 use super::quantised_rows::{Integers, QuantisedRows, Rounding};
@@ -95,9 +95,7 @@ impl Int8Panels {
 
     /// A part of the inner dimension of a panel, filled up to what is multiplied at once.
     fn part(&self, panel: usize, inner: Range<usize>) -> &[i8] {
-        let at_once = self.kernel.weights_at_once();
-        let start = (panel * self.inputs.next_multiple_of(at_once) + inner.start) * PANEL;
-        &self.values[start..][..inner.len().next_multiple_of(at_once) * PANEL]
+        &self.values[part_of_panel(self.inputs, self.kernel.weights_at_once(), panel, inner)]
     }
 }
 
@@ -189,8 +187,7 @@ pub(super) struct Part<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::product::MatrixMut;
-    use super::super::test_values::values;
+    use super::super::test_products::{pack, product, values};
     use super::*;
 
     /// Calls `test` with `x · weightᵀ` of every kernel that this machine can run, and what the kernel's activations are
@@ -206,19 +203,8 @@ mod tests {
         }
         let threads = Threads::new(1).unwrap();
         for kernel in available() {
-            let pack = Pack {
-                outputs,
-                inputs: inner,
-                threads: &threads,
-                read_row: |output: usize, first: usize, row: &mut [f32]| {
-                    row.copy_from_slice(&weight[output * inner + first..][..row.len()]);
-                },
-            };
-            let panels = Int8Panels::new(kernel, &pack).unwrap();
-            let mut memory = vec![f32::NAN; panels.packed_length(rows)];
-            let x = panels.pack(x, rows, &mut memory, &threads);
-            let mut y = vec![9.0; rows * outputs];
-            MatrixMut::new(&mut y, rows, outputs).assign_product(x, &panels, 0, |_, _, _| ());
+            let panels = Int8Panels::new(kernel, &pack(weight, outputs, inner, &threads)).unwrap();
+            let y = product(x, &panels, rows, &threads);
             test(kernel.name, y, kernel.rounding.integers);
         }
     }

@@ -18,7 +18,7 @@ mod row_order;
 mod stored;
 mod tensor;
 #[cfg(test)]
-mod test_values;
+mod test_products;
 mod threads;
 
 use std::ops::Range;

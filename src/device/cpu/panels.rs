@@ -181,6 +181,18 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
     }
 }
 
+/// Where a part of the inner dimension of a panel lies, of what [`Pack::transposed`] makes; it begins at a multiple of `at_once`,
+/// and what is behind the last input up to the next one belongs to it.
+pub(super) fn part_of_panel(
+    inputs: usize,
+    at_once: usize,
+    panel: usize,
+    inner: Range<usize>,
+) -> Range<usize> {
+    let start = (panel * inputs.next_multiple_of(at_once) + inner.start) * PANEL;
+    start..start + inner.len().next_multiple_of(at_once) * PANEL
+}
+
 impl WeightPanels {
     /// # Errors
     /// When there is no memory for it.
@@ -208,8 +220,7 @@ impl WeightPanels {
     }
 
     fn range(&self, panel: usize, rows: Range<usize>) -> Range<usize> {
-        let start = (panel * self.inputs + rows.start) * PANEL;
-        start..start + rows.len() * PANEL
+        part_of_panel(self.inputs, 1, panel, rows)
     }
 }
 
@@ -325,7 +336,7 @@ fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
 mod tests {
     use half::bf16;
 
-    use super::super::test_values::values;
+    use super::super::test_products::{pack, values};
     use super::*;
 
     const INPUTS: usize = 301;
@@ -336,16 +347,8 @@ mod tests {
     }
 
     fn panels(precision: Precision) -> WeightPanels {
-        let weight = weight();
-        let pack = Pack {
-            outputs: OUTPUTS,
-            inputs: INPUTS,
-            threads: &Threads::new(2).unwrap(),
-            read_row: |output: usize, first: usize, row: &mut [f32]| {
-                row.copy_from_slice(&weight[output * INPUTS + first..][..row.len()]);
-            },
-        };
-        WeightPanels::new(precision, &pack).unwrap()
+        let (weight, threads) = (weight(), Threads::new(2).unwrap());
+        WeightPanels::new(precision, &pack(&weight, OUTPUTS, INPUTS, &threads)).unwrap()
     }
 
     #[test]

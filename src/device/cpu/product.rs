@@ -233,7 +233,7 @@ fn with_sums(work: impl FnOnce(&mut [f32])) {
 mod tests {
     use super::super::f32_kernel::PackedRows;
     use super::super::panels::{PackedColumns, pack_panel};
-    use super::super::test_values::values;
+    use super::super::test_products::{product, values};
     use super::super::threads::Threads;
     use super::*;
 
@@ -255,10 +255,7 @@ mod tests {
                 pack_panel(&w, columns, panel * PANEL, values);
             }
             let w_panels = PackedColumns::new(&packed, inner, columns);
-            let mut y = vec![9.0; rows * columns];
-            let mut packed_rows = vec![0.0; PackedRows::length(rows, inner)];
-            let packed_rows = PackedRows::pack(&x, rows, inner, &mut packed_rows, &threads);
-            MatrixMut::new(&mut y, rows, columns).assign_product(packed_rows, &w_panels, 0, |_, _, _| ());
+            let y = product(&x, &w_panels, rows, &threads);
             for row in 0..rows {
                 for column in 0..columns {
                     let exact: f64 = (0..inner)
