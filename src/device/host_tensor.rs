@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use half::{bf16, f16};
-use pulp::Arch;
+
+use super::vectorised::vectorised;
 
 /// Element types of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl HostTensor<'_> {
             convert: impl Fn([u8; N]) -> f32,
         ) {
             let elements = &bytes.as_chunks::<N>().0[start..][..values.len()];
-            Arch::new().dispatch(|| {
+            vectorised!({
                 for (value, bytes) in values.iter_mut().zip(elements) {
                     *value = convert(*bytes);
                 }

@@ -9,10 +9,11 @@ mod host_tensor;
 mod patches;
 #[cfg(feature = "tenstorrent")]
 mod tenstorrent;
+mod vectorised;
 
 use std::ops::Range;
 
-pub use cpu::{CpuDevice, CpuTensor, Precision};
+pub use cpu::{CpuDevice, CpuTensor, KERNEL_VARIABLE, KernelLevel, Precision};
 pub use host_tensor::{Dtype, HostTensor};
 pub use patches::PatchGrid;
 #[cfg(feature = "tenstorrent")]
@@ -109,6 +110,15 @@ pub struct RopeTable<T> {
     pub sin: T,
 }
 
+/// What the hardware could do if products read no memory: the yardstick of every share of peak.
+#[derive(Clone, Copy, Debug)]
+pub struct InstructionPeak {
+    /// The instructions, as [`KernelLevel`] names them.
+    pub kernel: &'static str,
+    /// Multiplications and additions a second, of f32, bf16 or integers, in 10⁹.
+    pub gflops: f64,
+}
+
 /// A machine that computes π0's operations on tensors that live on it.
 ///
 /// Shapes are row-major; `[rows, width]` unless an operation says otherwise. Every operation checks the shapes
@@ -128,6 +138,12 @@ pub trait Device: Send + Sync + 'static {
 
     /// What the weights of linear layers are stored in, in the words of the device.
     fn precision(&self) -> &'static str;
+
+    /// The peak of the instructions that products are computed with, measured now on all cores that the device computes
+    /// with; None where the device cannot measure it.
+    fn instruction_peak(&self) -> Option<InstructionPeak> {
+        None
+    }
 
     /// Whether work takes much longer the first times than from then on, because it is compiled and recorded.
     fn is_slow_at_first(&self) -> bool {

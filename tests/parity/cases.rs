@@ -25,11 +25,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
 
     let prefix = pi0.embed_prefix(&input)?;
     let valid = prefix.valid.clone();
-    ensure!(
-        valid == fixture.mask("prefix_pad_mask")?,
-        "{}",
-        part("prefix mask")
-    );
+    measurements.compare_mask(part("prefix mask"), &valid, &fixture.mask("prefix_pad_mask")?);
     measurements.compare(
         "prefix",
         part("embeddings"),

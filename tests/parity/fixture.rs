@@ -12,14 +12,18 @@ pub struct Fixture {
     bytes: Vec<u8>,
 }
 
+/// A fixture's name in words.
+pub fn name(path: &Path) -> Result<String> {
+    let stem = path
+        .file_stem()
+        .with_context(|| format!("{} is no file", path.display()))?;
+    Ok(stem.to_string_lossy().replace('_', " "))
+}
+
 impl Fixture {
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self {
-            name: path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .replace('_', " "),
+            name: name(path)?,
             bytes: fs::read(path).with_context(|| format!("could not read {}", path.display()))?,
         })
     }

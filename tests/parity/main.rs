@@ -1,43 +1,99 @@
-//! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy.
+//! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy, at every kernel
+//! level of the CPU device.
 //!
-//! Prints the table of Pearson correlations and fails when one is below its bar. The fixtures come from
-//! `tools/reference/`; `PI0_FIXTURES` names another folder of them.
+//! A trial measures one module, or one recorded case of the whole policy, and fails when a comparison is below its bar; at
+//! the end the tables of Pearson correlations of what was measured are printed. The fixtures come from `tools/reference/`;
+//! `PI0_FIXTURES` names another folder of them. `PI0_CPU_KERNEL` chooses a single level; without it the published size is
+//! measured at the fastest level alone, and a smaller one at all that the machine has.
 
+mod bars;
 mod cases;
+#[path = "../common"]
+mod common {
+    pub mod ignored;
+    pub mod levels;
+    pub mod pearson;
+}
 mod fixture;
 mod measure;
 mod modules;
+mod network;
+mod table;
 
-use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use pi0_node::checkpoint::Checkpoint;
-use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::model::Pi0;
+use pi0_node::device::{KERNEL_VARIABLE, KernelLevel, Precision};
 
+use self::bars::Size;
+use self::common::ignored::ignored;
+use self::common::levels::LACKING;
 use self::fixture::Fixture;
-use self::measure::{Measurement, Measurements};
+use self::measure::{Measurement, Measurements, Setting};
+use self::modules::{MODULES, Modules};
+use self::network::Network;
 
-/// Rows and columns of Tenstorrent's tiles.
-const TILE: usize = 32;
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+/// What a trial of a level that is not measured is called.
+const EVERYTHING: &str = "modules and cases agree with the reference";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let measurements = match measure(&fixture_folder()) {
-        Ok(measurements) => measurements,
+    let mut arguments = Arguments::from_args();
+    // There is memory for one network, which computes on all cores.
+    arguments.test_threads = Some(1);
+    match run(&arguments) {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:?}");
-            return ExitCode::FAILURE;
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
-    };
-    print_table(&measurements);
-    let trials = measurements.into_iter().map(trial).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let folder = fixture_folder();
+    let checkpoint = Checkpoint::open(folder.join("checkpoint"))?;
+    let size = Size::of(&checkpoint.config().model);
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("cases"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    cases.sort();
+    let parity = Arc::new(Mutex::new(Parity {
+        size,
+        network: Network::new(checkpoint),
+        measured: Vec::new(),
+    }));
+    let (levels, why) = levels(size)?;
+    if !arguments.list {
+        let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
+        println!("{size:?} size, at levels {} ({why})", names.join(", "));
+    }
+    let parts = parts(&folder, &cases)?;
+    let mut trials = Vec::new();
+    for level in KernelLevel::ALL {
+        if !level.is_available() {
+            trials.push(ignored(&format!("{level}: {EVERYTHING}"), LACKING));
+        } else if !levels.contains(&level) {
+            trials.push(ignored(&format!("{level}: {EVERYTHING}"), why));
+        } else {
+            trials.extend(PRECISIONS.into_iter().flat_map(|precision| {
+                let setting = Setting { level, precision };
+                let parity = &parity;
+                parts
+                    .iter()
+                    .map(move |part| trial(setting, part.clone(), Arc::clone(parity)))
+            }));
+        }
+    }
+    let conclusion = libtest_mimic::run(arguments, trials);
+    let measured = &parity.lock().unwrap_or_else(PoisonError::into_inner).measured;
+    table::print_tables(measured);
+    Ok(conclusion.exit_code())
 }
 
 fn fixture_folder() -> PathBuf {
@@ -47,98 +103,106 @@ fn fixture_folder() -> PathBuf {
     )
 }
 
-fn measure(folder: &Path) -> Result<Vec<Measurement>> {
-    let checkpoint = Checkpoint::open(folder.join("checkpoint"))?;
-    let modules = Fixture::open(&folder.join("modules.safetensors"))?;
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.join("cases"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    paths.sort();
-    let mut list = Vec::new();
-    for precision in PRECISIONS {
-        let mut measurements = Measurements::new(precision);
-        let horizon = modules.shape("inputs.noise")?[0];
-        let mut pi0 = network(&checkpoint, CpuDevice::new(precision, 0)?, horizon)?;
-        modules::Modules {
-            pi0: &pi0,
-            fixture: &modules,
-            measurements: &mut measurements,
-        }
-        .measure()?;
-        for path in &paths {
-            let fixture = Fixture::open(path)?;
-            pi0.config.action_horizon = cases::action_horizon(&fixture)?;
-            cases::measure(&pi0, &fixture, &mut measurements)?;
-        }
-        // An accelerator's tiles: padded tokens, heads, prompts and actions must change nothing.
-        let in_tiles = CpuDevice::new(precision, 0)?.with_tile(TILE);
-        let mut pi0 = network(&checkpoint, in_tiles, horizon)?;
-        for path in &paths {
-            let fixture = Fixture::open(path)?;
-            pi0.config.action_horizon = cases::action_horizon(&fixture)?;
-            cases::measure_in_tiles(&pi0, &fixture, &mut measurements)?;
-        }
-        list.extend(measurements.list);
+/// The levels to measure, and why these.
+fn levels(size: Size) -> Result<(Vec<KernelLevel>, &'static str)> {
+    if env::var_os(KERNEL_VARIABLE).is_some() {
+        let chosen = KernelLevel::from_environment()?;
+        return Ok((vec![chosen], "PI0_CPU_KERNEL chooses one"));
     }
-    Ok(list)
+    Ok(match size {
+        Size::Small => (KernelLevel::available().collect(), "all that this machine has"),
+        Size::Published => (
+            vec![KernelLevel::fastest()],
+            "the fastest alone at this size, unless PI0_CPU_KERNEL chooses another",
+        ),
+    })
 }
 
-/// No weight depends on the horizon, so that one network serves fixtures of any.
-fn network(checkpoint: &Checkpoint, device: CpuDevice, action_horizon: usize) -> Result<Pi0<CpuDevice>> {
-    let mut config = checkpoint.config().model.clone();
-    config.action_horizon = action_horizon;
-    Pi0::new(config, device, checkpoint).context("building the network")
+/// What one trial measures, in the order in which one network after the other is needed.
+#[derive(Clone)]
+struct Part {
+    name: String,
+    fixture: PathBuf,
+    what: What,
 }
 
-fn trial(measurement: Measurement) -> Trial {
-    let name = format!(
-        "{} {:?} agrees with the reference: {}",
-        measurement.module, measurement.precision, measurement.part
-    );
-    Trial::test(name, move || measurement.verdict().map_err(Failed::from))
+#[derive(Clone, Copy)]
+enum What {
+    Module(fn(&mut Modules) -> Result<()>),
+    Case,
+    /// Of a network on a device whose memory comes in tiles.
+    CaseInTiles,
 }
 
-/// The worst of each module, as the table of the README.
-fn print_table(measurements: &[Measurement]) {
-    let mut rows: BTreeMap<&str, [Worst; PRECISIONS.len()]> = BTreeMap::new();
-    for measurement in measurements {
-        let index = PRECISIONS
-            .iter()
-            .position(|precision| *precision == measurement.precision);
-        let worst =
-            &mut rows.entry(measurement.module).or_default()[index.expect("a precision of the table")];
-        worst.comparisons += 1;
-        worst.pearson_correlation = worst.pearson_correlation.min(measurement.pearson_correlation);
-        worst.max_abs_error = worst.max_abs_error.max(measurement.max_abs_error);
-    }
-    println!(
-        "| module | comparisons | PCC, f32 | max abs error, f32 | PCC, bf16 weights | PCC, int8 weights |"
-    );
-    println!("|---|---|---|---|---|---|");
-    for (module, [f32, bf16, int8]) in rows {
-        println!(
-            "| {module} | {} | {:.8} | {:.1e} | {:.6} | {:.5} |",
-            f32.comparisons,
-            f32.pearson_correlation,
-            f32.max_abs_error,
-            bf16.pearson_correlation,
-            int8.pearson_correlation
-        );
-    }
+fn parts(folder: &Path, cases: &[PathBuf]) -> Result<Vec<Part>> {
+    let of_module = |(name, measure): (&str, _)| Part {
+        name: format!("module {name}"),
+        fixture: folder.join("modules.safetensors"),
+        what: What::Module(measure),
+    };
+    let of_case = |path: &PathBuf, prefix: &str, what| -> Result<Part> {
+        Ok(Part {
+            name: format!("{prefix}{}", fixture::name(path)?),
+            fixture: path.clone(),
+            what,
+        })
+    };
+    let modules = MODULES.map(of_module).map(Ok);
+    let whole = cases.iter().map(|path| of_case(path, "case ", What::Case));
+    let in_tiles = cases
+        .iter()
+        .map(|path| of_case(path, "in tiles, case ", What::CaseInTiles));
+    modules.into_iter().chain(whole).chain(in_tiles).collect()
 }
 
-struct Worst {
-    comparisons: usize,
-    pearson_correlation: f64,
-    max_abs_error: f64,
+fn trial(setting: Setting, part: Part, parity: Arc<Mutex<Parity>>) -> Trial {
+    let name = format!("{setting}: {} agrees with the reference", part.name);
+    Trial::test(name, move || {
+        let mut parity = parity.lock().unwrap_or_else(PoisonError::into_inner);
+        parity
+            .measure(setting, &part)
+            .map_err(|error| Failed::from(format!("{error:#}")))
+    })
 }
 
-impl Default for Worst {
-    fn default() -> Self {
-        Self {
-            comparisons: 0,
-            pearson_correlation: f64::INFINITY,
-            max_abs_error: 0.0,
+/// One network at a time, and what was measured with all of them.
+struct Parity {
+    size: Size,
+    network: Network,
+    measured: Vec<Measurement>,
+}
+
+impl Parity {
+    /// # Errors
+    /// When a part cannot be computed, or a comparison of it is below its bar.
+    fn measure(&mut self, setting: Setting, part: &Part) -> Result<()> {
+        let fixture = Fixture::open(&part.fixture)?;
+        let mut measurements = Measurements::new(setting);
+        let in_tiles = matches!(part.what, What::CaseInTiles);
+        let horizon = match part.what {
+            What::Module(_) => fixture.shape("inputs.noise")?[0],
+            What::Case | What::CaseInTiles => cases::action_horizon(&fixture)?,
+        };
+        let pi0 = self
+            .network
+            .with(setting, in_tiles, horizon)
+            .context("building the network")?;
+        match part.what {
+            What::Module(measure) => measure(&mut Modules {
+                pi0,
+                fixture: &fixture,
+                measurements: &mut measurements,
+            })?,
+            What::Case => cases::measure(pi0, &fixture, &mut measurements)?,
+            What::CaseInTiles => cases::measure_in_tiles(pi0, &fixture, &mut measurements)?,
         }
+        let verdicts = measurements.list.iter().map(|measurement| {
+            let bar = bars::bar(measurement.module, setting, self.size);
+            measurement.verdict(bar)
+        });
+        let failures: Vec<_> = verdicts.filter_map(Result::err).collect();
+        self.measured.extend(measurements.list);
+        anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n"));
+        Ok(())
     }
 }

@@ -5,10 +5,9 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, __get_cpuid_max, _xgetbv};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::product::PANEL;
-use super::quantised_rows::{Integers, Rounding};
+use super::kernel::{Kernel, Operands, PANEL, Part};
+use super::kernel_level::KernelLevel;
 use super::row_order::RowOrder;
-use super::{bf16_kernel, int8_kernel};
 
 /// Rows of a register.
 const TILE: usize = 16;
@@ -23,43 +22,45 @@ const ORDER: RowOrder = RowOrder {
     run: ROW / 4,
 };
 
-const _: () = assert!(PANEL * 4 == ROW && int8_kernel::fits(&INT8.rounding));
+const _: () = assert!(PANEL * 4 == ROW && INT8.sums_fit());
 
-pub(super) static BF16: bf16_kernel::Kernel = bf16_kernel::Kernel {
-    name: "AMX BF16",
+pub(super) static BF16: Kernel = Kernel {
+    level: KernelLevel::Amx,
+    operands: Operands::Bf16,
+    quantisation_block: 512,
+    inner_block: 512,
+    row_block: 144,
+    panels_at_once: 1,
     order: ORDER,
+    row_unit: TILE,
     multiply: bf16,
+    multiply_registers: Some(bf16_registers),
 };
 
-pub(super) static INT8: int8_kernel::Kernel = int8_kernel::Kernel {
-    name: "AMX INT8",
-    rounding: Rounding {
-        integers: Integers::Bits8,
-        // With fewer values scaling the sums would take longer than the sums.
-        block: 256,
-        order: ORDER,
-    },
+pub(super) static INT8: Kernel = Kernel {
+    level: KernelLevel::Amx,
+    operands: Operands::Int8,
+    // With fewer values bringing the sums into f32 would take longer than the sums.
+    quantisation_block: 256,
+    inner_block: 256,
+    row_block: 144,
+    panels_at_once: 1,
+    order: ORDER,
+    row_unit: TILE,
     multiply: int8,
+    multiply_registers: Some(int8_registers),
 };
 
-/// Whether this machine has the registers for bf16, and the system lets the process use them.
-pub(super) fn multiplies_bf16() -> bool {
+/// Whether this machine has the registers for bf16 and int8, and the system lets the process use them.
+pub(super) fn is_available() -> bool {
     const AMX_BF16: u32 = 1 << 22;
-    has(AMX_BF16)
-}
-
-/// Whether this machine has the registers for int8, and the system lets the process use them.
-pub(super) fn multiplies_int8() -> bool {
     const AMX_INT8: u32 = 1 << 25;
-    has(AMX_INT8)
-}
-
-fn has(feature: u32) -> bool {
-    static FEATURES: LazyLock<u32> = LazyLock::new(|| match saved_by_system() && system_permits() {
-        true => __cpuid_count(7, 0).edx,
-        false => 0,
+    static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
+        saved_by_system()
+            && system_permits()
+            && __cpuid_count(7, 0).edx & (AMX_BF16 | AMX_INT8) == AMX_BF16 | AMX_INT8
     });
-    *FEATURES & feature != 0
+    *AVAILABLE
 }
 
 /// Whether the machine has the registers, and the system keeps them for each thread.
@@ -209,56 +210,105 @@ fn words_of<'x>(
     starts
 }
 
+/// The loop over four accumulators, which are multiplied `steps` times from registers alone.
+macro_rules! multiply_registers {
+    ($name:ident, $product:literal, $group:literal) => {
+        /// # Safety
+        /// Of [`Kernel::multiply_registers`].
+        unsafe fn $name(steps: usize) -> f64 {
+            // SAFETY: the machine has the instructions, as promised.
+            unsafe {
+                let _registers = Registers::new();
+                asm!(
+                    "tilezero tmm4",
+                    "tilezero tmm5",
+                    "test {steps}, {steps}",
+                    "jz 3f",
+                    "2:",
+                    concat!($product, " tmm0, tmm4, tmm5"),
+                    concat!($product, " tmm1, tmm4, tmm5"),
+                    concat!($product, " tmm2, tmm4, tmm5"),
+                    concat!($product, " tmm3, tmm4, tmm5"),
+                    "dec {steps}",
+                    "jnz 2b",
+                    "3:",
+                    steps = inout(reg) steps => _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _,
+                    options(nomem, nostack),
+                );
+            }
+            2.0 * (steps * 4 * TILE * PANEL * (ROW / 4) * $group) as f64
+        }
+    };
+}
+
+multiply_registers!(bf16_registers, "tdpbf16ps", 2);
+multiply_registers!(int8_registers, "tdpbsud", 4);
+
 /// # Safety
-/// Of [`bf16_kernel::Kernel::multiply`].
-unsafe fn bf16(mut part: bf16_kernel::Part) {
+/// Of [`Kernel::multiply`].
+unsafe fn bf16(mut part: Part) {
     let mut sums = Sums([[[0.0f32; PANEL]; TILE]; TILES_AT_ONCE]);
-    let steps = size_of_val(part.weights) / (TILE * ROW);
+    let steps = BF16.part_bytes(part.inner.len()) / (TILE * ROW);
     let first_tile = part.rows.start / TILE;
+    let first_word = part.inner.start / BF16.operands.group() * TILE;
     // SAFETY: the machine has the instructions, as promised.
     let _registers = unsafe { Registers::new() };
     for tiles in groups(part.rows.len()) {
         tiles.clone().for_each(|_| part.prefetch.next_share());
         let x = words_of(&tiles, steps, |tile| {
-            part.x.tile(first_tile + tile, part.inner_start)
+            &part.x.tile(first_tile + tile).words[first_word..]
         });
         let x = &x[..tiles.len()];
-        let (weights, sums_of_tiles) = (part.weights.as_ptr(), sums.0.as_mut_ptr());
+        let (weights, sums_of_tiles) = (part.weights[0].as_ptr(), sums.0.as_mut_ptr());
         // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room for the sums.
         unsafe { sum_any_tiles!("tdpbf16ps", x, weights, steps, sums_of_tiles) };
-        let rows = part.sums[tiles.start * TILE..].iter_mut();
-        for (y, sums) in rows.zip(&sums.0.as_flattened()[..tiles.len() * TILE]) {
+        let (rows, _) = part.sums[tiles.start * TILE * PANEL..].as_chunks_mut::<PANEL>();
+        let left = part.rows.len() - tiles.start * TILE;
+        for (y, sums) in rows
+            .iter_mut()
+            .take(left)
+            .zip(&sums.0.as_flattened()[..tiles.len() * TILE])
+        {
             for (y, sum) in y.iter_mut().zip(sums) {
-                *y = if part.inner_start == 0 { *sum } else { *y + sum };
+                *y = if part.inner.start == 0 { *sum } else { *y + sum };
             }
         }
     }
 }
 
 /// # Safety
-/// Of [`int8_kernel::Kernel::multiply`].
-unsafe fn int8(mut part: int8_kernel::Part) {
+/// Of [`Kernel::multiply`].
+unsafe fn int8(mut part: Part) {
     let mut sums = Sums([[[0i32; PANEL]; TILE]; TILES_AT_ONCE]);
-    let steps = size_of_val(part.weights) / (TILE * ROW);
+    let steps = INT8.part_bytes(part.inner.len()) / (TILE * ROW);
     let first_tile = part.rows.start / TILE;
+    let first_word = part.inner.start / INT8.operands.group() * TILE;
+    let block = part.inner.start / INT8.quantisation_block;
     // SAFETY: the machine has the instructions, as promised.
     let _registers = unsafe { Registers::new() };
     for tiles in groups(part.rows.len()) {
         tiles.clone().for_each(|_| part.prefetch.next_share());
         let x = words_of(&tiles, steps, |tile| {
-            part.x.tile(first_tile + tile, part.block).words
+            &part.x.tile(first_tile + tile).words[first_word..]
         });
         let x = &x[..tiles.len()];
-        let (weights, sums_of_tiles) = (part.weights.as_ptr(), sums.0.as_mut_ptr());
+        let (weights, sums_of_tiles) = (part.weights[0].as_ptr(), sums.0.as_mut_ptr());
         // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room for the sums.
         unsafe { sum_any_tiles!("tdpbsud", x, weights, steps, sums_of_tiles) };
         for (tile, sums) in tiles.zip(&sums.0) {
-            let x = part.x.tile(first_tile + tile, part.block);
+            let (steps, first_sums) = part.x.tile(first_tile + tile).quantisation(block, TILE);
             let (rows, _) = part.sums[tile * TILE * PANEL..].as_chunks_mut::<PANEL>();
-            for (((y, sums), step), first_sum) in rows.iter_mut().zip(sums).zip(x.steps).zip(x.first_sums) {
-                for ((y, sum), scale) in y.iter_mut().zip(sums).zip(part.scales) {
-                    let product = (sum + first_sum) as f32 * (step * scale);
-                    *y = if part.block == 0 { product } else { *y + product };
+            let rows = rows.iter_mut().take(part.rows.len() - tile * TILE);
+            for (((y, sums), step), first_sum) in rows.zip(sums).zip(steps).zip(first_sums) {
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    let sum = (sum + first_sum) as f32;
+                    *y = if part.inner.start == 0 {
+                        sum * step
+                    } else {
+                        sum.mul_add(*step, *y)
+                    };
                 }
             }
         }

@@ -1,20 +1,28 @@
 //! Head splitting, rotary positions and attention.
 
-use super::f32_kernel::PackedRows;
+use std::ops::Range;
+
+use super::division::Division;
+use super::kernel::{Kernel, PANEL};
 use super::math::softmax;
+use super::packed_rows::PackedRows;
 use super::panels::{PackedColumns, pack_panel, pack_transposed_panel};
-use super::product::{MatrixMut, PANEL, Tiles};
+use super::product::{MatrixMut, Product, SharedMatrix};
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
+use crate::device::vectorised::vectorised;
 use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
-/// Queries that one task attends with: few enough that the scores stay in cache, and whole tiles of a product.
+/// Queries that are attended with at once: few enough that the scores stay in cache, and whole tiles of a product.
 const QUERY_BLOCK: usize = 60;
+/// Elementary operations that reading, perhaps converting, and placing a value take.
+const OPERATIONS_A_MOVED_VALUE: usize = 16;
 
 pub(super) fn split_heads(
     qkv: &CpuTensor,
     layout: HeadLayout,
     buffers: &Buffers,
+    threads: &Threads,
 ) -> Result<Heads<CpuTensor>> {
     let (rows, width) = qkv.matrix("split_heads")?;
     let HeadLayout {
@@ -33,15 +41,15 @@ pub(super) fn split_heads(
     let tokens = rows / sequences;
     let gather = |first_head: usize, heads: usize| -> Result<CpuTensor> {
         let mut gathered = buffers.tensor(&[sequences * heads, tokens, head_dim])?;
-        let mut rows = gathered.values_mut().chunks_exact_mut(head_dim.max(1));
-        for sequence in 0..sequences {
-            for head in first_head..first_head + heads {
-                for (token, row) in rows.by_ref().take(tokens).enumerate() {
-                    let start = (sequence * tokens + token) * width + head * head_dim;
-                    row.copy_from_slice(&qkv.values()[start..][..head_dim]);
-                }
+        let values = gathered.values_mut();
+        let operations = OPERATIONS_A_MOVED_VALUE * values.len();
+        threads.for_each_chunk(values, (tokens * head_dim).max(1), operations, |index, head| {
+            let (sequence, head_index) = (index / heads, first_head + index % heads);
+            for (token, row) in head.chunks_exact_mut(head_dim).enumerate() {
+                let start = (sequence * tokens + token) * width + head_index * head_dim;
+                row.copy_from_slice(&qkv.values()[start..][..head_dim]);
             }
-        }
+        });
         Ok(gathered)
     };
     Ok(Heads {
@@ -63,17 +71,19 @@ pub(super) fn rope(
     table.sin.expect_shape("rope", "sin", &[tokens, head_dim])?;
     let mut rotated = buffers.tensor(x.shape())?;
     rotated.values_mut().copy_from_slice(x.values());
-    let operations = 8 * x.values().len();
+    let operations = OPERATIONS_A_MOVED_VALUE * x.values().len();
     let head_length = (tokens * head_dim).max(1);
     threads.for_each_chunk(rotated.values_mut(), head_length, operations, |_, head| {
-        for (token, values) in head.chunks_exact_mut(head_dim).enumerate() {
-            let cos = &table.cos.values()[token * head_dim..][..half];
-            let sin = &table.sin.values()[token * head_dim..][..half];
-            let (first, second) = values.split_at_mut(half);
-            for (((first, second), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                (*first, *second) = (*first * cos - *second * sin, *second * cos + *first * sin);
+        vectorised!({
+            for (token, values) in head.chunks_exact_mut(head_dim).enumerate() {
+                let cos = &table.cos.values()[token * head_dim..][..half];
+                let sin = &table.sin.values()[token * head_dim..][..half];
+                let (first, second) = values.split_at_mut(half);
+                for (((first, second), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                    (*first, *second) = (*first * cos - *second * sin, *second * cos + *first * sin);
+                }
             }
-        }
+        });
     });
     Ok(rotated)
 }
@@ -84,8 +94,7 @@ pub(super) fn attention(
     sequences: usize,
     mask: Option<&CpuTensor>,
     scale: f32,
-    buffers: &Buffers,
-    threads: &Threads,
+    (kernel, buffers, threads): (&'static Kernel, &Buffers, &Threads),
 ) -> Result<CpuTensor> {
     const OPERATION: &str = "attention";
     let (num_heads, query_count, head_dim) = queries.heads(OPERATION)?;
@@ -116,83 +125,97 @@ pub(super) fn attention(
     let packed_keys = packed_heads(
         keys,
         (head_dim, key_count),
-        pack_transposed_panel,
-        buffers,
-        threads,
+        |matrix, start, panel| pack_transposed_panel(kernel, matrix, head_dim, start, panel),
+        (kernel, buffers, threads),
     )?;
-    let packed_values = packed_heads(values, (key_count, head_dim), pack_panel, buffers, threads)?;
+    let packed_values = packed_heads(
+        values,
+        (key_count, head_dim),
+        |matrix, start, panel| pack_panel(kernel, matrix, head_dim, start, panel),
+        (kernel, buffers, threads),
+    )?;
 
-    let blocks = query_count.div_ceil(QUERY_BLOCK);
     let operations = 2 * num_heads * query_count * key_count * head_dim;
-    let tiles = Tiles::new(merged.values_mut(), sequences * query_count, width);
-    threads.for_each(num_heads * blocks, operations, |task| {
-        let (head, block) = (task / blocks, task % blocks);
-        let first_query = block * QUERY_BLOCK;
-        let count = QUERY_BLOCK.min(query_count - first_query);
+    let shared = SharedMatrix::new(merged.values_mut(), sequences * query_count, width);
+    let attend = |head: usize, block: Range<usize>| {
         let kv_head = head / (num_heads / num_kv_heads);
-        let length = PackedColumns::length(head_dim, key_count);
+        let length = PackedColumns::length(kernel, head_dim, key_count);
         let keys = &packed_keys.values()[kv_head * length..][..length];
-        let keys = PackedColumns::new(keys, head_dim, key_count);
-        let length = PackedColumns::length(key_count, head_dim);
+        let keys = PackedColumns::new(kernel, keys, head_dim, key_count);
+        let length = PackedColumns::length(kernel, key_count, head_dim);
         let values = &packed_values.values()[kv_head * length..][..length];
-        let values = PackedColumns::new(values, key_count, head_dim);
-        let query_values = &queries.values()[(head * query_count + first_query) * head_dim..];
-        let packed_length = PackedRows::length(count, head_dim.max(key_count));
+        let values = PackedColumns::new(kernel, values, key_count, head_dim);
+        let count = block.len();
+        let query_values = &queries.values()[(head * query_count + block.start) * head_dim..];
+        let packed_length = PackedRows::length(kernel, count, head_dim.max(key_count));
         with_scratch(count * key_count + packed_length, |scratch| {
             let (scores, packed) = scratch.split_at_mut(count * key_count);
-            MatrixMut::new(scores, count, key_count).assign_product(
-                PackedRows::pack(query_values, count, head_dim, packed, threads),
+            let rows = PackedRows::pack(kernel, (query_values, count, head_dim), packed, threads);
+            let products = Product::new(
+                rows,
                 &keys,
-                0,
-                |scores, _, _| scores.iter_mut().for_each(|score| *score *= scale),
+                #[inline(always)]
+                |y: &mut [f32], [products]: [&[f32]; 1], row: usize, column: usize| {
+                    for (y, product) in y.iter_mut().zip(products) {
+                        *y = product * scale;
+                    }
+                    if let Some(mask) = mask {
+                        let mask = &mask.values()[(block.start + row) * key_count + column..];
+                        y.iter_mut().zip(mask).for_each(|(y, mask)| *y += mask);
+                    }
+                },
             );
-            for (row, scores) in scores.chunks_exact_mut(key_count).enumerate() {
-                if let Some(mask) = mask {
-                    let mask = &mask.values()[(first_query + row) * key_count..];
-                    scores
-                        .iter_mut()
-                        .zip(mask)
-                        .for_each(|(score, mask)| *score += mask);
-                }
-                softmax(scores);
-            }
-            let first_row = head / heads_of_a_sequence * query_count + first_query;
+            products.fill(MatrixMut::new(scores, count, key_count), 0, 0);
+            scores.chunks_exact_mut(key_count).for_each(softmax);
+            let rows = PackedRows::pack(kernel, (scores, count, key_count), packed, threads);
+            let first_row = head / heads_of_a_sequence * query_count + block.start;
             let first_column = head % heads_of_a_sequence * head_dim;
-            let columns = first_column..first_column + head_dim;
-            // SAFETY: every task has a head's columns of a block's rows for itself.
-            unsafe { tiles.tile(first_row..first_row + count, columns) }.assign_product(
-                PackedRows::pack(scores, count, key_count, packed, threads),
+            // SAFETY: every call has a head's columns of a block's rows for itself.
+            let attended = unsafe {
+                shared.part(
+                    first_row..first_row + count,
+                    first_column..first_column + head_dim,
+                )
+            };
+            let products = Product::new(
+                rows,
                 &values,
-                0,
-                |_, _, _| (),
+                #[inline(always)]
+                |y: &mut [f32], [products]: [&[f32]; 1], _: usize, _: usize| y.copy_from_slice(products),
             );
+            products.fill(attended, 0, 0);
         });
+    };
+    let division = Division::new(query_count, 1, num_heads, threads.count());
+    threads.for_each(division.tasks(), operations, |task| {
+        for (rows, heads) in division.rectangles(task) {
+            for head in heads {
+                for start in rows.clone().step_by(QUERY_BLOCK) {
+                    attend(head, start..rows.end.min(start + QUERY_BLOCK));
+                }
+            }
+        }
     });
     Ok(merged)
 }
 
-/// The matrices of `[heads, tokens, head_dim]`, each `[inner, columns]` in panels that `pack` fills:
-/// `[heads, panels · inner · PANEL]`.
+/// The matrices of `[heads, tokens, head_dim]`, each `[inner, columns]` in panels that `pack` fills from a column on:
+/// `[heads, panels · inner / group · PANEL]`.
 fn packed_heads(
     matrices: &CpuTensor,
     (inner, columns): (usize, usize),
-    pack: impl Fn(&[f32], usize, usize, &mut [f32]) + Sync,
-    buffers: &Buffers,
-    threads: &Threads,
+    pack: impl Fn(&[f32], usize, &mut [f32]) + Sync,
+    (kernel, buffers, threads): (&Kernel, &Buffers, &Threads),
 ) -> Result<CpuTensor> {
     let (heads, tokens, head_dim) = matrices.heads("attention")?;
     let panels = columns.div_ceil(PANEL);
-    let mut packed = buffers.tensor(&[heads, PackedColumns::length(inner, columns)])?;
-    let operations = packed.values().len();
-    threads.for_each_chunk(
-        packed.values_mut(),
-        (inner * PANEL).max(1),
-        operations,
-        |panel, packed| {
-            let matrix = &matrices.values()[panel / panels * tokens * head_dim..][..tokens * head_dim];
-            pack(matrix, head_dim, panel % panels * PANEL, packed);
-        },
-    );
+    let mut packed = buffers.tensor(&[heads, PackedColumns::length(kernel, inner, columns)])?;
+    let operations = OPERATIONS_A_MOVED_VALUE * packed.values().len();
+    let panel_length = PackedColumns::panel_length(kernel, inner).max(1);
+    threads.for_each_chunk(packed.values_mut(), panel_length, operations, |panel, packed| {
+        let matrix = &matrices.values()[panel / panels * tokens * head_dim..][..tokens * head_dim];
+        pack(matrix, panel % panels * PANEL, packed);
+    });
     Ok(packed)
 }
 

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use bytemuck::Pod;
 use half::bf16;
-use pulp::bytemuck::Pod;
 
-use super::bf16_kernel::{self, Bf16Panels};
-use super::int8_kernel::{self, Int8Panels};
-use super::math::activate;
-use super::panels::{
-    OPERATIONS_A_VALUE, Pack, Precision, Values, WeightPanels, int8_scales, narrow, quantise,
-};
-use super::product::{Multiplier, PANEL, Tiles};
+use super::division::Division;
+use super::kernel::PANEL;
+use super::kernel_level::KernelLevel;
+use super::math::{activate, geglu};
+use super::packed_rows::PackedRows;
+use super::panels::{OPERATIONS_A_VALUE, Pack, Panels, Values, WeightPanels, downcast, int8_steps, quantise};
+use super::precision::Precision;
+use super::product::{Product, SharedMatrix};
 use super::stored::Stored;
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
@@ -19,46 +20,17 @@ use crate::device::{Activation, DeviceError, HostTensor, Result};
 
 /// A linear layer: weight `[outputs, inputs]` and perhaps bias `[outputs]`.
 pub struct CpuLinear {
-    weight: Arc<Weight>,
+    weight: Arc<WeightPanels>,
     bias: Option<Vec<f32>>,
     outputs: usize,
     inputs: usize,
-}
-
-/// A weight as the fastest kernel of this machine reads it.
-enum Weight {
-    Bf16(Bf16Panels),
-    Int8(Int8Panels),
-    Widened(WeightPanels),
-}
-
-/// What multiplies weights of a precision on this machine.
-pub(super) fn kernel_name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => None,
-        Precision::Bf16 => bf16_kernel::Kernel::fastest().map(|kernel| kernel.name),
-        Precision::Int8 => int8_kernel::Kernel::fastest().map(|kernel| kernel.name),
-    }
-    .unwrap_or("f32")
-}
-
-impl Weight {
-    fn new(precision: Precision, pack: &Pack<impl Fn(usize, usize, &mut [f32]) + Sync>) -> Result<Self> {
-        if let (Precision::Bf16, Some(kernel)) = (precision, bf16_kernel::Kernel::fastest()) {
-            return Bf16Panels::new(kernel, pack).map(Self::Bf16);
-        }
-        if let (Precision::Int8, Some(kernel)) = (precision, int8_kernel::Kernel::fastest()) {
-            return Int8Panels::new(kernel, pack).map(Self::Int8);
-        }
-        WeightPanels::new(precision, pack).map(Self::Widened)
-    }
 }
 
 impl CpuLinear {
     pub(super) fn new(
         weights: &[HostTensor],
         biases: &[HostTensor],
-        precision: Precision,
+        (precision, level): (Precision, KernelLevel),
         threads: &Threads,
     ) -> Result<Self> {
         const OPERATION: &str = "upload_linear";
@@ -103,7 +75,7 @@ impl CpuLinear {
             read_row,
         };
         Ok(Self {
-            weight: Arc::new(Weight::new(precision, &pack)?),
+            weight: Arc::new(WeightPanels::new(level.kernel(precision), precision, &pack)?),
             bias: (!biases.is_empty()).then_some(bias),
             outputs,
             inputs: *inputs,
@@ -128,6 +100,62 @@ impl CpuLinear {
         buffers: &Buffers,
         threads: &Threads,
     ) -> Result<CpuTensor> {
+        if let Some(residual) = residual {
+            let (rows, _) = x.matrix("linear_add")?;
+            residual.expect_shape("linear_add", "residual", &[rows, self.outputs])?;
+        }
+        self.product(
+            x,
+            #[inline(always)]
+            |y: &mut [f32], [sums]: [&[f32]; 1], row: usize, column: usize| {
+                y.copy_from_slice(sums);
+                if let Some(residual) = residual {
+                    let residual = &residual.values()[row * self.outputs + column..];
+                    for (y, residual) in y.iter_mut().zip(residual) {
+                        *y += residual;
+                    }
+                }
+                if let Some(bias) = &self.bias {
+                    for (y, bias) in y.iter_mut().zip(&bias[column..]) {
+                        *y += bias;
+                    }
+                }
+                activate(y, activation);
+            },
+            buffers,
+            threads,
+        )
+    }
+
+    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)`, of which the layer has the rows of gate and then those of up, without bias.
+    /// None where they are no whole panels.
+    pub(super) fn geglu(
+        &self,
+        x: &CpuTensor,
+        buffers: &Buffers,
+        threads: &Threads,
+    ) -> Result<Option<CpuTensor>> {
+        if self.bias.is_some() || !self.outputs.is_multiple_of(2 * PANEL) {
+            return Ok(None);
+        }
+        self.product(
+            x,
+            #[inline(always)]
+            |y: &mut [f32], [gate, up]: [&[f32]; 2], _: usize, _: usize| geglu(gate, up, y),
+            buffers,
+            threads,
+        )
+        .map(Some)
+    }
+
+    /// What `finish` makes of `x · weightᵀ`, in one set of columns for SETS of the layer's.
+    fn product<const SETS: usize>(
+        &self,
+        x: &CpuTensor,
+        finish: impl Fn(&mut [f32], [&[f32]; SETS], usize, usize) + Sync,
+        buffers: &Buffers,
+        threads: &Threads,
+    ) -> Result<CpuTensor> {
         let (rows, width) = x.matrix("linear")?;
         if width != self.inputs {
             return Err(DeviceError::shape(
@@ -135,66 +163,24 @@ impl CpuLinear {
                 format!("x is {:?}, the layer takes {} inputs", x.shape(), self.inputs),
             ));
         }
-        if let Some(residual) = residual {
-            residual.expect_shape("linear_add", "residual", &[rows, self.outputs])?;
-        }
-        let mut y = buffers.tensor(&[rows, self.outputs])?;
-        let finish = |y: &mut [f32], row: usize, output: usize| {
-            if let Some(residual) = residual {
-                let residual = &residual.values()[row * self.outputs + output..];
-                for (y, residual) in y.iter_mut().zip(residual) {
-                    *y += residual;
-                }
-            }
-            if let Some(bias) = &self.bias {
-                for (y, bias) in y.iter_mut().zip(&bias[output..]) {
-                    *y += bias;
-                }
-            }
-            activate(y, activation);
-        };
-        match &*self.weight {
-            Weight::Bf16(weight) => self.product(x, weight, &mut y, finish, buffers, threads)?,
-            Weight::Int8(weight) => self.product(x, weight, &mut y, finish, buffers, threads)?,
-            Weight::Widened(weight) => self.product(x, weight, &mut y, finish, buffers, threads)?,
-        }
-        Ok(y)
-    }
-
-    /// `y = x · w`; `finish` gets some outputs of a row once, with the row and the first of them.
-    fn product<W: Multiplier>(
-        &self,
-        x: &CpuTensor,
-        w: &W,
-        y: &mut CpuTensor,
-        finish: impl Fn(&mut [f32], usize, usize) + Sync,
-        buffers: &Buffers,
-        threads: &Threads,
-    ) -> Result<()> {
-        let (rows, _) = x.matrix("linear")?;
-        let mut packed = buffers.tensor(&[w.packed_length(rows)])?;
-        let x = w.pack(x.values(), rows, packed.values_mut(), threads);
-        let tiles = Tiles::new(y.values_mut(), rows, self.outputs);
-        let block = self.block_size(threads.count());
+        let kernel = self.weight.kernel();
+        let mut packed = buffers.tensor(&[PackedRows::length(kernel, rows, width)])?;
+        let x = PackedRows::pack(kernel, (x.values(), rows, width), packed.values_mut(), threads);
+        let product = Product::new(x, &*self.weight, finish);
+        let columns = product.columns();
+        let mut y = buffers.tensor(&[rows, columns])?;
+        let shared = SharedMatrix::new(y.values_mut(), rows, columns);
+        let division = Division::new(rows, kernel.row_unit, columns.div_ceil(PANEL), threads.count());
         let operations = rows * self.inputs * self.outputs;
-        threads.for_each(self.outputs.div_ceil(block), operations, |index| {
-            let start = index * block;
-            let outputs = block.min(self.outputs - start);
-            // SAFETY: every index has columns of its own.
-            let mut y = unsafe { tiles.tile(0..rows, start..start + outputs) };
-            y.assign_product(x, w, start / PANEL, |y, row, column| {
-                finish(y, row, start + column)
-            });
+        threads.for_each(division.tasks(), operations, |task| {
+            for (rows, panels) in division.rectangles(task) {
+                let part = panels.start * PANEL..columns.min(panels.end * PANEL);
+                let (first_row, first_column) = (rows.start, part.start);
+                // SAFETY: every task has rectangles of its own.
+                product.fill(unsafe { shared.part(rows, part) }, first_row, first_column);
+            }
         });
-        Ok(())
-    }
-
-    /// Outputs that one task computes, in whole panels: enough tasks to keep every thread busy to the end.
-    fn block_size(&self, threads: usize) -> usize {
-        self.outputs
-            .div_ceil(4 * threads)
-            .next_multiple_of(PANEL)
-            .min(512)
+        Ok(y)
     }
 }
 
@@ -218,16 +204,16 @@ impl CpuTable {
                 same.copy_from_slice(values)
             })?),
             Precision::Bf16 => Values::Bf16(converted(table, threads, |_, values, rounded| {
-                narrow(values, rounded)
+                downcast(values, rounded)
             })?),
             Precision::Int8 => {
-                let scales = int8_scales(vocab_size, width, threads, |row, values| {
+                let steps = int8_steps(vocab_size, width, threads, |row, values| {
                     table.read_f32(row * width, values);
                 });
                 let values = converted(table, threads, |row, values, rounded| {
-                    quantise(values, scales[row], rounded);
+                    quantise(values, steps[row], rounded);
                 })?;
-                Values::Int8 { values, scales }
+                Values::Int8 { values, steps }
             }
         };
         Ok(Self {
@@ -254,8 +240,8 @@ impl CpuTable {
                 Values::Bf16(values) => scaled(embedding, &values[range], |bits| {
                     bf16::from_bits(bits).to_f32() * scale
                 }),
-                Values::Int8 { values, scales } => {
-                    let scale = scales[row] * scale;
+                Values::Int8 { values, steps } => {
+                    let scale = steps[row] * scale;
                     scaled(embedding, &values[range], |value| f32::from(value) * scale);
                 }
             }

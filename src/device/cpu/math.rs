@@ -2,9 +2,8 @@
 //!
 //! Nothing here contracts a product and a sum into one rounding, so results do not depend on the machine's width.
 
-use pulp::Arch;
-
 use crate::device::Activation;
+use crate::device::vectorised::vectorised;
 
 /// Partial sums that go on side by side: the lanes of the widest registers.
 const LANES: usize = 16;
@@ -12,14 +11,14 @@ const LANES: usize = 16;
 pub(super) fn activate(row: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
-        Activation::GeluTanh => Arch::new().dispatch(|| row.iter_mut().for_each(|x| *x = gelu_tanh(*x))),
-        Activation::Silu => Arch::new().dispatch(|| row.iter_mut().for_each(|x| *x *= sigmoid(*x))),
+        Activation::GeluTanh => vectorised!({ row.iter_mut().for_each(|x| *x = gelu_tanh(*x)) }),
+        Activation::Silu => vectorised!({ row.iter_mut().for_each(|x| *x *= sigmoid(*x)) }),
     }
 }
 
 /// `y = gelu_tanh(gate) · up`.
 pub(super) fn geglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
-    Arch::new().dispatch(|| {
+    vectorised!({
         for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
             *y = gelu_tanh(*gate) * up;
         }
@@ -28,7 +27,7 @@ pub(super) fn geglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
 
 /// `y = (x − mean) / sqrt(variance + eps) · weight + bias`.
 pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
-    Arch::new().dispatch(|| {
+    vectorised!({
         let width = x.len() as f32;
         let mean = sum(x, |x| x) / width;
         let variance = sum(x, |x| (x - mean) * (x - mean)) / width;
@@ -41,7 +40,7 @@ pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &
 
 /// `y = x / sqrt(mean(x²) + eps) · weight`.
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
-    Arch::new().dispatch(|| {
+    vectorised!({
         let mean_square = sum(x, |x| x * x) / x.len() as f32;
         let scale = 1.0 / (mean_square + eps).sqrt();
         for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
@@ -52,7 +51,7 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
 
 /// In place, stable for large scores. A row whose every score is −∞ becomes zeros, not NaN.
 pub(super) fn softmax(scores: &mut [f32]) {
-    Arch::new().dispatch(|| {
+    vectorised!({
         let largest = largest(scores);
         if largest == f32::NEG_INFINITY {
             scores.fill(0.0);
@@ -66,20 +65,14 @@ pub(super) fn softmax(scores: &mut [f32]) {
 
 /// The largest absolute value, 0 of nothing; NaN when a value is not finite.
 pub(super) fn largest_magnitude(values: &[f32]) -> f32 {
-    Arch::new().dispatch(|| {
-        // The bits of positive numbers are in the order of the numbers, infinity and NaN behind them.
-        let magnitude = |value: &f32| value.abs().to_bits();
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        let mut lanes = [0; LANES];
-        for block in blocks {
-            for (lane, value) in lanes.iter_mut().zip(block) {
-                *lane = magnitude(value).max(*lane);
-            }
-        }
-        let largest = rest.iter().map(magnitude).chain(lanes).max();
-        let largest = f32::from_bits(largest.unwrap_or_default());
-        if largest.is_finite() { largest } else { f32::NAN }
-    })
+    // The bits of positive numbers are in the order of the numbers, infinity and NaN behind them.
+    let largest = vectorised!({
+        values
+            .iter()
+            .fold(0, |largest, value| (value.to_bits() & !(1 << 31)).max(largest))
+    });
+    let largest = f32::from_bits(largest);
+    if largest.is_finite() { largest } else { f32::NAN }
 }
 
 /// Added to a number below 2²², it leaves the nearest integer, ties to even, in the lowest bits.
@@ -89,6 +82,16 @@ const ROUND: f32 = 12_582_912.0;
 #[inline(always)]
 pub(super) fn nearest_integer(x: f32) -> i32 {
     ((x + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
+/// Bits of the nearest bf16, ties to even.
+#[inline(always)]
+pub(super) fn to_bf16(value: f32) -> u16 {
+    let exact = value.to_bits();
+    let rounded = exact.wrapping_add(0x7fff + (exact >> 16 & 1)) >> 16;
+    // Rounding could make an infinity of a NaN.
+    let quiet_nan = exact >> 16 | 0x40;
+    (if value.is_nan() { quiet_nan } else { rounded }) as u16
 }
 
 /// Hendrycks and Gimpel 2016, the tanh approximation: `x/2 · (1 + tanh u)` is `x · sigmoid(2u)`.

@@ -3,37 +3,36 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
-mod bf16_kernel;
-mod f32_kernel;
-mod int8_kernel;
-#[cfg(target_arch = "x86_64")]
-mod int8_vectors;
+mod division;
+mod kernel;
+mod kernel_level;
 mod linear;
 mod math;
+mod packed_rows;
 mod panels;
+mod precision;
 mod prefetch;
 mod product;
-mod quantised_rows;
 mod row_order;
 mod stored;
 mod tensor;
-#[cfg(test)]
-mod test_products;
 mod threads;
+mod vectors;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use linear::kernel_name;
+pub use kernel_level::{KERNEL_VARIABLE, KernelLevel};
 pub use linear::{CpuLinear, CpuTable};
-pub use panels::Precision;
+pub use precision::Precision;
 pub use tensor::CpuTensor;
 
 use self::tensor::Buffers;
 use self::threads::Threads;
 use super::patches::image_shape;
 use super::{
-    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, InstructionPeak, KeysValues, PatchGrid,
+    Result, RopeTable,
 };
 
 /// Computes on the host's cores, with weights in f32, bf16 or int8: in f32, and where the machine has the instructions,
@@ -41,20 +40,36 @@ use super::{
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,
+    kernel_level: KernelLevel,
     tile: usize,
     buffers: Buffers,
     read_backs: AtomicU64,
 }
 
 impl CpuDevice {
-    /// A device on `threads` threads, 0 for as many as the machine runs at once.
+    /// A device on `threads` threads, 0 for as many as the machine runs at once, with the kernels that the environment
+    /// chooses ([`KERNEL_VARIABLE`]), or the fastest.
     ///
     /// # Errors
-    /// When the threads cannot be started.
+    /// When the threads cannot be started, or the environment chooses kernels that this machine has not.
     pub fn new(precision: Precision, threads: usize) -> Result<Self> {
+        Self::with_kernel_level(precision, threads, KernelLevel::from_environment()?)
+    }
+
+    /// The same with the kernels of a level.
+    ///
+    /// # Errors
+    /// When the threads cannot be started, or this machine lacks the level's instructions.
+    pub fn with_kernel_level(
+        precision: Precision,
+        threads: usize,
+        kernel_level: KernelLevel,
+    ) -> Result<Self> {
+        kernel_level.check_available()?;
         Ok(Self {
             threads: Threads::new(threads)?,
             precision,
+            kernel_level,
             tile: 1,
             buffers: Buffers::default(),
             read_backs: AtomicU64::new(0),
@@ -78,16 +93,20 @@ impl Device for CpuDevice {
         format!(
             "CPU, {threads} threads, {} weights, products in {}",
             self.precision(),
-            kernel_name(self.precision)
+            self.kernel_level.kernel(self.precision).level
         )
     }
 
     fn precision(&self) -> &'static str {
-        match self.precision {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::Int8 => "int8",
-        }
+        self.precision.name()
+    }
+
+    fn instruction_peak(&self) -> Option<InstructionPeak> {
+        let kernel = self.kernel_level.kernel(self.precision);
+        Some(InstructionPeak {
+            kernel: kernel.level.name(),
+            gflops: kernel.peak_operations_per_second(&self.threads)? / 1e9,
+        })
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<CpuTensor> {
@@ -125,7 +144,12 @@ impl Device for CpuDevice {
     }
 
     fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<CpuLinear> {
-        CpuLinear::new(weights, biases, self.precision, &self.threads)
+        CpuLinear::new(
+            weights,
+            biases,
+            (self.precision, self.kernel_level),
+            &self.threads,
+        )
     }
 
     fn upload_table(&self, table: &HostTensor) -> Result<CpuTable> {
@@ -176,6 +200,9 @@ impl Device for CpuDevice {
     }
 
     fn geglu(&self, x: &CpuTensor, gate_up: &CpuLinear) -> Result<CpuTensor> {
+        if let Some(y) = gate_up.geglu(x, &self.buffers, &self.threads)? {
+            return Ok(y);
+        }
         let gate_up = self.linear(x, gate_up, Activation::None)?;
         let (_, width) = gate_up.matrix("geglu")?;
         if !width.is_multiple_of(2) {
@@ -210,7 +237,7 @@ impl Device for CpuDevice {
     }
 
     fn split_heads(&self, qkv: &CpuTensor, layout: HeadLayout) -> Result<Heads<CpuTensor>> {
-        attention::split_heads(qkv, layout, &self.buffers)
+        attention::split_heads(qkv, layout, &self.buffers, &self.threads)
     }
 
     fn rope(&self, x: &CpuTensor, table: &RopeTable<CpuTensor>) -> Result<CpuTensor> {
@@ -225,8 +252,9 @@ impl Device for CpuDevice {
         mask: Option<&CpuTensor>,
         scale: f32,
     ) -> Result<CpuTensor> {
-        let (buffers, threads) = (&self.buffers, &self.threads);
-        attention::attention(queries, attended, sequences, mask, scale, buffers, threads)
+        let kernel = self.kernel_level.attention_kernel(self.precision);
+        let environment = (kernel, &self.buffers, &self.threads);
+        attention::attention(queries, attended, sequences, mask, scale, environment)
     }
 
     fn copy(&self, from: &CpuTensor, to: &mut CpuTensor) -> Result<()> {

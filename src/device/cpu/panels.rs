@@ -1,102 +1,93 @@
-//! Matrices laid out in panels: weights in the type they are stored in, and keys and values packed when they are met.
+//! Matrices laid out in panels of columns: weights in the type they are stored in, and keys and values of attention.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-use pulp::Arch;
-use pulp::bytemuck::{Pod, cast_slice};
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
-use super::f32_kernel::{INNER_BLOCK, Panels};
-use super::math::{largest_magnitude, nearest_integer};
-use super::product::PANEL;
+use super::kernel::{Kernel, Operands, PANEL};
+use super::math::{largest_magnitude, nearest_integer, to_bf16};
+use super::precision::Precision;
+use super::row_order::RowOrder;
 use super::stored::Stored;
 use super::tensor::with_scratch;
 use super::threads::Threads;
 use crate::device::Result;
-
-/// A matrix `[inner, columns]` in f32 panels, in memory that its maker lends.
-pub(super) struct PackedColumns<'a> {
-    panels: &'a [f32],
-    inner: usize,
-    columns: usize,
-}
-
-/// A linear layer's weight `[outputs, inputs]`, transposed: a panel holds PANEL outputs. It is widened to f32 when it is met.
-pub(super) struct WeightPanels {
-    values: Values,
-    outputs: usize,
-    inputs: usize,
-}
-
-/// Weights as they are stored.
-pub(super) enum Values {
-    F32(Stored<f32>),
-    /// As bits.
-    Bf16(Stored<u16>),
-    /// A scale for each output of a layer, filled up to whole panels, or for each row of a table.
-    Int8 {
-        values: Stored<i8>,
-        scales: Vec<f32>,
-    },
-}
+use crate::device::vectorised::vectorised;
 
 /// Elementary operations that reading, rounding and placing a weight take; more where its page is met first.
 pub(super) const OPERATIONS_A_VALUE: usize = 8;
 
-/// How weights are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    F32,
-    /// Half the memory; weights are rounded to 8 bits of mantissa.
-    Bf16,
-    /// A quarter of the memory; the weights of each output are rounded to 255 steps.
-    Int8,
+/// Inputs of a panel that are converted at once.
+const CONVERTED_AT_ONCE: usize = 256;
+
+/// The matrix `w` of a product, `[inner, columns]`, in panels of columns as a kernel reads them.
+pub(super) trait Panels: Sync {
+    fn kernel(&self) -> &'static Kernel;
+
+    fn inner(&self) -> usize;
+
+    fn columns(&self) -> usize;
+
+    /// Where a part of the inner dimension of a panel is read from.
+    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8];
+
+    /// Calls `work` with a part of the inner dimension of one panel or two, `[inner / group, PANEL, group]` each.
+    fn with_parts(&self, panels: &[usize], inner: Range<usize>, work: impl FnOnce(&[&[u8]])) {
+        match *panels {
+            [one] => work(&[self.stored(one, inner)]),
+            [one, other] => work(&[self.stored(one, inner.clone()), self.stored(other, inner)]),
+            _ => unreachable!("a kernel multiplies one panel or two"),
+        }
+    }
+
+    /// What a panel's columns are counted in, where they are integers.
+    fn column_steps(&self, _panel: usize) -> Option<&[f32; PANEL]> {
+        None
+    }
+}
+
+/// A matrix `[inner, columns]` of activations in f32 or bf16, in memory that its maker lends.
+pub(super) struct PackedColumns<'a> {
+    kernel: &'static Kernel,
+    /// `[panels, inner / group, PANEL]`, zeros behind the last column and, up to a run of words, behind the last row.
+    words: &'a [u32],
+    inner: usize,
+    columns: usize,
 }
 
 impl<'a> PackedColumns<'a> {
-    /// Values that the panels of such a matrix take.
-    pub fn length(inner: usize, columns: usize) -> usize {
-        columns.div_ceil(PANEL) * inner * PANEL
+    /// Values of f32 that such a matrix takes.
+    pub fn length(kernel: &Kernel, inner: usize, columns: usize) -> usize {
+        columns.div_ceil(PANEL) * Self::panel_length(kernel, inner)
+    }
+
+    /// Values of f32 that a panel takes.
+    pub fn panel_length(kernel: &Kernel, inner: usize) -> usize {
+        kernel.order.words(inner, kernel.operands.group()) * PANEL
     }
 
     /// Of panels that were filled by [`pack_panel`] or [`pack_transposed_panel`].
-    pub fn new(panels: &'a [f32], inner: usize, columns: usize) -> Self {
-        assert_eq!(panels.len(), Self::length(inner, columns), "values of panels");
+    pub fn new(kernel: &'static Kernel, panels: &'a [f32], inner: usize, columns: usize) -> Self {
+        assert_eq!(
+            panels.len(),
+            Self::length(kernel, inner, columns),
+            "values of panels"
+        );
         Self {
-            panels,
+            kernel,
+            words: cast_slice(panels),
             inner,
             columns,
         }
     }
-
-    fn rows(&self, panel: usize, rows: Range<usize>) -> &[f32] {
-        let start = (panel * self.inner + rows.start) * PANEL;
-        &self.panels[start..][..rows.len() * PANEL]
-    }
-}
-
-/// Fills a panel `[inner, PANEL]` from the columns, `start` and on, of a row-major matrix `[inner, columns]`.
-pub(super) fn pack_panel(matrix: &[f32], columns: usize, start: usize, panel: &mut [f32]) {
-    let count = PANEL.min(columns - start);
-    for (row, values) in panel.chunks_exact_mut(PANEL).enumerate() {
-        values[..count].copy_from_slice(&matrix[row * columns + start..][..count]);
-        values[count..].fill(0.0);
-    }
-}
-
-/// Fills a panel `[inner, PANEL]` from the rows, `start` and on, of a row-major matrix `[columns, inner]`.
-pub(super) fn pack_transposed_panel(matrix: &[f32], inner: usize, start: usize, panel: &mut [f32]) {
-    let rows = &matrix[start * inner..];
-    let count = PANEL.min(rows.len() / inner.max(1));
-    for (k, values) in panel.chunks_exact_mut(PANEL).enumerate() {
-        for (column, value) in values[..count].iter_mut().enumerate() {
-            *value = rows[column * inner + k];
-        }
-        values[count..].fill(0.0);
-    }
 }
 
 impl Panels for PackedColumns<'_> {
+    fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
     fn inner(&self) -> usize {
         self.inner
     }
@@ -105,13 +96,91 @@ impl Panels for PackedColumns<'_> {
         self.columns
     }
 
-    fn stored(&self, panel: usize, rows: Range<usize>) -> &[u8] {
-        cast_slice(self.rows(panel, rows))
+    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8] {
+        let group = self.kernel.operands.group();
+        let start = panel * Self::panel_length(self.kernel, self.inner) + inner.start / group * PANEL;
+        cast_slice(&self.words[start..][..self.kernel.order.words(inner.len(), group) * PANEL])
     }
+}
 
-    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
-        work(self.rows(panel, rows));
+/// Fills a panel from the columns, `start` and on, of a row-major matrix `[inner, columns]`.
+pub(super) fn pack_panel(kernel: &Kernel, matrix: &[f32], columns: usize, start: usize, panel: &mut [f32]) {
+    let count = PANEL.min(columns - start);
+    let (panel, _) = panel.as_chunks_mut::<PANEL>();
+    let filled = (matrix.len() / columns).div_ceil(kernel.operands.group());
+    let (panel, behind) = panel.split_at_mut(filled);
+    behind.as_flattened_mut().fill(0.0);
+    match kernel.operands {
+        Operands::Bf16 => vectorised!({
+            for (words, rows) in panel.iter_mut().zip(matrix.chunks(2 * columns)) {
+                let (low, high) = rows.split_at(columns);
+                let mut pair = [[0.0; PANEL]; 2];
+                pair[0][..count].copy_from_slice(&low[start..][..count]);
+                // Behind an odd last row there is none.
+                if let Some(high) = high.get(start..start + count) {
+                    pair[1][..count].copy_from_slice(high);
+                }
+                for ((word, low), high) in words.iter_mut().zip(pair[0]).zip(pair[1]) {
+                    *word = f32::from_bits(u32::from(to_bf16(low)) | u32::from(to_bf16(high)) << 16);
+                }
+            }
+        }),
+        _ => {
+            for (words, row) in panel.iter_mut().zip(matrix.chunks_exact(columns)) {
+                words[..count].copy_from_slice(&row[start..][..count]);
+                words[count..].fill(0.0);
+            }
+        }
     }
+}
+
+/// Fills a panel from the rows, `start` and on, of a row-major matrix `[columns, inner]`.
+pub(super) fn pack_transposed_panel(
+    kernel: &Kernel,
+    matrix: &[f32],
+    inner: usize,
+    start: usize,
+    panel: &mut [f32],
+) {
+    // The panel's columns are the rows of a tile, a word of each behind the other's.
+    const ORDER: RowOrder = RowOrder {
+        tile_rows: PANEL,
+        run: 1,
+    };
+    let panel: &mut [u32] = cast_slice_mut(panel);
+    let rows = matrix[start * inner..].chunks_exact(inner.max(1)).take(PANEL);
+    let filled = ORDER.words(inner, kernel.operands.group()) * PANEL;
+    match rows.len() < PANEL {
+        true => panel.fill(0),
+        false => panel[filled..].fill(0),
+    }
+    for (column, values) in rows.enumerate() {
+        match kernel.operands {
+            Operands::Bf16 => ORDER.place_row::<u16, 2>(values, column, panel, to_bf16),
+            _ => ORDER.place_row::<u32, 1>(values, column, panel, f32::to_bits),
+        }
+    }
+}
+
+/// A linear layer's weight `[outputs, inputs]`, transposed: a panel holds PANEL outputs.
+pub(super) struct WeightPanels {
+    kernel: &'static Kernel,
+    values: Values,
+    outputs: usize,
+    inputs: usize,
+}
+
+/// Weights as they are stored. Where the kernel's operands are f32, others are upcast just before they are multiplied.
+pub(super) enum Values {
+    F32(Stored<f32>),
+    /// As bits.
+    Bf16(Stored<u16>),
+    /// What is added to them for the kernel is included, as bits.
+    Int8 {
+        values: Stored<i8>,
+        /// The step of each output of a layer, filled up to whole panels, or of each row of a table.
+        steps: Vec<f32>,
+    },
 }
 
 /// How the weights of a linear layer become panels.
@@ -126,16 +195,13 @@ pub(super) struct Pack<'a, R> {
 impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
     /// All panels, `[panels, inputs / GROUP, PANEL, GROUP]` with zeros behind the last input up to a multiple of `at_once`.
     /// `convert` gets an output and some of its values.
-    ///
-    /// # Errors
-    /// When there is no memory for them.
-    pub fn transposed<T: Pod + Send, const GROUP: usize>(
+    fn transposed<T: Pod + Send, const GROUP: usize>(
         &self,
         at_once: usize,
         convert: impl Fn(usize, &[f32], &mut [T]) + Sync,
     ) -> Result<Stored<T>> {
         assert!(
-            at_once.is_multiple_of(GROUP) && INNER_BLOCK.is_multiple_of(at_once),
+            at_once.is_multiple_of(GROUP) && CONVERTED_AT_ONCE.is_multiple_of(at_once),
             "whole groups"
         );
         let length = self.inputs.next_multiple_of(at_once) * PANEL;
@@ -143,11 +209,11 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
         let operations = OPERATIONS_A_VALUE * values.len();
         self.threads
             .for_each_chunk(&mut values, length.max(1), operations, |panel, values| {
-                for (block, values) in values.chunks_mut(INNER_BLOCK * PANEL).enumerate() {
-                    let first_input = block * INNER_BLOCK;
-                    let count = INNER_BLOCK.min(self.inputs - first_input);
-                    let mut row = [0.0; INNER_BLOCK];
-                    let mut rows = [[T::zeroed(); INNER_BLOCK]; PANEL];
+                for (block, values) in values.chunks_mut(CONVERTED_AT_ONCE * PANEL).enumerate() {
+                    let first_input = block * CONVERTED_AT_ONCE;
+                    let count = CONVERTED_AT_ONCE.min(self.inputs - first_input);
+                    let mut row = [0.0; CONVERTED_AT_ONCE];
+                    let mut rows = [[T::zeroed(); CONVERTED_AT_ONCE]; PANEL];
                     for (column, rows) in rows.iter_mut().enumerate() {
                         let output = panel * PANEL + column;
                         self.read_row(output, first_input, &mut row[..count]);
@@ -164,10 +230,10 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
         Ok(values)
     }
 
-    /// The [`int8_scale`] of every output, filled up to whole panels.
-    pub fn int8_scales(&self) -> Vec<f32> {
+    /// The [`int8_step`] of every output, filled up to whole panels.
+    fn int8_steps(&self) -> Vec<f32> {
         let outputs = self.outputs.next_multiple_of(PANEL);
-        int8_scales(outputs, self.inputs, self.threads, |output, row| {
+        int8_steps(outputs, self.inputs, self.threads, |output, row| {
             self.read_row(output, 0, row);
         })
     }
@@ -181,50 +247,74 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
     }
 }
 
-/// Where a part of the inner dimension of a panel lies, of what [`Pack::transposed`] makes; it begins at a multiple of `at_once`,
-/// and what is behind the last input up to the next one belongs to it.
-pub(super) fn part_of_panel(
-    inputs: usize,
-    at_once: usize,
-    panel: usize,
-    inner: Range<usize>,
-) -> Range<usize> {
-    let start = (panel * inputs.next_multiple_of(at_once) + inner.start) * PANEL;
-    start..start + inner.len().next_multiple_of(at_once) * PANEL
-}
-
 impl WeightPanels {
+    /// Weights of a precision, for a kernel that multiplies them or upcasts them to f32.
+    ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn new(precision: Precision, pack: &Pack<impl Fn(usize, usize, &mut [f32]) + Sync>) -> Result<Self> {
+    pub fn new(
+        kernel: &'static Kernel,
+        precision: Precision,
+        pack: &Pack<impl Fn(usize, usize, &mut [f32]) + Sync>,
+    ) -> Result<Self> {
+        let at_once = kernel.weights_at_once();
         let values = match precision {
-            Precision::F32 => {
-                Values::F32(pack.transposed::<_, 1>(1, |_, values, same| same.copy_from_slice(values))?)
-            }
+            Precision::F32 => Values::F32(pack.transposed::<_, 1>(at_once, |_, values, same| {
+                same.copy_from_slice(values);
+            })?),
             Precision::Bf16 => {
-                Values::Bf16(pack.transposed::<_, 1>(1, |_, values, rounded| narrow(values, rounded))?)
+                let convert = |_: usize, values: &[f32], rounded: &mut [u16]| downcast(values, rounded);
+                Values::Bf16(match kernel.operands {
+                    Operands::Bf16 => pack.transposed::<_, 2>(at_once, convert)?,
+                    _ => pack.transposed::<_, 1>(at_once, convert)?,
+                })
             }
             Precision::Int8 => {
-                let scales = pack.int8_scales();
-                let values = pack.transposed::<_, 1>(1, |output, values, rounded| {
-                    quantise(values, scales[output], rounded);
-                })?;
-                Values::Int8 { values, scales }
+                let steps = pack.int8_steps();
+                let offset = kernel.operands.weight_offset() as i8;
+                let convert = |output: usize, values: &[f32], rounded: &mut [i8]| {
+                    quantise(values, steps[output], rounded);
+                    for value in rounded {
+                        // As bits; what is 128 or more has no sign.
+                        *value = value.wrapping_add(offset);
+                    }
+                };
+                let values = match kernel.operands {
+                    Operands::Int8 => pack.transposed::<_, 4>(at_once, convert)?,
+                    Operands::Int16 => pack.transposed::<_, 2>(at_once, convert)?,
+                    _ => pack.transposed::<_, 1>(at_once, convert)?,
+                };
+                Values::Int8 { values, steps }
             }
         };
         Ok(Self {
+            kernel,
             values,
             outputs: pack.outputs,
             inputs: pack.inputs,
         })
     }
 
-    fn range(&self, panel: usize, rows: Range<usize>) -> Range<usize> {
-        part_of_panel(self.inputs, 1, panel, rows)
+    /// Where a part of the inner dimension of a panel lies; what is behind the last input up to what is multiplied at once
+    /// belongs to it.
+    fn range(&self, panel: usize, inner: Range<usize>) -> Range<usize> {
+        let at_once = self.kernel.weights_at_once();
+        let start = (panel * self.inputs.next_multiple_of(at_once) + inner.start) * PANEL;
+        start..start + inner.len().next_multiple_of(at_once) * PANEL
+    }
+
+    fn panel_steps<'a>(&self, steps: &'a [f32], panel: usize) -> &'a [f32; PANEL] {
+        steps[panel * PANEL..]
+            .first_chunk()
+            .expect("steps of whole panels")
     }
 }
 
 impl Panels for WeightPanels {
+    fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
     fn inner(&self) -> usize {
         self.inputs
     }
@@ -233,66 +323,96 @@ impl Panels for WeightPanels {
         self.outputs
     }
 
-    fn stored(&self, panel: usize, rows: Range<usize>) -> &[u8] {
+    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8] {
+        let range = self.range(panel, inner);
         match &self.values {
-            Values::F32(values) => cast_slice(&values[self.range(panel, rows)]),
-            Values::Bf16(values) => cast_slice(&values[self.range(panel, rows)]),
-            Values::Int8 { values, .. } => cast_slice(&values[self.range(panel, rows)]),
+            Values::F32(values) => cast_slice(&values[range]),
+            Values::Bf16(values) => cast_slice(&values[range]),
+            Values::Int8 { values, .. } => cast_slice(&values[range]),
         }
     }
 
-    fn with_rows(&self, panel: usize, rows: Range<usize>, work: impl FnOnce(&[f32])) {
-        let length = rows.len() * PANEL;
+    fn with_parts(&self, panels: &[usize], inner: Range<usize>, work: impl FnOnce(&[&[u8]])) {
+        let upcast_panel = |panel: usize, part: &mut [f32]| {
+            let range = self.range(panel, inner.clone());
+            match &self.values {
+                Values::F32(values) => part.copy_from_slice(&values[range]),
+                Values::Bf16(values) => upcast(&values[range], part),
+                Values::Int8 { values, steps } => {
+                    scale_rows(&values[range], self.panel_steps(steps, panel), part);
+                }
+            }
+        };
+        let length = inner.len().next_multiple_of(self.kernel.weights_at_once()) * PANEL;
+        match (self.kernel.operands, &self.values, panels) {
+            (Operands::F32, Values::Bf16(_) | Values::Int8 { .. }, &[one]) => with_memory(length, |part| {
+                upcast_panel(one, part);
+                work(&[cast_slice(part)]);
+            }),
+            (Operands::F32, Values::Bf16(_) | Values::Int8 { .. }, &[one, other]) => {
+                with_memory(2 * length, |parts| {
+                    let (first, second) = parts.split_at_mut(length);
+                    upcast_panel(one, first);
+                    upcast_panel(other, second);
+                    work(&[cast_slice(first), cast_slice(second)]);
+                });
+            }
+            (_, _, &[one]) => work(&[self.stored(one, inner)]),
+            (_, _, &[one, other]) => work(&[self.stored(one, inner.clone()), self.stored(other, inner)]),
+            _ => unreachable!("a kernel multiplies one panel or two"),
+        }
+    }
+
+    fn column_steps(&self, panel: usize) -> Option<&[f32; PANEL]> {
         match &self.values {
-            Values::F32(values) => work(&values[self.range(panel, rows)]),
-            Values::Bf16(values) => with_part(length, |part| {
-                widen(&values[self.range(panel, rows)], part);
-                work(part);
-            }),
-            Values::Int8 { values, scales } => with_part(length, |part| {
-                let scales = &scales[panel * PANEL..][..PANEL];
-                scale_rows(&values[self.range(panel, rows)], scales, part);
-                work(part);
-            }),
+            Values::Int8 { steps, .. } if self.kernel.operands.is_quantised() => {
+                Some(self.panel_steps(steps, panel))
+            }
+            _ => None,
         }
     }
 }
 
-/// Calls `work` with this thread's own memory for a part of a panel that has to be made first.
-fn with_part(length: usize, work: impl FnOnce(&mut [f32])) {
+/// Calls `work` with this thread's own memory for parts of panels that have to be made first.
+fn with_memory(length: usize, work: impl FnOnce(&mut [f32])) {
     thread_local! {
-        static PART: RefCell<[f32; INNER_BLOCK * PANEL]> = const { RefCell::new([0.0; INNER_BLOCK * PANEL]) };
+        static PARTS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    PART.with_borrow_mut(|part| work(&mut part[..length]));
+    PARTS.with_borrow_mut(|parts| {
+        if parts.len() < length {
+            parts.resize(length, 0.0);
+        }
+        work(&mut parts[..length]);
+    });
 }
 
 /// What a row's values are counted in, so that the largest is 127; NaN when one is not finite, so that every product
 /// with the row is NaN.
-fn int8_scale(row: &[f32]) -> f32 {
+fn int8_step(row: &[f32]) -> f32 {
     largest_magnitude(row) / 127.0
 }
 
-/// The [`int8_scale`] of every row of a matrix `[rows, width]`, of which `read_row` writes one.
-pub(super) fn int8_scales(
+/// The [`int8_step`] of every row of a matrix `[rows, width]`, of which `read_row` writes one.
+pub(super) fn int8_steps(
     rows: usize,
     width: usize,
     threads: &Threads,
     read_row: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Vec<f32> {
-    let mut scales = vec![0.0; rows];
-    threads.for_each_chunk(&mut scales, 1, OPERATIONS_A_VALUE * rows * width, |row, scale| {
+    let mut steps = vec![0.0; rows];
+    threads.for_each_chunk(&mut steps, 1, OPERATIONS_A_VALUE * rows * width, |row, step| {
         with_scratch(width, |values| {
             read_row(row, values);
-            scale[0] = int8_scale(values);
+            step[0] = int8_step(values);
         });
     });
-    scales
+    steps
 }
 
-/// Values in steps of `scale`.
-pub(super) fn quantise(values: &[f32], scale: f32, quantised: &mut [i8]) {
-    let steps_a_unit = if scale > 0.0 { scale.recip() } else { 0.0 };
-    Arch::new().dispatch(|| {
+/// Values in steps.
+pub(super) fn quantise(values: &[f32], step: f32, quantised: &mut [i8]) {
+    let steps_a_unit = if step > 0.0 { step.recip() } else { 0.0 };
+    vectorised!({
         for (quantised, value) in quantised.iter_mut().zip(values) {
             *quantised = nearest_integer(value * steps_a_unit) as i8;
         }
@@ -300,33 +420,29 @@ pub(super) fn quantise(values: &[f32], scale: f32, quantised: &mut [i8]) {
 }
 
 /// Bits of the nearest bf16, ties to even.
-pub(super) fn narrow(values: &[f32], bits: &mut [u16]) {
-    Arch::new().dispatch(|| {
+pub(super) fn downcast(values: &[f32], bits: &mut [u16]) {
+    vectorised!({
         for (bits, value) in bits.iter_mut().zip(values) {
-            let exact = value.to_bits();
-            let rounded = exact.wrapping_add(0x7fff + (exact >> 16 & 1)) >> 16;
-            // Rounding could make an infinity of a NaN.
-            let quiet_nan = exact >> 16 | 0x40;
-            *bits = if value.is_nan() { quiet_nan } else { rounded } as u16;
+            *bits = to_bf16(*value);
         }
     });
 }
 
 /// From the bits of bf16.
-fn widen(bits: &[u16], widened: &mut [f32]) {
-    Arch::new().dispatch(|| {
-        for (widened, bits) in widened.iter_mut().zip(bits) {
-            *widened = f32::from_bits(u32::from(*bits) << 16);
+fn upcast(bits: &[u16], values: &mut [f32]) {
+    vectorised!({
+        for (value, bits) in values.iter_mut().zip(bits) {
+            *value = f32::from_bits(u32::from(*bits) << 16);
         }
     });
 }
 
 /// Rows of a panel, `[rows, PANEL]`.
-fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
-    Arch::new().dispatch(|| {
+fn scale_rows(values: &[i8], steps: &[f32; PANEL], scaled: &mut [f32]) {
+    vectorised!({
         for (scaled, values) in scaled.chunks_exact_mut(PANEL).zip(values.chunks_exact(PANEL)) {
-            for ((scaled, value), scale) in scaled.iter_mut().zip(values).zip(scales) {
-                *scaled = f32::from(*value) * scale;
+            for ((scaled, value), step) in scaled.iter_mut().zip(values).zip(steps) {
+                *scaled = f32::from(*value) * step;
             }
         }
     });
@@ -336,72 +452,68 @@ fn scale_rows(values: &[i8], scales: &[f32], scaled: &mut [f32]) {
 mod tests {
     use half::bf16;
 
-    use super::super::test_products::{pack, values};
+    use super::super::kernel_level::KernelLevel;
     use super::*;
 
     const INPUTS: usize = 301;
     const OUTPUTS: usize = 20;
 
     fn weight() -> Vec<f32> {
-        values(INPUTS * OUTPUTS, 0)
+        let value = |index: usize| ((index * 7919) % 1009) as f32 / 504.5 - 1.0;
+        (0..INPUTS * OUTPUTS).map(value).collect()
     }
 
-    fn panels(precision: Precision) -> WeightPanels {
-        let (weight, threads) = (weight(), Threads::new(2).unwrap());
-        WeightPanels::new(precision, &pack(&weight, OUTPUTS, INPUTS, &threads)).unwrap()
+    fn pack<'a>(
+        weight: &'a [f32],
+        threads: &'a Threads,
+    ) -> Pack<'a, impl Fn(usize, usize, &mut [f32]) + Sync + 'a> {
+        Pack {
+            outputs: OUTPUTS,
+            inputs: INPUTS,
+            threads,
+            read_row: |output, first_input, row: &mut [f32]| {
+                row.copy_from_slice(&weight[output * INPUTS + first_input..][..row.len()]);
+            },
+        }
     }
 
     #[test]
-    fn a_stored_weight_differs_by_its_precision_s_rounding_at_most() {
-        for (precision, tolerance) in [
-            (Precision::F32, 0.0),
-            (Precision::Bf16, 1.0 / 256.0),
-            (Precision::Int8, 0.5 / 127.0 + 1e-6),
-        ] {
-            let (panels, weight) = (panels(precision), weight());
-            panels.with_rows(1, 256..301, |rows| {
-                for (row, values) in rows.chunks_exact(PANEL).enumerate() {
-                    for (column, value) in values.iter().enumerate() {
-                        let expected = match PANEL + column < OUTPUTS {
-                            true => weight[(PANEL + column) * INPUTS + 256 + row],
-                            false => 0.0,
-                        };
-                        assert!((value - expected).abs() <= tolerance, "{precision:?}");
+    fn an_upcast_weight_differs_by_its_precision_s_rounding_at_most() {
+        let (weight, threads) = (weight(), Threads::new(2).unwrap());
+        for level in KernelLevel::available() {
+            for (precision, tolerance) in [
+                (Precision::F32, 0.0),
+                (Precision::Bf16, 1.0 / 256.0),
+                (Precision::Int8, 0.5 / 127.0 + 1e-6),
+            ] {
+                let kernel = level.kernel(Precision::F32);
+                let panels = WeightPanels::new(kernel, precision, &pack(&weight, &threads)).unwrap();
+                panels.with_parts(&[1], 256..301, |parts| {
+                    let rows: &[f32] = cast_slice(parts[0]);
+                    for (row, values) in rows.chunks_exact(PANEL).enumerate() {
+                        for (column, value) in values.iter().enumerate() {
+                            let expected = match PANEL + column < OUTPUTS && 256 + row < INPUTS {
+                                true => weight[(PANEL + column) * INPUTS + 256 + row],
+                                false => 0.0,
+                            };
+                            assert!((value - expected).abs() <= tolerance, "{level}, {precision:?}");
+                        }
                     }
-                }
-            });
+                });
+            }
         }
     }
 
     #[test]
     fn a_row_of_zeros_is_quantised_to_zeros() {
-        assert_eq!(int8_scale(&[0.0; 3]), 0.0);
+        assert_eq!(int8_step(&[0.0; 3]), 0.0);
         let mut quantised = [9; 3];
         quantise(&[0.0; 3], 0.0, &mut quantised);
         assert_eq!(quantised, [0; 3]);
     }
 
     #[test]
-    fn a_weight_that_is_not_finite_spoils_its_output_in_every_precision() {
-        let pack = Pack {
-            outputs: 2,
-            inputs: 3,
-            threads: &Threads::new(1).unwrap(),
-            read_row: |output: usize, _: usize, row: &mut [f32]| {
-                row.copy_from_slice(&[1.0, if output == 1 { f32::NAN } else { 2.0 }, 0.0]);
-            },
-        };
-        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-            let panels = WeightPanels::new(precision, &pack);
-            panels.unwrap().with_rows(0, 0..3, |rows| {
-                let sum = |column: usize| rows.iter().skip(column).step_by(PANEL).sum::<f32>();
-                assert!((sum(0) - 3.0).abs() < 0.02 && sum(1).is_nan(), "{precision:?}");
-            });
-        }
-    }
-
-    #[test]
-    fn narrowing_rounds_as_half_does() {
+    fn a_downcast_rounds_as_half_does() {
         let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0, 1e-40];
         let tie = |bits: u32| f32::from_bits(bits << 16 | 0x8000);
         let values: Vec<f32> = weight()
@@ -410,7 +522,7 @@ mod tests {
             .chain([tie(0x3f80), tie(0x3f81)])
             .collect();
         let mut bits = vec![0; values.len()];
-        narrow(&values, &mut bits);
+        downcast(&values, &mut bits);
         for (value, bits) in values.iter().zip(bits) {
             assert_eq!(bits, bf16::from_f32(*value).to_bits(), "{value}");
         }
@@ -423,11 +535,16 @@ mod tests {
             .flat_map(|input| (0..OUTPUTS).map(move |output| (input, output)))
             .map(|(input, output)| weight[output * INPUTS + input])
             .collect();
-        for start in [0, PANEL] {
-            let (mut a, mut b) = ([9.0; INPUTS * PANEL], [9.0; INPUTS * PANEL]);
-            pack_transposed_panel(&weight, INPUTS, start, &mut a);
-            pack_panel(&transposed, OUTPUTS, start, &mut b);
-            assert_eq!(a, b);
+        for level in KernelLevel::available() {
+            let kernel = level.attention_kernel(Precision::Bf16);
+            for start in [0, PANEL] {
+                let mut a = vec![f32::NAN; PackedColumns::panel_length(kernel, INPUTS)];
+                let mut b = a.clone();
+                pack_transposed_panel(kernel, &weight, INPUTS, start, &mut a);
+                pack_panel(kernel, &transposed, OUTPUTS, start, &mut b);
+                let bits = |panel: &[f32]| panel.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&a), bits(&b), "{level}");
+            }
         }
     }
 }

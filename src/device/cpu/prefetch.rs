@@ -3,29 +3,39 @@
 /// Bytes that the memory moves at once.
 const LINE: usize = 64;
 
-/// What is read next, asked for a share at a time while something else is computed.
+/// What is read next of one panel or two, asked for a share at a time while something else is computed.
 pub(super) struct Prefetch<'a> {
-    rest: &'a [u8],
+    rest: [&'a [u8]; 2],
     share: usize,
 }
 
 impl<'a> Prefetch<'a> {
     /// All of `memory` in so many shares.
-    pub fn new(memory: &'a [u8], shares: usize) -> Self {
+    pub fn new(memory: [&'a [u8]; 2], shares: usize) -> Self {
         Self {
             rest: memory,
-            share: memory.len().div_ceil(shares.max(1)).next_multiple_of(LINE),
+            share: memory[0].len().div_ceil(shares.max(1)).next_multiple_of(LINE),
         }
     }
 
     /// Asks for the next share, into the second-level cache: the first one is full of what is computed with.
     #[inline(always)]
     pub fn next_share(&mut self) {
-        let (share, rest) = self.rest.split_at(self.share.min(self.rest.len()));
-        for line in share.chunks(LINE) {
-            ask_for(line.as_ptr());
+        for rest in &mut self.rest {
+            let (share, behind) = rest.split_at(self.share.min(rest.len()));
+            for line in share.chunks(LINE) {
+                ask_for(line.as_ptr());
+            }
+            *rest = behind;
         }
-        self.rest = rest;
+    }
+}
+
+/// Asks for memory that is written or read next, all of it.
+#[inline(always)]
+pub(super) fn ask_for_all(memory: &[f32]) {
+    for line in memory.chunks(LINE / size_of::<f32>()) {
+        ask_for(line.as_ptr().cast());
     }
 }
 
@@ -50,20 +60,23 @@ mod tests {
     fn everything_is_asked_for_in_so_many_shares() {
         let memory = [0; 1000];
         for shares in [0, 1, 3, 7, 100] {
-            let mut prefetch = Prefetch::new(&memory, shares);
+            let mut prefetch = Prefetch::new([&memory, &memory], shares);
             for _ in 0..shares.max(1) {
                 prefetch.next_share();
             }
-            assert!(prefetch.rest.is_empty(), "{shares} shares");
+            assert!(
+                prefetch.rest.iter().all(|rest| rest.is_empty()),
+                "{shares} shares"
+            );
         }
     }
 
     #[test]
     fn no_more_than_there_is_is_asked_for() {
-        let mut prefetch = Prefetch::new(&[0; 65], 2);
+        let mut prefetch = Prefetch::new([&[0; 65], &[]], 2);
         for _ in 0..3 {
             prefetch.next_share();
         }
-        assert!(prefetch.rest.is_empty());
+        assert!(prefetch.rest.iter().all(|rest| rest.is_empty()));
     }
 }

@@ -1,75 +1,21 @@
 //! Matrix products: `y = x · w`, cut into blocks that stay in the caches, each done by a kernel.
 //!
 //! Rows of `x` are packed for the kernel that reads them, `w` lies in panels of columns. A kernel holds a tile of `y` in
-//! registers and goes along the inner dimension once. What all rows of a block meet next stays in the nearest cache, and
-//! the block's rows in the second one (Goto and van de Geijn 2008).
+//! registers and goes along the inner dimension once. What all rows of a block are multiplied by next stays in the nearest
+//! cache, and the block's rows in the second one (Goto and van de Geijn 2008).
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::threads::Threads;
+use super::kernel::{PANEL, Part};
+use super::packed_rows::PackedRows;
+use super::panels::Panels;
+use super::prefetch::{Prefetch, ask_for_all};
+use crate::device::vectorised::vectorised;
 
-/// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
-pub(super) const PANEL: usize = 16;
-/// Rows of `x` that meet a block of `w` before the next ones: their part of the inner dimension stays in a second-level
-/// cache that two threads share.
-const ROW_BLOCK: usize = 144;
-/// Rows left over for a last tile, up to which it is computed as a smaller one: that takes less time.
-pub(super) const FEW_ROWS: usize = 4;
-/// Columns of `w` that the rows of a block meet before they go on along the inner dimension.
+/// Columns of `w` that the rows of a block are multiplied by before they go on along the inner dimension.
 const COLUMN_BLOCK: usize = 128;
-
-/// The matrix `w` of a product, `[inner, columns]`, and the kernel that multiplies by it.
-pub(super) trait Multiplier: Sync {
-    /// The other matrix as the kernel reads it.
-    type PackedRows<'x>: Copy + Sync;
-
-    fn inner(&self) -> usize;
-
-    fn columns(&self) -> usize;
-
-    /// Rows of a panel that are read before the next panel's: they take at most half of a small first-level cache.
-    fn inner_block(&self) -> usize;
-
-    /// Rows of a tile of the result: a divisor of ROW_BLOCK.
-    fn tile_rows(&self) -> usize;
-
-    /// Values of f32 that so many rows of the other matrix take as the kernel reads them.
-    fn packed_length(&self, rows: usize) -> usize;
-
-    /// The row-major matrix `[rows, inner]` as the kernel reads it, in the first values of `memory`.
-    fn pack<'x>(
-        &self,
-        matrix: &[f32],
-        rows: usize,
-        memory: &'x mut [f32],
-        threads: &Threads,
-    ) -> Self::PackedRows<'x>;
-
-    /// Where a part of the inner dimension of a panel is read from.
-    fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8];
-
-    /// `sums (+)= x · w` for some rows of `x`, from the first of a tile on, one panel of `w` and a part of the inner
-    /// dimension, which begins at a multiple of [`Multiplier::inner_block`]. The first part overwrites what was in the
-    /// sums, `[rows, PANEL]`. What is read `next` is asked for meanwhile.
-    fn add_product(
-        &self,
-        x: Self::PackedRows<'_>,
-        rows: Range<usize>,
-        panel: usize,
-        inner: Range<usize>,
-        sums: &mut [f32],
-        next: &[u8],
-    );
-}
-
-/// Tiles of rows: where each begins, and how many rows it has.
-#[inline(always)]
-pub(super) fn tiles(rows: Range<usize>, tile: usize) -> impl Iterator<Item = (usize, usize)> {
-    let end = rows.end;
-    rows.step_by(tile).map(move |row| (row, tile.min(end - row)))
-}
 
 /// A matrix to write, alone; its rows lie `row_stride` values apart.
 pub(super) struct MatrixMut<'a> {
@@ -80,13 +26,13 @@ pub(super) struct MatrixMut<'a> {
     marker: PhantomData<&'a mut [f32]>,
 }
 
-/// A matrix whose tiles several threads fill side by side.
-pub(super) struct Tiles<'a>(MatrixMut<'a>);
+/// A matrix whose parts several threads fill side by side.
+pub(super) struct SharedMatrix<'a>(MatrixMut<'a>);
 
-// SAFETY: the matrix is written only through `tile`, whose callers promise that no two threads hold the same values.
-unsafe impl Sync for Tiles<'_> {}
+// SAFETY: the matrix is written only through `part`, whose callers promise that no two threads hold the same values.
+unsafe impl Sync for SharedMatrix<'_> {}
 
-impl<'a> Tiles<'a> {
+impl<'a> SharedMatrix<'a> {
     /// Rows without gaps.
     pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
         Self(MatrixMut::new(values, rows, columns))
@@ -95,15 +41,15 @@ impl<'a> Tiles<'a> {
     /// These rows and columns, for writing.
     ///
     /// # Safety
-    /// While the tile is in use nothing else reads or writes its values.
-    pub unsafe fn tile(&self, rows: Range<usize>, columns: Range<usize>) -> MatrixMut<'_> {
+    /// While the part is in use nothing else reads or writes its values.
+    pub unsafe fn part(&self, rows: Range<usize>, columns: Range<usize>) -> MatrixMut<'_> {
         let whole = &self.0;
         assert!(
             rows.end <= whole.rows && columns.end <= whole.columns,
-            "tile beyond the matrix"
+            "part beyond the matrix"
         );
         MatrixMut {
-            // SAFETY: the tile's first value is inside the matrix, or one past the end of an empty tile.
+            // SAFETY: the part's first value is inside the matrix, or one past the end of an empty part.
             values: unsafe { whole.values.add(rows.start * whole.row_stride + columns.start) },
             rows: rows.len(),
             columns: columns.len(),
@@ -129,156 +75,267 @@ impl<'a> MatrixMut<'a> {
         }
     }
 
-    pub fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
+    fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let (values, columns, row_stride) = (self.values, self.columns, self.row_stride);
         (0..self.rows).map(move |row| {
             // SAFETY: every row is inside the values, rows do not overlap, and the borrow of self keeps them ours.
             unsafe { std::slice::from_raw_parts_mut(values.add(row * row_stride), columns) }
         })
     }
+}
 
-    /// `self = x · w`, `w` from the panel `first_panel` on: `[m, k]` and `[k, n]` to `[m, n]`. Then `finish` gets every
-    /// row of every block of columns once, with the row's index and the first of those columns.
-    pub fn assign_product<W: Multiplier>(
-        &mut self,
-        x: W::PackedRows<'_>,
-        w: &W,
-        first_panel: usize,
-        finish: impl Fn(&mut [f32], usize, usize),
-    ) {
+/// `x · w` with what is done to its sums: `finish` writes some columns of a row, of which it gets the values to write, the
+/// products with each of SETS sets of columns of `w`, the row and the first column.
+pub(super) struct Product<'a, W, F, const SETS: usize> {
+    x: PackedRows<'a>,
+    w: &'a W,
+    finish: F,
+}
+
+impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS: usize>
+    Product<'a, W, F, SETS>
+{
+    /// The columns of `w` are SETS sets of equally many; those of several sets fill whole panels.
+    pub fn new(x: PackedRows<'a>, w: &'a W, finish: F) -> Self {
         assert!(
-            first_panel * PANEL + self.columns <= w.columns(),
+            SETS == 1 || w.columns().is_multiple_of(SETS * PANEL),
+            "sets of whole panels"
+        );
+        Self { x, w, finish }
+    }
+
+    /// Columns of a set.
+    pub fn columns(&self) -> usize {
+        self.w.columns() / SETS
+    }
+
+    /// Fills a part of the result that begins with these rows and columns; the first column is a panel's.
+    pub fn fill(&self, mut y: MatrixMut, first_row: usize, first_column: usize) {
+        assert!(
+            first_column.is_multiple_of(PANEL) && first_column + y.columns <= self.columns(),
             "columns of a product"
         );
-        let blocks = self.rows.div_ceil(ROW_BLOCK).max(1);
-        let row_block = self.rows.div_ceil(blocks).next_multiple_of(w.tile_rows());
-        with_sums(|sums| {
-            for first_row in (0..self.rows).step_by(row_block.max(1)) {
-                let rows = first_row..self.rows.min(first_row + row_block);
-                for first_column in (0..self.columns).step_by(COLUMN_BLOCK) {
-                    let columns = first_column..self.columns.min(first_column + COLUMN_BLOCK);
-                    let first_panel = first_panel + first_column / PANEL;
-                    let sums = &mut sums[..columns.len().div_ceil(PANEL) * rows.len() * PANEL];
-                    sum_block(x, w, rows.clone(), first_panel, sums);
-                    self.write_block(rows.clone(), columns, sums, &finish);
+        let kernel = self.w.kernel();
+        let blocks = y.rows.div_ceil(kernel.row_block).max(1);
+        let row_block = y.rows.div_ceil(blocks).next_multiple_of(kernel.order.tile_rows);
+        let column_block = COLUMN_BLOCK / SETS;
+        with_sums(row_block * COLUMN_BLOCK, |sums| {
+            for column in (0..y.columns).step_by(column_block) {
+                for row in (0..y.rows).step_by(row_block.max(1)) {
+                    let rows = row..y.rows.min(row + row_block);
+                    let packed_rows = first_row + rows.start..first_row + rows.end;
+                    let columns = column..y.columns.min(column + column_block);
+                    let panels =
+                        (first_column + column) / PANEL..(first_column + columns.end).div_ceil(PANEL);
+                    let sums = &mut sums[..SETS * panels.len() * rows.len() * PANEL];
+                    let mut written = y.rows().skip(rows.start).take(rows.len());
+                    self.sum_block(packed_rows.clone(), panels.clone(), sums, |share| {
+                        for y in written.by_ref().take(share) {
+                            ask_for_all(&y[columns.clone()]);
+                        }
+                    });
+                    drop(written);
+                    self.write_block(&mut y, (rows.clone(), columns), packed_rows.start, panels, sums);
                 }
             }
         });
     }
 
-    /// Sums `[panels, rows, PANEL]` to their places.
-    fn write_block(
-        &mut self,
+    /// The panel of each index of a block's sums: of every set one, then the next of each.
+    fn panel(&self, first_panel: usize, index: usize) -> usize {
+        first_panel + index / SETS + index % SETS * (self.columns() / PANEL)
+    }
+
+    /// `x · w` for some rows and some panels of every set: sums `[panels, sets, rows, PANEL]`. Meanwhile `ask` is called again and
+    /// again for a share of the rows that the sums will be written to.
+    fn sum_block(
+        &self,
         rows: Range<usize>,
-        columns: Range<usize>,
-        sums: &[f32],
-        finish: impl Fn(&mut [f32], usize, usize),
+        panels: Range<usize>,
+        sums: &mut [f32],
+        mut ask: impl FnMut(usize),
     ) {
-        let panel_length = rows.len() * PANEL;
-        for (index, y) in self.rows().skip(rows.start).take(rows.len()).enumerate() {
-            let y = &mut y[columns.clone()];
-            let (panels, rest) = y.as_chunks_mut::<PANEL>();
-            let mut sums = sums
-                .chunks_exact(panel_length)
-                .map(|panel| &panel.as_chunks::<PANEL>().0[index]);
-            for (y, sums) in panels.iter_mut().zip(sums.by_ref()) {
-                *y = *sums;
+        let kernel = self.w.kernel();
+        let (count, at_once) = (SETS * panels.len(), kernel.panels_at_once);
+        let parts = count.div_ceil(at_once) * self.w.inner().div_ceil(kernel.inner_block).max(1);
+        let rows_a_part = rows.len().div_ceil(parts);
+        let part = |start: usize| start..self.w.inner().min(start + kernel.inner_block);
+        let mut indices = [0; 2];
+        // A product over nothing is zero, so there is always a first part.
+        for start in (0..self.w.inner().max(1)).step_by(kernel.inner_block) {
+            let inner = part(start);
+            for (index, sums) in (0..count)
+                .step_by(at_once)
+                .zip(sums.chunks_mut(at_once * rows.len() * PANEL))
+            {
+                let indices = &mut indices[..at_once.min(count - index)];
+                for (offset, panel) in indices.iter_mut().enumerate() {
+                    *panel = self.panel(panels.start, index + offset);
+                }
+                let (next_index, next_inner) = match index + at_once < count {
+                    true => (index + at_once, inner.clone()),
+                    false => (0, part(inner.end)),
+                };
+                let mut next: [&[u8]; 2] = [&[]; 2];
+                for (offset, next) in next.iter_mut().take(at_once.min(count - next_index)).enumerate() {
+                    if !next_inner.is_empty() {
+                        *next = self
+                            .w
+                            .stored(self.panel(panels.start, next_index + offset), next_inner.clone());
+                    }
+                }
+                self.w.with_parts(indices, inner.clone(), |weights| {
+                    kernel.add_product(Part {
+                        x: self.x,
+                        rows: rows.clone(),
+                        inner: inner.clone(),
+                        weights,
+                        sums,
+                        prefetch: Prefetch::new(next, rows.len().div_ceil(kernel.order.tile_rows)),
+                    });
+                });
+                ask(rows_a_part);
             }
-            if let Some(sums) = sums.next() {
-                rest.copy_from_slice(&sums[..rest.len()]);
-            }
-            finish(y, rows.start + index, columns.start);
         }
     }
-}
 
-/// `x · w` for some rows and some panels: sums `[panels, rows, PANEL]`.
-fn sum_block<W: Multiplier>(
-    x: W::PackedRows<'_>,
-    w: &W,
-    rows: Range<usize>,
-    first_panel: usize,
-    sums: &mut [f32],
-) {
-    let panels = sums.chunks_exact(rows.len() * PANEL).len();
-    let part = |start: usize| start..w.inner().min(start + w.inner_block());
-    // A product over nothing is zero, so there is always a first part.
-    for start in (0..w.inner().max(1)).step_by(w.inner_block()) {
-        let inner = part(start);
-        for (panel, sums) in sums.chunks_exact_mut(rows.len() * PANEL).enumerate() {
-            let next = if panel + 1 < panels {
-                w.stored(first_panel + panel + 1, inner.clone())
-            } else if inner.end < w.inner() {
-                w.stored(first_panel, part(inner.end))
-            } else {
-                &[]
-            };
-            w.add_product(x, rows.clone(), first_panel + panel, inner.clone(), sums, next);
-        }
+    /// Brings the sums of a block to their rows and columns of `y`.
+    fn write_block(
+        &self,
+        y: &mut MatrixMut,
+        (rows, columns): (Range<usize>, Range<usize>),
+        first_row: usize,
+        panels: Range<usize>,
+        sums: &[f32],
+    ) {
+        let (sums, _) = sums.as_chunks::<PANEL>();
+        let panel = |index: usize, set: usize| self.panel(panels.start, index * SETS + set);
+        let steps = self.w.column_steps(panels.start).is_some().then(|| {
+            let mut steps = [[0.0; COLUMN_BLOCK]; SETS];
+            for (set, steps) in steps.iter_mut().enumerate() {
+                for (index, steps) in (0..panels.len()).zip(steps.as_chunks_mut().0) {
+                    *steps = *self
+                        .w
+                        .column_steps(panel(index, set))
+                        .expect("steps of every panel");
+                }
+            }
+            steps
+        });
+        let mut gathered = [[0.0; COLUMN_BLOCK]; SETS];
+        vectorised!({
+            for (offset, y) in y.rows().skip(rows.start).take(rows.len()).enumerate() {
+                for (set, gathered) in gathered.iter_mut().enumerate() {
+                    let sums = sums
+                        .iter()
+                        .skip(set * rows.len() + offset)
+                        .step_by(SETS * rows.len());
+                    for (gathered, sums) in gathered.chunks_exact_mut(PANEL).zip(sums) {
+                        gathered.copy_from_slice(sums);
+                    }
+                    if let Some(steps) = &steps {
+                        for (value, step) in gathered[..columns.len()].iter_mut().zip(&steps[set]) {
+                            *value *= step;
+                        }
+                    }
+                }
+                let sums = gathered.each_ref().map(|gathered| &gathered[..columns.len()]);
+                (self.finish)(
+                    &mut y[columns.clone()],
+                    sums,
+                    first_row + offset,
+                    panels.start * PANEL,
+                );
+            }
+        });
     }
 }
 
 /// Calls `work` with this thread's own memory for the sums of a block.
-fn with_sums(work: impl FnOnce(&mut [f32])) {
+fn with_sums(length: usize, work: impl FnOnce(&mut [f32])) {
     thread_local! {
         static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
     SUMS.with_borrow_mut(|sums| {
-        sums.resize(ROW_BLOCK * COLUMN_BLOCK, 0.0);
-        work(sums);
+        if sums.len() < length {
+            sums.resize(length, 0.0);
+        }
+        work(&mut sums[..length]);
     });
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::f32_kernel::PackedRows;
+    use super::super::kernel::Kernel;
+    use super::super::kernel_level::KernelLevel;
     use super::super::panels::{PackedColumns, pack_panel};
-    use super::super::test_products::{product, values};
+    use super::super::precision::Precision;
     use super::super::threads::Threads;
     use super::*;
 
+    /// `count` values from −1 to 1 without a pattern that a product could hide; others for every `seed`.
+    fn values(count: usize, seed: usize) -> Vec<f32> {
+        let value = |index: usize| ((index * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
+        (0..count).map(value).collect()
+    }
+
+    fn copied(y: &mut [f32], [products]: [&[f32]; 1], _: usize, _: usize) {
+        y.copy_from_slice(products);
+    }
+
+    fn packed_columns(kernel: &'static Kernel, w: &[f32], inner: usize, columns: usize) -> Vec<f32> {
+        let mut packed = vec![f32::NAN; PackedColumns::length(kernel, inner, columns)];
+        let panel_length = PackedColumns::panel_length(kernel, inner).max(1);
+        for (panel, packed) in packed.chunks_exact_mut(panel_length).enumerate() {
+            pack_panel(kernel, w, columns, panel * PANEL, packed);
+        }
+        packed
+    }
+
     #[test]
-    fn products_of_every_shape_agree_with_the_sum_of_products() {
+    fn parts_that_begin_anywhere_are_those_of_the_whole_product() {
         let threads = Threads::new(1).unwrap();
-        for (rows, inner, columns) in [
-            (1, 1, 1),
-            (6, 16, 16),
-            (13, 300, 33),
-            (50, 257, 72),
-            (300, 20, 150),
-            (2, 600, 5),
-            (3, 0, 4),
-        ] {
-            let (x, w) = (values(rows * inner, 1), values(inner * columns, 2));
-            let mut packed = vec![0.0; PackedColumns::length(inner, columns)];
-            for (panel, values) in packed.chunks_exact_mut((inner * PANEL).max(1)).enumerate() {
-                pack_panel(&w, columns, panel * PANEL, values);
-            }
-            let w_panels = PackedColumns::new(&packed, inner, columns);
-            let y = product(&x, &w_panels, rows, &threads);
-            for row in 0..rows {
-                for column in 0..columns {
-                    let exact: f64 = (0..inner)
-                        .map(|k| f64::from(x[row * inner + k]) * f64::from(w[k * columns + column]))
-                        .sum();
-                    let found = f64::from(y[row * columns + column]);
-                    assert!((found - exact).abs() < 1e-4, "{rows} {inner} {columns}");
+        let (rows, inner, columns) = (61, 530, 100);
+        let (x, w) = (values(rows * inner, 1), values(inner * columns, 2));
+        for level in KernelLevel::available() {
+            let kernel = level.kernel(Precision::F32);
+            let packed = packed_columns(kernel, &w, inner, columns);
+            let w = PackedColumns::new(kernel, &packed, inner, columns);
+            let mut memory = vec![f32::NAN; PackedRows::length(kernel, rows, inner)];
+            let x = PackedRows::pack(kernel, (&x, rows, inner), &mut memory, &threads);
+            let product = Product::new(x, &w, copied);
+            let mut whole = vec![9.0; rows * columns];
+            product.fill(MatrixMut::new(&mut whole, rows, columns), 0, 0);
+            for first_row in (0..rows).step_by(kernel.row_unit) {
+                for (first_column, width) in [(0, 16), (16, 48), (32, 68), (96, 4)] {
+                    let mut values = vec![9.0; rows * columns];
+                    let shared = SharedMatrix::new(&mut values, rows, columns);
+                    let count = 13.min(rows - first_row);
+                    // SAFETY: the only part.
+                    let part = unsafe {
+                        shared.part(first_row..first_row + count, first_column..first_column + width)
+                    };
+                    product.fill(part, first_row, first_column);
+                    for (index, value) in values.iter().enumerate() {
+                        let (row, column) = (index / columns, index % columns);
+                        let is_in_part = (first_row..first_row + count).contains(&row)
+                            && (first_column..first_column + width).contains(&column);
+                        let expected = if is_in_part { whole[index] } else { 9.0 };
+                        assert_eq!(*value, expected, "{level}, row {row}, column {column}");
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn a_tile_leaves_the_others_alone() {
-        let mut values = [9.0; 9];
-        let tiles = Tiles::new(&mut values, 3, 3);
-        let mut packed = [0.0; PANEL];
-        packed[0] = 3.0;
-        let three = PackedColumns::new(&packed, 1, 1);
-        let mut rows = vec![0.0; PackedRows::length(2, 1)];
-        let rows = PackedRows::pack(&[1.0, 2.0], 2, 1, &mut rows, &Threads::new(1).unwrap());
-        // SAFETY: the only tile.
-        unsafe { tiles.tile(1..3, 1..2) }.assign_product(rows, &three, 0, |_, _, _| ());
-        assert_eq!(values, [9.0, 9.0, 9.0, 9.0, 3.0, 9.0, 9.0, 6.0, 9.0]);
+    fn a_product_over_nothing_is_zero() {
+        let threads = Threads::new(1).unwrap();
+        let kernel = KernelLevel::fastest().kernel(Precision::F32);
+        let w = PackedColumns::new(kernel, &[], 0, 4);
+        let x = PackedRows::pack(kernel, (&[], 3, 0), &mut [], &threads);
+        let mut y = [9.0; 12];
+        Product::new(x, &w, copied).fill(MatrixMut::new(&mut y, 3, 4), 0, 0);
+        assert_eq!(y, [0.0; 12]);
     }
 }

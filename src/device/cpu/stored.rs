@@ -1,15 +1,15 @@
-//! Memory for weights: filled once, then read at every chunk.
+//! Memory for weights and tensors.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use memmap2::MmapMut;
-use pulp::bytemuck::{Pod, cast_slice, cast_slice_mut};
 
 use crate::device::{DeviceError, Result};
 
 /// Zeros from the system, to be filled, in pages as large as it has: gigabytes of small ones take seconds to be given out,
-/// and their addresses do not fit into the tables that translate them.
+/// and their addresses do not fit into the tables that translate them. They begin with a page, so with a register's boundary.
 pub(super) struct Stored<T> {
     /// None when there is no value.
     pages: Option<MmapMut>,
@@ -25,7 +25,7 @@ impl<T: Pod> Stored<T> {
             0 => None,
             bytes => {
                 let pages = MmapMut::map_anon(bytes).map_err(|error| {
-                    DeviceError::Unavailable(format!("no memory for weights of {bytes} bytes: {error}"))
+                    DeviceError::Unavailable(format!("no memory for {bytes} bytes: {error}"))
                 })?;
                 // Small pages serve as well where the system has no large ones.
                 #[cfg(target_os = "linux")]
@@ -70,6 +70,6 @@ mod tests {
     #[test]
     fn more_than_the_system_has_is_refused() {
         let error = Stored::<f32>::zeros(1 << 45).err().unwrap();
-        assert!(error.to_string().contains("no memory for weights"), "{error}");
+        assert!(error.to_string().contains("no memory for"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::stored::Stored;
 use crate::device::{DeviceError, Result};
 
 const MAX_RANK: usize = 4;
@@ -14,7 +15,7 @@ pub struct CpuTensor {
     sizes: [usize; MAX_RANK],
     rank: usize,
     /// At least as many as the shape says. None only while the tensor is dropped.
-    values: Option<Arc<Vec<f32>>>,
+    values: Option<Arc<Stored<f32>>>,
     buffers: Buffers,
 }
 
@@ -23,13 +24,13 @@ pub struct CpuTensor {
 pub(super) struct Buffers(Arc<Mutex<FreeBuffers>>);
 
 /// By length.
-type FreeBuffers = BTreeMap<usize, Vec<Arc<Vec<f32>>>>;
+type FreeBuffers = BTreeMap<usize, Vec<Arc<Stored<f32>>>>;
 
 impl Buffers {
     /// A tensor that nobody shares, with values of no meaning.
     ///
     /// # Errors
-    /// When the shape has more dimensions than a tensor can have.
+    /// When the shape has more dimensions than a tensor can have, or there is no memory.
     pub fn tensor(&self, shape: &[usize]) -> Result<CpuTensor> {
         if shape.len() > MAX_RANK {
             return Err(DeviceError::shape(
@@ -40,22 +41,26 @@ impl Buffers {
         let mut sizes = [1; MAX_RANK];
         sizes[..shape.len()].copy_from_slice(shape);
         let length = shape.iter().product();
+        let values = match self.take(length) {
+            Some(values) => values,
+            None => Arc::new(Stored::zeros(length)?),
+        };
         Ok(CpuTensor {
             sizes,
             rank: shape.len(),
-            values: Some(self.take(length).unwrap_or_else(|| Arc::new(vec![0.0; length]))),
+            values: Some(values),
             buffers: self.clone(),
         })
     }
 
     /// The shortest free buffer that is long enough, unless half of it would lie idle.
-    fn take(&self, length: usize) -> Option<Arc<Vec<f32>>> {
+    fn take(&self, length: usize) -> Option<Arc<Stored<f32>>> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         free.range_mut(length..=2 * length)
             .find_map(|(_, buffers)| buffers.pop())
     }
 
-    fn give_back(&self, values: Arc<Vec<f32>>) {
+    fn give_back(&self, values: Arc<Stored<f32>>) {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         free.entry(values.len()).or_default().push(values);
     }
@@ -187,7 +192,7 @@ mod tests {
     fn a_buffer_twice_as_long_as_needed_is_left_alone() {
         let buffers = Buffers::default();
         drop(buffers.tensor(&[100]).unwrap());
-        assert_eq!(buffers.take(49), None);
+        assert!(buffers.take(49).is_none());
         assert!(buffers.take(50).is_some());
     }
 
