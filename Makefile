@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval bench-control test lint rust-test mock-test bench-card python-test smoke-test parity bench clean
+.PHONY: help setup build demo eval-demo eval bench-control test lint rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -93,6 +93,10 @@ bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast,
 		.env/lerobot/bin/python tools/reference/full_size.py --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
 	@$(IN_ENVIRONMENT) python tools/bench/side_by_side.py --checkpoint "$(CHECKPOINT)" \
 		--repeats $(REPEATS) --cameras $(CAMERAS) --threads $(THREADS) $(if $(EVERY_TYPE),--every-type)
+
+bench-kernels: setup ## every kernel of the CPU beside its instruction's peak and oneDNN, as a table and one line of JSON
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
+	@$(IN_ENVIRONMENT) python tools/bench/kernel_speeds.py --threads $(THREADS)
 
 clean: ## remove the builds and the environment
 	rm -rf target .env .pytest_cache .ruff_cache

@@ -3,6 +3,8 @@
 mod arithmetic;
 #[cfg(feature = "tenstorrent")]
 mod card_graph;
+mod kernels;
+mod peak;
 mod products;
 mod random_weights;
 mod report;
@@ -11,7 +13,8 @@ mod stages;
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
 pub use card_graph::{AskedFor, CardGraph, Chip, MockedCard};
-pub use products::{Products, measure_products};
+pub use kernels::{KernelProducts, measure_kernels};
+pub use products::{PRODUCT_ROWS, Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
 pub use stages::{Workload, run};

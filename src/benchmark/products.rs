@@ -3,17 +3,26 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::device::{Activation, Device, HostTensor, Result};
+use super::peak;
+use crate::device::{Activation, Device, HostTensor, InstructionPeak, Result};
 use crate::model::denoise::sample_noise;
 
-/// Rows of the activations: a token, an action chunk with the state, a power of two, a prompt of 20 tokens with one, two and
-/// three cameras, and a power of two.
-const ROWS: [usize; 7] = [1, 51, 64, 276, 532, 788, 1024];
+/// Rows of the activations: a token, an action chunk with the state, a power of two, a camera, a prompt of 20 tokens with one,
+/// two and three cameras, and a power of two.
+pub const PRODUCT_ROWS: [usize; 8] = [1, 51, 64, 256, 276, 532, 788, 1024];
+/// Those that kernels are compared at: the model's own, of an action chunk with the state, a camera, and two and three
+/// cameras with a prompt.
+pub(super) const KERNEL_ROWS: [usize; 4] = [51, 256, 532, 788];
+/// Those of the kernels without vector instructions.
+pub(super) const SCALAR_ROWS: [usize; 1] = [51];
 
-/// The layers with nearly all of the arithmetic: name, inputs, outputs.
-const LAYERS: [(&str, usize, usize); 8] = [
+/// A layer's name, inputs and outputs.
+type Layer = (&'static str, usize, usize);
+
+/// The layers with nearly all of the arithmetic.
+const LAYERS: [Layer; 8] = [
     ("SigLIP, q k v", 1152, 3456),
     ("SigLIP, fc1", 1152, 4304),
     ("SigLIP, fc2", 4304, 1152),
@@ -31,29 +40,50 @@ const TIME_PER_PRODUCT: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug)]
 pub struct Products {
     pub device: String,
-    /// One row a layer, one column for each of [`ROWS`].
-    gflops: Vec<[f64; ROWS.len()]>,
+    /// Of the device's instructions, in the same run; `None` where the device cannot measure it.
+    pub instruction_peak: Option<InstructionPeak>,
+    /// Of the activations.
+    pub rows: Vec<usize>,
+    layers: Vec<LayerSpeeds>,
 }
 
-/// Measures every layer with every number of rows.
+#[derive(Clone, Debug)]
+struct LayerSpeeds {
+    layer: Layer,
+    /// One for each number of rows.
+    gflops: Vec<f64>,
+}
+
+/// Measures every layer with each number of rows.
 ///
 /// # Errors
 /// When the device fails.
-pub fn measure_products<D: Device>(device: &D) -> Result<Products> {
-    let of_layer = |&(_, inputs, outputs): &(&str, usize, usize)| {
+pub fn measure_products<D: Device>(device: &D, rows: &[usize]) -> Result<Products> {
+    measure_layers(device, &LAYERS, rows)
+}
+
+/// One layer after the other, as the weights of all of them may not fit into memory.
+fn measure_layers<D: Device>(device: &D, layers: &[Layer], rows: &[usize]) -> Result<Products> {
+    let mut instruction_peak = device.instruction_peak();
+    let mut measured = Vec::with_capacity(layers.len());
+    for &layer in layers {
+        let (_, inputs, outputs) = layer;
         let weight = HostTensor::from_f32(&sample_noise(0, 0, inputs * outputs), &[outputs, inputs]);
-        let layer = device.upload_linear(&[weight], &[])?;
-        let mut gflops = [0.0; ROWS.len()];
-        for (gflops, rows) in gflops.iter_mut().zip(ROWS) {
+        let linear = device.upload_linear(&[weight], &[])?;
+        let speed = |&rows: &usize| {
             let x = device.upload(&sample_noise(0, 1, rows * inputs), &[rows, inputs])?;
             let operations = (2 * rows * inputs * outputs) as f64;
-            *gflops = operations / best_seconds(device, &x, &layer)? / 1e9;
-        }
-        Ok(gflops)
-    };
+            Ok(operations / best_seconds(device, &x, &linear)? / 1e9)
+        };
+        let gflops = rows.iter().map(speed).collect::<Result<_>>()?;
+        measured.push(LayerSpeeds { layer, gflops });
+        instruction_peak = peak::larger(instruction_peak, device.instruction_peak());
+    }
     Ok(Products {
         device: device.description(),
-        gflops: LAYERS.iter().map(of_layer).collect::<Result<_>>()?,
+        instruction_peak,
+        rows: rows.to_vec(),
+        layers: measured,
     })
 }
 
@@ -61,7 +91,7 @@ pub fn measure_products<D: Device>(device: &D) -> Result<Products> {
 ///
 /// # Errors
 /// When the device fails.
-pub(super) fn best_seconds<D: Device>(device: &D, x: &D::Tensor, layer: &D::Linear) -> Result<f64> {
+fn best_seconds<D: Device>(device: &D, x: &D::Tensor, layer: &D::Linear) -> Result<f64> {
     let started = Instant::now();
     let mut best = f64::INFINITY;
     // The first run finds no buffers and no caches.
@@ -78,27 +108,38 @@ pub(super) fn best_seconds<D: Device>(device: &D, x: &D::Tensor, layer: &D::Line
 
 impl Products {
     pub fn to_json(&self) -> Value {
-        let layers: serde_json::Map<String, Value> = LAYERS
+        let layers: Map<String, Value> = self
+            .layers
             .iter()
-            .zip(&self.gflops)
-            .map(|((name, inputs, outputs), gflops)| {
-                let layer = json!({ "inputs": inputs, "outputs": outputs, "gflops": gflops });
-                ((*name).to_owned(), layer)
+            .map(|LayerSpeeds { layer, gflops }| {
+                let (name, inputs, outputs) = *layer;
+                let values = json!({ "inputs": inputs, "outputs": outputs, "gflops": gflops });
+                (name.to_owned(), values)
             })
             .collect();
-        json!({ "device": self.device, "rows": ROWS, "layers": layers })
+        json!({
+            "device": self.device,
+            "kernel": self.instruction_peak.map(|peak| peak.kernel),
+            "instruction_peak": self.instruction_peak.map(|peak| peak.gflops),
+            "rows": self.rows,
+            "layers": layers,
+        })
     }
 }
 
 impl fmt::Display for Products {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        writeln!(f, "{}: GFLOP/s of x [rows, inputs] · weightᵀ\n", self.device)?;
-        write!(f, "{:<24}{:>18}", "layer", "inputs → outputs")?;
-        for rows in ROWS {
+        writeln!(f, "{}: GFLOP/s of x [rows, inputs] · weightᵀ", self.device)?;
+        if let Some(peak) = &self.instruction_peak {
+            writeln!(f, "{}", peak::sentence(peak))?;
+        }
+        write!(f, "\n{:<24}{:>18}", "layer", "inputs → outputs")?;
+        for rows in &self.rows {
             write!(f, "{rows:>7}")?;
         }
         writeln!(f, " rows")?;
-        for ((name, inputs, outputs), gflops) in LAYERS.iter().zip(&self.gflops) {
+        for LayerSpeeds { layer, gflops } in &self.layers {
+            let (name, inputs, outputs) = layer;
             write!(f, "{name:<24}{:>18}", format!("{inputs} → {outputs}"))?;
             for gflops in gflops {
                 write!(f, "{gflops:>7.1}")?;
@@ -106,5 +147,40 @@ impl fmt::Display for Products {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{CpuDevice, Precision};
+
+    #[test]
+    fn every_layer_has_a_speed_for_each_number_of_rows_beside_the_instruction_s_peak() {
+        let device = CpuDevice::new(Precision::Bf16, 1).unwrap();
+        let products = measure_layers(&device, &[("narrow", 8, 16), ("wide", 16, 40)], &[1, 3]).unwrap();
+        let json = products.to_json();
+        assert_eq!(json["rows"], json!([1, 3]));
+        for (name, inputs, outputs) in [("narrow", 8, 16), ("wide", 16, 40)] {
+            let layer = &json["layers"][name];
+            assert_eq!(
+                (&layer["inputs"], &layer["outputs"]),
+                (&json!(inputs), &json!(outputs))
+            );
+            let gflops: Vec<f64> = serde_json::from_value(layer["gflops"].clone()).unwrap();
+            assert!(
+                gflops.len() == 2 && gflops.iter().all(|gflops| *gflops > 0.0),
+                "{gflops:?}"
+            );
+        }
+        let peak = device.instruction_peak();
+        assert_eq!(json["kernel"], json!(peak.map(|peak| peak.kernel)));
+        assert_eq!(json["instruction_peak"].is_number(), peak.is_some());
+    }
+
+    #[test]
+    fn kernels_are_compared_at_rows_at_which_engines_are() {
+        assert!(KERNEL_ROWS.iter().all(|rows| PRODUCT_ROWS.contains(rows)));
+        assert!(SCALAR_ROWS.iter().all(|rows| KERNEL_ROWS.contains(rows)));
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Workload;
+use super::{Workload, peak};
+use crate::device::InstructionPeak;
 
 /// The durations of one stage.
 #[derive(Clone, Debug)]
@@ -24,8 +25,8 @@ pub struct Report {
     pub prefix_tokens: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
-    /// Of a large square product on the same device, in the same run.
-    pub peak_gflops: f64,
+    /// Of the device's instructions, in the same run; `None` where the device cannot measure it.
+    pub instruction_peak: Option<InstructionPeak>,
     pub resident_bytes: Option<u64>,
     /// The most since the process started; a checkpoint's own pages count while they are read.
     pub peak_resident_bytes: Option<u64>,
@@ -76,6 +77,11 @@ impl Stage {
 }
 
 impl Report {
+    /// A stage's speed at the median as a share of the instruction's peak.
+    pub fn peak_fraction(&self, stage: &Stage) -> Option<f64> {
+        Some(stage.gflops()? / self.instruction_peak?.gflops)
+    }
+
     pub fn to_json(&self) -> Value {
         let stages: serde_json::Map<String, Value> = self
             .stages
@@ -86,7 +92,7 @@ impl Report {
                     "p99_ms": stage.quantile_ms(0.99),
                     "gflop": stage.operations.map(|operations| operations / 1e9),
                     "gflops": stage.gflops(),
-                    "peak_fraction": stage.gflops().map(|gflops| gflops / self.peak_gflops),
+                    "peak_fraction": self.peak_fraction(stage),
                 });
                 (stage.name.to_owned(), values)
             })
@@ -99,7 +105,8 @@ impl Report {
             "repeats": self.workload.repeats,
             "prefix_tokens": self.prefix_tokens,
             "action_horizon": self.action_horizon,
-            "peak_gflops": self.peak_gflops,
+            "kernel": self.instruction_peak.map(|peak| peak.kernel),
+            "instruction_peak": self.instruction_peak.map(|peak| peak.gflops),
             "resident_bytes": self.resident_bytes,
             "peak_resident_bytes": self.peak_resident_bytes,
             "stages": stages,
@@ -123,11 +130,9 @@ impl fmt::Display for Report {
              {repeats} chunks",
             self.prefix_tokens, self.action_horizon
         )?;
-        writeln!(
-            f,
-            "a product of 1024 × 1024 × 1024 runs at {:.0} GFLOP/s",
-            self.peak_gflops
-        )?;
+        if let Some(peak) = &self.instruction_peak {
+            writeln!(f, "{}", peak::sentence(peak))?;
+        }
         if let (Some(bytes), Some(peak)) = (self.resident_bytes, self.peak_resident_bytes) {
             writeln!(
                 f,
@@ -136,11 +141,15 @@ impl fmt::Display for Report {
                 peak as f64 / 1e9
             )?;
         }
-        writeln!(
+        write!(
             f,
-            "\n{:<18} {:>10} {:>10} {:>10} {:>10} {:>8}",
-            "stage", "median ms", "p99 ms", "GFLOP", "GFLOP/s", "of peak"
+            "\n{:<18} {:>10} {:>10} {:>10} {:>10}",
+            "stage", "median ms", "p99 ms", "GFLOP", "GFLOP/s"
         )?;
+        if self.instruction_peak.is_some() {
+            write!(f, " {:>8}", "of peak")?;
+        }
+        writeln!(f)?;
         for stage in &self.stages {
             write!(
                 f,
@@ -150,8 +159,10 @@ impl fmt::Display for Report {
                 stage.quantile_ms(0.99)
             )?;
             if let (Some(operations), Some(gflops)) = (stage.operations, stage.gflops()) {
-                let share = 100.0 * gflops / self.peak_gflops;
-                write!(f, " {:>10.2} {gflops:>10.1} {share:>6.0} %", operations / 1e9)?;
+                write!(f, " {:>10.2} {gflops:>10.1}", operations / 1e9)?;
+            }
+            if let Some(share) = self.peak_fraction(stage) {
+                write!(f, " {:>6.0} %", 100.0 * share)?;
             }
             writeln!(f)?;
         }
@@ -178,6 +189,66 @@ mod tests {
             (1.0, 3.0, 5.0)
         );
         assert_eq!(stage.gflops(), Some(2000.0));
+    }
+
+    fn report(instruction_peak: Option<InstructionPeak>) -> Report {
+        Report {
+            device: "a device".to_owned(),
+            workload: Workload {
+                cameras: 1,
+                prompt_tokens: 1,
+                denoise_steps: 1,
+                warm_up: 0,
+                repeats: 1,
+            },
+            prefix_tokens: 2,
+            action_horizon: 50,
+            instruction_peak,
+            resident_bytes: None,
+            peak_resident_bytes: None,
+            // 2000 GFLOP/s.
+            stages: vec![stage(&[3.0])],
+        }
+    }
+
+    #[test]
+    fn shares_are_of_the_instruction_s_peak() {
+        let report = report(Some(InstructionPeak {
+            kernel: "avx512_bf16",
+            gflops: 2500.0,
+        }));
+        let json = report.to_json();
+        assert_eq!(json["stages"]["step"]["peak_fraction"], 0.8);
+        assert_eq!(
+            (&json["kernel"], &json["instruction_peak"]),
+            (&json!("avx512_bf16"), &json!(2500.0))
+        );
+        let text = report.to_string();
+        assert!(
+            text.contains("avx512_bf16: the instruction's peak on registers is 2500 GFLOP/s"),
+            "{text}"
+        );
+        assert!(text.contains("of peak") && text.contains(" 80 %"), "{text}");
+    }
+
+    #[test]
+    fn a_device_that_cannot_measure_its_peak_has_speeds_and_no_shares() {
+        let report = report(None);
+        let json = report.to_json();
+        let step = &json["stages"]["step"];
+        assert_eq!(
+            (&step["gflops"], &step["peak_fraction"]),
+            (&json!(2000.0), &Value::Null)
+        );
+        assert_eq!(
+            (&json["kernel"], &json["instruction_peak"]),
+            (&Value::Null, &Value::Null)
+        );
+        let text = report.to_string();
+        assert!(
+            text.contains("2000.0") && !text.contains("peak") && !text.contains('%'),
+            "{text}"
+        );
     }
 
     #[test]

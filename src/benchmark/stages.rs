@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::products::best_seconds;
-use super::{Arithmetic, Report, Stage};
-use crate::device::{Device, HostTensor, Result};
+use super::{Arithmetic, Report, Stage, peak};
+use crate::device::{Device, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
 use crate::model::prefix::Prefix;
@@ -16,8 +15,6 @@ use crate::process_memory::{peak_resident_bytes, resident_bytes};
 /// Pixels of a camera's frame.
 const FRAME_WIDTH: u32 = 640;
 const FRAME_HEIGHT: u32 = 480;
-/// Side of the square product that tells the machine's peak.
-const PEAK_SIDE: usize = 1024;
 
 /// What a chunk is made of, and how often it is made.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +35,7 @@ pub struct Workload {
 pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
     let config = &model.config;
     let device = &model.device;
-    let peak_gflops = product_gflops(device)?;
+    let mut instruction_peak = device.instruction_peak();
     let frame = RgbImage::from_fn(FRAME_WIDTH, FRAME_HEIGHT, |x, y| {
         image::Rgb([x as u8, y as u8, (x ^ y) as u8])
     });
@@ -93,37 +90,25 @@ pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
         device.read_back(&x_t)?;
         previous = Some(cache);
         chunk.add(measured, started.elapsed());
+        instruction_peak = peak::larger(instruction_peak, device.instruction_peak());
     }
     Ok(Report {
         device: device.description(),
         workload,
         prefix_tokens,
         action_horizon: config.action_horizon,
-        peak_gflops,
+        instruction_peak,
         resident_bytes: resident_bytes(),
         peak_resident_bytes: peak_resident_bytes(),
         stages: vec![resize, vision, prefill, step, chunk],
     })
 }
 
-/// The speed of large square products on this device, in GFLOP/s: the best of several.
-///
-/// # Errors
-/// When the device fails.
-fn product_gflops<D: Device>(device: &D) -> Result<f64> {
-    let values = sample_noise(0, 2, PEAK_SIDE * PEAK_SIDE);
-    let shape = [PEAK_SIDE, PEAK_SIDE];
-    let layer = device.upload_linear(&[HostTensor::from_f32(&values, &shape)], &[])?;
-    let x = device.upload(&values, &shape)?;
-    let seconds = best_seconds(device, &x, &layer)?;
-    Ok(2.0 * (PEAK_SIDE as f64).powi(3) / seconds / 1e9)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::benchmark::{RandomWeights, demo_sized};
-    use crate::device::{CpuDevice, Precision};
+    use crate::device::{CpuDevice, InstructionPeak, Precision};
 
     #[test]
     fn every_stage_is_measured_as_often_as_it_ran() {
@@ -142,6 +127,10 @@ mod tests {
         let measured: Vec<_> = report.stages.iter().map(|stage| stage.times_ms.len()).collect();
         assert_eq!(measured, [4, 4, 2, 6, 2]);
         assert_eq!(report.prefix_tokens, 2 * 36 + 5);
-        assert!(report.peak_gflops > 0.0);
+        let kernel = |peak: Option<InstructionPeak>| peak.map(|peak| peak.kernel);
+        assert_eq!(
+            kernel(report.instruction_peak),
+            kernel(model.device.instruction_peak())
+        );
     }
 }

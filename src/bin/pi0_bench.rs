@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use pi0_node::benchmark::{RandomWeights, Workload, demo_sized, measure_products, run};
+use pi0_node::benchmark::{
+    KernelProducts, PRODUCT_ROWS, RandomWeights, Workload, demo_sized, measure_kernels, measure_products, run,
+};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::chrome_trace;
 use pi0_node::device::{CpuDevice, Device, Precision};
@@ -13,7 +15,7 @@ use pi0_node::policy::{CameraOptions, Policy, PolicyOptions, Predict};
 use pi0_node::process_memory::resident_bytes;
 use serde_json::json;
 
-/// Measures every stage of a chunk: medians, p99, operations a second and their share of the machine's peak.
+/// Measures every stage of a chunk: medians, p99, operations a second and their share of the instruction's peak.
 #[derive(Parser)]
 struct Arguments {
     /// full: π0 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
@@ -49,9 +51,12 @@ struct Arguments {
     /// Measure matrix products of the published model's shapes instead of a chunk.
     #[arg(long)]
     products: bool,
+    /// Measure such products with each of the CPU's kernels that this machine has, and with every type of weights.
+    #[arg(long, conflicts_with_all = ["products", "device", "precision"])]
+    kernels: bool,
     /// Only bring a checkpoint to the device, and say how long it took from the start of the program until it could
     /// accept an observation.
-    #[arg(long, conflicts_with = "products")]
+    #[arg(long, conflicts_with_all = ["products", "kernels"])]
     start_up: bool,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
@@ -90,6 +95,9 @@ fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
         arguments.horizon != Some(0),
         "--horizon is 0, expected at least 1"
     );
+    if arguments.kernels {
+        return print_kernels(arguments);
+    }
     let precision = match arguments.precision {
         WeightType::F32 => Precision::F32,
         WeightType::Bf16 => Precision::Bf16,
@@ -116,9 +124,22 @@ fn measure_on_card(_: &Arguments, _: Instant) -> anyhow::Result<()> {
     anyhow::bail!("this build has no Tenstorrent device; docs/tenstorrent.md says how to build one that has")
 }
 
+fn print_kernels(arguments: &Arguments) -> anyhow::Result<()> {
+    let kernels = measure_kernels(arguments.threads)?;
+    if arguments.json {
+        let kernels: Vec<_> = kernels.iter().map(KernelProducts::to_json).collect();
+        println!("{}", json!({ "kernels": kernels }));
+        return Ok(());
+    }
+    for kernel in kernels {
+        println!("{}", kernel.products);
+    }
+    Ok(())
+}
+
 fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
     if arguments.products {
-        let products = measure_products(&device)?;
+        let products = measure_products(&device, &PRODUCT_ROWS)?;
         match arguments.json {
             true => println!("{}", products.to_json()),
             false => print!("{products}"),

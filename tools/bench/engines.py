@@ -1,4 +1,4 @@
-"""Compares this project's matrix products with PyTorch's (oneDNN) at the model's shapes and prints Markdown tables.
+"""Compares this project's matrix products with PyTorch's at the model's shapes and prints Markdown tables.
 
 More engines can be laid beside them as files of the JSON that `pi0_bench --products --json` prints.
 """
@@ -9,8 +9,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from comparison import machine_name, slower_types
-from side_by_side import BASELINE, BENCH, LEROBOT_PYTHON, json_of, say
+from comparison import emulated_types, machine_name, markdown, speed
+from side_by_side import BASELINE, BENCH, LEROBOT_PYTHON, cpuinfo, json_of, say
 
 TORCH_PRODUCTS = Path(__file__).with_name("torch_products.py")
 # Where a type is emulated, larger products would take minutes and say the same.
@@ -26,15 +26,6 @@ def joint_gflops(products, index):
     if None in speeds:
         return None
     return sum(work) / sum(size / speed for size, speed in zip(work, speeds, strict=True))
-
-
-def markdown(header, rows):
-    cells = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
-
-
-def speed(gflops):
-    return "–" if gflops is None else f"{gflops:.0f}"
 
 
 def table_by_rows(engines):
@@ -65,13 +56,36 @@ def table_by_layer(engines, rows):
     )
 
 
-def torch_products(shapes, kind, threads, most_rows):
-    command = [LEROBOT_PYTHON, TORCH_PRODUCTS, "--type", kind, "--threads", threads]
-    if most_rows is not None:
-        command += ["--most-rows", most_rows]
-    result = subprocess.run(
-        [str(word) for word in command], input=json.dumps(shapes), stdout=subprocess.PIPE, text=True, check=True
-    )
+def emulated_here(threads):
+    """The types that PyTorch emulates on this machine, each with why."""
+    probe = json_of(LEROBOT_PYTHON, BASELINE, "--products", "--threads", threads)
+    return emulated_types(probe["gflops"], cpuinfo())
+
+
+def torch_engines(shapes, kinds, threads, emulated, *options):
+    """PyTorch's speeds at the shapes of other products, by the name of each type; at few rows where it is emulated.
+
+    options: more of torch_products.py's.
+    """
+    engines = {}
+    for kind in kinds:
+        say(f"PyTorch, {kind}")
+        few = ("--most-rows", EMULATED_ROWS) if kind in emulated else ()
+        engines[kind] = torch_products(shapes, "--type", kind, "--threads", threads, *few, *options)
+    return engines
+
+
+def few_rows(emulated):
+    """A sentence for each type that was measured at few rows."""
+    return [
+        f"PyTorch in {kind} was measured at no more than {EMULATED_ROWS} rows: {reason}."
+        for kind, reason in emulated.items()
+    ]
+
+
+def torch_products(shapes, *options):
+    command = [str(word) for word in (LEROBOT_PYTHON, TORCH_PRODUCTS, *options)]
+    result = subprocess.run(command, input=json.dumps(shapes), stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(result.stdout)
 
 
@@ -89,16 +103,16 @@ def main():
             BENCH, "--products", "--precision", precision, "--threads", threads, "--json"
         )
     shapes = engines["pi0_node, f32"]
-    slow = slower_types(json_of(LEROBOT_PYTHON, BASELINE, "--products", "--threads", threads)["gflops"])
-    for kind in ("float32", "int8", "bfloat16"):
-        say(f"PyTorch, {kind}")
-        engines[f"PyTorch, {kind}"] = torch_products(shapes, kind, threads, EMULATED_ROWS if kind in slow else None)
+    emulated = emulated_here(threads)
+    for kind, products in torch_engines(shapes, ("float32", "int8", "bfloat16"), threads, emulated).items():
+        engines[f"PyTorch, {kind}"] = products
     for other in arguments.also:
         name, _, path = other.partition("=")
         engines[name] = json.loads(Path(path).read_text(encoding="utf-8"))
-    print(f"{machine_name(Path('/proc/cpuinfo').read_text(encoding='utf-8'), cores)}; {threads} threads\n")
+    print(f"{machine_name(cpuinfo(), cores)}; {threads} threads\n")
     print(table_by_rows(engines), "\n")
     print(table_by_layer(engines, ROWS_OF_DETAIL))
+    print("", *few_rows(emulated), sep="\n")
 
 
 if __name__ == "__main__":

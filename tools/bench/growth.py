@@ -9,10 +9,11 @@ import argparse
 import json
 from pathlib import Path
 
+from comparison import STAGES
 from side_by_side import BENCH, CHECKOUT, json_of, say
 
 # A chunk's stages, and what pi0_bench calls one of each.
-REPORTED = {"vision": "vision, a camera", "prefix": "prefix", "steps": "denoising step"}
+REPORTED = {"vision": STAGES["vision"], "prefix": STAGES["prefix"], "steps": STAGES["step"]}
 BASE = {"cameras": 2, "prompt_tokens": 20, "steps": 10, "horizon": 50, "threads": 2}
 GROWTH = {
     "cameras": [1, 2, 3, 4],

@@ -22,7 +22,6 @@ DRAWN = 1 << 20
 WEIGHT_STD = 0.02
 # A product that tells which type is the faster one, small enough to wait for where bfloat16 is emulated.
 PROBE = (256, 2048, 4096)
-PEAK_SIDE = 1024
 
 
 def build_model(dtype):
@@ -85,7 +84,6 @@ def main():
     result = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     if arguments.products:
         result["gflops"] = {dtype: product_gflops(PROBE, dtype) for dtype in DTYPES}
-        result["peak_gflops"] = max(product_gflops((PEAK_SIDE,) * 3, dtype) for dtype in DTYPES)
     else:
         model = build_model(arguments.dtype)
         result["chunk_s"] = chunk_seconds(model, arguments.cameras, arguments.repeats)

@@ -11,9 +11,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 
-from comparison import Program, machine_name, peak_fraction, slower_types, summary, table
+from comparison import Program, emulated_types, machine_name, peak_shares, shares_table, summary, table
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BENCH = CHECKOUT / "target/release/pi0_bench"
@@ -30,6 +29,10 @@ def say(text):
 def json_of(*command):
     """What a program prints, parsed. Its errors go to the terminal."""
     return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def cpuinfo():
+    return Path("/proc/cpuinfo").read_text(encoding="utf-8")
 
 
 def warm_page_cache(folder):
@@ -63,7 +66,7 @@ def parse_arguments():
     parser.add_argument("--cameras", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="0, the default, is one for each core")
     parser.add_argument(
-        "--every-type", action="store_true", help="also run LeRobot in a type in which its products are far slower"
+        "--every-type", action="store_true", help="also run LeRobot in a type that PyTorch emulates on this machine"
     )
     arguments = parser.parse_args()
     if arguments.repeats < 1 or arguments.cameras < 1:
@@ -78,7 +81,7 @@ def main():
     same = ["--cameras", arguments.cameras, "--threads", threads, "--repeats", 1]
 
     probe = json_of(LEROBOT_PYTHON, BASELINE, "--products", "--threads", threads)
-    left_out = {} if arguments.every_type else slower_types(probe["gflops"])
+    left_out = {} if arguments.every_type else emulated_types(probe["gflops"], cpuinfo())
     dtypes = [dtype for dtype in probe["gflops"] if dtype not in left_out]
 
     own = {precision: [] for precision in PRECISIONS}
@@ -107,25 +110,19 @@ def main():
         precision: program(f"pi0_node, {precision} weights", own[precision], ready_s[precision])
         for precision in PRECISIONS
     }
-    baselines = [program(f"LeRobot 0.6.1, PyTorch {probe['torch']}, {dtype}", baseline[dtype]) for dtype in dtypes]
-    bf16 = own["bf16"]
-    fraction = peak_fraction(
-        [report["stages"]["prefix"]["gflops"] for report in bf16],
-        [report["peak_gflops"] for report in bf16],
-        probe["peak_gflops"],
-    )
+    baselines = {
+        dtype: program(f"LeRobot 0.6.1, PyTorch {probe['torch']}, {dtype}", baseline[dtype]) for dtype in dtypes
+    }
+    shares = {precision: peak_shares(own[precision]) for precision in PRECISIONS}
 
-    print(machine_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"), cores))
+    print(machine_name(cpuinfo(), cores))
     print(f"{threads} threads, {arguments.cameras} cameras, {arguments.repeats} rounds\n")
-    print(table(programs.values(), baselines))
-    own_peak = median(report["peak_gflops"] for report in bf16)
-    print(
-        f"\nProducts of 1024 × 1024 × 1024: {own_peak:.0f} GFLOP/s in pi0_node with bf16 weights, "
-        f"{probe['peak_gflops']:.0f} in PyTorch. pi0_node's prefix: {100 * fraction:.0f} % of the fastest."
-    )
+    print(table(programs.values(), baselines.values()))
+    print("\nShares of the instruction's peak on registers, measured in the same runs:\n")
+    print(shares_table(shares), "\n")
     for dtype, reason in left_out.items():
         print(f"LeRobot in {dtype} was left out: {reason}. EVERY_TYPE=1 measures it too.")
-    print(json.dumps(summary(programs["bf16"], programs["int8"], baselines, fraction)))
+    print(json.dumps(summary(programs, baselines, shares)))
 
 
 if __name__ == "__main__":

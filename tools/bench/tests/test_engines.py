@@ -1,6 +1,6 @@
 import pytest
 
-from engines import joint_gflops, table_by_layer, table_by_rows
+from engines import few_rows, joint_gflops, table_by_layer, table_by_rows
 
 PRODUCTS = {
     "rows": [1, 64],
@@ -34,3 +34,10 @@ def test_what_was_not_measured_is_a_dash():
         "| small | 10 → 10 | 50 | – |",
         "| large | 10 → 30 | 100 | – |",
     ]
+
+
+def test_a_type_that_was_measured_at_few_rows_is_named_with_why():
+    assert few_rows({"bfloat16": "it is slow"}) == [
+        "PyTorch in bfloat16 was measured at no more than 64 rows: it is slow."
+    ]
+    assert few_rows({}) == []
