@@ -30,7 +30,7 @@ fn an_observation_becomes_a_trajectory_of_the_configured_joints() {
     isolated(
         "an_observation_becomes_a_trajectory_of_the_configured_joints",
         || {
-            let node = start_with(&[]);
+            let node = start_for_a_robot_that_stays(&[]);
             let mut robot = Robot::new();
             let trajectory = robot.trajectory();
             assert_eq!(trajectory.joint_names, JOINTS);
@@ -87,7 +87,7 @@ fn a_prediction_that_fails_is_reported_and_nothing_is_published() {
     isolated(
         "a_prediction_that_fails_is_reported_and_nothing_is_published",
         || {
-            let node = start_with(&[("prompt", text("fail"))]);
+            let node = start_for_a_robot_that_stays(&[("prompt", text("fail"))]);
             let mut robot = Robot::new();
             let status = robot.status("pi0_node: inference", |status| status.level == 2);
             assert!(status.message.contains("the state has 0 values"), "{status:?}");
@@ -107,7 +107,9 @@ fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
     isolated(
         "a_first_action_too_far_from_the_robot_is_told_and_not_published",
         || {
-            let node = start_with(&[("prompt", text("jump"))]);
+            // The stand-in goes by ten with every action.
+            let jump = ("max_start_jump", ParameterValue::DoubleArray(vec![15.0]));
+            let node = start_with(&[("prompt", text("jump")), jump]);
             let mut robot = Robot::new();
             let status = robot.status("pi0_node: control", holds("START_JUMP"));
             assert!(status.message.contains("joint waist"), "{status:?}");
@@ -330,6 +332,7 @@ fn joint_states_of_other_joints_or_of_velocities_alone_change_nothing() {
                 robot.joint_states.publish(&wheels).unwrap();
                 robot.joint_states.publish(&velocities).unwrap();
             }
+            while robot.diagnostics.next().now_or_never().is_some() {}
             let status = robot.status("pi0_node: joint states", |_| true);
             assert_eq!(status.level, 0, "{status:?}");
             assert!(robot.trajectories_in_half_a_second() > 15);
@@ -385,10 +388,14 @@ fn a_description_that_leaves_a_joint_no_room_or_cannot_be_read_holds_the_robot()
                     holds("INVALID_LIMITS")(status) && status.message.contains(words)
                 };
                 robot.status("pi0_node: control", told);
-                let hold = robot.trajectory();
-                let last = hold.points.len() - 1;
-                let moves = (hold.points[last].positions[1] - hold.points[0].positions[1]).abs();
-                assert!(moves < 1e-3, "{moves}");
+                robot.until("a trajectory at rest", |robot| {
+                    let hold = robot.trajectories.next().now_or_never()??;
+                    let rests = hold
+                        .points
+                        .iter()
+                        .all(|point| point.positions == hold.points[0].positions);
+                    rests.then_some(())
+                });
             }
             let message = r2r::std_msgs::msg::String {
                 data: limits(r#"lower="-1e9" upper="1e9""#),
