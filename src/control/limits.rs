@@ -45,12 +45,13 @@ impl JointLimits {
             velocity,
             acceleration,
         } = *self;
-        // NaN compares as false with everything.
-        if !(lower < upper) {
+        if lower.is_nan() || upper.is_nan() || lower >= upper {
             return Some(format!("positions from {lower} to {upper}"));
         }
         let rates = [("a velocity", velocity), ("an acceleration", acceleration)];
-        let impossible = rates.into_iter().find(|(_, limit)| !(*limit > 0.0));
+        let impossible = rates
+            .into_iter()
+            .find(|(_, limit)| limit.is_nan() || *limit <= 0.0);
         impossible.map(|(what, limit)| format!("{what} of at most {limit}"))
     }
 
