@@ -86,9 +86,12 @@ fn held(first: &[f32], second: &[f32]) -> Vec<f32> {
 fn published(first: &[f32], second: &[f32], seam: Seam, limits: Option<JointLimits>) -> Vec<f32> {
     let settings = ControlSettings {
         publish_horizon: NonZeroUsize::MIN.saturating_add(49),
+        look_ahead: Duration::MAX,
         step: TICK,
         limits: limits.map(|limits| [limits].into()),
+        limit_return_velocity: 0.1,
         max_start_jump: [].into(),
+        max_following_error: [].into(),
         stop_duration: Duration::from_millis(200),
         supervision: SupervisionSettings {
             max_age: Duration::MAX,

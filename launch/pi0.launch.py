@@ -11,7 +11,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -19,11 +19,14 @@ from launch import LaunchContext, LaunchDescription
 
 # A launch file is run by its path, so that Python does not find what lies beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from refusals import check_params_file, check_recorder
 from robot_topics import NODE_NAME, full_name, is_simulated, recorded_topics, remappings_of
 
 SHARE = Path(__file__).resolve().parent.parent
 CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
 CHECKPOINT = SHARE / "checkpoints" / "aloha_sim"
+# Of the bags that are recorded.
+STORAGE = "mcap"
 
 # Arguments that are parameters of the node; an empty one leaves what the parameter file says.
 PARAMETERS = {
@@ -32,6 +35,17 @@ PARAMETERS = {
     "use_sim_time": "Whether time comes from /clock: true or false.",
     "prompt": "What the robot is to do, in words.",
 }
+
+
+def check(context: LaunchContext) -> None:
+    """Raises when an argument is not what it must be, before anything is started."""
+
+    def argument(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    check_params_file(argument("params_file"), argument("namespace"), NODE_NAME)
+    if argument("record") == "true":
+        check_recorder(STORAGE)
 
 
 def given_parameters(context: LaunchContext) -> dict[str, str | bool]:
@@ -62,8 +76,10 @@ def recorder(context: LaunchContext) -> list[ExecuteProcess]:
     # The bag's stamps are in the time of the robot, which pi0_eval goes by.
     clock = ["--use-sim-time"] if simulated else []
     bag = Path(argument("bag_directory")) / f"pi0_{datetime.now():%Y_%m_%d-%H_%M_%S}"
-    command = ["ros2", "bag", "record", *sorted(topics), "--storage", "mcap", "--output", str(bag), *clock]
-    return [ExecuteProcess(cmd=command, output="screen")]
+    command = ["ros2", "bag", "record", *sorted(topics), "--storage", STORAGE, "--output", str(bag), *clock]
+    # A run that was to be recorded does not go on without its record.
+    ended = Shutdown(reason="ros2 bag record ended")
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=ended)]
 
 
 def pi0_node(context: LaunchContext) -> list[Node]:
@@ -110,7 +126,8 @@ def generate_launch_description() -> LaunchDescription:
             "record",
             default_value="false",
             choices=["true", "false"],
-            description="Whether all that the node hears and says is recorded in an MCAP bag: true or false.",
+            description="Whether all that the node hears and says is recorded in an MCAP bag: true or false. Where it "
+            "cannot be, nothing starts; when the recorder ends, so does the node.",
         ),
         DeclareLaunchArgument(
             "bag_directory",
@@ -124,4 +141,5 @@ def generate_launch_description() -> LaunchDescription:
             description="From which level up the node logs: debug, info, warn or error.",
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=recorder), OpaqueFunction(function=pi0_node)])
+    steps = [OpaqueFunction(function=function) for function in (check, recorder, pi0_node)]
+    return LaunchDescription([*arguments, *steps])

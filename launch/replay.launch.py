@@ -2,8 +2,10 @@
 
 ros2 launch pi0_node replay.launch.py bag:=/path/to/bag checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
-What the node tells controllers goes to /replay/…, and what was recorded of that to /recorded/…, so that neither moves a
-robot. For figures without ROS 2, and as fast as the machine is, use pi0_eval (docs/evaluation.md).
+Of the bag, only what the node hears is played, and what it once told controllers: that goes to /recorded/…, and what
+the node tells them now to /replay/…, so that neither moves a robot. Recorded commands reach a controller only where
+as_recorded:=… has their topic. For figures without ROS 2, and as fast as the machine is, use pi0_eval
+(docs/evaluation.md).
 """
 
 import sys
@@ -23,34 +25,33 @@ from launch import LaunchContext, LaunchDescription
 
 # A launch file is run by its path, so that Python does not find what lies beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from robot_topics import output_topics
+from refusals import check_params_file
+from robot_topics import NODE_NAME, output_topics, remappings_of, replayed_topics
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
 
 
-def of_parameter_file(context: LaunchContext) -> list[str]:
-    return sorted(output_topics(LaunchConfiguration("params_file", default=str(CONFIGURATION)).perform(context)))
+def replay(context: LaunchContext) -> list:
+    def argument(name: str, default: str = "") -> str:
+        return LaunchConfiguration(name, default=default).perform(context)
 
-
-def keep_node_away_from_the_robot(context: LaunchContext) -> list[SetLaunchConfiguration]:
-    given = LaunchConfiguration("remappings", default="").perform(context)
-    rules = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in of_parameter_file(context)]
-    return [SetLaunchConfiguration("remappings", " ".join([*rules, given]))]
-
-
-def player(context: LaunchContext) -> list[ExecuteProcess]:
-    rules = [f"{topic}:=/recorded/{topic.lstrip('/')}" for topic in of_parameter_file(context)]
-    command = [
-        "ros2",
-        "bag",
-        "play",
-        LaunchConfiguration("bag"),
-        "--clock",
-        "100",
-        "--rate",
-        LaunchConfiguration("rate"),
+    params_file = argument("params_file", str(CONFIGURATION))
+    check_params_file(params_file, argument("namespace"), NODE_NAME)
+    given = argument("remappings")
+    as_recorded = argument("as_recorded").split()
+    topics, rules = replayed_topics(params_file, argument("namespace"), remappings_of(given), as_recorded)
+    # The first rule that fits a topic counts, so these go before those of the user.
+    away = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in sorted(output_topics(params_file))]
+    bag, rate = LaunchConfiguration("bag"), LaunchConfiguration("rate")
+    player = ["ros2", "bag", "play", bag, "--clock", "100", "--rate", rate]
+    return [
+        SetLaunchConfiguration("remappings", " ".join([*away, given])),
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(Path(__file__).parent / "pi0.launch.py")),
+            launch_arguments={"use_sim_time": "true"}.items(),
+        ),
+        ExecuteProcess(cmd=[*player, "--topics", *topics, *(["--remap", *rules] if rules else [])], output="screen"),
     ]
-    return [ExecuteProcess(cmd=[*command, "--remap", *rules], output="screen")]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -58,11 +59,12 @@ def generate_launch_description() -> LaunchDescription:
         [
             DeclareLaunchArgument("bag", description="Folder or file of the bag."),
             DeclareLaunchArgument("rate", default_value="1.0", description="Seconds of the bag in a second."),
-            OpaqueFunction(function=keep_node_away_from_the_robot),
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(str(Path(__file__).parent / "pi0.launch.py")),
-                launch_arguments={"use_sim_time": "true"}.items(),
+            DeclareLaunchArgument(
+                "as_recorded",
+                default_value="",
+                description="Topics of the bag, with spaces between, that are played too, under the names they were "
+                "recorded with: what the node does without and, if you mean it, commands to a controller.",
             ),
-            OpaqueFunction(function=player),
+            OpaqueFunction(function=replay),
         ]
     )

@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray, Int32
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
@@ -32,6 +33,8 @@ NANOSECONDS_PER_STEP = round(STEP_SECONDS * 1e9)
 CAMERA = "top"
 # In the first steps of an episode objects fall onto the table.
 SETTLE_SECONDS = 0.3
+# Of whoever moves the robot: it is told when the robot was put back by other hands.
+RESET_SERVICE = "pi0_node/reset"
 
 
 class AlohaSim(Node):
@@ -49,6 +52,7 @@ class AlohaSim(Node):
         self._reward_max_publisher = self.create_publisher(Float64MultiArray, "/reward_max", latched)
         self._episode_publisher = self.create_publisher(Int32, "/episode", latched)
         self.create_subscription(JointTrajectory, "/joint_trajectory", self._execute, 10)
+        self._reset_client = self.create_client(Trigger, RESET_SERVICE)
 
         self._environment = AlohaEnvironment(self.parameters.task)
         self._episodes = Episodes(
@@ -129,6 +133,8 @@ class AlohaSim(Node):
         if self.parameters.skill or self.parameters.outcomes:
             self._judge = EpisodeJudge(seed, self._environment.joint_positions())
         self._episode_start_s = self.now_s
+        if self._reset_client.service_is_ready():
+            self._reset_client.call_async(Trigger.Request())
         self._trajectory = hold(self._environment.joint_positions(), self.now_s)
         self._episode_publisher.publish(Int32(data=self._episodes.number))
         self._publish_reward_max()

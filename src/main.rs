@@ -1,4 +1,5 @@
-//! The π0 node. Its arguments are those of any ROS 2 node: `--ros-args -p name:=value --params-file file …`.
+//! The π0 node. Its arguments are those of any ROS 2 node: `--ros-args -p name:=value --params-file file …`; before them,
+//! `--help` and `--version` are answered.
 
 use std::process::ExitCode;
 
@@ -9,6 +10,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[cfg(feature = "ros")]
 fn main() -> ExitCode {
+    if let Some(answer) = pi0_node::node::answer(std::env::args().skip(1)) {
+        println!("{answer}");
+        return ExitCode::SUCCESS;
+    }
     match pi0_node::node::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

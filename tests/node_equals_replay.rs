@@ -117,6 +117,11 @@ fn start(checkpoint: &Path) -> Pi0Node {
         ("use_sim_time", ParameterValue::Bool(true)),
         // The robot of the recording is not where the policy would begin.
         ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
+        ("max_following_error", ParameterValue::DoubleArray(vec![1e6])),
+        ("joint_velocity_max", ParameterValue::DoubleArray(vec![1e6])),
+        ("look_ahead_s", ParameterValue::Double(10.0)),
+        // Time goes on while the policy thinks, and the recording's stamps do not.
+        ("max_age_ms", ParameterValue::Double(60_000.0)),
     ] {
         node.params
             .lock()

@@ -47,6 +47,22 @@ fn wrong_parameters_are_all_listed_and_the_node_does_not_start() {
 }
 
 #[test]
+fn help_and_version_are_answered() {
+    for (argument, expected) in [
+        ("--help", "max_start_jump := [0.5]"),
+        ("--version", concat!("pi0_node ", env!("CARGO_PKG_VERSION"))),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_pi0_node"))
+            .arg(argument)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let answer = String::from_utf8_lossy(&output.stdout);
+        assert!(answer.contains(expected), "{answer}");
+    }
+}
+
+#[test]
 fn a_missing_checkpoint_is_named() {
     let output = node(&[
         "--params-file",
@@ -77,7 +93,11 @@ const CHECKPOINT: &str = concat!(
 
 #[test]
 fn the_node_runs_the_configuration_and_ends_cleanly_when_told_to() {
-    for (kill, word) in [("-INT", "interrupted"), ("-TERM", "terminated")] {
+    for (kill, word) in [
+        ("-INT", "interrupted"),
+        ("-TERM", "terminated"),
+        ("-HUP", "hung up"),
+    ] {
         let mut child = node(&["--params-file", CONFIGURATION, "-p", CHECKPOINT])
             .args(["-p", "absent_cameras:=[left_wrist,right_wrist]"])
             .args(["-r", "__node:=arm"])

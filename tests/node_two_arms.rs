@@ -73,6 +73,9 @@ fn start(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
         ("sync_slop_ms", ParameterValue::Double(100.0)),
         // The force makes the first action 100 further than where the robot is.
         ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
+        ("max_following_error", ParameterValue::DoubleArray(vec![1e6])),
+        ("joint_velocity_max", ParameterValue::DoubleArray(vec![1e6])),
+        ("look_ahead_s", ParameterValue::Double(10.0)),
         (
             "qos_overrides./top/compressed.subscription.reliability",
             text("reliable"),

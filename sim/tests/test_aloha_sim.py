@@ -14,6 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, Int32
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from aloha_environment import JOINT_NAMES
@@ -109,6 +110,21 @@ def test_two_episodes_end_the_process_with_success_and_time_never_goes_back(star
     assert list(robot.reward_max[-1].data) == [0.0, 0.0]
     stamps = [message.clock.sec * 10**9 + message.clock.nanosec for message in robot.clocks]
     assert stamps == sorted(stamps)
+
+
+def test_whoever_moves_the_robot_is_told_when_it_is_put_back(start_robot):
+    robot = start_robot(episodes=2, episode_seconds=0.5, camera_covered="true")
+    resets = []
+
+    def reset(_, response):
+        resets.append(robot.simulated_s())
+        return response
+
+    robot.node.create_service(Trigger, "/pi0_node/reset", reset)
+    target = robot.position()
+    target[JOINT_NAMES.index("left_waist")] += 0.3
+    robot.move_until_it_ends(target)
+    assert len(resets) == 1, robot.log_path.read_text()
 
 
 def test_a_joint_goes_where_a_trajectory_in_another_joint_order_sends_it(start_robot):

@@ -146,14 +146,18 @@ impl ChunkPlayer {
         Ok(())
     }
 
-    /// Where the robot would be sent first if `chunk` were offered now.
+    /// What would be played if `chunk` were offered now: the chunk by itself, and as it takes over from what is played.
     ///
     /// # Errors
     /// As [`offer`](Self::offer).
-    pub fn first_positions(&mut self, chunk: &TimedChunk, now: Duration) -> Result<Vec<f32>, ChunkRefusal> {
+    pub(super) fn plans_with(
+        &mut self,
+        chunk: &TimedChunk,
+        now: Duration,
+    ) -> Result<[Plan; 2], ChunkRefusal> {
         self.advance(now);
-        let placed = self.place(chunk.clone(), now)?;
-        Ok(join(&[placed], self.plan(), now).positions(now))
+        let placed = [self.place(chunk.clone(), now)?];
+        Ok([None, self.plan()].map(|before| join(&placed, before, now)))
     }
 
     /// Plays `stop` from now on instead of the chunk, and holds its end. Of the chunks that come, those are played
@@ -239,7 +243,8 @@ impl ChunkPlayer {
         })
     }
 
-    fn advance(&mut self, now: Duration) {
+    /// Lets time go on to `now`: a chunk that ends by then is held.
+    pub(super) fn advance(&mut self, now: Duration) {
         if self.newest_time.is_some_and(|newest| now < newest) {
             *self = Self::new(Arc::clone(&self.joint_names));
         }

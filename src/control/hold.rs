@@ -1,16 +1,24 @@
 //! Why the robot is held.
 
-/// What keeps the robot where it is.
+/// What keeps the robot where it is, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HoldReason {
     /// The managed node is not active.
     Inactive,
     Disabled,
     Stopped,
+    /// Somebody else publishes on a topic that moves the robot.
+    OtherPublisher,
+    /// The limits of a joint cannot be kept or are not known.
+    InvalidLimits,
+    /// A joint is beyond its position limits, and must not move back by itself.
+    OutsideLimits,
     NotFinite,
     StaleJointStates,
     StaleCamera,
     StaleInput,
+    /// A joint is not where it was told to be.
+    FollowingError,
     RunTimeOver,
     StartJump,
     /// Nothing was played yet since the start or a reset.
@@ -19,16 +27,39 @@ pub enum HoldReason {
 }
 
 impl HoldReason {
+    /// Every reason, the gravest first.
+    pub const ALL: [Self; 15] = [
+        Self::Inactive,
+        Self::Disabled,
+        Self::Stopped,
+        Self::OtherPublisher,
+        Self::InvalidLimits,
+        Self::OutsideLimits,
+        Self::NotFinite,
+        Self::StaleJointStates,
+        Self::StaleCamera,
+        Self::StaleInput,
+        Self::FollowingError,
+        Self::RunTimeOver,
+        Self::StartJump,
+        Self::NoChunkYet,
+        Self::ChunkSpent,
+    ];
+
     /// The same in every release.
     pub fn code(self) -> &'static str {
         match self {
             Self::Inactive => "INACTIVE",
             Self::Disabled => "DISABLED",
             Self::Stopped => "STOPPED",
+            Self::OtherPublisher => "OTHER_PUBLISHER",
+            Self::InvalidLimits => "INVALID_LIMITS",
+            Self::OutsideLimits => "OUTSIDE_LIMITS",
             Self::NotFinite => "NOT_FINITE",
             Self::StaleJointStates => "STALE_JOINT_STATES",
             Self::StaleCamera => "STALE_CAMERA",
             Self::StaleInput => "STALE_INPUT",
+            Self::FollowingError => "FOLLOWING_ERROR",
             Self::RunTimeOver => "RUN_TIME_OVER",
             Self::StartJump => "START_JUMP",
             Self::NoChunkYet => "NO_CHUNK_YET",
@@ -44,9 +75,13 @@ impl HoldReason {
             Self::Inactive
             | Self::Disabled
             | Self::Stopped
+            | Self::OtherPublisher
+            | Self::InvalidLimits
+            | Self::OutsideLimits
             | Self::StaleJointStates
             | Self::StaleCamera
             | Self::StaleInput
+            | Self::FollowingError
             | Self::RunTimeOver => false,
         }
     }
@@ -71,5 +106,22 @@ impl Hold {
 impl std::fmt::Display for Hold {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}: {}", self.reason.code(), self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_reason_the_gravest_first() {
+        assert!(HoldReason::ALL.is_sorted());
+        let documentation = include_str!("../../docs/control.md");
+        let rows = documentation
+            .split("## ")
+            .find(|part| part.starts_with("When the robot is held"));
+        let rows = rows.unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+        let codes: Vec<&str> = rows.filter_map(|row| Some(row.split_once('`')?.0)).collect();
+        assert_eq!(codes, HoldReason::ALL.map(HoldReason::code));
     }
 }

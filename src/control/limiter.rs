@@ -11,9 +11,10 @@ const ARRIVED: f64 = 1e-6;
 /// Follows a plan as closely as the limits allow.
 ///
 /// Between knots one `step` apart every joint moves at constant velocity. At a knot its velocity changes by no more than
-/// its acceleration times the step, and it can always stop before its position limits. What was published is kept: a new
+/// its acceleration times the step, and it can always stop before its position limits. A joint that is beyond them goes no
+/// further, and back only where the plan goes back, no faster than the return velocity. What was published is kept: a new
 /// plan counts from the next knot on, so that no velocity is changed twice within a step however the ticks fall.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limiter {
     step: Duration,
     knots: Vec<Knot>,
@@ -49,31 +50,31 @@ impl Limiter {
         self.step
     }
 
-    /// The plan from `now` on that follows `wanted` within `limits`, of at most `knots` knots and no fewer than two.
+    /// The plan from `now` on that follows `wanted` within `limits`, of at most `knots` knots and no fewer than two. A
+    /// joint beyond its position limits returns with at most `return_velocity`, in its unit per second.
     pub fn follow(
         &mut self,
         now: Duration,
         wanted: &Plan,
         limits: &[JointLimits],
+        return_velocity: f64,
         knots: NonZeroUsize,
     ) -> Plan {
         self.forget_past(now);
-        let mut before: Vec<f64> = clamped(wanted, self.last().time, limits);
+        let step_s = self.step.as_secs_f64();
+        let mut before = wanted.positions(self.last().time);
         while self.knots.len() < knots.get().max(2) {
             let last = self.last();
             let time = last.time + self.step;
-            let target = clamped(wanted, time, limits);
-            let joints = last
-                .positions
-                .iter()
-                .zip(&last.velocities)
-                .zip(limits)
-                .enumerate();
-            let moved = joints.map(|(joint, ((&position, &velocity), limits))| {
-                let lag = before[joint] - position;
-                let lead = target[joint] - before[joint];
-                let velocity = next_velocity(limits, self.step.as_secs_f64(), position, velocity, lag, lead);
-                (position + velocity * self.step.as_secs_f64(), velocity)
+            let after = wanted.positions(time);
+            let joints = last.positions.iter().zip(&last.velocities).zip(limits);
+            let joints = joints.zip(before.iter().zip(&after));
+            let moved = joints.map(|(((&position, &velocity), limits), (&before, &after))| {
+                let limits = limits.around(position, return_velocity);
+                let [before, after] = [before, after].map(|wanted| limits.clamp(wanted.into()));
+                let (lag, lead) = (before - position, after - before);
+                let velocity = next_velocity(&limits, step_s, position, velocity, lag, lead);
+                (position + velocity * step_s, velocity)
             });
             let (positions, velocities) = moved.unzip();
             let knot = Knot {
@@ -81,9 +82,9 @@ impl Limiter {
                 positions,
                 velocities,
             };
-            let rests = time >= wanted.end() && knot.rests_at(&target);
+            let rests = time >= wanted.end() && knot.rests_at(&after, limits);
             self.knots.push(knot);
-            before = target;
+            before = after;
             if rests {
                 break;
             }
@@ -137,21 +138,14 @@ impl Limiter {
 }
 
 impl Knot {
-    fn rests_at(&self, target: &[f64]) -> bool {
-        let there = self
-            .positions
-            .iter()
-            .zip(target)
-            .all(|(position, target)| (position - target).abs() < ARRIVED);
+    /// Whether every joint stands still where it is wanted, as far as its limits let it.
+    fn rests_at(&self, wanted: &[f32], limits: &[JointLimits]) -> bool {
+        let mut joints = self.positions.iter().zip(wanted).zip(limits);
+        let there = joints.all(|((&position, &wanted), limits)| {
+            (position - limits.reaching(position).clamp(wanted.into())).abs() < ARRIVED
+        });
         there && self.velocities.iter().all(|velocity| velocity.abs() < ARRIVED)
     }
-}
-
-fn clamped(wanted: &Plan, time: Duration, limits: &[JointLimits]) -> Vec<f64> {
-    let positions = wanted.positions(time);
-    let clamp =
-        |(position, limits): (f32, &JointLimits)| f64::from(position).max(limits.lower).min(limits.upper);
-    positions.into_iter().zip(limits).map(clamp).collect()
 }
 
 /// The velocity for the next step (of `step_s` seconds), in which the wanted position moves by `lead`; the joint is
@@ -196,6 +190,7 @@ mod tests {
     use super::*;
 
     const STEP: Duration = Duration::from_millis(20);
+    const RETURN_VELOCITY: f64 = 0.1;
     const LIMITS: JointLimits = JointLimits {
         lower: -1.0,
         upper: 1.0,
@@ -221,7 +216,8 @@ mod tests {
         for now in ticks {
             let start = || Limiter::going_on(&Plan::hold(vec![0.0], now), now, STEP);
             let limiter = limiter.get_or_insert_with(start);
-            let plan = limiter.follow(now, &wanted(now), &[limits], NonZeroUsize::new(50).unwrap());
+            let fifty = NonZeroUsize::new(50).unwrap();
+            let plan = limiter.follow(now, &wanted(now), &[limits], RETURN_VELOCITY, fifty);
             if let Some(published) = &published {
                 let promised = f64::from(published.positions(now)[0]);
                 let given = f64::from(plan.positions(now)[0]);
@@ -332,6 +328,7 @@ mod tests {
             ms(1000),
             &Plan::hold(vec![0.1], ms(0)),
             &[limits],
+            RETURN_VELOCITY,
             NonZeroUsize::MAX,
         );
         let positions: Vec<f32> = plan
@@ -344,5 +341,54 @@ mod tests {
         for (position, expected) in positions.iter().zip(expected) {
             assert!((position - expected).abs() < 1e-6, "{positions:?}");
         }
+    }
+
+    /// Positions at every step of half a second from where `told` ends.
+    fn followed(told: &Plan, wanted: f32, limits: JointLimits) -> Vec<f32> {
+        let mut limiter = Limiter::going_on(told, ms(1000), STEP);
+        let wanted = Plan::hold(vec![wanted], ms(0));
+        let positions = |tick| {
+            let now = ms(1000) + STEP * tick;
+            let plan = limiter.follow(now, &wanted, &[limits], RETURN_VELOCITY, NonZeroUsize::MIN);
+            plan.positions(now)[0]
+        };
+        (0..25).map(positions).collect()
+    }
+
+    #[test]
+    fn a_joint_beyond_its_limits_returns_slowly_and_goes_no_further() {
+        for limits in [
+            LIMITS,
+            JointLimits {
+                velocity: f64::INFINITY,
+                acceleration: f64::INFINITY,
+                ..LIMITS
+            },
+        ] {
+            let outside = Plan::hold(vec![1.2], ms(0));
+            let back = followed(&outside, 0.0, limits);
+            for pair in back.windows(2) {
+                let step = pair[0] - pair[1];
+                assert!(
+                    (0.0..0.002 + 1e-6).contains(&step),
+                    "{step} in one step: {back:?}"
+                );
+            }
+            assert!((1.15..1.16).contains(&back[24]), "{back:?}");
+            assert_eq!(followed(&outside, 1.2, limits), [1.2; 25]);
+            assert_eq!(followed(&outside, 1.5, limits), [1.2; 25]);
+        }
+    }
+
+    #[test]
+    fn a_joint_that_a_new_limit_meets_in_motion_stops_and_returns_slowly() {
+        let limits = JointLimits { upper: 0.5, ..LIMITS };
+        let moving = Plan::new(vec![(ms(900), vec![0.8]), (ms(1000), vec![1.0])]);
+        let positions = followed(&moving, 1.5, limits);
+        // From 2 per second at 10 per second per second.
+        assert!((1.15..1.2).contains(&positions[24]), "{positions:?}");
+        let back = followed(&moving, 0.0, limits);
+        let fastest = back.windows(2).map(|pair| pair[0] - pair[1]).fold(0.0, f32::max);
+        assert!((fastest - 0.002).abs() < 1e-5, "{back:?}");
     }
 }

@@ -31,6 +31,10 @@ pub struct Situation {
     pub measured: Option<Vec<f32>>,
     /// Why nothing finite came out of the newest observation, if so.
     pub not_finite: Option<String>,
+    /// Why the limits of the robot's description are not known although it has some, if so.
+    pub limits_problem: Option<String>,
+    /// Who else publishes on the topics that move the robot, if anybody does.
+    pub other_publishers: Option<String>,
     pub command: Command,
     /// Whether the managed node is in another state than active.
     pub is_inactive: bool,
@@ -102,6 +106,9 @@ impl Supervisor {
                     "the service ~/stop was called; ~/enable lets the node move the robot again",
                 ));
             }
+        }
+        if let Some(others) = &situation.other_publishers {
+            return Some(Hold::new(HoldReason::OtherPublisher, others.clone()));
         }
         if let Some(input) = situation.inputs.iter().find(|input| input.is_not_finite) {
             let detail = format!(

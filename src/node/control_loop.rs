@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::thread_priority::raise_this_thread;
-use super::{ChunkSlot, Inputs, InputsAtATick, PlaybackSettings, RosClock, Shared, lock, lock_if_free};
+use super::{
+    ChunkSlot, DescribedLimits, Inputs, InputsAtATick, PlaybackSettings, RosClock, Shared, lock, lock_if_free,
+};
 use crate::control::{
     Command, ControlSettings, Controller, Hold, JointLimits, Plan, PlayerState, Situation, TickSchedule,
     TrajectoryPoint, Window,
@@ -84,8 +86,9 @@ pub struct ControlLoop {
     pub command: Arc<Shared<Command>>,
     /// Whether the managed node is active.
     pub is_active: Arc<AtomicBool>,
-    /// The limits of the robot's description, one per joint; none before it came.
-    pub described_limits: Arc<Shared<Option<Arc<[JointLimits]>>>>,
+    pub described_limits: Arc<Shared<DescribedLimits>>,
+    /// See [`Situation::other_publishers`].
+    pub other_publishers: Arc<Shared<Option<String>>>,
     /// Real-time priority that is asked for; 0 for none.
     pub priority: u8,
     pub report: Arc<Mutex<ControlReport>>,
@@ -102,7 +105,8 @@ struct Ticking {
     controller: Controller,
     settings: PlaybackSettings,
     command: Command,
-    described_limits: Option<Arc<[JointLimits]>>,
+    described_limits: DescribedLimits,
+    other_publishers: Option<String>,
     inputs: InputsAtATick,
     not_finite: Option<String>,
     previous_tick: Option<Instant>,
@@ -164,6 +168,7 @@ impl ControlLoop {
             settings: self.settings.get(),
             command: self.command.get(),
             described_limits: self.described_limits.get(),
+            other_publishers: self.other_publishers.get(),
             inputs: InputsAtATick::default(),
             not_finite: None,
             previous_tick: None,
@@ -194,6 +199,9 @@ impl ControlLoop {
         if let Some(limits) = self.described_limits.get_if_free(self.may_wait()) {
             ticking.described_limits = limits;
         }
+        if let Some(others) = self.other_publishers.get_if_free(self.may_wait()) {
+            ticking.other_publishers = others;
+        }
         // A chunk is held against where the robot is now, not where it was at some tick before.
         let mut chunk = None;
         if knows_where_the_robot_is && let Some(newest) = self.chunks.take(self.may_wait()) {
@@ -206,12 +214,17 @@ impl ControlLoop {
             inputs: ticking.inputs.watched.clone(),
             measured: measured.map(|all| self.commanded.iter().map(|&joint| all[joint]).collect()),
             not_finite: ticking.not_finite.clone(),
+            limits_problem: ticking.described_limits.problem.clone(),
+            other_publishers: ticking.other_publishers.clone(),
             command: ticking.command,
             is_inactive: !self.is_active.load(Ordering::Acquire),
             prompt_number: ticking.inputs.prompt_number,
         };
         let had_chunk = chunk.is_some();
-        let settings = limited(&ticking.settings.control, ticking.described_limits.as_ref());
+        let settings = limited(
+            &ticking.settings.control,
+            ticking.described_limits.limits.as_ref(),
+        );
         let controller = &mut ticking.controller;
         let tick = controller.tick(now, chunk, &situation, &settings);
         let report = &mut ticking.report;
@@ -298,243 +311,4 @@ fn limited(settings: &ControlSettings, described: Option<&Arc<[JointLimits]>>) -
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::num::NonZeroUsize;
-    use std::sync::mpsc;
-
-    use super::*;
-    use crate::control::{Seam, SupervisionSettings, TimedChunk};
-    use crate::node::{InputTopics, JointStatesTopic, NewChunk};
-    use crate::policy::ActionChunk;
-
-    /// Nothing is limited and nothing becomes old.
-    pub fn unlimited() -> ControlSettings {
-        ControlSettings {
-            publish_horizon: NonZeroUsize::MAX,
-            step: Duration::from_millis(20),
-            limits: None,
-            max_start_jump: [].into(),
-            stop_duration: Duration::from_millis(200),
-            supervision: SupervisionSettings {
-                max_age: Duration::MAX,
-                max_run_time: None,
-            },
-        }
-    }
-
-    fn control(clock: RosClock, control_period: Duration) -> ControlLoop {
-        let settings = PlaybackSettings {
-            control_period,
-            action_period: Duration::from_millis(20),
-            actions_to_execute: None,
-            seam: Seam::default(),
-            control: unlimited(),
-            vision_refresh: Arc::default(),
-            denoise_steps: None,
-        };
-        ControlLoop {
-            clock: Arc::new(clock),
-            chunks: Arc::default(),
-            inputs: Arc::new(Inputs::new(&InputTopics::default(), &["waist".to_owned()])),
-            settings: Arc::new(Shared::new(settings)),
-            command: Arc::new(Shared::new(Command::Enabled)),
-            is_active: Arc::new(AtomicBool::new(true)),
-            described_limits: Arc::new(Shared::new(None)),
-            priority: 0,
-            report: Arc::default(),
-            stop: Arc::default(),
-            commanded: vec![0],
-            commanded_joints: ["waist".to_owned()].into(),
-        }
-    }
-
-    fn chunk(observed_at: Duration, clock_resets: u64) -> NewChunk {
-        NewChunk {
-            chunk: TimedChunk {
-                actions: ActionChunk::new((0..50).map(|action| action as f32).collect(), 1),
-                observed_at,
-                action_period: Duration::from_millis(20),
-                actions_to_execute: None,
-                seam: Seam::default(),
-            },
-            clock_resets,
-        }
-    }
-
-    #[test]
-    fn ticks_keep_the_rate_on_the_systems_clock() {
-        let control = control(RosClock::system(), Duration::from_millis(5));
-        let (stop, report) = (Arc::clone(&control.stop), Arc::clone(&control.report));
-        let thread = std::thread::spawn(move || control.run(|_, _| {}));
-        std::thread::sleep(Duration::from_millis(500));
-        stop.store(true, Ordering::Relaxed);
-        thread.join().unwrap();
-        let ticks = lock(&report).ticks;
-        assert!(
-            (60..=102).contains(&ticks),
-            "{ticks} ticks in half a second of 5 ms"
-        );
-    }
-
-    #[test]
-    fn nothing_is_published_before_the_first_chunk_and_a_tick_follows_simulated_time() {
-        let control = control(RosClock::simulated(), Duration::from_millis(20));
-        let (clock, chunks) = (Arc::clone(&control.clock), Arc::clone(&control.chunks));
-        let (stop, report) = (Arc::clone(&control.stop), Arc::clone(&control.report));
-        let (sender, published) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            control.run(|now, points| sender.send((now, points)).unwrap());
-        });
-        let step = |milliseconds| {
-            let before = lock(&report).ticks;
-            clock.set(Duration::from_millis(milliseconds));
-            while lock(&report).ticks == before {
-                std::thread::yield_now();
-            }
-        };
-        step(0);
-        step(20);
-        assert!(published.try_recv().is_err());
-        chunks.put(chunk(Duration::from_millis(20), 0));
-        step(40);
-        step(60);
-        let patience = Duration::from_secs(5);
-        for (milliseconds, position) in [(40, 0.0), (60, 1.0)] {
-            let (now, points) = published.recv_timeout(patience).unwrap();
-            assert_eq!(now, Duration::from_millis(milliseconds));
-            assert_eq!(points[0].positions, [position]);
-        }
-        stop.store(true, Ordering::Relaxed);
-        thread.join().unwrap();
-    }
-
-    #[test]
-    fn every_change_of_the_reason_for_a_hold_is_reported_once() {
-        let control = control(RosClock::simulated(), Duration::from_millis(20));
-        let mut ticking = control.begin();
-        let mut tick = |milliseconds| control.tick(&mut ticking, Duration::from_millis(milliseconds));
-        tick(0);
-        control.command.set(Command::Stopped);
-        (1..100).for_each(|number| drop(tick(20 * number)));
-        control.command.set(Command::Enabled);
-        (100..200).for_each(|number| drop(tick(20 * number)));
-        let holds = lock(&control.report).holds_begun.clone();
-        let codes: Vec<&str> = holds.iter().map(|hold| hold.reason.code()).collect();
-        assert_eq!(codes, ["NO_CHUNK_YET", "STOPPED", "NO_CHUNK_YET"]);
-    }
-
-    #[test]
-    fn limits_of_the_description_and_of_the_parameters_count_together() {
-        let described = JointLimits {
-            upper: 1.0,
-            velocity: 3.0,
-            ..JointLimits::NONE
-        };
-        let of_description = Some(Arc::from([described]));
-        let alone = limited(&unlimited(), of_description.as_ref());
-        assert_eq!(alone.limits.unwrap()[..], [described]);
-        let set = JointLimits {
-            upper: 2.0,
-            velocity: 0.5,
-            ..JointLimits::NONE
-        };
-        let settings = ControlSettings {
-            limits: Some([set].into()),
-            ..unlimited()
-        };
-        let both = JointLimits {
-            velocity: 0.5,
-            ..described
-        };
-        assert_eq!(
-            limited(&settings, of_description.as_ref()).limits.unwrap()[..],
-            [both]
-        );
-    }
-
-    #[test]
-    fn a_chunk_from_before_a_reset_of_the_clock_is_not_played() {
-        let control = control(RosClock::simulated(), Duration::from_millis(20));
-        control.clock.set(Duration::from_millis(100));
-        control.clock.set(Duration::from_millis(90));
-        let mut ticking = control.begin();
-        control.chunks.put(chunk(Duration::from_millis(90), 0));
-        let now = Duration::from_millis(90);
-        assert!(control.tick(&mut ticking, now).is_empty());
-        control.chunks.put(chunk(Duration::from_millis(90), 1));
-        assert!(!control.tick(&mut ticking, now).is_empty());
-    }
-
-    #[test]
-    fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it() {
-        let control = control(RosClock::system(), Duration::from_millis(20));
-        let mut ticking = control.begin();
-        let mut now = Duration::from_secs(50);
-        let mut tick = || {
-            control.look_at_settings(&mut ticking);
-            now += Duration::from_millis(20);
-            control.tick(&mut ticking, now)
-        };
-        control.chunks.put(chunk(Duration::from_secs(50), 0));
-        {
-            let _report = lock(&control.report);
-            let _settings = control.settings.in_hand();
-            let _command = control.command.in_hand();
-            let _limits = control.described_limits.in_hand();
-            assert!(!tick().is_empty());
-        }
-        assert_eq!(lock(&control.report).ticks, 0);
-        assert!(
-            !control.chunks.is_done_with(),
-            "the report does not speak of the chunk yet"
-        );
-        tick();
-        let report = lock(&control.report).clone();
-        assert_eq!((report.ticks, report.state), (2, PlayerState::Playing));
-        assert!(control.chunks.is_done_with());
-
-        control.chunks.put(chunk(Duration::from_secs(50), 0));
-        let inputs = control.inputs.in_hand();
-        assert!(!tick().is_empty());
-        drop(inputs);
-        assert!(
-            !control.chunks.is_done_with(),
-            "nobody could say where the robot is"
-        );
-        let slot = control.chunks.in_hand();
-        assert!(!tick().is_empty());
-        drop(slot);
-        assert!(!control.chunks.is_done_with());
-        tick();
-        assert!(control.chunks.is_done_with());
-        assert_eq!(lock(&control.report).ticks, 5);
-    }
-
-    #[test]
-    fn only_the_joints_that_are_told_to_move_are_compared_with_the_first_action() {
-        let joints = ["finger", "waist"].map(str::to_owned);
-        let topics = InputTopics {
-            joint_states: vec![JointStatesTopic::default()],
-            ..InputTopics::default()
-        };
-        let mut control = control(RosClock::simulated(), Duration::from_millis(20));
-        control.inputs = Arc::new(Inputs::new(&topics, &joints));
-        control.commanded = vec![1];
-        let mut settings = control.settings.get();
-        settings.control.max_start_jump = [0.5].into();
-        control.settings.set(settings);
-        let first_hold = |waist: f32| {
-            let now = Duration::from_millis(100);
-            control
-                .inputs
-                .take_joint_positions(0, Ok(vec![(0, 9.0), (1, waist)]), now);
-            let mut ticking = control.begin();
-            control.chunks.put(chunk(now, 0));
-            control.tick(&mut ticking, now);
-            let hold = lock(&control.report).hold.clone();
-            hold.map(|hold| hold.reason.code())
-        };
-        assert_eq!(first_hold(0.4), None);
-        assert_eq!(first_hold(0.6), Some("START_JUMP"));
-    }
-}
+pub(super) mod tests;

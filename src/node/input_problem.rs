@@ -1,5 +1,7 @@
 //! What can be wrong with a message.
 
+use std::time::Duration;
+
 /// Why a message cannot be used. The input it came on counts as missing until a good one comes.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InputProblem {
@@ -24,8 +26,18 @@ pub enum InputProblem {
     Picture { format: String, problem: String },
     #[error("no position of {}", missing.join(", "))]
     MissingJoints { missing: Vec<String> },
-    #[error("none of joint_names is in the message")]
+    #[error("the message has no position of any of joint_names")]
     NoJoint,
+    #[error(
+        "it is stamped {:.3} s {} this node's clock, further than max_age_ms ({} ms): does use_sim_time fit the robot's time, \
+         and are the machines' clocks synchronised (NTP)?",
+        apart.as_secs_f64(), if *is_ahead { "ahead of" } else { "behind" }, max_age.as_millis()
+    )]
+    Stamp {
+        apart: Duration,
+        is_ahead: bool,
+        max_age: Duration,
+    },
     #[error("{found} values, expected {expected}")]
     Values { found: usize, expected: usize },
     #[error("value {index} is {value}, expected a finite number")]

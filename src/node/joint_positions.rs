@@ -97,23 +97,21 @@ impl JointPositions {
 }
 
 /// The positions of those of `wanted` that a message has, by their place in `wanted`. `prefix` is put in front of the
-/// message's names.
+/// message's names. A message without positions, of velocities alone say, has none of them.
 ///
 /// # Errors
-/// When there are fewer positions than names, or a position that is wanted is no finite number.
+/// When there are fewer positions than names and a wanted one is among these, or a position that is wanted is no finite
+/// number.
 pub fn some_joint_positions(
     names: &[String],
     positions: &[f64],
     prefix: &str,
     wanted: &[String],
 ) -> Result<SomePositions, InputProblem> {
-    if positions.len() < names.len() {
-        return Err(InputProblem::Positions {
-            found: positions.len(),
-            names: names.len(),
-        });
-    }
     let mut found = Vec::new();
+    if positions.is_empty() {
+        return Ok(found);
+    }
     for (index, joint) in wanted.iter().enumerate() {
         let Some(own_name) = joint.strip_prefix(prefix) else {
             continue;
@@ -121,6 +119,12 @@ pub fn some_joint_positions(
         let Some(place) = names.iter().position(|name| name == own_name) else {
             continue;
         };
+        if positions.len() < names.len() {
+            return Err(InputProblem::Positions {
+                found: positions.len(),
+                names: names.len(),
+            });
+        }
         let position = positions[place] as f32;
         if !position.is_finite() {
             return Err(InputProblem::NotFinite {
@@ -188,6 +192,22 @@ mod tests {
     fn fewer_positions_than_names_are_refused() {
         let problem = joint_positions(&names("waist elbow"), &[1.0], &names("waist")).unwrap_err();
         assert_eq!(problem, InputProblem::Positions { found: 1, names: 2 });
+    }
+
+    #[test]
+    fn a_message_of_other_joints_or_without_positions_has_none_of_the_wanted() {
+        let none = Ok(Vec::new());
+        let waist = names("waist");
+        assert_eq!(
+            some_joint_positions(&names("wheel caster"), &[], "", &waist),
+            none
+        );
+        assert_eq!(
+            some_joint_positions(&names("wheel caster"), &[1.0], "", &waist),
+            none
+        );
+        assert_eq!(some_joint_positions(&names("waist elbow"), &[], "", &waist), none);
+        assert!(joint_positions(&names("waist"), &[], &waist).is_err());
     }
 
     #[test]

@@ -10,6 +10,9 @@ mod clock;
 mod compressed_image_message;
 mod control_loop;
 mod extra_state;
+#[cfg(feature = "ros")]
+mod hangup;
+mod help;
 mod history;
 mod image_message;
 mod inference_loop;
@@ -31,6 +34,8 @@ mod monitor;
 #[cfg(feature = "ros")]
 mod node_error;
 #[cfg(feature = "ros")]
+mod other_publishers;
+#[cfg(feature = "ros")]
 mod output_publishers;
 mod output_topics;
 #[cfg(feature = "ros")]
@@ -42,6 +47,7 @@ mod robot_description;
 mod ros_node;
 #[cfg(feature = "ros")]
 mod services;
+mod stamp;
 #[cfg(feature = "ros")]
 mod subscriptions;
 mod thread_priority;
@@ -54,6 +60,7 @@ pub use clock::RosClock;
 pub use compressed_image_message::decode_compressed_image;
 pub use control_loop::{ControlLoop, ControlReport};
 pub use extra_state::extra_state;
+pub use help::answer;
 pub use image_message::{ImageLayout, decode_image};
 pub use inference_loop::{InferenceLoop, InferenceReport};
 pub use input::{InputKind, InputReport};
@@ -69,9 +76,10 @@ pub use monitor::{Level, Monitor, Status};
 pub use node_error::NodeError;
 pub use output_topics::{OutputKind, OutputTopic};
 pub use playback::{ChunkSlot, NewChunk, NewestPrediction, PlaybackSettings, Shared};
-pub use robot_description::{DescriptionProblem, joint_limits};
+pub use robot_description::{DescribedLimits, DescriptionProblem, joint_limits};
 #[cfg(feature = "ros")]
 pub use ros_node::{Pi0Node, run};
+pub use stamp::stamp_problem;
 pub use thread_priority::raise_this_thread;
 
 /// What a thread that panicked left behind is still whole: every change under a lock is one assignment or more that

@@ -31,7 +31,7 @@ pub struct PlaybackSettings {
 }
 
 /// A value that one thread sets and others read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shared<T>(Mutex<T>);
 
 impl<T: Clone> Shared<T> {

@@ -1,28 +1,41 @@
 //! The joint limits of a robot's description (URDF).
 
+use std::sync::Arc;
+
 use roxmltree::Document;
 
 use crate::control::JointLimits;
+
+/// What the newest description says of the limits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DescribedLimits {
+    /// One per joint that gets a value of the actions; none before a description with limits came.
+    pub limits: Option<Arc<[JointLimits]>>,
+    /// Why the limits of the newest one are not known, if so: the robot must not be moved without them.
+    pub problem: Option<String>,
+}
 
 /// Why a description gives no limits.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DescriptionProblem {
     #[error("it is no XML: {0}")]
     Xml(String),
-    #[error("the {limit} limit of joint {joint} is {found:?}, expected a finite number")]
+    #[error("the {limit} limit of joint {joint} is {found:?}, expected {expected}")]
     Number {
         joint: String,
         limit: &'static str,
         found: String,
+        expected: &'static str,
     },
 }
 
 /// The limits of each of `joints`: position (where the joint is revolute or prismatic) and velocity, in radians or
-/// metres. A joint that the description does not have, or that it gives no limits, has none. Accelerations are not part
-/// of a URDF.
+/// metres. A joint that the description does not have, or that it gives no limits, has none; a velocity of 0 is none, as
+/// exporters write it for one that they do not know. Accelerations are not part of a URDF. Whether a joint can move within
+/// its limits is not judged here.
 ///
 /// # Errors
-/// When the text is no XML, or a limit of one of the joints is no finite number.
+/// When the text is no XML, or a limit of one of the joints is no finite number or a negative velocity.
 pub fn joint_limits(description: &str, joints: &[String]) -> Result<Vec<JointLimits>, DescriptionProblem> {
     let document =
         Document::parse(description).map_err(|error| DescriptionProblem::Xml(error.to_string()))?;
@@ -36,23 +49,26 @@ pub fn joint_limits(description: &str, joints: &[String]) -> Result<Vec<JointLim
         let Some(limit) = joint.children().find(|node| node.has_tag_name("limit")) else {
             continue;
         };
-        let number = |attribute: &'static str| match limit.attribute(attribute) {
+        let number = |attribute: &'static str, lowest: f64, expected| match limit.attribute(attribute) {
             None => Ok(None),
             Some(text) => match text.trim().parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(Some(number)),
+                Ok(number) if number.is_finite() && number >= lowest => Ok(Some(number)),
                 _ => Err(DescriptionProblem::Number {
                     joint: name.to_owned(),
                     limit: attribute,
                     found: text.to_owned(),
+                    expected,
                 }),
             },
         };
+        let bound = |attribute| number(attribute, f64::NEG_INFINITY, "a finite number");
         if matches!(joint.attribute("type"), Some("revolute" | "prismatic")) {
             // As the URDF specification has it, a bound that is left out is 0.
-            limits[index].lower = number("lower")?.unwrap_or(0.0);
-            limits[index].upper = number("upper")?.unwrap_or(0.0);
+            limits[index].lower = bound("lower")?.unwrap_or(0.0);
+            limits[index].upper = bound("upper")?.unwrap_or(0.0);
         }
-        if let Some(velocity) = number("velocity")?.filter(|velocity| *velocity > 0.0) {
+        let velocity = number("velocity", 0.0, "a finite number that is not negative")?;
+        if let Some(velocity) = velocity.filter(|velocity| *velocity > 0.0) {
             limits[index].velocity = velocity;
         }
     }
@@ -98,7 +114,7 @@ mod tests {
             joint_limits("<robot>", &[]),
             Err(DescriptionProblem::Xml(_))
         ));
-        for bad in ["nan", "two"] {
+        for bad in ["nan", "two", "-3.1", "inf"] {
             let description = ROBOT.replace("3.1", bad);
             let problem = joint_limits(&description, &names(&["elbow"])).unwrap_err();
             assert!(
@@ -106,5 +122,11 @@ mod tests {
                 "{problem}"
             );
         }
+    }
+
+    #[test]
+    fn a_velocity_of_0_is_one_that_is_not_known() {
+        let limits = joint_limits(&ROBOT.replace("3.1", "0"), &names(&["elbow"])).unwrap();
+        assert_eq!((limits[0].velocity, limits[0].upper), (f64::INFINITY, 2.0));
     }
 }

@@ -11,16 +11,18 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::hangup::hangup_is_ignored;
 use super::lifecycle_service::{serve_lifecycle, transition_events};
 use super::managed_policy::{ManagedPolicy, wait_for_rest};
+use super::other_publishers::other_publishers;
 use super::output_publishers::OutputPublishers;
 use super::parameters::{Parameters, QosEnd, QosOverrides, Settings};
 use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
 use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
 use super::watched_thread::WatchedThread;
 use super::{
-    ChangeError, ChunkSlot, ControlLoop, ControlReport, InferenceReport, Inputs, Lifecycle, LifecycleState,
-    Monitor, NodeError, RosClock, Shared, lock, logging, messages,
+    ChangeError, ChunkSlot, ControlLoop, ControlReport, DescribedLimits, InferenceReport, Inputs, Lifecycle,
+    LifecycleState, Monitor, NodeError, RosClock, Shared, lock, logging, messages,
 };
 use crate::control::Command;
 use crate::policy::{OpenError, Predict, open};
@@ -28,6 +30,8 @@ use crate::policy::{OpenError, Predict, open};
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// How long one spin may wait for ROS before it looks whether it shall stop.
 const SPIN_PATIENCE: Duration = Duration::from_millis(50);
+/// How often the graph is asked who else publishes.
+const GRAPH_PERIOD: Duration = Duration::from_millis(500);
 /// How long the end of the node waits for the prediction that is under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -131,11 +135,19 @@ impl Pi0Node {
             true => Command::Enabled,
             false => Command::Disabled,
         }));
-        let described_limits = Arc::new(Shared::new(None));
+        let described_limits = Arc::<Shared<DescribedLimits>>::default();
+        let other_publishers = Arc::<Shared<Option<String>>>::default();
         let (ending, ended) = mpsc::unbounded_channel();
         let inference = Arc::<Mutex<Option<WatchedThread>>>::default();
 
-        subscribe_inputs(&mut node, runtime.handle(), &parameters, &inputs, &clock)?;
+        subscribe_inputs(
+            &mut node,
+            runtime.handle(),
+            &parameters,
+            &inputs,
+            &clock,
+            &playback,
+        )?;
         subscribe_robot_description(&mut node, runtime.handle(), &parameters, &described_limits)?;
         let parameters = Arc::new(Mutex::new(parameters));
         let managed = ManagedPolicy {
@@ -191,6 +203,7 @@ impl Pi0Node {
             command,
             is_active: Arc::clone(&is_active),
             described_limits,
+            other_publishers: Arc::clone(&other_publishers),
             priority: settings.control_priority,
             report: Arc::clone(&control_report),
             stop: Arc::clone(&stop_control),
@@ -201,9 +214,15 @@ impl Pi0Node {
             control.run(|now, points| outputs.publish(now, &points));
         })?;
         let spinning = Arc::clone(&stop_spinning);
+        let own_name = name.clone();
         let spin = WatchedThread::spawn("spin", &ending, move || {
+            let mut asked: Option<Instant> = None;
             while !spinning.load(Ordering::Relaxed) {
                 node.spin_once(SPIN_PATIENCE);
+                if asked.is_none_or(|asked| asked.elapsed() > GRAPH_PERIOD) {
+                    asked = Some(Instant::now());
+                    look_for_others(&node, &own_name, &other_publishers);
+                }
             }
         })?;
         let description = match settings.managed {
@@ -228,7 +247,7 @@ impl Pi0Node {
         })
     }
 
-    /// Runs until the process is interrupted or terminated, then stops.
+    /// Runs until the process is interrupted, terminated or loses its terminal, then stops.
     ///
     /// # Errors
     /// When a thread ends by itself.
@@ -241,11 +260,17 @@ impl Pi0Node {
             };
             let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
             let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+            let mut hangup = match hangup_is_ignored() {
+                // Who starts the node with nohup wants it to outlive the terminal.
+                true => None,
+                false => Some(signal(SignalKind::hangup()).map_err(failed)?),
+            };
             // Only now does a signal end the node cleanly, so only now may anyone be told that it runs.
             tracing::info!("{description}");
             tokio::select! {
                 _ = interrupt.recv() => Ok("interrupted"),
                 _ = terminate.recv() => Ok("terminated"),
+                Some(()) = async { hangup.as_mut()?.recv().await } => Ok("hung up"),
                 Some(name) = ended.recv() => Err(NodeError::ThreadEnded(name)),
             }
         });
@@ -277,6 +302,14 @@ impl Pi0Node {
         self.runtime.shutdown_timeout(STOP_PATIENCE);
         self.stop_spinning.store(true, Ordering::Relaxed);
         self.spin.join();
+    }
+}
+
+/// Looks who else moves the robot. What was so stays so while the graph gives no answer.
+fn look_for_others(node: &Node, name: &str, others: &Shared<Option<String>>) {
+    match other_publishers(node, name) {
+        Ok(found) => others.set(found),
+        Err(error) => tracing::debug!("who publishes besides this node is not known: {error}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The subscriptions: every message goes into the inputs as it comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use r2r::rosgraph_msgs::msg::Clock;
@@ -11,7 +12,10 @@ use tokio::runtime::Handle;
 
 use super::messages::{self, qos_profile};
 use super::parameters::{Parameters, QosEnd};
-use super::{Inputs, NodeError, RosClock, Shared, Transport, extra_state, joint_limits};
+use super::{
+    DescribedLimits, InputProblem, Inputs, NodeError, PlaybackSettings, RosClock, Shared, Transport,
+    extra_state, joint_limits, stamp_problem,
+};
 use crate::control::JointLimits;
 
 /// Subscribes to everything that an observation is made of, and to the clock where time is simulated.
@@ -24,6 +28,7 @@ pub fn subscribe_inputs(
     parameters: &Parameters,
     inputs: &Arc<Inputs>,
     clock: &Arc<RosClock>,
+    playback: &Arc<Shared<PlaybackSettings>>,
 ) -> Result<(), NodeError> {
     let settings = parameters.settings();
     let sensor_data = QosProfile::sensor_data().keep_last(1);
@@ -31,16 +36,12 @@ pub fn subscribe_inputs(
         let overrides = parameters.qos_overrides().of(topic, QosEnd::Subscription);
         qos_profile(sensor_data.clone(), overrides)
     };
-    // What its sender did not stamp counts as measured when it came.
-    let times = Arc::clone(clock);
-    let stamp = move |header: Option<&Header>| {
-        header
-            .and_then(messages::stamp)
-            .or_else(|| times.now())
-            .unwrap_or_default()
+    let stamps = Stamps {
+        clock: Arc::clone(clock),
+        playback: Arc::clone(playback),
     };
     for (index, camera) in settings.inputs.cameras.iter().enumerate() {
-        let (inputs, stamp) = (Arc::clone(inputs), stamp.clone());
+        let (inputs, stamps) = (Arc::clone(inputs), stamps.clone());
         let (topic, qos) = (&camera.topic, newest(&camera.topic));
         match camera.transport {
             Transport::Raw => subscribe(
@@ -50,7 +51,8 @@ pub fn subscribe_inputs(
                 qos,
                 Waiting::Newest,
                 move |message: Image| {
-                    inputs.take_image(index, messages::image(&message), stamp(Some(&message.header)));
+                    let (image, stamp) = stamps.judged(&message.header, messages::image(&message));
+                    inputs.take_image(index, image, stamp);
                 },
             )?,
             Transport::Compressed => subscribe(
@@ -61,13 +63,14 @@ pub fn subscribe_inputs(
                 Waiting::Newest,
                 move |message: CompressedImage| {
                     let image = messages::compressed_image(&message);
-                    inputs.take_image(index, image, stamp(Some(&message.header)));
+                    let (image, stamp) = stamps.judged(&message.header, image);
+                    inputs.take_image(index, image, stamp);
                 },
             )?,
         }
     }
     for (index, joint_states) in settings.inputs.joint_states.iter().enumerate() {
-        let (inputs, stamp) = (Arc::clone(inputs), stamp.clone());
+        let (inputs, stamps) = (Arc::clone(inputs), stamps.clone());
         let (joints, prefix) = (settings.joint_names.clone(), joint_states.prefix.clone());
         // Those of several publishers on one topic: the newest alone would starve the joints of the others.
         let qos = qos_profile(
@@ -84,12 +87,16 @@ pub fn subscribe_inputs(
             Waiting::All,
             move |message: JointState| {
                 let positions = messages::positions(&message, &prefix, &joints);
-                inputs.take_joint_positions(index, positions, stamp(Some(&message.header)));
+                // The clock of a message of other joints does not matter.
+                let is_of_others = positions.as_ref().is_ok_and(Vec::is_empty);
+                let (judged, stamp) = stamps.judged(&message.header, positions);
+                let positions = if is_of_others { Ok(Vec::new()) } else { judged };
+                inputs.take_joint_positions(index, positions, stamp);
             },
         )?;
     }
     for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
-        let (inputs, stamp, size) = (Arc::clone(inputs), stamp.clone(), extra.size);
+        let (inputs, clock, size) = (Arc::clone(inputs), Arc::clone(clock), extra.size);
         let qos = newest(&extra.topic);
         subscribe(
             node,
@@ -98,7 +105,11 @@ pub fn subscribe_inputs(
             qos,
             Waiting::Newest,
             move |message: Float64MultiArray| {
-                inputs.take_extra_state(index, extra_state(&message.data, size), stamp(None));
+                inputs.take_extra_state(
+                    index,
+                    extra_state(&message.data, size),
+                    clock.now().unwrap_or_default(),
+                );
             },
         )?;
     }
@@ -133,7 +144,7 @@ pub fn subscribe_inputs(
 }
 
 /// Subscribes to the robot's description, where there is a topic for it: its limits, of the joints that get a value of the
-/// actions.
+/// actions. One that cannot be read leaves the limits that were known before, with the reason.
 ///
 /// # Errors
 /// When ROS 2 refuses the subscription.
@@ -141,7 +152,7 @@ pub fn subscribe_robot_description(
     node: &mut Node,
     runtime: &Handle,
     parameters: &Parameters,
-    limits: &Arc<Shared<Option<Arc<[JointLimits]>>>>,
+    limits: &Arc<Shared<DescribedLimits>>,
 ) -> Result<(), NodeError> {
     let settings = parameters.settings();
     let Some(topic) = settings.robot_description_topic.clone() else {
@@ -162,11 +173,45 @@ pub fn subscribe_robot_description(
             Ok(described) => {
                 let known = described.iter().filter(|one| **one != JointLimits::NONE).count();
                 tracing::info!("{name}: limits of {known} of {} joints", joints.len());
-                limits.set((known > 0).then(|| described.into()));
+                limits.set(DescribedLimits {
+                    limits: (known > 0).then(|| described.into()),
+                    problem: None,
+                });
             }
-            Err(problem) => tracing::error!("{name}: {problem}; the limits that were known before stay"),
+            Err(problem) => {
+                tracing::error!("{name}: {problem}");
+                limits.set(DescribedLimits {
+                    problem: Some(format!(
+                        "the robot's description on {name} gives no limits: {problem}"
+                    )),
+                    ..limits.get()
+                });
+            }
         },
     )
+}
+
+/// What judges the stamps of messages as they come.
+#[derive(Clone)]
+struct Stamps {
+    clock: Arc<RosClock>,
+    playback: Arc<Shared<PlaybackSettings>>,
+}
+
+impl Stamps {
+    /// What was in a message, or what is wrong with its stamp, and the stamp. What its sender did not stamp counts as
+    /// measured now. Before the clock is known no stamp is judged.
+    fn judged<T>(
+        &self,
+        header: &Header,
+        value: Result<T, InputProblem>,
+    ) -> (Result<T, InputProblem>, Duration) {
+        let now = self.clock.now();
+        let stamp = messages::stamp(header).or(now).unwrap_or_default();
+        let max_age = self.playback.get().control.supervision.max_age;
+        let problem = now.and_then(|now| stamp_problem(stamp, now, max_age));
+        (value.and_then(|value| problem.map_or(Ok(value), Err)), stamp)
+    }
 }
 
 /// Joint states that may wait together.

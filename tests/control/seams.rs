@@ -40,9 +40,12 @@ fn run(
     let start = policy(0, &[], &[]).action(0).to_vec();
     let settings = ControlSettings {
         publish_horizon: NonZeroUsize::new(HORIZON).unwrap(),
+        look_ahead: Duration::MAX,
         step: TICK,
         limits: limits.map(|limits| vec![limits; start.len()].into()),
+        limit_return_velocity: 0.1,
         max_start_jump: [].into(),
+        max_following_error: [].into(),
         stop_duration: Duration::from_millis(200),
         supervision: SupervisionSettings {
             max_age: Duration::MAX,

@@ -13,7 +13,7 @@ use r2r::rcl_interfaces::msg::ParameterValue as ParameterValueMessage;
 
 use crate::isolation::isolated;
 use crate::node_parameters::text;
-use crate::robot::{Robot, StandIn, holds, node_with, qos};
+use crate::robot::{Robot, StandIn, anywhere, holds, node_with, qos};
 
 /// Opens stand-ins, and tells how many there were and are. The checkpoint "/missing" is none.
 #[derive(Clone, Default)]
@@ -25,8 +25,7 @@ struct Checkpoints {
 impl Checkpoints {
     fn start(&self, more: &[(&'static str, ParameterValue)]) -> Pi0Node {
         let managed = ("managed", ParameterValue::Bool(true));
-        let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![1e6]));
-        let node = node_with(&[&[managed, anywhere], more].concat());
+        let node = node_with(&[&[managed][..], &anywhere(), more].concat());
         let checkpoints = self.clone();
         Pi0Node::start(node, move |settings| {
             if settings.checkpoint.ends_with("missing") {

@@ -18,7 +18,7 @@ use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParametersA
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::trajectory_msgs::msg::JointTrajectory;
-use r2r::{Node, ParameterValue};
+use r2r::{Context, Node, ParameterValue};
 use robot::{HORIZON, JOINTS, Robot, holds, qos, start_for_a_robot_that_stays, start_with};
 
 fn seconds(message: &JointTrajectory) -> f64 {
@@ -30,7 +30,7 @@ fn an_observation_becomes_a_trajectory_of_the_configured_joints() {
     isolated(
         "an_observation_becomes_a_trajectory_of_the_configured_joints",
         || {
-            let node = start_with(&[]);
+            let node = start_for_a_robot_that_stays(&[]);
             let mut robot = Robot::new();
             let trajectory = robot.trajectory();
             assert_eq!(trajectory.joint_names, JOINTS);
@@ -70,10 +70,13 @@ fn a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes() {
             let holding =
                 |status: &DiagnosticStatus| status.values.iter().any(|pair| pair.value == "holding");
             robot.status("pi0_node: control", holding);
-            robot.until("a trajectory of the one point to hold", |robot| {
+            let hold = robot.until("a trajectory of the position to hold", |robot| {
                 let trajectory = robot.trajectories.next().now_or_never()??;
-                (trajectory.points.len() == 1).then_some(())
+                (trajectory.points.len() == 2).then_some(trajectory)
             });
+            assert_eq!(hold.points[0].positions, hold.points[1].positions);
+            let ends = &hold.points[1].time_from_start;
+            assert_eq!((ends.sec, ends.nanosec), (0, 200_000_000));
             node.stop();
         },
     );
@@ -84,7 +87,7 @@ fn a_prediction_that_fails_is_reported_and_nothing_is_published() {
     isolated(
         "a_prediction_that_fails_is_reported_and_nothing_is_published",
         || {
-            let node = start_with(&[("prompt", text("fail"))]);
+            let node = start_for_a_robot_that_stays(&[("prompt", text("fail"))]);
             let mut robot = Robot::new();
             let status = robot.status("pi0_node: inference", |status| status.level == 2);
             assert!(status.message.contains("the state has 0 values"), "{status:?}");
@@ -104,7 +107,9 @@ fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
     isolated(
         "a_first_action_too_far_from_the_robot_is_told_and_not_published",
         || {
-            let node = start_with(&[("prompt", text("jump"))]);
+            // The stand-in goes by ten with every action.
+            let jump = ("max_start_jump", ParameterValue::DoubleArray(vec![15.0]));
+            let node = start_with(&[("prompt", text("jump")), jump]);
             let mut robot = Robot::new();
             let status = robot.status("pi0_node: control", holds("START_JUMP"));
             assert!(status.message.contains("joint waist"), "{status:?}");
@@ -171,9 +176,9 @@ fn parameters_are_set_described_and_refused_with_a_reason() {
         assert_eq!(values[0].double_value, 50.0);
 
         assert!(robot.set("publish_horizon", integer(3)).0);
-        robot.until("a trajectory of three points", |robot| {
+        robot.until("a trajectory of three points and a last one", |robot| {
             let trajectory = robot.trajectories.next().now_or_never()??;
-            (trajectory.points.len() == 3).then_some(())
+            (trajectory.points.len() == 4).then_some(())
         });
         assert!(robot.set("control_rate_hz", double(10.0)).0);
         let count = robot.trajectories_in_half_a_second();
@@ -242,10 +247,164 @@ fn stop_holds_with_its_reason_until_the_node_is_enabled() {
         assert!(robot.ask::<SetBool::Service>("enable", &enable).success);
         robot.until("a trajectory of a whole chunk", |robot| {
             let trajectory = robot.trajectories.next().now_or_never()??;
-            (trajectory.points.len() > 1).then_some(())
+            (trajectory.points.len() > 2).then_some(())
         });
         node.stop();
     });
+}
+
+#[test]
+fn another_publisher_of_the_trajectories_is_named_and_holds_the_robot_until_it_ends() {
+    isolated(
+        "another_publisher_of_the_trajectories_is_named_and_holds_the_robot_until_it_ends",
+        || {
+            let node = start_for_a_robot_that_stays(&[]);
+            let mut robot = Robot::new();
+            robot.trajectory();
+            let mut teleop = Node::create(Context::create().unwrap(), "teleop", "/left").unwrap();
+            let _publisher = teleop
+                .create_publisher::<JointTrajectory>("/joint_trajectory", qos())
+                .unwrap();
+            let status = robot.status("pi0_node: control", holds("OTHER_PUBLISHER"));
+            for name in ["/left/teleop", "/joint_trajectory"] {
+                assert!(status.message.contains(name), "{status:?}");
+            }
+            assert_eq!(robot.trajectories_in_half_a_second(), 0);
+            drop(teleop);
+            robot.status("pi0_node: control", holds(""));
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn messages_with_the_stamps_of_another_clock_are_named_and_move_nothing() {
+    isolated(
+        "messages_with_the_stamps_of_another_clock_are_named_and_move_nothing",
+        || {
+            let node = start_for_a_robot_that_stays(&[]);
+            let mut robot = Robot::new();
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            let hour = Duration::from_secs(3600);
+            for (stamp, words) in [
+                (Duration::from_secs(12), "behind this node's clock"),
+                (now - hour, "behind this node's clock"),
+                (now + hour, "ahead of this node's clock"),
+            ] {
+                robot.joint_state.header.stamp = r2r::Clock::to_builtin_time(&stamp);
+                let wrong = |status: &DiagnosticStatus| status.level == 2 && status.message.contains(words);
+                let status = robot.status("pi0_node: joint states", wrong);
+                assert!(
+                    status.message.contains("use_sim_time") && status.message.contains("NTP"),
+                    "{status:?}"
+                );
+                assert_eq!(robot.trajectories_in_half_a_second(), 0, "{words}");
+            }
+            robot.joint_state.header.stamp = r2r::builtin_interfaces::msg::Time::default();
+            robot.trajectory();
+            robot.image.header.stamp = r2r::Clock::to_builtin_time(&(now - hour));
+            robot.status("pi0_node: camera top", |status| status.level == 2);
+            robot.status("pi0_node: control", holds("STALE_CAMERA"));
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn joint_states_of_other_joints_or_of_velocities_alone_change_nothing() {
+    isolated(
+        "joint_states_of_other_joints_or_of_velocities_alone_change_nothing",
+        || {
+            let node = start_for_a_robot_that_stays(&[]);
+            let mut robot = Robot::new();
+            robot.trajectory();
+            let wheels = r2r::sensor_msgs::msg::JointState {
+                name: ["wheel_left", "wheel_right"].map(str::to_owned).to_vec(),
+                velocity: vec![0.1, 0.1],
+                ..Default::default()
+            };
+            let velocities = r2r::sensor_msgs::msg::JointState {
+                name: JOINTS.map(str::to_owned).to_vec(),
+                ..wheels.clone()
+            };
+            for _ in 0..50 {
+                robot.publish();
+                robot.joint_states.publish(&wheels).unwrap();
+                robot.joint_states.publish(&velocities).unwrap();
+            }
+            while robot.diagnostics.next().now_or_never().is_some() {}
+            let status = robot.status("pi0_node: joint states", |_| true);
+            assert_eq!(status.level, 0, "{status:?}");
+            assert!(robot.trajectories_in_half_a_second() > 15);
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn a_robot_that_stops_following_is_held_with_the_name_of_the_joint() {
+    isolated(
+        "a_robot_that_stops_following_is_held_with_the_name_of_the_joint",
+        || {
+            let node = start_with(&[("joint_velocity_max", ParameterValue::DoubleArray(vec![1.0]))]);
+            let mut robot = Robot::new();
+            let status = robot.status("pi0_node: control", holds("FOLLOWING_ERROR"));
+            assert!(status.message.contains("joint waist is at 1"), "{status:?}");
+            node.stop();
+        },
+    );
+}
+
+#[test]
+fn a_description_that_leaves_a_joint_no_room_or_cannot_be_read_holds_the_robot() {
+    isolated(
+        "a_description_that_leaves_a_joint_no_room_or_cannot_be_read_holds_the_robot",
+        || {
+            let mut robot = Robot::new();
+            let latched = qos().keep_last(1).transient_local();
+            let descriptions = robot
+                .node
+                .create_publisher::<r2r::std_msgs::msg::String>("/robot_description", latched)
+                .unwrap();
+            let node = start_for_a_robot_that_stays(&[]);
+            robot.trajectory();
+            let limits = |limits: &str| {
+                format!(r#"<robot><joint name="elbow" type="revolute"><limit {limits}/></joint></robot>"#)
+            };
+            for (description, words) in [
+                (
+                    limits(r#"lower="0" upper="0" velocity="0""#),
+                    "joint elbow leave it no room",
+                ),
+                (
+                    limits(r#"lower="nan" upper="1""#),
+                    "the lower limit of joint elbow",
+                ),
+                ("<robot>".to_owned(), "it is no XML"),
+            ] {
+                let message = r2r::std_msgs::msg::String { data: description };
+                descriptions.publish(&message).unwrap();
+                let told = |status: &DiagnosticStatus| {
+                    holds("INVALID_LIMITS")(status) && status.message.contains(words)
+                };
+                robot.status("pi0_node: control", told);
+                robot.until("a trajectory at rest", |robot| {
+                    let hold = robot.trajectories.next().now_or_never()??;
+                    let rests = hold
+                        .points
+                        .iter()
+                        .all(|point| point.positions == hold.points[0].positions);
+                    rests.then_some(())
+                });
+            }
+            let message = r2r::std_msgs::msg::String {
+                data: limits(r#"lower="-1e9" upper="1e9""#),
+            };
+            descriptions.publish(&message).unwrap();
+            robot.status("pi0_node: control", holds(""));
+            node.stop();
+        },
+    );
 }
 
 #[test]

@@ -203,10 +203,14 @@ impl Robot {
     }
 }
 
-/// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is.
+/// For a robot that never moves, whatever it is told: were it held, no chunk would begin where it is, nor would it follow.
 pub fn start_for_a_robot_that_stays(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
-    let anywhere = ("max_start_jump", ParameterValue::DoubleArray(vec![1e6]));
-    start_with(&[&[anywhere][..], more].concat())
+    start_with(&[&anywhere()[..], more].concat())
+}
+
+/// Parameters of a robot that may be anywhere.
+pub fn anywhere() -> [(&'static str, ParameterValue); 2] {
+    ["max_start_jump", "max_following_error"].map(|name| (name, ParameterValue::DoubleArray(vec![1e6])))
 }
 
 pub fn start_with(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
@@ -221,6 +225,9 @@ pub fn node_with(more: &[(&'static str, ParameterValue)]) -> Node {
         ("camera_topics", texts(&["/top"])),
         ("joint_names", texts(&JOINTS)),
         ("prompt", text("wave")),
+        // The stand-in's actions are far apart, and the tests look at whole chunks.
+        ("joint_velocity_max", ParameterValue::DoubleArray(vec![1e6])),
+        ("look_ahead_s", ParameterValue::Double(10.0)),
     ];
     node_parameters::node_with(parameters.into_iter().chain(more.iter().cloned()))
 }

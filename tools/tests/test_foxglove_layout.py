@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robot_topics import full_name, recorded_topics
+from robot_topics import DEFAULT_ROBOT_DESCRIPTION_TOPIC, full_name, recorded_topics
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIGURATION = CHECKOUT / "config" / "aloha_sim.yaml"
@@ -48,7 +48,7 @@ def test_every_panel_is_shown_once():
 
 def test_its_topics_are_those_of_the_configuration():
     published = {full_name(topic, "", []) for topic in recorded_topics(str(CONFIGURATION), simulated=False)}
-    assert shown_topics() == published
+    assert shown_topics() == published - {DEFAULT_ROBOT_DESCRIPTION_TOPIC}
 
 
 def test_every_camera_of_the_configuration_is_shown():

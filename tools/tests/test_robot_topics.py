@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from robot_topics import full_name, is_simulated, output_topics, recorded_topics, remappings_of
+from robot_topics import (
+    full_name,
+    is_simulated,
+    output_topics,
+    recorded_topics,
+    remappings_of,
+    replayed_topics,
+)
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "config"
 
@@ -33,6 +40,7 @@ def test_every_input_and_output_of_the_parameter_file_is_recorded(two_arms):
         "/right/joint_states",
         "/tcp",
         "/task",
+        "/robot_description",
         "/left/commands",
         "/right/commands",
         "/joint_trajectory",
@@ -49,6 +57,7 @@ def test_the_clock_is_recorded_where_time_is_simulated(two_arms):
         "/camera/top/image_raw",
         "/joint_states",
         "/prompt",
+        "/robot_description",
         "/joint_trajectory",
         "~/chunk",
         "/diagnostics",
@@ -59,7 +68,8 @@ def test_the_clock_is_recorded_where_time_is_simulated(two_arms):
 def test_a_parameter_file_that_says_nothing_has_the_node_s_own_topics(tmp_path):
     params_file = tmp_path / "empty.yaml"
     params_file.write_text("")
-    expected = {"/joint_states", "/prompt", "/joint_trajectory", "~/chunk", "/diagnostics"}
+    inputs = {"/joint_states", "/prompt", "/robot_description"}
+    expected = inputs | {"/joint_trajectory", "~/chunk", "/diagnostics"}
     assert recorded_topics(str(params_file), simulated=False) == expected
 
 
@@ -94,3 +104,57 @@ def test_topics_are_recorded_by_the_names_that_the_node_gives_them(topic, namesp
 def test_a_remapping_without_a_target_is_refused():
     with pytest.raises(ValueError, match="expected rules like"):
         remappings_of("/top:=")
+
+
+# Names of topics, namespaces and remappings with which the commands of a run were recorded.
+RUNS = [
+    ("", "", "/arm/joint_trajectory"),
+    ("left", "", "/left/arm/joint_trajectory"),
+    ("/left/", "arm/joint_trajectory:=/robot/commands", "/robot/commands"),
+    ("", "arm/joint_trajectory:=commands", "/commands"),
+]
+
+
+@pytest.fixture
+def relative(tmp_path):
+    params_file = tmp_path / "relative.yaml"
+    params_file.write_text(
+        "/**:\n  ros__parameters:\n    trajectory_topic: arm/joint_trajectory\n    camera_topics: [top]\n"
+    )
+    return str(params_file)
+
+
+@pytest.mark.parametrize(("namespace", "rules", "commands"), RUNS)
+def test_recorded_commands_never_reach_a_controller(relative, namespace, rules, commands):
+    topics, remappings = replayed_topics(relative, namespace, remappings_of(rules), [])
+    assert commands in topics
+    assert f"{commands}:=/recorded{commands}" in remappings
+    moves_a_robot = {topic for topic in topics if "command" in topic or "trajectory" in topic}
+    assert moves_a_robot == {rule.partition(":=")[0] for rule in remappings}
+
+
+@pytest.mark.parametrize(("namespace", "rules", "commands"), RUNS)
+def test_recorded_commands_reach_a_controller_where_they_are_asked_for_by_name(relative, namespace, rules, commands):
+    topics, remappings = replayed_topics(relative, namespace, remappings_of(rules), [commands])
+    assert commands in topics
+    assert not any(rule.startswith(f"{commands}:=") for rule in remappings)
+
+
+def test_of_a_bag_only_what_the_node_hears_and_said_is_played(relative):
+    topics, _ = replayed_topics(relative, "left", [], ["/tf"])
+    assert topics == [
+        "/joint_states",
+        "/joint_trajectory",
+        "/left/arm/joint_trajectory",
+        "/left/top",
+        "/prompt",
+        "/robot_description",
+        "/tf",
+    ]
+
+
+def test_a_topic_that_the_node_does_without_is_not_played(tmp_path):
+    params_file = tmp_path / "no_description.yaml"
+    params_file.write_text("/**:\n  ros__parameters:\n    robot_description_topic: ''\n")
+    topics, _ = replayed_topics(str(params_file), "", [], [])
+    assert topics == ["/joint_states", "/joint_trajectory", "/prompt"]

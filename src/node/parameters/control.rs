@@ -8,12 +8,16 @@ use super::read::{double, doubles, nonzero, one_for_each, one_for_each_or_none, 
 use super::{ParameterProblem, Values};
 use crate::control::{ChunkOverlap, ControlSettings, JointLimits, Seam, SupervisionSettings};
 
-const LIMITS: [&str; 4] = [
+/// Limits that are for each joint or for none.
+const LIMITS: [&str; 3] = [
     "joint_position_min",
     "joint_position_max",
-    "joint_velocity_max",
     "joint_acceleration_max",
 ];
+/// What is for all joints alike, or for each.
+const FOR_ALL_OR_EACH: [&str; 3] = ["joint_velocity_max", "max_start_jump", "max_following_error"];
+/// A velocity limit that is none.
+const NO_VELOCITY_LIMIT: f64 = 1e6;
 
 /// Every parameter of control that does not fit another one, or the number of joints that are `commanded`.
 pub fn problems(values: &Values, commanded: usize) -> Vec<ParameterProblem> {
@@ -26,8 +30,9 @@ pub fn problems(values: &Values, commanded: usize) -> Vec<ParameterProblem> {
             problems.extend(one_for_each_or_none(values, name, commanded, what));
         }
     }
-    if doubles(values, "max_start_jump").len() != 1 {
-        problems.extend(one_for_each(values, "max_start_jump", commanded, what));
+    let of_joints = FOR_ALL_OR_EACH.into_iter();
+    for name in of_joints.filter(|name| doubles(values, name).len() != 1) {
+        problems.extend(one_for_each(values, name, commanded, what));
     }
     let [lower, upper] = [LIMITS[0], LIMITS[1]].map(|name| doubles(values, name));
     if lower.iter().zip(&upper).any(|(lower, upper)| lower >= upper) {
@@ -55,9 +60,12 @@ pub fn seam(values: &Values) -> Seam {
 pub fn settings(values: &Values, commanded: usize) -> ControlSettings {
     ControlSettings {
         publish_horizon: nonzero(values, "publish_horizon").unwrap_or(NonZeroUsize::MIN),
+        look_ahead: Duration::from_secs_f64(double(values, "look_ahead_s")),
         step: period(values, "control_rate_hz").min(period(values, "action_rate_hz")),
         limits: joint_limits(values, commanded),
-        max_start_jump: max_start_jump(values, commanded),
+        limit_return_velocity: double(values, "limit_return_velocity"),
+        max_start_jump: distances(values, "max_start_jump", commanded),
+        max_following_error: distances(values, "max_following_error", commanded),
         stop_duration: Duration::from_secs_f64(double(values, "stop_time_s")),
         supervision: SupervisionSettings {
             max_age: Duration::from_secs_f64(double(values, "max_age_ms") / 1e3),
@@ -68,33 +76,43 @@ pub fn settings(values: &Values, commanded: usize) -> ControlSettings {
     }
 }
 
-fn max_start_jump(values: &Values, joints: usize) -> Arc<[f32]> {
-    match doubles(values, "max_start_jump")[..] {
-        [of_every_joint] => vec![of_every_joint as f32; joints].into(),
-        ref jumps => jumps.iter().map(|jump| *jump as f32).collect(),
+/// One value for each of `joints`, of a parameter that may have one for all of them.
+fn for_each_joint(values: &Values, name: &str, joints: usize) -> Vec<f64> {
+    match doubles(values, name)[..] {
+        [of_every_joint] => vec![of_every_joint; joints],
+        ref of_joints => of_joints.to_vec(),
     }
+}
+
+fn distances(values: &Values, name: &str, joints: usize) -> Arc<[f32]> {
+    let distances = for_each_joint(values, name, joints).into_iter();
+    distances.map(|distance| distance as f32).collect()
 }
 
 /// The limits of each joint; none when no joint has any.
 fn joint_limits(values: &Values, joints: usize) -> Option<Arc<[JointLimits]>> {
-    let arrays = LIMITS.map(|name| doubles(values, name));
-    if arrays.iter().all(Vec::is_empty) {
-        return None;
-    }
-    let [lower, upper, velocity, acceleration] = arrays;
+    let [lower, upper, acceleration] = LIMITS.map(|name| doubles(values, name));
+    let velocity = for_each_joint(values, "joint_velocity_max", joints);
     let limit = |limits: &[f64], joint: usize, none: f64| limits.get(joint).copied().unwrap_or(none);
     let of_joint = |joint| JointLimits {
         lower: limit(&lower, joint, JointLimits::NONE.lower),
         upper: limit(&upper, joint, JointLimits::NONE.upper),
-        velocity: limit(&velocity, joint, JointLimits::NONE.velocity),
+        velocity: match velocity[joint] {
+            NO_VELOCITY_LIMIT => JointLimits::NONE.velocity,
+            velocity => velocity,
+        },
         acceleration: limit(&acceleration, joint, JointLimits::NONE.acceleration),
     };
-    Some((0..joints).map(of_joint).collect())
+    let limits: Arc<[JointLimits]> = (0..joints).map(of_joint).collect();
+    limits
+        .iter()
+        .any(|limits| *limits != JointLimits::NONE)
+        .then_some(limits)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::overrides::{names, problems};
+    use super::super::overrides::{doubles, names, problems, settings};
     use super::super::{ParameterValue, Parameters};
 
     #[test]
@@ -105,7 +123,10 @@ mod tests {
             ("joint_position_min", &[0.5][..]),
             ("joint_position_max", &[1.0, f64::INFINITY]),
             ("joint_velocity_max", &[1.0, 0.0]),
+            ("joint_velocity_max", &[]),
             ("joint_acceleration_max", &[1.0, 2.0, 3.0]),
+            ("max_following_error", &[]),
+            ("max_following_error", &[1.0, f64::NAN]),
             ("max_start_jump", &[1.0, 2.0, 3.0]),
             ("max_start_jump", &[0.0]),
             ("max_start_jump", &[]),
@@ -131,6 +152,27 @@ mod tests {
             let parameters = Parameters::from_overrides(overrides.into_iter()).unwrap();
             assert_eq!(*parameters.settings().playback.control.max_start_jump, *expected);
         }
+    }
+
+    #[test]
+    fn every_joint_has_a_highest_velocity_unless_somebody_takes_it_away() {
+        let velocities = |given: &[(&str, ParameterValue)]| {
+            let limits = settings(given).playback.control.limits;
+            limits.map(|limits| limits.iter().map(|limits| limits.velocity).collect::<Vec<_>>())
+        };
+        assert_eq!(velocities(&[]), Some(vec![3.0; 14]));
+        let joints = ("joint_names", names("waist elbow"));
+        let for_all = ("joint_velocity_max", doubles(&[0.5]));
+        assert_eq!(velocities(&[joints.clone(), for_all]), Some(vec![0.5, 0.5]));
+        let of_one = ("joint_velocity_max", doubles(&[0.5, 1e6]));
+        assert_eq!(
+            velocities(&[joints.clone(), of_one]),
+            Some(vec![0.5, f64::INFINITY])
+        );
+        assert_eq!(
+            velocities(&[joints, ("joint_velocity_max", doubles(&[1e6]))]),
+            None
+        );
     }
 
     #[test]

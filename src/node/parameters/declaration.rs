@@ -424,8 +424,19 @@ pub const DECLARATIONS: &[Declaration] = &[
         fixed(
             "publish_horizon",
             DefaultValue::Integer(50),
-            Allowed::Integers { from: 1, to: 1000 },
-            "Points of a published trajectory at most.",
+            Allowed::Integers { from: 3, to: 1000 },
+            "Points of a published trajectory at most, without the one that lets a short one reach 0.2 s ahead.",
+        ),
+    )),
+    changeable(with_unit(
+        "seconds",
+        fixed(
+            "look_ahead_s",
+            DefaultValue::Double(0.3),
+            Allowed::Doubles { from: 0.2, to: 10.0 },
+            "How far a published trajectory reaches ahead, with three points at least. When the node is killed or the network \
+             fails, a controller plays what it has to the end: shorter stops the robot sooner, longer bridges longer gaps \
+             between messages.",
         ),
     )),
     changeable(fixed(
@@ -444,10 +455,10 @@ pub const DECLARATIONS: &[Declaration] = &[
     )),
     changeable(fixed(
         "joint_velocity_max",
-        DefaultValue::Doubles(&[]),
+        DefaultValue::Doubles(&[3.0]),
         Allowed::Doubles { from: 1e-3, to: 1e6 },
-        "The highest velocity of each joint that gets a value of the actions, in the robot's unit per second and in \
-         the order of the actions; empty is no limit.",
+        "The highest velocity of a joint, in the robot's unit per second, whatever other limits are known. One for all \
+         joints that get a value of the actions, or one for each in the order of the actions; 1000000 is no limit.",
     )),
     changeable(fixed(
         "joint_acceleration_max",
@@ -465,12 +476,28 @@ pub const DECLARATIONS: &[Declaration] = &[
          and so must the joints be.",
     ),
     changeable(fixed(
+        "limit_return_velocity",
+        DefaultValue::Double(0.1),
+        Allowed::Doubles { from: 0.0, to: 1e6 },
+        "How fast a joint that is outside of its position limits may move back to them where a chunk asks for it, in the \
+         robot's unit per second; it never moves further out. 0 holds the robot instead.",
+    )),
+    changeable(fixed(
         "max_start_jump",
         DefaultValue::Doubles(&[0.5]),
         Allowed::Doubles { from: 1e-3, to: 1e6 },
         "From standstill no joint is sent further than this from where it was measured, in the robot's unit; else the \
          robot is held. One for all joints that get a value of the actions, or one for each in the order of the \
          actions; 1000000 is anywhere.",
+    )),
+    changeable(fixed(
+        "max_following_error",
+        DefaultValue::Doubles(&[0.5]),
+        Allowed::Doubles { from: 1e-3, to: 1e6 },
+        "The robot is held when a joint is measured further than this from where it was told to be while a chunk is \
+         played, in the robot's unit: it is blocked, or its controller stopped. One for all joints that get a value of the \
+         actions, or one for each in the order of the actions; 1000000 is any distance. A gripper that holds an object \
+         needs its whole range.",
     )),
     changeable(with_unit(
         "seconds",
@@ -491,7 +518,8 @@ pub const DECLARATIONS: &[Declaration] = &[
                 to: 60_000.0,
             },
             "The robot is held when a camera that is not optional, one of the joints or an extra state sends nothing good \
-             for longer than this.",
+             for longer than this. A message whose stamp is further than this from the node's clock, before or after, is \
+             not good.",
         ),
     )),
     changeable(with_unit(
