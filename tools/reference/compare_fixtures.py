@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-# Another processor may add in another order.
-TOLERANCE = 1e-5
+# PyTorch differs by less than this from one processor to another: 2.2e-5 between AVX2 alone and AVX-512.
+TOLERANCE = 5e-5
 
 
 def problems_of_tensors(committed: Path, regenerated: Path) -> list[str]:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compares pi0_node with LeRobot from nothing: small fixtures made anew, then the network at full size.
+# Compares pi0_node with LeRobot from nothing: small fixtures made anew, then the network at full size. Small it runs at every
+# kernel level of this machine, at full size at the fastest; PI0_CPU_KERNEL chooses another one for both.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

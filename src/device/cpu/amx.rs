@@ -248,6 +248,7 @@ multiply_registers!(int8_registers, "tdpbsud", 4);
 
 /// # Safety
 /// Of [`Kernel::multiply`].
+#[target_feature(enable = "avx512f")]
 unsafe fn bf16(mut part: Part) {
     let mut sums = Sums([[[0.0f32; PANEL]; TILE]; TILES_AT_ONCE]);
     let steps = BF16.part_bytes(part.inner.len()) / (TILE * ROW);
@@ -280,6 +281,7 @@ unsafe fn bf16(mut part: Part) {
 
 /// # Safety
 /// Of [`Kernel::multiply`].
+#[target_feature(enable = "avx512f")]
 unsafe fn int8(mut part: Part) {
     let mut sums = Sums([[[0i32; PANEL]; TILE]; TILES_AT_ONCE]);
     let steps = INT8.part_bytes(part.inner.len()) / (TILE * ROW);
@@ -303,7 +305,8 @@ unsafe fn int8(mut part: Part) {
             let rows = rows.iter_mut().take(part.rows.len() - tile * TILE);
             for (((y, sums), step), first_sum) in rows.zip(sums).zip(steps).zip(first_sums) {
                 for (y, sum) in y.iter_mut().zip(sums) {
-                    let sum = (sum + first_sum) as f32;
+                    // Of a value that is not finite the sum is anything.
+                    let sum = sum.wrapping_add(*first_sum) as f32;
                     *y = if part.inner.start == 0 {
                         sum * step
                     } else {
