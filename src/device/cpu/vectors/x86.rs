@@ -115,6 +115,31 @@ macro_rules! hide {
     };
 }
 
+/// What registers of integers do whatever multiplies them.
+macro_rules! integers {
+    ($register:ty, $zero:ident, $broadcast:ident, $store:ident) => {
+        #[inline(always)]
+        unsafe fn zero() -> $register {
+            unsafe { $zero() }
+        }
+
+        #[inline(always)]
+        unsafe fn broadcast(word: u32) -> $register {
+            unsafe { $broadcast(word.cast_signed()) }
+        }
+
+        #[inline(always)]
+        unsafe fn first_sums(sum: i32) -> $register {
+            unsafe { $broadcast(sum) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(sums: $register, step: f32, y: *mut f32, overwrite: bool) {
+            unsafe { $store(sums, step, y, overwrite) };
+        }
+    };
+}
+
 impl Arithmetic for Avx2F32 {
     type Sums = __m256;
     type Operand = __m256;
@@ -155,20 +180,12 @@ impl Arithmetic for Avx2Int16 {
     const LANES: usize = 8;
     const OPERANDS: Operands = Operands::Int16;
 
-    #[inline(always)]
-    unsafe fn zero() -> __m256i {
-        unsafe { _mm256_setzero_si256() }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(word: u32) -> __m256i {
-        unsafe { _mm256_set1_epi32(word.cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn first_sums(sum: i32) -> __m256i {
-        unsafe { _mm256_set1_epi32(sum) }
-    }
+    integers!(
+        __m256i,
+        _mm256_setzero_si256,
+        _mm256_set1_epi32,
+        store_integers_256
+    );
 
     #[inline(always)]
     unsafe fn load(weights: *const u8) -> __m256i {
@@ -194,11 +211,6 @@ impl Arithmetic for Avx2Int16 {
         sums
     }
 
-    #[inline(always)]
-    unsafe fn store(sums: __m256i, step: f32, y: *mut f32, overwrite: bool) {
-        unsafe { store_integers_256(sums, step, y, overwrite) };
-    }
-
     hide!(ymm_reg, "avx");
 }
 
@@ -208,20 +220,12 @@ impl Arithmetic for AvxVnniInt8 {
     const LANES: usize = 8;
     const OPERANDS: Operands = Operands::Int8;
 
-    #[inline(always)]
-    unsafe fn zero() -> __m256i {
-        unsafe { _mm256_setzero_si256() }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(word: u32) -> __m256i {
-        unsafe { _mm256_set1_epi32(word.cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn first_sums(sum: i32) -> __m256i {
-        unsafe { _mm256_set1_epi32(sum) }
-    }
+    integers!(
+        __m256i,
+        _mm256_setzero_si256,
+        _mm256_set1_epi32,
+        store_integers_256
+    );
 
     #[inline(always)]
     unsafe fn load(weights: *const u8) -> __m256i {
@@ -231,11 +235,6 @@ impl Arithmetic for AvxVnniInt8 {
     #[inline(always)]
     unsafe fn multiply_add(sums: __m256i, x: __m256i, w: __m256i) -> __m256i {
         unsafe { _mm256_dpbusd_avx_epi32(sums, w, x) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(sums: __m256i, step: f32, y: *mut f32, overwrite: bool) {
-        unsafe { store_integers_256(sums, step, y, overwrite) };
     }
 
     hide!(ymm_reg, "avx");
@@ -281,20 +280,12 @@ impl Arithmetic for Avx512Int16 {
     const LANES: usize = 16;
     const OPERANDS: Operands = Operands::Int16;
 
-    #[inline(always)]
-    unsafe fn zero() -> __m512i {
-        unsafe { _mm512_setzero_si512() }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(word: u32) -> __m512i {
-        unsafe { _mm512_set1_epi32(word.cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn first_sums(sum: i32) -> __m512i {
-        unsafe { _mm512_set1_epi32(sum) }
-    }
+    integers!(
+        __m512i,
+        _mm512_setzero_si512,
+        _mm512_set1_epi32,
+        store_integers_512
+    );
 
     #[inline(always)]
     unsafe fn load(weights: *const u8) -> __m512i {
@@ -306,11 +297,6 @@ impl Arithmetic for Avx512Int16 {
         unsafe { _mm512_add_epi32(sums, _mm512_madd_epi16(x, w)) }
     }
 
-    #[inline(always)]
-    unsafe fn store(sums: __m512i, step: f32, y: *mut f32, overwrite: bool) {
-        unsafe { store_integers_512(sums, step, y, overwrite) };
-    }
-
     hide!(zmm_reg, "avx512f");
 }
 
@@ -320,20 +306,12 @@ impl Arithmetic for Avx512VnniInt8 {
     const LANES: usize = 16;
     const OPERANDS: Operands = Operands::Int8;
 
-    #[inline(always)]
-    unsafe fn zero() -> __m512i {
-        unsafe { _mm512_setzero_si512() }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(word: u32) -> __m512i {
-        unsafe { _mm512_set1_epi32(word.cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn first_sums(sum: i32) -> __m512i {
-        unsafe { _mm512_set1_epi32(sum) }
-    }
+    integers!(
+        __m512i,
+        _mm512_setzero_si512,
+        _mm512_set1_epi32,
+        store_integers_512
+    );
 
     #[inline(always)]
     unsafe fn load(weights: *const u8) -> __m512i {
@@ -343,11 +321,6 @@ impl Arithmetic for Avx512VnniInt8 {
     #[inline(always)]
     unsafe fn multiply_add(sums: __m512i, x: __m512i, w: __m512i) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(sums, w, x) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(sums: __m512i, step: f32, y: *mut f32, overwrite: bool) {
-        unsafe { store_integers_512(sums, step, y, overwrite) };
     }
 
     hide!(zmm_reg, "avx512f");
