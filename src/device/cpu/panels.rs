@@ -10,7 +10,7 @@ use super::math::{largest_magnitude, nearest_integer, to_bf16};
 use super::precision::Precision;
 use super::row_order::RowOrder;
 use super::stored::Stored;
-use super::tensor::with_scratch;
+use super::tensor::{with_memory, with_scratch};
 use super::threads::Threads;
 use crate::device::Result;
 use crate::device::vectorised::vectorised;
@@ -34,17 +34,27 @@ pub(super) trait Panels: Sync {
 
     /// Calls `work` with a part of the inner dimension of one panel or two, `[inner / group, PANEL, group]` each.
     fn with_parts(&self, panels: &[usize], inner: Range<usize>, work: impl FnOnce(&[&[u8]])) {
-        match *panels {
-            [one] => work(&[self.stored(one, inner)]),
-            [one, other] => work(&[self.stored(one, inner.clone()), self.stored(other, inner)]),
-            _ => unreachable!("a kernel multiplies one panel or two"),
-        }
+        with_stored(self, panels, inner, work);
     }
 
     /// What a panel's columns are counted in, where they are integers.
     fn column_steps(&self, _panel: usize) -> Option<&[f32; PANEL]> {
         None
     }
+}
+
+/// Calls `work` with parts of panels as they are stored.
+fn with_stored(
+    w: &(impl Panels + ?Sized),
+    panels: &[usize],
+    inner: Range<usize>,
+    work: impl FnOnce(&[&[u8]]),
+) {
+    let mut parts: [&[u8]; 2] = [&[]; 2];
+    for (part, panel) in parts.iter_mut().zip(panels) {
+        *part = w.stored(*panel, inner.clone());
+    }
+    work(&parts[..panels.len()]);
 }
 
 /// A matrix `[inner, columns]` of activations in f32 or bf16, in memory that its maker lends.
@@ -336,31 +346,29 @@ impl Panels for WeightPanels {
         let upcast_panel = |panel: usize, part: &mut [f32]| {
             let range = self.range(panel, inner.clone());
             match &self.values {
-                Values::F32(values) => part.copy_from_slice(&values[range]),
+                Values::F32(_) => unreachable!("nothing to upcast"),
                 Values::Bf16(values) => upcast(&values[range], part),
                 Values::Int8 { values, steps } => {
                     scale_rows(&values[range], self.panel_steps(steps, panel), part);
                 }
             }
         };
-        let length = inner.len().next_multiple_of(self.kernel.weights_at_once()) * PANEL;
-        match (self.kernel.operands, &self.values, panels) {
-            (Operands::F32, Values::Bf16(_) | Values::Int8 { .. }, &[one]) => with_memory(length, |part| {
-                upcast_panel(one, part);
-                work(&[cast_slice(part)]);
-            }),
-            (Operands::F32, Values::Bf16(_) | Values::Int8 { .. }, &[one, other]) => {
-                with_memory(2 * length, |parts| {
-                    let (first, second) = parts.split_at_mut(length);
-                    upcast_panel(one, first);
-                    upcast_panel(other, second);
-                    work(&[cast_slice(first), cast_slice(second)]);
-                });
-            }
-            (_, _, &[one]) => work(&[self.stored(one, inner)]),
-            (_, _, &[one, other]) => work(&[self.stored(one, inner.clone()), self.stored(other, inner)]),
-            _ => unreachable!("a kernel multiplies one panel or two"),
+        if self.kernel.operands != Operands::F32 || matches!(self.values, Values::F32(_)) {
+            return with_stored(self, panels, inner, work);
         }
+        thread_local! {
+            static PARTS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        let length = self.range(0, inner.clone()).len();
+        with_memory(&PARTS, panels.len() * length, |memory| {
+            let mut parts: [&[u8]; 2] = [&[]; 2];
+            let memory = memory.chunks_exact_mut(length.max(1));
+            for ((part, panel), memory) in parts.iter_mut().zip(panels).zip(memory) {
+                upcast_panel(*panel, memory);
+                *part = cast_slice(memory);
+            }
+            work(&parts[..panels.len()]);
+        });
     }
 
     fn column_steps(&self, panel: usize) -> Option<&[f32; PANEL]> {
@@ -371,19 +379,6 @@ impl Panels for WeightPanels {
             _ => None,
         }
     }
-}
-
-/// Calls `work` with this thread's own memory for parts of panels that have to be made first.
-fn with_memory(length: usize, work: impl FnOnce(&mut [f32])) {
-    thread_local! {
-        static PARTS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    PARTS.with_borrow_mut(|parts| {
-        if parts.len() < length {
-            parts.resize(length, 0.0);
-        }
-        work(&mut parts[..length]);
-    });
 }
 
 /// What a row's values are counted in, so that the largest is 127; NaN when one is not finite, so that every product

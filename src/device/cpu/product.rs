@@ -12,6 +12,7 @@ use super::kernel::{PANEL, Part};
 use super::packed_rows::PackedRows;
 use super::panels::Panels;
 use super::prefetch::{Prefetch, ask_for_all};
+use super::tensor::with_memory;
 use crate::device::vectorised::vectorised;
 
 /// Columns of `w` that the rows of a block are multiplied by before they go on along the inner dimension.
@@ -119,7 +120,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
         let blocks = y.rows.div_ceil(kernel.row_block).max(1);
         let row_block = y.rows.div_ceil(blocks).next_multiple_of(kernel.order.tile_rows);
         let column_block = COLUMN_BLOCK / SETS;
-        with_sums(row_block * COLUMN_BLOCK, |sums| {
+        with_memory(&SUMS, row_block * COLUMN_BLOCK, |sums| {
             for column in (0..y.columns).step_by(column_block) {
                 for row in (0..y.rows).step_by(row_block.max(1)) {
                     let rows = row..y.rows.min(row + row_block);
@@ -251,17 +252,9 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
     }
 }
 
-/// Calls `work` with this thread's own memory for the sums of a block.
-fn with_sums(length: usize, work: impl FnOnce(&mut [f32])) {
-    thread_local! {
-        static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    SUMS.with_borrow_mut(|sums| {
-        if sums.len() < length {
-            sums.resize(length, 0.0);
-        }
-        work(&mut sums[..length]);
-    });
+thread_local! {
+    /// Of a block.
+    static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 #[cfg(test)]

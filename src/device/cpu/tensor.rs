@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::LocalKey;
 
 use super::stored::Stored;
 use crate::device::{DeviceError, Result};
@@ -146,11 +147,20 @@ pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R)
     thread_local! {
         static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < length {
-            scratch.resize(length, 0.0);
+    with_memory(&SCRATCH, length, work)
+}
+
+/// Calls `work` with so many values of a thread's memory, which grows to the longest that was asked for.
+pub(super) fn with_memory<R>(
+    memory: &'static LocalKey<RefCell<Vec<f32>>>,
+    length: usize,
+    work: impl FnOnce(&mut [f32]) -> R,
+) -> R {
+    memory.with_borrow_mut(|memory| {
+        if memory.len() < length {
+            memory.resize(length, 0.0);
         }
-        work(&mut scratch[..length])
+        work(&mut memory[..length])
     })
 }
 
