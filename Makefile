@@ -37,7 +37,7 @@ eval: build ## how well the shipped policy predicts what an expert did in record
 # Minutes for each of the two rates.
 MINUTES ?= 10
 bench-control: setup ## how well 50 and 100 Hz are kept beside inference on every core, as JSON; MINUTES=1 for a shorter one
-	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --bin pi0_bench_control -- --minutes $(MINUTES)
+	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --features cli --bin pi0_bench_control -- --minutes $(MINUTES)
 
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
@@ -49,27 +49,27 @@ lint: setup ## format and lint checks of Rust and Python
 
 rust-test: setup ## Rust tests, with ROS 2 and without
 	@$(IN_ISOLATION) cargo test --release --locked
-	@$(IN_ISOLATION) cargo test --release --locked --no-default-features
+	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli
 
 # The interpreter that TT-NN is installed for is the one to link to.
 mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph
 	@tools/tenstorrent/install.sh --mock
 	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
-		cargo clippy --locked --no-default-features --features tenstorrent --all-targets --workspace -- -D warnings && \
+		cargo clippy --locked --no-default-features --features tenstorrent,evaluation,cli --all-targets --workspace -- -D warnings && \
 		cargo test --release --locked -p tt-metal-sys && \
 		cargo test --release --locked --no-default-features --features tenstorrent --lib tenstorrent && \
 		for card in n150 p150; do \
 			PI0_MOCK_CARD=$$card cargo test --release --locked --no-default-features --features tenstorrent \
 				--test device_conformance || exit 1; \
 		done && \
-		cargo test --release --locked --no-default-features --features tenstorrent --test mock_graph
+		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
 CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48
 bench-card: setup ## how long each stage of a chunk takes on a Tenstorrent card
 	@tools/tenstorrent/install.sh
 	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
-		cargo run --release --locked --no-default-features --features tenstorrent --bin pi0_bench -- \
+		cargo run --release --locked --no-default-features --features tenstorrent,cli --bin pi0_bench -- \
 			--device tenstorrent $(CARD_BENCH)
 
 python-test: build ## tests of the simulated robot, the tools, and the node's parameters through rclpy
@@ -88,14 +88,14 @@ THREADS ?= 0
 CHECKPOINT ?= target/parity/full/checkpoint
 bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast, as a table and one line of JSON
 	@tools/reference/install_lerobot.sh
-	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
 	@if [[ ! -e "$(CHECKPOINT)" ]]; then \
 		.env/lerobot/bin/python tools/reference/full_size.py --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
 	@$(IN_ENVIRONMENT) python tools/bench/side_by_side.py --checkpoint "$(CHECKPOINT)" \
 		--repeats $(REPEATS) --cameras $(CAMERAS) --threads $(THREADS) $(if $(EVERY_TYPE),--every-type)
 
 bench-kernels: setup ## every kernel of the CPU beside its instruction's peak and oneDNN, as a table and one line of JSON
-	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
 	@$(IN_ENVIRONMENT) python tools/bench/kernel_speeds.py --threads $(THREADS)
 
 clean: ## remove the builds and the environment

@@ -9,8 +9,14 @@ pub mod checkpoint;
 pub mod chrome_trace;
 pub mod control;
 pub mod device;
+#[cfg(feature = "evaluation")]
+pub mod evaluation;
+pub mod locking;
 pub mod model;
-pub mod node;
+pub mod observation;
+pub mod parameters;
 pub mod policy;
 pub mod process_memory;
-pub mod replay;
+#[cfg(feature = "ros")]
+pub mod ros;
+pub mod runtime;

@@ -3,25 +3,33 @@
 
 use std::process::ExitCode;
 
-/// One in which no thread waits for another: the control thread gives back what others took, and with a lock in between it
-/// would wait for a thread of lower priority that the system lets run much later.
+/// mimalloc, because its free path takes no lock: the control thread frees memory that other threads allocated, and must
+/// not wait for a thread of lower priority (priority inversion).
+#[cfg(feature = "ros")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[cfg(feature = "ros")]
 fn main() -> ExitCode {
-    if let Some(answer) = pi0_node::node::answer(std::env::args().skip(1)) {
+    if let Some(answer) = pi0_node::parameters::answer(std::env::args().skip(1)) {
         println!("{answer}");
         return ExitCode::SUCCESS;
     }
-    match pi0_node::node::run() {
+    match pi0_node::ros::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // What is wrong with a configuration is no matter of the program's stack, whatever RUST_BACKTRACE says.
-            eprintln!("error: {:#}", anyhow::Error::from(error));
+            eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes in one line.
+#[cfg(feature = "ros")]
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 // Cargo could leave the program out with `required-features`, but then colcon does not install it: it does not count

@@ -1,5 +1,10 @@
 //! What a program traces: a Chrome trace whose spans begin and end where work does.
 
+#[cfg(feature = "ros")]
+mod common {
+    pub mod ros_domain;
+}
+
 use std::path::Path;
 use std::process::Command;
 
@@ -95,12 +100,13 @@ mod node {
     use std::time::{Duration, Instant};
 
     use futures::{FutureExt, StreamExt};
-    use pi0_node::node::parameters::{ParameterValue, Parameters};
+    use pi0_node::parameters::{ParameterValue, Parameters};
     use r2r::sensor_msgs::msg::{Image, JointState};
     use r2r::trajectory_msgs::msg::JointTrajectory;
     use r2r::{Context, Node, QosProfile};
 
     use super::*;
+    use crate::common::ros_domain::RosDomain;
 
     /// Ends with the test, however that ends.
     struct Running(Child);
@@ -161,11 +167,13 @@ mod node {
 
     #[test]
     fn a_node_traces_inference_and_control_until_it_is_told_to_end() {
+        let domain = RosDomain::take();
         // SAFETY: no other test of this process reads or sets these, and what it publishes must never move a robot on the
         // network.
         unsafe {
-            std::env::set_var("ROS_DOMAIN_ID", (1 + std::process::id() % 100).to_string());
-            std::env::set_var("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST");
+            for (name, value) in domain.environment() {
+                std::env::set_var(name, value);
+            }
         }
         let folder = tempfile::tempdir().unwrap();
         let (file, parameters) = (folder.path().join("trace.json"), folder.path().join("robot.yaml"));

@@ -1,6 +1,6 @@
 //! The configurations that come with the package pass the node's own checks and fit the checkpoints they are for.
 
-use pi0_node::node::parameters::{ParameterValue, Parameters, PolicyShape, Settings, parameters_of};
+use pi0_node::parameters::{ParameterValue, Parameters, PolicyShape, Settings, parameters_of};
 use pi0_node::policy::ActionChunk;
 
 fn settings(configuration: &str, shape: [usize; 3]) -> Settings {
@@ -24,8 +24,8 @@ fn settings(configuration: &str, shape: [usize; 3]) -> Settings {
 /// The state that the policy gets, and the first two actions of the robot where the policy says the same twice.
 fn through(settings: &Settings, state: &[f32], action: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let chunk = ActionChunk::new([action, action].concat(), action.len());
-    let robot = settings.conventions.actions_to_robot(&chunk, state);
-    let state = settings.conventions.state_to_policy(state);
+    let robot = settings.joint_mapping.actions_to_robot(&chunk, state);
+    let state = settings.joint_mapping.state_to_policy(state);
     (state, robot.action(0).to_vec(), robot.action(1).to_vec())
 }
 

@@ -1,16 +1,21 @@
 //! A bag that is played into the live node gives the chunk that an evaluation of the bag gives.
 
+mod common {
+    pub mod ros_domain;
+}
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::ros_domain::RosDomain;
 use futures::{FutureExt, StreamExt};
-use pi0_node::node::Pi0Node;
-use pi0_node::node::parameters::{Parameters, Settings, parameters_of};
+use pi0_node::evaluation::bag::Bag;
+use pi0_node::evaluation::{EvaluationOptions, evaluate, messages};
+use pi0_node::parameters::{Parameters, Settings, parameters_of};
 use pi0_node::policy::{ActionChunk, open, open_for_evaluation};
-use pi0_node::replay::bag::Bag;
-use pi0_node::replay::{EvaluationOptions, evaluate, messages};
+use pi0_node::ros::Pi0Node;
 use r2r::builtin_interfaces::msg::Time;
 use r2r::rosgraph_msgs::msg::Clock;
 use r2r::sensor_msgs::msg::{Image, JointState};
@@ -141,10 +146,12 @@ fn start(checkpoint: &Path) -> Pi0Node {
 
 #[test]
 fn the_node_publishes_the_chunk_of_the_evaluation_for_the_same_observation() {
+    let domain = RosDomain::take();
     // SAFETY: nothing else of this process runs yet; it must never move a robot on the network.
     unsafe {
-        std::env::set_var("ROS_DOMAIN_ID", (1 + std::process::id() % 100).to_string());
-        std::env::set_var("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST");
+        for (name, value) in domain.environment() {
+            std::env::set_var(name, value);
+        }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checkpoint = root.join("checkpoints/aloha_sim");
@@ -174,7 +181,7 @@ fn the_node_publishes_the_chunk_of_the_evaluation_for_the_same_observation() {
     );
     let trajectory = loop {
         assert!(started.elapsed() < PATIENCE, "no trajectory came");
-        now += settings.playback.action_period;
+        now += settings.runtime.action_period;
         clock.publish(&Clock { clock: time(now) }).unwrap();
         images.publish(&image).unwrap();
         joint_states.publish(&joint_state).unwrap();

@@ -1,19 +1,33 @@
 //! The node as a process: its arguments, its end, and what it says when it does not start.
 
+mod common {
+    pub mod ros_domain;
+}
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn node(arguments: &[&str]) -> Command {
+use common::ros_domain::RosDomain;
+
+/// The node with these ROS arguments, and the domain that it is in.
+fn node(arguments: &[&str]) -> (Command, RosDomain) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pi0_node"));
-    let domain = 101 + std::process::id() % 100;
+    let domain = RosDomain::take();
     command
         .arg("--ros-args")
         .args(arguments)
-        .env("ROS_DOMAIN_ID", domain.to_string())
-        .env("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        .envs(domain.environment())
         .env_remove("RUST_LOG");
-    command
+    (command, domain)
+}
+
+/// The output of a node that does not start.
+fn refused(arguments: &[&str]) -> Output {
+    let (mut command, _domain) = node(arguments);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    output
 }
 
 fn stderr(output: &Output) -> String {
@@ -24,7 +38,7 @@ const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/aloha_s
 
 #[test]
 fn wrong_parameters_are_all_listed_and_the_node_does_not_start() {
-    let output = node(&[
+    let output = refused(&[
         "--params-file",
         CONFIGURATION,
         "-p",
@@ -33,10 +47,7 @@ fn wrong_parameters_are_all_listed_and_the_node_does_not_start() {
         "control_rate_hz:=0.0",
         "-p",
         "typo:=1",
-    ])
-    .output()
-    .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    ]);
     let message = stderr(&output);
     for name in ["checkpoint", "device", "control_rate_hz", "typo"] {
         assert!(
@@ -64,22 +75,18 @@ fn help_and_version_are_answered() {
 
 #[test]
 fn a_missing_checkpoint_is_named() {
-    let output = node(&[
+    let output = refused(&[
         "--params-file",
         CONFIGURATION,
         "-p",
         "checkpoint:=/no/such/folder",
-    ])
-    .output()
-    .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    ]);
     assert!(stderr(&output).contains("/no/such/folder"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_parameter_file_that_cannot_be_read_is_named() {
-    let output = node(&["--params-file", "/no/such/file.yaml"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    let output = refused(&["--params-file", "/no/such/file.yaml"]);
     let message = stderr(&output);
     assert!(message.contains("/no/such/file.yaml"), "{message}");
     assert!(!message.contains("panicked"), "{message}");
@@ -98,7 +105,8 @@ fn the_node_runs_the_configuration_and_ends_cleanly_when_told_to() {
         ("-TERM", "terminated"),
         ("-HUP", "hung up"),
     ] {
-        let mut child = node(&["--params-file", CONFIGURATION, "-p", CHECKPOINT])
+        let (mut command, _domain) = node(&["--params-file", CONFIGURATION, "-p", CHECKPOINT]);
+        let mut child = command
             .args(["-p", "absent_cameras:=[left_wrist,right_wrist]"])
             .args(["-r", "__node:=arm"])
             .stderr(Stdio::piped())

@@ -1,17 +1,20 @@
 //! The node over ROS 2 on a robot of two arms: several topics for one state, a compressed camera.
 
-mod isolation;
-mod node_parameters;
+mod common {
+    pub mod isolation;
+    pub mod node_parameters;
+    pub mod ros_domain;
+}
 
 use std::io::Cursor;
 use std::time::{Duration, Instant};
 
+use common::isolation::isolated;
+use common::node_parameters::{node_with, text, texts};
 use futures::{FutureExt, StreamExt};
 use image::{ImageFormat, Rgb, RgbImage};
-use isolation::isolated;
-use node_parameters::{node_with, text, texts};
-use pi0_node::node::Pi0Node;
-use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
+use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError};
+use pi0_node::ros::Pi0Node;
 use r2r::sensor_msgs::msg::{CompressedImage, JointState};
 use r2r::std_msgs::msg::Float64MultiArray;
 use r2r::trajectory_msgs::msg::JointTrajectory;
@@ -23,7 +26,7 @@ const HORIZON: usize = 50;
 /// Asks for the joints that it saw; what comes after them in the state is added to each.
 struct StandIn;
 
-impl Predict for StandIn {
+impl Policy for StandIn {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         assert_eq!(observation.images["top"].dimensions(), (4, 3));
         assert_eq!(observation.images["top"].get_pixel(1, 1).0, [10, 20, 30]);
@@ -143,115 +146,109 @@ impl Robot {
 
 #[test]
 fn parts_of_a_state_from_several_topics_become_one_trajectory() {
-    isolated(
-        "parts_of_a_state_from_several_topics_become_one_trajectory",
-        || {
-            let node = start(&[]);
-            let mut robot = Robot::new();
-            let trajectories = robot
-                .node
-                .subscribe::<JointTrajectory>("/joint_trajectory", QosProfile::default())
-                .unwrap();
-            let mut trajectories = Box::pin(trajectories);
-            let started = Instant::now();
-            let trajectory = loop {
-                assert!(started.elapsed() < PATIENCE, "no trajectory came");
-                robot.publish();
-                if let Some(Some(trajectory)) = trajectories.next().now_or_never() {
-                    break trajectory;
-                }
-            };
-            assert_eq!(
-                trajectory.joint_names,
-                ["left_waist", "left_grip", "right_waist", "right_grip"]
-            );
-            assert_eq!(trajectory.points[0].positions, [100.0, 100.5, 101.0, 101.5]);
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start(&[]);
+        let mut robot = Robot::new();
+        let trajectories = robot
+            .node
+            .subscribe::<JointTrajectory>("/joint_trajectory", QosProfile::default())
+            .unwrap();
+        let mut trajectories = Box::pin(trajectories);
+        let started = Instant::now();
+        let trajectory = loop {
+            assert!(started.elapsed() < PATIENCE, "no trajectory came");
+            robot.publish();
+            if let Some(Some(trajectory)) = trajectories.next().now_or_never() {
+                break trajectory;
+            }
+        };
+        assert_eq!(
+            trajectory.joint_names,
+            ["left_waist", "left_grip", "right_waist", "right_grip"]
+        );
+        assert_eq!(trajectory.points[0].positions, [100.0, 100.5, 101.0, 101.5]);
+        node.stop();
+    });
 }
 
 #[test]
 fn each_controller_gets_its_own_joints_in_the_robot_s_conventions() {
-    isolated(
-        "each_controller_gets_its_own_joints_in_the_robot_s_conventions",
-        || {
-            let doubles = |values: &[f64]| ParameterValue::DoubleArray(values.to_vec());
-            let node = start(&[
-                (
-                    "output_topics",
-                    texts(&["/left/trajectory", "/right/trajectory", "/grips/commands"]),
-                ),
-                ("output_types", texts(&["trajectory", "trajectory", "array"])),
-                (
-                    "output_joints",
-                    texts(&["left_waist", "right_waist", "right_grip left_grip"]),
-                ),
-                ("output_prefixes", texts(&["left_", "right_", ""])),
-                ("joint_scales", doubles(&[1.0, 1.0, -1.0, 1.0])),
-                ("grippers", texts(&["left_grip"])),
-                ("gripper_robot_ranges", doubles(&[0.0, 0.5])),
-                ("gripper_policy_ranges", doubles(&[0.0, 100.0])),
-            ]);
-            let mut robot = Robot::new();
-            let mut arms = ["/left/trajectory", "/right/trajectory"].map(|topic| {
-                Box::pin(
-                    robot
-                        .node
-                        .subscribe::<JointTrajectory>(topic, QosProfile::default())
-                        .unwrap(),
-                )
-            });
-            let grips = robot
-                .node
-                .subscribe::<Float64MultiArray>("/grips/commands", QosProfile::default())
-                .unwrap();
-            let mut grips = Box::pin(grips);
-            let chunks = robot
-                .node
-                .subscribe::<JointTrajectory>("/pi0_node/chunk", QosProfile::default())
-                .unwrap();
-            let mut chunks = Box::pin(chunks);
-            let started = Instant::now();
-            let mut found = (None, None, None);
-            while found.0.is_none() || found.1.is_none() || found.2.is_none() {
-                assert!(
-                    started.elapsed() < PATIENCE,
-                    "not every controller was told something"
-                );
-                robot.publish();
-                found.0 = found.0.or(arms[0].next().now_or_never().flatten());
-                found.1 = found.1.or(arms[1].next().now_or_never().flatten());
-                found.2 = found.2.or(grips.next().now_or_never().flatten());
+    isolated!(|| {
+        let doubles = |values: &[f64]| ParameterValue::DoubleArray(values.to_vec());
+        let node = start(&[
+            (
+                "output_topics",
+                texts(&["/left/trajectory", "/right/trajectory", "/grips/commands"]),
+            ),
+            ("output_types", texts(&["trajectory", "trajectory", "array"])),
+            (
+                "output_joints",
+                texts(&["left_waist", "right_waist", "right_grip left_grip"]),
+            ),
+            ("output_prefixes", texts(&["left_", "right_", ""])),
+            ("joint_scales", doubles(&[1.0, 1.0, -1.0, 1.0])),
+            ("grippers", texts(&["left_grip"])),
+            ("gripper_robot_ranges", doubles(&[0.0, 0.5])),
+            ("gripper_policy_ranges", doubles(&[0.0, 100.0])),
+        ]);
+        let mut robot = Robot::new();
+        let mut arms = ["/left/trajectory", "/right/trajectory"].map(|topic| {
+            Box::pin(
+                robot
+                    .node
+                    .subscribe::<JointTrajectory>(topic, QosProfile::default())
+                    .unwrap(),
+            )
+        });
+        let grips = robot
+            .node
+            .subscribe::<Float64MultiArray>("/grips/commands", QosProfile::default())
+            .unwrap();
+        let mut grips = Box::pin(grips);
+        let chunks = robot
+            .node
+            .subscribe::<JointTrajectory>("/pi0_node/chunk", QosProfile::default())
+            .unwrap();
+        let mut chunks = Box::pin(chunks);
+        let started = Instant::now();
+        let mut found = (None, None, None);
+        while found.0.is_none() || found.1.is_none() || found.2.is_none() {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "not every controller was told something"
+            );
+            robot.publish();
+            found.0 = found.0.or(arms[0].next().now_or_never().flatten());
+            found.1 = found.1.or(arms[1].next().now_or_never().flatten());
+            found.2 = found.2.or(grips.next().now_or_never().flatten());
+        }
+        let (left, right, grips) = (found.0.unwrap(), found.1.unwrap(), found.2.unwrap());
+        // The policy adds 100, in its own units, to what it sees.
+        assert_eq!(
+            (&left.joint_names[..], left.points[0].positions[0]),
+            (&["waist".to_owned()][..], 100.0)
+        );
+        assert_eq!(
+            (&right.joint_names[..], right.points[0].positions[0]),
+            (&["waist".to_owned()][..], -99.0)
+        );
+        assert_eq!(left.points.len(), HORIZON);
+        assert_eq!(grips.data, [101.5, 1.0]);
+        let chunk = loop {
+            assert!(started.elapsed() < PATIENCE, "no chunk came");
+            robot.publish();
+            if let Some(Some(chunk)) = chunks.next().now_or_never() {
+                break chunk;
             }
-            let (left, right, grips) = (found.0.unwrap(), found.1.unwrap(), found.2.unwrap());
-            // The policy adds 100, in its own units, to what it sees.
-            assert_eq!(
-                (&left.joint_names[..], left.points[0].positions[0]),
-                (&["waist".to_owned()][..], 100.0)
-            );
-            assert_eq!(
-                (&right.joint_names[..], right.points[0].positions[0]),
-                (&["waist".to_owned()][..], -99.0)
-            );
-            assert_eq!(left.points.len(), HORIZON);
-            assert_eq!(grips.data, [101.5, 1.0]);
-            let chunk = loop {
-                assert!(started.elapsed() < PATIENCE, "no chunk came");
-                robot.publish();
-                if let Some(Some(chunk)) = chunks.next().now_or_never() {
-                    break chunk;
-                }
-            };
-            assert_eq!(
-                chunk.joint_names,
-                ["left_waist", "left_grip", "right_waist", "right_grip"]
-            );
-            assert_eq!(chunk.points.len(), HORIZON);
-            assert_eq!(chunk.points[1].positions, [100.0, 1.0, -99.0, 101.5]);
-            let from_start = &chunk.points[49].time_from_start;
-            assert_eq!((from_start.sec, from_start.nanosec), (0, 980_000_000));
-            node.stop();
-        },
-    );
+        };
+        assert_eq!(
+            chunk.joint_names,
+            ["left_waist", "left_grip", "right_waist", "right_grip"]
+        );
+        assert_eq!(chunk.points.len(), HORIZON);
+        assert_eq!(chunk.points[1].positions, [100.0, 1.0, -99.0, 101.5]);
+        let from_start = &chunk.points[49].time_from_start;
+        assert_eq!((from_start.sec, from_start.nanosec), (0, 980_000_000));
+        node.stop();
+    });
 }

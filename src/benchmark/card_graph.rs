@@ -50,7 +50,7 @@ pub struct CardGraph {
     pub read_backs: Vec<usize>,
     /// The same chunk once it is recorded: what the host still asks for, call by call.
     pub replayed: AskedFor,
-    /// The same chunk beginning with committed actions, and once it is recorded.
+    /// The same chunk beginning with frozen actions, and once it is recorded.
     pub inpainted: AskedFor,
     pub inpainted_replayed: AskedFor,
     /// Of weights, and the most that everything else takes beside them.
@@ -181,9 +181,9 @@ impl CardGraph {
         };
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
         // has its buffers.
-        let committed = vec![0.0; COMMITTED * model.config.max_action_dim];
+        let frozen = vec![0.0; COMMITTED * model.config.max_action_dim];
         let mut prefix = whole()?;
-        model.denoise(&mut prefix, &state, &noise, &committed, &schedule)?;
+        model.denoise(&mut prefix, &state, &noise, &frozen, &schedule)?;
         drop(prefix);
         // The next chunk makes what stays, and with it ends what was recorded before; two more record everything.
         let mut prefix = None;
@@ -192,12 +192,12 @@ impl CardGraph {
             Ok(())
         })?;
         let mut prefix = prefix.expect("the first chunk's prefix");
-        let mut chunk = |committed: &[f32]| {
+        let mut chunk = |frozen: &[f32]| {
             device.capture(|| {
                 embedded.update(&model, &images)?;
                 model.refill(&mut prefix, &embedded.embeddings(&all))?;
                 model
-                    .denoise(&mut prefix, &state, &noise, committed, &schedule)
+                    .denoise(&mut prefix, &state, &noise, frozen, &schedule)
                     .map(drop)
             })
         };
@@ -206,9 +206,9 @@ impl CardGraph {
         let replayed = chunk(&[])?;
         // A tensor that comes and goes ends what is recorded.
         drop(device.zeros(&[1, 1])?);
-        let inpainted = chunk(&committed)?;
-        chunk(&committed)?;
-        let inpainted_replayed = chunk(&committed)?;
+        let inpainted = chunk(&frozen)?;
+        chunk(&frozen)?;
+        let inpainted_replayed = chunk(&frozen)?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,

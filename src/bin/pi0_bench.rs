@@ -11,7 +11,7 @@ use pi0_node::checkpoint::Checkpoint;
 use pi0_node::chrome_trace;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
-use pi0_node::policy::{CameraOptions, Policy, PolicyOptions, Predict};
+use pi0_node::policy::{CameraOptions, Pi0Policy, Policy, PolicyOptions};
 use pi0_node::process_memory::resident_bytes;
 use serde_json::json;
 
@@ -195,7 +195,7 @@ fn measure_start_up<D: Device>(arguments: &Arguments, device: D, started: Instan
         cameras: checkpoint.config().cameras.iter().map(camera).collect(),
         ..PolicyOptions::default()
     };
-    let policy = Policy::new(&checkpoint, device, options)?;
+    let policy = Pi0Policy::new(&checkpoint, device, options)?;
     let ready_s = started.elapsed().as_secs_f64();
     // The file's pages are no part of the policy.
     drop(checkpoint);

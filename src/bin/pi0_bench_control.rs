@@ -11,13 +11,12 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use image::{Rgb, RgbImage};
 use pi0_node::checkpoint::Checkpoint;
-use pi0_node::control::{Command, Seam, TickSchedule, TimedChunk};
+use pi0_node::control::{Blending, TickSchedule, TimedChunk};
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::node::parameters::{ParameterValue, Parameters};
-use pi0_node::node::{
-    ChunkSlot, ControlLoop, ControlReport, InputTopics, Inputs, NewChunk, RosClock, Shared, raise_this_thread,
-};
-use pi0_node::policy::{CameraOptions, Observation, Policy, PolicyOptions, Predict};
+use pi0_node::observation::{Clock, InputTopics, Inputs};
+use pi0_node::parameters::{ParameterValue, Parameters};
+use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, Policy, PolicyOptions};
+use pi0_node::runtime::{ControlLoop, NewChunk, NodeState, raise_this_thread};
 use serde_json::{Value, json};
 
 /// The node's own.
@@ -92,43 +91,36 @@ fn measure_rate(
         Parameters::from_overrides(overrides.into_iter()).map_err(|problems| anyhow!("{}", problems[0]))?;
     let settings = parameters.settings();
     let stop = Arc::<AtomicBool>::default();
-    let chunks = Arc::<ChunkSlot>::default();
-    let report = Arc::<std::sync::Mutex<ControlReport>>::default();
+    let inputs = Inputs::new(&InputTopics::default(), &settings.joint_names);
+    let state = Arc::new(NodeState::of(Clock::system(), inputs, settings.runtime.clone()));
+    state.is_active.store(true, Ordering::Release);
     let control = ControlLoop {
-        clock: Arc::new(RosClock::system()),
-        chunks: Arc::clone(&chunks),
-        inputs: Arc::new(Inputs::new(&InputTopics::default(), &settings.joint_names)),
-        settings: Arc::new(Shared::new(settings.playback.clone())),
-        command: Arc::new(Shared::new(Command::Enabled)),
-        is_active: Arc::new(AtomicBool::new(true)),
-        described_limits: Arc::default(),
-        other_publishers: Arc::default(),
+        state: Arc::clone(&state),
         priority: arguments.priority,
-        report: Arc::clone(&report),
         stop: Arc::clone(&stop),
-        commanded: settings.conventions.commanded().collect(),
+        commanded: settings.joint_mapping.commanded().collect(),
         commanded_joints: settings.commanded_joints().into(),
     };
     let made = Arc::<AtomicU64>::default();
     let mut workers = Vec::new();
     for core in 0..cores {
         let mut policy = policy(checkpoint)?;
-        let (stop, chunks, made) = (Arc::clone(&stop), Arc::clone(&chunks), Arc::clone(&made));
-        let action_period = settings.playback.action_period;
+        let (stop, state, made) = (Arc::clone(&stop), Arc::clone(&state), Arc::clone(&made));
+        let action_period = settings.runtime.action_period;
         workers.push(thread::spawn(move || -> anyhow::Result<()> {
             while !stop.load(Ordering::Relaxed) {
                 let number = made.fetch_add(1, Ordering::Relaxed);
-                let observed_at = RosClock::system().now().unwrap_or_default();
+                let observed_at = Clock::system().now().unwrap_or_default();
                 let actions = policy.predict(&observation(&policy, number))?;
                 if core == 0 {
                     let chunk = TimedChunk {
                         actions,
                         observed_at,
                         action_period,
-                        actions_to_execute: None,
-                        seam: Seam::default(),
+                        execution_horizon: None,
+                        blending: Blending::default(),
                     };
-                    chunks.put(NewChunk {
+                    state.chunks.put(NewChunk {
                         chunk,
                         clock_resets: 0,
                     });
@@ -163,10 +155,7 @@ fn measure_rate(
             .join()
             .map_err(|_| anyhow!("an inference thread panicked"))??;
     }
-    let priority = match report.lock() {
-        Ok(report) => report.priority.clone(),
-        Err(_) => return Err(anyhow!("the control thread panicked")),
-    };
+    let priority = state.control.lock().priority.clone();
     let mut figures = figures(&ticks, warm_up, 1.0 / rate_hz)?;
     figures["only_sleeping"] = self::figures(&slept, warm_up, 1.0 / rate_hz)?;
     let cores_time = measured_for * u32::try_from(cores)?;
@@ -229,7 +218,7 @@ fn figures(ticks: &[Instant], warm_up: Duration, period_s: f64) -> anyhow::Resul
     }))
 }
 
-fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Policy<CpuDevice>> {
+fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Pi0Policy<CpuDevice>> {
     let cameras = checkpoint.config().cameras.iter().map(|name| CameraOptions {
         name: name.clone(),
         crop: None,
@@ -239,7 +228,7 @@ fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Policy<CpuDevice>> {
         cameras: cameras.collect(),
         ..PolicyOptions::default()
     };
-    Ok(Policy::new(
+    Ok(Pi0Policy::new(
         checkpoint,
         CpuDevice::new(Precision::F32, 1)?,
         options,
@@ -247,7 +236,7 @@ fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Policy<CpuDevice>> {
 }
 
 /// No two of the same frame, so that nothing that was computed before serves again.
-fn observation(policy: &Policy<CpuDevice>, number: u64) -> Observation {
+fn observation(policy: &Pi0Policy<CpuDevice>, number: u64) -> Observation {
     let shade = |shift: u32| (number >> shift) as u8;
     let frame = Arc::new(RgbImage::from_pixel(
         320,

@@ -9,13 +9,13 @@ use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use pi0_node::chrome_trace;
-use pi0_node::node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
-use pi0_node::policy::open_for_evaluation;
-use pi0_node::replay::bag::Bag;
-use pi0_node::replay::{
+use pi0_node::evaluation::bag::Bag;
+use pi0_node::evaluation::{
     BagResult, Comparison, EvaluationOptions, Pictures, Prediction, PredictionsFile, Report, evaluate,
     find_bags, fingerprint, finished, index, page, result_name, run_processes, write_whole,
 };
+use pi0_node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
+use pi0_node::policy::open_for_evaluation;
 
 /// Says how well and how fast a policy predicts what was recorded in bags of ROS 2, without a robot and without ROS 2.
 #[derive(Parser)]
@@ -167,7 +167,7 @@ impl Evaluation {
         let options = self.options();
         let inputs = fingerprint(path, settings, &options)?;
         let actions_between = options.actions_between(settings, policy.action_horizon());
-        let mut pictures = Pictures::new(actions_between, settings.playback.action_period);
+        let mut pictures = Pictures::new(actions_between, settings.runtime.action_period);
         let mut table = match &self.parquet {
             Some(path) => Some(PredictionsFile::create(path, &settings.commanded_joints())?),
             None => None,

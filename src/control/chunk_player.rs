@@ -1,14 +1,16 @@
-//! Plays action chunks: which actions are still ahead at this moment.
+//! Playback of action chunks: which actions are ahead at a given time.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blending::{BlendingStrategy, join};
+use super::chunk_refusal::ChunkRefusal;
+use super::plan::{Plan, TrajectoryPoint};
 use super::progress::Progress;
-use super::seam::{Placed, join};
+use super::scheduled_chunk::ScheduledChunk;
 use super::timed_chunk::TimedChunk;
-use super::{ChunkOverlap, Plan, TrajectoryPoint};
 use crate::policy::ActionChunk;
 
 /// Chunks whose arrival is remembered.
@@ -17,54 +19,18 @@ const ARRIVALS: usize = 10;
 /// What the player is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlayerState {
-    /// There is nothing to hold yet: no chunk came since the start, or since time jumped back.
+    /// No chunk was played since the start, or since time jumped back: there is no position to hold.
     Waiting,
     /// A chunk has actions ahead.
     Playing,
-    /// The last action of a spent chunk is held until the next chunk comes, or the robot was told to hold.
+    /// The last action of the chunk is held until the next one arrives, or the robot is held.
     Holding,
-}
-
-/// Why a chunk is not played. What was played before goes on.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ChunkRefusal {
-    #[error("the actions have {found} joints, expected {expected}")]
-    JointCount { found: usize, expected: usize },
-    #[error("joint {joint} of action {action} is {value}, expected a finite number")]
-    NotFinite {
-        action: usize,
-        joint: String,
-        value: f32,
-    },
-    #[error(
-        "{} s were played since the chunk's observation, but its actions reach {} s: all of them are past",
-        played.as_secs_f64(), reach.as_secs_f64()
-    )]
-    Late { played: Duration, reach: Duration },
-    #[error(
-        "the observation is stamped {} s ahead of now, further than the chunk's actions reach: the clocks of the \
-         observation and of this node differ",
-        ahead.as_secs_f64()
-    )]
-    FromTheFuture { ahead: Duration },
-    #[error("the observation was made before the robot was told to move again")]
-    BeforeRelease,
-    #[error(
-        "joint {joint} is at {from} and would be sent to {to} at once, further than max_start_jump ({longest}); was the \
-         robot moved by other hands? then ~/reset"
-    )]
-    StartJump {
-        joint: String,
-        from: f32,
-        to: f32,
-        longest: f32,
-    },
 }
 
 /// Plays one chunk after the other.
 ///
-/// A fresh chunk is played from the action that the time says in which actions were really played since its
-/// observation: from its first one when the robot stood still since, however long the chunk took.
+/// A new chunk starts at the action that follows the time for which actions were played since its observation: at its
+/// first one when the robot stood still since, however long inference took.
 #[derive(Debug)]
 pub struct ChunkPlayer {
     joint_names: Arc<[String]>,
@@ -72,8 +38,8 @@ pub struct ChunkPlayer {
     progress: Progress,
     motion: Motion,
     /// Chunks that still have actions ahead, the newest last.
-    chunks: Vec<Placed>,
-    /// Observations from before this moment are not played.
+    chunks: Vec<ScheduledChunk>,
+    /// Chunks observed before this time are not played.
     released_at: Duration,
     /// Actions that were played between an observation and the arrival of its chunk, of the newest chunks.
     played_before_arrival: VecDeque<usize>,
@@ -124,17 +90,18 @@ impl ChunkPlayer {
     /// goes on.
     pub fn offer(&mut self, chunk: TimedChunk, now: Duration) -> Result<(), ChunkRefusal> {
         self.advance(now);
-        let placed = self.place(chunk, now)?;
-        let chunk = &placed.chunk;
+        let scheduled = self.schedule(chunk, now)?;
+        let chunk = &scheduled.chunk;
         let were_it_new = now.saturating_add(chunk.until_next_observation());
-        let next_observation_due = were_it_new.saturating_sub(placed.played);
+        let next_observation_due = were_it_new.saturating_sub(scheduled.played);
         let action_period = chunk.action_period;
-        let played = placed.played.as_secs_f64() / action_period.as_secs_f64();
+        let played = scheduled.played.as_secs_f64() / action_period.as_secs_f64();
         self.played_before_arrival.truncate(ARRIVALS - 1);
         self.played_before_arrival.push_front(played.ceil() as usize);
-        self.chunks
-            .retain(|earlier| placed.chunk.seam.overlap == ChunkOverlap::Ensemble && earlier.end() > now);
-        self.chunks.push(placed);
+        self.chunks.retain(|earlier| {
+            scheduled.chunk.blending.strategy == BlendingStrategy::Ensemble && earlier.end() > now
+        });
+        self.chunks.push(scheduled);
         let plan = join(&self.chunks, self.plan(), now);
         let end = self.chunks[self.chunks.len() - 1].end();
         self.progress.play(now, end, action_period);
@@ -156,8 +123,8 @@ impl ChunkPlayer {
         now: Duration,
     ) -> Result<[Plan; 2], ChunkRefusal> {
         self.advance(now);
-        let placed = [self.place(chunk.clone(), now)?];
-        Ok([None, self.plan()].map(|before| join(&placed, before, now)))
+        let scheduled = [self.schedule(chunk.clone(), now)?];
+        Ok([None, self.plan()].map(|before| join(&scheduled, before, now)))
     }
 
     /// Plays `stop` from now on instead of the chunk, and holds its end. Of the chunks that come, those are played
@@ -202,7 +169,7 @@ impl ChunkPlayer {
         }
     }
 
-    /// Since when the robot is not told to move; none while a chunk is played.
+    /// Since when the robot is commanded to stand still; none while a chunk is played.
     pub fn standstill_since(&self) -> Option<Duration> {
         match &self.motion {
             Motion::Waiting => Some(self.released_at),
@@ -221,24 +188,24 @@ impl ChunkPlayer {
         }
     }
 
-    /// How far `chunk` is played, by what was played since its observation.
-    fn place(&self, chunk: TimedChunk, now: Duration) -> Result<Placed, ChunkRefusal> {
+    /// The chunk as it is played from `now` on: from the action that follows the time played since its observation.
+    fn schedule(&self, chunk: TimedChunk, now: Duration) -> Result<ScheduledChunk, ChunkRefusal> {
         self.check_values(&chunk.actions)?;
         if chunk.observed_at < self.released_at {
             return Err(ChunkRefusal::BeforeRelease);
         }
-        let reach = chunk.reach();
+        let duration = chunk.duration();
         let ahead = chunk.observed_at.saturating_sub(now);
-        if ahead > reach {
+        if ahead > duration {
             return Err(ChunkRefusal::FromTheFuture { ahead });
         }
         let played = self.progress.played(chunk.observed_at, now, chunk.action_period);
-        if played >= reach {
-            return Err(ChunkRefusal::Late { played, reach });
+        if played >= duration {
+            return Err(ChunkRefusal::Late { played, duration });
         }
-        Ok(Placed {
+        Ok(ScheduledChunk {
             chunk,
-            joined_at: now,
+            started_at: now,
             played,
         })
     }
@@ -280,7 +247,7 @@ impl ChunkPlayer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Seam;
+    use crate::control::Blending;
 
     const fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -293,8 +260,8 @@ mod tests {
             actions: ActionChunk::new(values.collect(), 2),
             observed_at,
             action_period: ms(100),
-            actions_to_execute: None,
-            seam: Seam::default(),
+            execution_horizon: None,
+            blending: Blending::default(),
         }
     }
 
@@ -370,7 +337,7 @@ mod tests {
             refusal,
             ChunkRefusal::Late {
                 played: ms(1000),
-                reach: ms(1000)
+                duration: ms(1000)
             }
         );
         assert_eq!(tick(&mut player, ms(1200)).1[0], (12.0, ms(0)));
@@ -401,7 +368,7 @@ mod tests {
         player.offer(chunk(0.0, 10, ms(2000)), ms(3000)).unwrap();
         assert_eq!(player.next_observation_due(), ms(3500));
         let mut four = chunk(0.0, 10, ms(3500));
-        four.actions_to_execute = NonZeroUsize::new(4);
+        four.execution_horizon = NonZeroUsize::new(4);
         player.offer(four, ms(3600)).unwrap();
         assert_eq!(player.next_observation_due(), ms(3900));
         assert_eq!(tick(&mut player, ms(3900)).0, PlayerState::Playing);

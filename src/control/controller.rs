@@ -9,18 +9,18 @@ use super::safety::{following_error, limits_hold};
 use super::stop::stop;
 use super::supervisor::Supervisor;
 use super::{
-    ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, Situation,
+    ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, SafetyInputs,
     SupervisionSettings, TimedChunk, TrajectoryPoint,
 };
 
-/// How the robot is moved.
+/// Settings of how the robot is moved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlSettings {
     /// Points of a trajectory at most.
     pub publish_horizon: NonZeroUsize,
-    /// How far a trajectory reaches ahead, which is how long a controller goes on when this program dies.
+    /// Duration of a published trajectory, which is how long a controller goes on when this program dies.
     pub look_ahead: Duration,
-    /// Time between the knots of a limited trajectory.
+    /// Time between the waypoints of a limited trajectory.
     pub step: Duration,
     /// One per joint; none when no joint has any.
     pub limits: Option<Arc<[JointLimits]>>,
@@ -29,7 +29,7 @@ pub struct ControlSettings {
     /// From standstill no joint is sent further than this from where it is, in its unit; one per joint, or none for
     /// anywhere.
     pub max_start_jump: Arc<[f32]>,
-    /// How far a joint may be from where it was told to be while a chunk is played, in its unit; one per joint, or none
+    /// Largest distance of a joint from its command while a chunk is played, in its unit; one per joint, or none
     /// for any distance.
     pub max_following_error: Arc<[f32]>,
     /// Time to come to rest, where the acceleration limits do not ask for longer.
@@ -38,7 +38,7 @@ pub struct ControlSettings {
 }
 
 impl ControlSettings {
-    /// The same without the limits of the joints that have impossible ones: such a robot is held, and only comes to rest.
+    /// Settings without the limits of joints whose limits are impossible: such a robot is held, and only comes to rest.
     fn without_invalid_limits(&self) -> Self {
         let possible = |limits: &JointLimits| match limits.problem() {
             Some(_) => JointLimits::NONE,
@@ -54,7 +54,7 @@ impl ControlSettings {
     }
 }
 
-/// What one tick gave.
+/// Result of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
     pub points: Vec<TrajectoryPoint>,
@@ -90,12 +90,12 @@ impl Controller {
         }
     }
 
-    /// What the robot is to do from `now` on. `chunk` is one that came since the tick before.
+    /// The command from `now` on. `chunk` is one that arrived since the previous tick.
     pub fn tick(
         &mut self,
         now: Duration,
         chunk: Option<TimedChunk>,
-        situation: &Situation,
+        safety_inputs: &SafetyInputs,
         settings: &ControlSettings,
     ) -> Tick {
         if now < self.newest_time {
@@ -103,7 +103,7 @@ impl Controller {
         }
         self.newest_time = now;
         let held_before = self.is_blocked();
-        let hold = self.cause_to_hold(now, situation, settings);
+        let hold = self.cause_to_hold(now, safety_inputs, settings);
         let settings = &settings.without_invalid_limits();
         let mut refusal = None;
         if let Some(hold) = hold {
@@ -114,18 +114,18 @@ impl Controller {
                 self.hold = None;
             }
             if let Some(chunk) = chunk {
-                refusal = self.offer(chunk, now, situation, settings).err();
+                refusal = self.offer(chunk, now, safety_inputs, settings).err();
                 match &refusal {
                     None => self.hold = None,
                     Some(refused) => self.hold_for(refused, now, settings),
                 }
             }
         }
-        let (state, mut points) = self.points(now, situation, settings);
+        let (state, mut points) = self.points(now, safety_inputs, settings);
         let at_rest = points.iter().all(|point| point.positions == points[0].positions);
-        let others_may_move = situation.is_inactive || situation.other_publishers.is_some();
+        let others_may_move = safety_inputs.is_inactive || safety_inputs.other_publishers.is_some();
         if others_may_move && at_rest {
-            // What the robot was told last is not where it will be: it begins anew from where others leave it.
+            // The last command is not where the robot will be: the next run begins from where others leave it.
             points.clear();
             self.player = ChunkPlayer::new(Arc::clone(self.player.joint_names()));
             self.limiter = None;
@@ -133,7 +133,7 @@ impl Controller {
         }
         self.has_moved |= !points.is_empty();
         if state == PlayerState::Playing {
-            self.supervisor.moves(now, situation.prompt_number);
+            self.supervisor.moves(now, safety_inputs.prompt_generation);
         }
         let why = match state {
             PlayerState::Playing => None,
@@ -151,7 +151,7 @@ impl Controller {
         }
     }
 
-    /// Since when the robot is not told to move; none while a chunk is played.
+    /// Since when the robot is commanded to stand still; none while a chunk is played.
     pub fn standstill_since(&self) -> Option<Duration> {
         self.player.standstill_since()
     }
@@ -165,7 +165,7 @@ impl Controller {
         }
     }
 
-    /// What the chunks say that the robot is to do from here on; none while waiting.
+    /// The planned motion from the chunks, before limits; none while waiting.
     pub fn plan(&self) -> Option<&Plan> {
         self.player.plan()
     }
@@ -175,26 +175,26 @@ impl Controller {
         self.player.played_before_arrival()
     }
 
-    /// The gravest reason why the robot must not move, whatever chunks come.
+    /// The highest-priority reason to hold that no chunk ends.
     fn cause_to_hold(
         &mut self,
         now: Duration,
-        situation: &Situation,
+        safety_inputs: &SafetyInputs,
         settings: &ControlSettings,
     ) -> Option<Hold> {
-        let supervised = self.supervisor.hold(now, situation, settings.supervision);
-        let not_finite = situation.not_finite.clone();
+        let supervised = self.supervisor.hold(now, safety_inputs, settings.supervision);
+        let not_finite = safety_inputs.not_finite.clone();
         let not_finite = not_finite.map(|detail| Hold::new(HoldReason::NotFinite, detail));
         let plays = self.player.state() == PlayerState::Playing;
         let told = self.published().map(|plan| plan.positions(now));
         let joints = self.player.joint_names();
         // While a chunk is played the sensors' noise at a limit is no reason to stop.
-        let measured = situation.measured.as_deref().filter(|_| !plays);
+        let measured = safety_inputs.measured.as_deref().filter(|_| !plays);
         let known = [told.as_deref(), measured];
-        let limits = limits_hold(joints, known.into_iter().flatten(), situation, settings);
-        // Where it was held for this, the joint has to come to where it was told to be.
+        let limits = limits_hold(joints, known.into_iter().flatten(), safety_inputs, settings);
+        // After a hold for this reason, the joint has to reach its command.
         let lagged = self.hold.as_ref().map(|hold| hold.reason) == Some(HoldReason::FollowingError);
-        let lags = match (&told, &situation.measured) {
+        let lags = match (&told, &safety_inputs.measured) {
             (Some(told), Some(measured)) if plays || lagged => {
                 following_error(joints, told, measured, &settings.max_following_error)
             }
@@ -214,16 +214,16 @@ impl Controller {
         &mut self,
         chunk: TimedChunk,
         now: Duration,
-        situation: &Situation,
+        safety_inputs: &SafetyInputs,
         settings: &ControlSettings,
     ) -> Result<(), ChunkRefusal> {
         self.player.advance(now);
-        if let Some(measured) = &situation.measured
+        if let Some(measured) = &safety_inputs.measured
             && self.player.state() != PlayerState::Playing
         {
             let [alone, joined] = self.player.plans_with(&chunk, now)?;
             self.check_start(measured, &alone.positions(now), settings)?;
-            let published = match self.limiter(&joined, now, situation, settings) {
+            let published = match self.limiter(&joined, now, safety_inputs, settings) {
                 Some((mut limiter, limits)) => limiter.follow(
                     now,
                     &joined,
@@ -282,7 +282,7 @@ impl Controller {
         }
     }
 
-    /// What the robot was last told.
+    /// The motion commanded last.
     fn published(&self) -> Option<Plan> {
         let limited = self.limiter.as_ref().map(Limiter::published);
         limited.or_else(|| self.player.plan().cloned())
@@ -291,7 +291,7 @@ impl Controller {
     fn points(
         &mut self,
         now: Duration,
-        situation: &Situation,
+        safety_inputs: &SafetyInputs,
         settings: &ControlSettings,
     ) -> (PlayerState, Vec<TrajectoryPoint>) {
         let (state, points) = self.player.tick(now, settings.publish_horizon);
@@ -299,7 +299,7 @@ impl Controller {
             self.limiter = None;
             return (state, points);
         };
-        let Some((mut limiter, limits)) = self.limiter(wanted, now, situation, settings) else {
+        let Some((mut limiter, limits)) = self.limiter(wanted, now, safety_inputs, settings) else {
             self.limiter = None;
             return (state, points);
         };
@@ -309,13 +309,13 @@ impl Controller {
         (state, plan.points(now, settings.publish_horizon))
     }
 
-    /// What limits a plan, going on from what the robot was told last or, when it was told nothing, from where it is; none
+    /// The limiter of a plan, continuing the last command or, without one, from the measured position; none
     /// without limits.
     fn limiter<'a>(
         &self,
         wanted: &Plan,
         now: Duration,
-        situation: &Situation,
+        safety_inputs: &SafetyInputs,
         settings: &'a ControlSettings,
     ) -> Option<(Limiter, &'a [JointLimits])> {
         let limits = settings.limits.as_deref()?;
@@ -324,7 +324,7 @@ impl Controller {
             Some(limiter) => Limiter::going_on(&limiter.published(), now, settings.step),
             None if self.has_moved => Limiter::going_on(wanted, now, settings.step),
             None => {
-                let measured = situation.measured.clone();
+                let measured = safety_inputs.measured.clone();
                 let told = Plan::hold(measured.unwrap_or_else(|| wanted.positions(now)), now);
                 Limiter::going_on(&told, now, settings.step)
             }

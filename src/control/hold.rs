@@ -1,13 +1,13 @@
-//! Why the robot is held.
+//! Hold reasons: why the robot stands still.
 
-/// What keeps the robot where it is, the gravest first.
+/// Reason to hold the robot, in order of decreasing priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HoldReason {
     /// The managed node is not active.
     Inactive,
     Disabled,
     Stopped,
-    /// Somebody else publishes on a topic that moves the robot.
+    /// Another publisher is on a topic that moves the robot.
     OtherPublisher,
     /// The limits of a joint cannot be kept or are not known.
     InvalidLimits,
@@ -17,17 +17,17 @@ pub enum HoldReason {
     StaleJointStates,
     StaleCamera,
     StaleInput,
-    /// A joint is not where it was told to be.
+    /// A joint does not follow its command.
     FollowingError,
     RunTimeOver,
     StartJump,
-    /// Nothing was played yet since the start or a reset.
+    /// No chunk was played since the start or a reset.
     NoChunkYet,
     ChunkSpent,
 }
 
 impl HoldReason {
-    /// Every reason, the gravest first.
+    /// Every reason, in order of decreasing priority.
     pub const ALL: [Self; 15] = [
         Self::Inactive,
         Self::Disabled,
@@ -46,7 +46,7 @@ impl HoldReason {
         Self::ChunkSpent,
     ];
 
-    /// The same in every release.
+    /// Stable name of the reason, for programs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Inactive => "INACTIVE",
@@ -87,7 +87,7 @@ impl HoldReason {
     }
 }
 
-/// A hold, and what it is about in words.
+/// A hold: its reason, and the details in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub reason: HoldReason,

@@ -5,31 +5,31 @@ use std::time::Duration;
 
 use super::{JointLimits, Plan};
 
-/// A joint this close to where it shall be, in its unit, is there.
+/// Distance from the target, in the joint's unit, at which it counts as reached.
 const ARRIVED: f64 = 1e-6;
 
 /// Follows a plan as closely as the limits allow.
 ///
-/// Between knots one `step` apart every joint moves at constant velocity. At a knot its velocity changes by no more than
+/// Between waypoints one `step` apart every joint moves at constant velocity. At a waypoint its velocity changes by no more than
 /// its acceleration times the step, and it can always stop before its position limits. A joint that is beyond them goes no
 /// further, and back only where the plan goes back, no faster than the return velocity. What was published is kept: a new
-/// plan counts from the next knot on, so that no velocity is changed twice within a step however the ticks fall.
+/// plan counts from the next waypoint on, so that no velocity is changed twice within a step however the ticks fall.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     step: Duration,
-    knots: Vec<Knot>,
+    waypoints: Vec<Waypoint>,
 }
 
 #[derive(Clone, Debug)]
-struct Knot {
+struct Waypoint {
     time: Duration,
     positions: Vec<f64>,
-    /// On the way to this knot.
+    /// The waypoint that is approached.
     velocities: Vec<f64>,
 }
 
 impl Limiter {
-    /// A limiter of a robot that was told to do `told` until `now`.
+    /// A limiter that continues `published`, the trajectory commanded until `now`.
     ///
     /// # Panics
     /// When the step is zero.
@@ -38,7 +38,7 @@ impl Limiter {
         let precise = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
         Self {
             step,
-            knots: vec![Knot {
+            waypoints: vec![Waypoint {
                 time: now,
                 positions: precise(told.positions(now)),
                 velocities: precise(told.velocities(now)),
@@ -50,7 +50,7 @@ impl Limiter {
         self.step
     }
 
-    /// The plan from `now` on that follows `wanted` within `limits`, of at most `knots` knots and no fewer than two. A
+    /// The plan from `now` on that follows `wanted` within `limits`, of at most `waypoints` waypoints and no fewer than two. A
     /// joint beyond its position limits returns with at most `return_velocity`, in its unit per second.
     pub fn follow(
         &mut self,
@@ -58,12 +58,12 @@ impl Limiter {
         wanted: &Plan,
         limits: &[JointLimits],
         return_velocity: f64,
-        knots: NonZeroUsize,
+        waypoints: NonZeroUsize,
     ) -> Plan {
         self.forget_past(now);
         let step_s = self.step.as_secs_f64();
         let mut before = wanted.positions(self.last().time);
-        while self.knots.len() < knots.get().max(2) {
+        while self.waypoints.len() < waypoints.get().max(2) {
             let last = self.last();
             let time = last.time + self.step;
             let after = wanted.positions(time);
@@ -77,13 +77,13 @@ impl Limiter {
                 (position + velocity * step_s, velocity)
             });
             let (positions, velocities) = moved.unzip();
-            let knot = Knot {
+            let waypoint = Waypoint {
                 time,
                 positions,
                 velocities,
             };
-            let rests = time >= wanted.end() && knot.rests_at(&after, limits);
-            self.knots.push(knot);
+            let rests = time >= wanted.end() && waypoint.rests_at(&after, limits);
+            self.waypoints.push(waypoint);
             before = after;
             if rests {
                 break;
@@ -94,50 +94,50 @@ impl Limiter {
 
     /// The newest plan.
     pub fn published(&self) -> Plan {
-        let single = |knot: &Knot| {
-            let positions = knot.positions.iter().map(|&position| position as f32);
-            (knot.time, positions.collect())
+        let single = |waypoint: &Waypoint| {
+            let positions = waypoint.positions.iter().map(|&position| position as f32);
+            (waypoint.time, positions.collect())
         };
-        Plan::new(self.knots.iter().map(single).collect())
+        Plan::new(self.waypoints.iter().map(single).collect())
     }
 
-    /// Leaves of the published plan the position at `now` and, where the robot is under way to a knot, that knot.
+    /// Leaves of the published plan the position at `now` and, where the robot is under way to a waypoint, that waypoint.
     fn forget_past(&mut self, now: Duration) {
-        let ahead = self.knots.partition_point(|knot| knot.time <= now);
-        let past = &self.knots[ahead.saturating_sub(1)];
+        let ahead = self.waypoints.partition_point(|waypoint| waypoint.time <= now);
+        let past = &self.waypoints[ahead.saturating_sub(1)];
         if past.time >= now {
-            self.knots.drain(..ahead.saturating_sub(1));
-            self.knots.truncate(1);
+            self.waypoints.drain(..ahead.saturating_sub(1));
+            self.waypoints.truncate(1);
             return;
         }
-        let Some(next) = self.knots.get(ahead).cloned() else {
+        let Some(next) = self.waypoints.get(ahead).cloned() else {
             // Nothing was published for this moment: the robot has stopped.
-            let stopped = Knot {
+            let stopped = Waypoint {
                 time: now,
                 positions: past.positions.clone(),
                 velocities: vec![0.0; past.positions.len()],
             };
-            self.knots = vec![stopped];
+            self.waypoints = vec![stopped];
             return;
         };
         let rest_s = (next.time - now).as_secs_f64();
         let back = next.positions.iter().zip(&next.velocities);
-        let present = Knot {
+        let present = Waypoint {
             time: now,
             positions: back
                 .map(|(position, velocity)| position - velocity * rest_s)
                 .collect(),
             velocities: next.velocities.clone(),
         };
-        self.knots = vec![present, next];
+        self.waypoints = vec![present, next];
     }
 
-    fn last(&self) -> &Knot {
-        &self.knots[self.knots.len() - 1]
+    fn last(&self) -> &Waypoint {
+        &self.waypoints[self.waypoints.len() - 1]
     }
 }
 
-impl Knot {
+impl Waypoint {
     /// Whether every joint stands still where it is wanted, as far as its limits let it.
     fn rests_at(&self, wanted: &[f32], limits: &[JointLimits]) -> bool {
         let mut joints = self.positions.iter().zip(wanted).zip(limits);
@@ -202,7 +202,7 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    /// Follows what `wanted` says at every tick, and checks every published plan: velocity, acceleration and position
+    /// Follows `wanted` at every tick, and checks every published plan: velocity, acceleration and position
     /// limits from what was executed on. Returns the executed positions.
     fn executed(
         ticks: impl Iterator<Item = Duration>,
@@ -343,7 +343,7 @@ mod tests {
         }
     }
 
-    /// Positions at every step of half a second from where `told` ends.
+    /// Positions at every step of half a second from the end of `told`.
     fn followed(told: &Plan, wanted: f32, limits: JointLimits) -> Vec<f32> {
         let mut limiter = Limiter::going_on(told, ms(1000), STEP);
         let wanted = Plan::hold(vec![wanted], ms(0));

@@ -76,7 +76,7 @@ impl JointLimits {
         position.max(self.lower).min(self.upper)
     }
 
-    /// The same, reaching as far as `position`.
+    /// Limits widened to include `position`.
     pub(super) fn reaching(&self, position: f64) -> Self {
         Self {
             lower: self.lower.min(position),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_no_joint_can_move_within_are_told() {
+    fn limits_that_leave_a_joint_no_room_are_a_problem() {
         assert_eq!(JointLimits::NONE.problem(), None);
         let with = |lower, upper, velocity| JointLimits {
             lower,

@@ -1,32 +1,43 @@
 //! An action chunk becomes a trajectory: at every tick, the points that are still ahead.
 //!
-//! Nothing here knows a clock: every call is told the time, as a duration since the epoch of the stamps of the
+//! Nothing here knows a clock: every call gets the time, as a duration since the epoch of the stamps of the
 //! observations (the system's or a simulation's), so the same calls always give the same trajectory.
 
+mod blending;
 mod chunk_player;
+mod chunk_refusal;
 mod controller;
 mod hold;
+mod interpolation;
 mod limiter;
 mod limits;
 mod look_ahead;
+mod observation_schedule;
+mod output_topics;
 mod plan;
 mod progress;
+mod robot_description;
 mod safety;
-mod seam;
+mod scheduled_chunk;
 mod stop;
 mod supervisor;
 mod tick_schedule;
 mod timed_chunk;
 mod window;
 
-pub use chunk_player::{ChunkPlayer, ChunkRefusal, PlayerState};
+pub use blending::{Blending, BlendingStrategy};
+pub use chunk_player::{ChunkPlayer, PlayerState};
+pub use chunk_refusal::ChunkRefusal;
 pub use controller::{ControlSettings, Controller, Tick};
 pub use hold::{Hold, HoldReason};
+pub use interpolation::lerp;
 pub use limiter::Limiter;
 pub use limits::JointLimits;
+pub use observation_schedule::ObservationSchedule;
+pub use output_topics::{OutputKind, OutputTopic};
 pub use plan::{Plan, TrajectoryPoint};
-pub use seam::{ChunkOverlap, Seam};
-pub use supervisor::{Command, InputWatch, Situation, SupervisionSettings, WatchedInput};
+pub use robot_description::{DescribedLimits, DescriptionProblem, joint_limits};
+pub use supervisor::{Command, InputRole, MonitoredInput, SafetyInputs, SupervisionSettings};
 pub use tick_schedule::TickSchedule;
 pub use timed_chunk::TimedChunk;
 pub use window::Window;

@@ -1,12 +1,14 @@
-//! Where every joint shall be from now on: positions at times, straight lines between them.
+//! The planned motion: positions of every joint at times, straight lines between them.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// A knot this close ahead (in seconds) is the present: periods are rounded to nanoseconds.
+use super::interpolation::lerp_all;
+
+/// A waypoint this close ahead is the present: periods are rounded to nanoseconds.
 const SAME_TIME: Duration = Duration::from_nanos(20);
 
-/// Where every joint shall be at some moment.
+/// A point of a trajectory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrajectoryPoint {
     /// One per joint, in the robot's units.
@@ -15,25 +17,25 @@ pub struct TrajectoryPoint {
     pub time_from_start: Duration,
 }
 
-/// A moment, and where every joint shall be then.
-type Knot = (Duration, Vec<f32>);
+/// A time, and the position of every joint at that time.
+type Waypoint = (Duration, Vec<f32>);
 
-/// Positions at growing times. Before the first knot the first position is the plan's, after the last the last.
+/// Positions at growing times. Before the first waypoint the first position is the plan's, after the last the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    knots: Vec<Knot>,
+    waypoints: Vec<Waypoint>,
 }
 
 impl Plan {
     /// # Panics
-    /// When there is no knot, or their times do not grow.
-    pub fn new(knots: Vec<(Duration, Vec<f32>)>) -> Self {
-        assert!(!knots.is_empty(), "a plan needs a knot");
+    /// When there is no waypoint, or their times do not grow.
+    pub fn new(waypoints: Vec<(Duration, Vec<f32>)>) -> Self {
+        assert!(!waypoints.is_empty(), "a plan needs a waypoint");
         assert!(
-            knots.is_sorted_by(|one, next| one.0 < next.0),
+            waypoints.is_sorted_by(|one, next| one.0 < next.0),
             "the times of a plan grow"
         );
-        Self { knots }
+        Self { waypoints }
     }
 
     /// Stays at `positions`.
@@ -41,30 +43,27 @@ impl Plan {
         Self::new(vec![(since, positions)])
     }
 
-    /// The time of the last knot.
+    /// The time of the last waypoint.
     pub fn end(&self) -> Duration {
-        self.knots[self.knots.len() - 1].0
+        self.waypoints[self.waypoints.len() - 1].0
     }
 
+    /// The position of every joint at `time`.
     pub fn positions(&self, time: Duration) -> Vec<f32> {
         let (from, to) = self.around(time);
-        let Some(share) = share(from.0, to.0, time) else {
-            return from.1.clone();
-        };
-        from.1
-            .iter()
-            .zip(&to.1)
-            .map(|(from, to)| from + (to - from) * share)
-            .collect()
+        match share(from.0, to.0, time) {
+            Some(share) => lerp_all(&from.1, &to.1, share),
+            None => from.1.clone(),
+        }
     }
 
-    /// How fast every joint moves just before `time`, in its unit per second.
+    /// The velocity of every joint just before `time`, in its unit per second.
     pub fn velocities(&self, time: Duration) -> Vec<f32> {
-        let after = self.knots.partition_point(|knot| knot.0 < time);
-        if after == 0 || after == self.knots.len() {
-            return vec![0.0; self.knots[0].1.len()];
+        let after = self.waypoints.partition_point(|waypoint| waypoint.0 < time);
+        if after == 0 || after == self.waypoints.len() {
+            return vec![0.0; self.waypoints[0].1.len()];
         }
-        let (from, to) = (&self.knots[after - 1], &self.knots[after]);
+        let (from, to) = (&self.waypoints[after - 1], &self.waypoints[after]);
         let seconds = (to.0 - from.0).as_secs_f32();
         from.1
             .iter()
@@ -73,13 +72,13 @@ impl Plan {
             .collect()
     }
 
-    /// The positions at `now` and the knots after it, at most `limit` points.
+    /// The positions at `now` and the waypoints after it, at most `limit` points.
     pub fn points(&self, now: Duration, limit: NonZeroUsize) -> Vec<TrajectoryPoint> {
         let present = TrajectoryPoint {
             positions: self.positions(now),
             time_from_start: Duration::ZERO,
         };
-        let ahead = self.knots[self.ahead(now)..]
+        let ahead = self.waypoints[self.ahead(now)..]
             .iter()
             .map(|(time, positions)| TrajectoryPoint {
                 positions: positions.clone(),
@@ -88,24 +87,28 @@ impl Plan {
         std::iter::once(present).chain(ahead).take(limit.get()).collect()
     }
 
-    /// The last knot that is not ahead of `time` and the one after it; the same knot twice at either end.
-    fn around(&self, time: Duration) -> (&Knot, &Knot) {
+    /// The last waypoint that is not ahead of `time` and the one after it; the same waypoint twice at either end.
+    fn around(&self, time: Duration) -> (&Waypoint, &Waypoint) {
         let ahead = self.ahead(time);
-        let last = self.knots.len() - 1;
-        (&self.knots[ahead.saturating_sub(1)], &self.knots[ahead.min(last)])
+        let last = self.waypoints.len() - 1;
+        (
+            &self.waypoints[ahead.saturating_sub(1)],
+            &self.waypoints[ahead.min(last)],
+        )
     }
 
-    /// The first knot ahead of `time`.
+    /// The first waypoint ahead of `time`.
     fn ahead(&self, time: Duration) -> usize {
-        self.knots.partition_point(|knot| knot.0 <= time + SAME_TIME)
+        self.waypoints
+            .partition_point(|waypoint| waypoint.0 <= time + SAME_TIME)
     }
 }
 
 /// How much of the way from one time to another is past at `time`; none where there is no way or none is past.
-fn share(from: Duration, to: Duration, time: Duration) -> Option<f32> {
+fn share(from: Duration, to: Duration, time: Duration) -> Option<f64> {
     let past = time.checked_sub(from)?;
     let way = to.checked_sub(from).filter(|way| !way.is_zero())?;
-    Some((past.as_secs_f64() / way.as_secs_f64()) as f32)
+    Some(past.as_secs_f64() / way.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How much of the chunks was really played.
+//! Playback progress: how much of the chunks was played.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,7 +20,7 @@ struct Stretch {
 }
 
 impl Progress {
-    /// From `now` until `until` actions are played, one every `action_period`, unless it is told otherwise before.
+    /// Notes that actions are played from `now` until `until`, one every `action_period`, unless stopped before.
     pub fn play(&mut self, now: Duration, until: Duration, action_period: Duration) {
         self.stop(now);
         if self.stretches.len() == STRETCHES {
@@ -33,14 +33,14 @@ impl Progress {
         });
     }
 
-    /// From `now` on nothing is played.
+    /// Notes that nothing is played from `now` on.
     pub fn stop(&mut self, now: Duration) {
         if let Some(newest) = self.stretches.back_mut() {
             newest.until = newest.until.min(now).max(newest.from);
         }
     }
 
-    /// What was played from `since` to `now`: the time that it takes with an action every `action_period`.
+    /// The actions played from `since` to `now`, as the time that they take with an action every `action_period`.
     pub fn played(&self, since: Duration, now: Duration, action_period: Duration) -> Duration {
         let of_stretch = |stretch: &Stretch| {
             let time = stretch.until.min(now).saturating_sub(stretch.from.max(since));

@@ -1,19 +1,19 @@
-//! Reasons to hold that lie in where the joints are.
+//! Hold reasons from joint positions: limits and following errors.
 
-use super::{ControlSettings, Hold, HoldReason, JointLimits, Situation};
+use super::{ControlSettings, Hold, HoldReason, JointLimits, SafetyInputs};
 
 /// A joint that is beyond a limit by no more than this, in its unit, is not outside: sensors are noisy.
 const NOISE: f64 = 1e-3;
 
-/// Why the limits of `joints` cannot be kept. `known`: where the joints are measured and where they were told to be, as far
-/// as that is known.
+/// The hold for limits of `joints` that cannot be kept. `known`: the measured and the commanded positions, as far as they are
+/// known.
 pub(super) fn limits_hold<'a>(
     joints: &[String],
     mut known: impl Iterator<Item = &'a [f32]>,
-    situation: &Situation,
+    safety_inputs: &SafetyInputs,
     settings: &ControlSettings,
 ) -> Option<Hold> {
-    if let Some(problem) = &situation.limits_problem {
+    if let Some(problem) = &safety_inputs.limits_problem {
         return Some(Hold::new(HoldReason::InvalidLimits, problem.clone()));
     }
     let limits = settings.limits.as_deref()?;
@@ -40,18 +40,19 @@ pub(super) fn limits_hold<'a>(
     })
 }
 
-/// The first of `joints` that is `measured` further from where it was `told` to be than its `longest` error.
+/// The hold for the first of `joints` that is `measured` further from its command (`commanded`) than its `longest` error.
 pub(super) fn following_error(
     joints: &[String],
-    told: &[f32],
+    commanded: &[f32],
     measured: &[f32],
     longest: &[f32],
 ) -> Option<Hold> {
-    let mut joints = joints.iter().zip(told).zip(measured).zip(longest);
-    let apart = joints.find(|(((_, told), measured), longest)| (**told - **measured).abs() > **longest);
-    let (((joint, told), measured), longest) = apart?;
+    let mut joints = joints.iter().zip(commanded).zip(measured).zip(longest);
+    let apart =
+        joints.find(|(((_, commanded), measured), longest)| (**commanded - **measured).abs() > **longest);
+    let (((joint, commanded), measured), longest) = apart?;
     let detail = format!(
-        "joint {joint} is at {measured} and was told to be at {told}, further apart than max_following_error ({longest}); \
+        "joint {joint} is at {measured} and was commanded to be at {commanded}, further apart than max_following_error ({longest}); \
          does its controller run, and is nothing in its way? ~/reset begins anew from where the robot is"
     );
     Some(Hold::new(HoldReason::FollowingError, detail))

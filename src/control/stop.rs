@@ -1,4 +1,4 @@
-//! Coming to rest.
+//! Deceleration to rest.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use super::{JointLimits, Plan};
 /// A velocity below this, in the joint's unit per second, is rest.
 const REST: f32 = 1e-4;
 
-/// From where `plan` is at `now` to rest: all joints slow down together, in `duration` or, where a joint's acceleration
-/// limit asks for it, longer. Velocities follow a smooth step, so the acceleration neither begins nor ends at once.
+/// The motion from `plan` at `now` to rest: all joints decelerate together, within `duration` or, where a joint's
+/// acceleration limit requires it, longer. Velocities follow a smooth step, so the acceleration neither begins nor ends at once.
 pub(super) fn stop(
     plan: &Plan,
     now: Duration,
@@ -26,7 +26,7 @@ pub(super) fn stop(
     let longest = velocities.iter().zip(limits).map(of_joint).fold(0.0, f64::max);
     let seconds = duration.as_secs_f64().max(longest).max(step.as_secs_f64());
     let steps = (seconds / step.as_secs_f64()).ceil() as u32;
-    let knot = |index: u32| {
+    let waypoint = |index: u32| {
         let share = f64::from(index) / f64::from(steps);
         // What is left of the velocity, summed up: the integral of 1 − smooth step.
         let way = (share - share.powi(3) + share.powi(4) / 2.0) * f64::from(steps) * step.as_secs_f64();
@@ -34,7 +34,7 @@ pub(super) fn stop(
         let moved = moved.map(|(position, velocity)| position + velocity * way as f32);
         (now + step * index, moved.collect())
     };
-    Plan::new((0..=steps).map(knot).collect())
+    Plan::new((0..=steps).map(waypoint).collect())
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_takes_as_long_as_the_acceleration_limit_asks_for() {
+    fn a_stop_takes_as_long_as_the_acceleration_limit_requires() {
         let limits = JointLimits {
             acceleration: 2.0,
             ..JointLimits::NONE
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stands_still_stays() {
+    fn a_robot_at_rest_stays_where_it_is() {
         let stop = stop(
             &Plan::hold(vec![0.3], ms(0)),
             ms(500),

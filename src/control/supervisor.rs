@@ -1,12 +1,12 @@
-//! Whether the robot may move.
+//! Supervision: whether the robot may move.
 
 use std::time::{Duration, Instant};
 
 use super::{Hold, HoldReason};
 
-/// What an input is to the robot.
+/// The role of a monitored input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WatchedInput {
+pub enum InputRole {
     Camera(String),
     JointStates,
     Other(String),
@@ -14,8 +14,8 @@ pub enum WatchedInput {
 
 /// An input that must not become old.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputWatch {
-    pub input: WatchedInput,
+pub struct MonitoredInput {
+    pub input: InputRole,
     /// When its newest good message came, on the clock that is never set; only whether it changes counts. None before
     /// the first one.
     pub received: Option<Instant>,
@@ -23,10 +23,10 @@ pub struct InputWatch {
     pub is_not_finite: bool,
 }
 
-/// What people and the robot say at one tick.
+/// The inputs of the safety checks at one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Situation {
-    pub inputs: Vec<InputWatch>,
+pub struct SafetyInputs {
+    pub inputs: Vec<MonitoredInput>,
     /// Where the joints are, as last measured.
     pub measured: Option<Vec<f32>>,
     /// Why nothing finite came out of the newest observation, if so.
@@ -38,11 +38,11 @@ pub struct Situation {
     pub command: Command,
     /// Whether the managed node is in another state than active.
     pub is_inactive: bool,
-    /// Another number for every prompt that was given.
-    pub prompt_number: u64,
+    /// Changes with every prompt that is given.
+    pub prompt_generation: u64,
 }
 
-/// What the services of the node were last told.
+/// The state that the services `~/enable` and `~/stop` leave the node in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Command {
     #[default]
@@ -52,12 +52,12 @@ pub enum Command {
     Stopped,
 }
 
-/// When the robot is held.
+/// Limits of the supervision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SupervisionSettings {
-    /// An input that is silent for longer holds the robot.
+    /// Longest age of an input; a silent one holds the robot.
     pub max_age: Duration,
-    /// How long one prompt may move the robot; none for as long as it likes.
+    /// Longest time for which one prompt may move the robot; none for no limit.
     pub max_run_time: Option<Duration>,
 }
 
@@ -70,27 +70,27 @@ pub(super) struct Supervisor {
 
 #[derive(Debug)]
 struct Run {
-    prompt_number: u64,
+    prompt_generation: u64,
     began: Duration,
 }
 
 impl Supervisor {
-    /// Why the robot must not move at `now`, the gravest reason first.
+    /// The highest-priority reason to hold the robot at `now`, if any.
     pub fn hold(
         &mut self,
         now: Duration,
-        situation: &Situation,
+        safety_inputs: &SafetyInputs,
         settings: SupervisionSettings,
     ) -> Option<Hold> {
-        let stale = self.stale(now, &situation.inputs, settings.max_age);
-        if situation.is_inactive {
+        let stale = self.stale(now, &safety_inputs.inputs, settings.max_age);
+        if safety_inputs.is_inactive {
             self.run = None;
             return Some(Hold::new(
                 HoldReason::Inactive,
                 "the node is not active; the lifecycle transition activate lets it move the robot",
             ));
         }
-        match situation.command {
+        match safety_inputs.command {
             Command::Enabled => {}
             Command::Disabled => {
                 self.run = None;
@@ -107,10 +107,10 @@ impl Supervisor {
                 ));
             }
         }
-        if let Some(others) = &situation.other_publishers {
+        if let Some(others) = &safety_inputs.other_publishers {
             return Some(Hold::new(HoldReason::OtherPublisher, others.clone()));
         }
-        if let Some(input) = situation.inputs.iter().find(|input| input.is_not_finite) {
+        if let Some(input) = safety_inputs.inputs.iter().find(|input| input.is_not_finite) {
             let detail = format!(
                 "the newest message of {} has a value that is no finite number",
                 input.input
@@ -120,26 +120,26 @@ impl Supervisor {
         if stale.is_some() {
             return stale;
         }
-        self.run_over(now, situation.prompt_number, settings.max_run_time)
+        self.run_over(now, safety_inputs.prompt_generation, settings.max_run_time)
     }
 
     /// The robot moves for this prompt from `now` on, if it did not before.
-    pub fn moves(&mut self, now: Duration, prompt_number: u64) {
+    pub fn moves(&mut self, now: Duration, prompt_generation: u64) {
         if self
             .run
             .as_ref()
-            .is_none_or(|run| run.prompt_number != prompt_number)
+            .is_none_or(|run| run.prompt_generation != prompt_generation)
         {
             self.run = Some(Run {
-                prompt_number,
+                prompt_generation,
                 began: now,
             });
         }
     }
 
-    fn stale(&mut self, now: Duration, inputs: &[InputWatch], max_age: Duration) -> Option<Hold> {
+    fn stale(&mut self, now: Duration, inputs: &[MonitoredInput], max_age: Duration) -> Option<Hold> {
         self.seen.resize(inputs.len(), (None, now));
-        let mut stale: Option<(HoldReason, &WatchedInput)> = None;
+        let mut stale: Option<(HoldReason, &InputRole)> = None;
         for (input, seen) in inputs.iter().zip(&mut self.seen) {
             if input.received != seen.0 {
                 *seen = (input.received, now);
@@ -147,7 +147,7 @@ impl Supervisor {
             let age = now.saturating_sub(seen.1);
             if input.received.is_some() && age > max_age {
                 let reason = input.input.stale();
-                if stale.is_none_or(|(graver, _)| reason < graver) {
+                if stale.is_none_or(|(more_severe, _)| reason < more_severe) {
                     stale = Some((reason, &input.input));
                 }
             }
@@ -161,11 +161,11 @@ impl Supervisor {
         })
     }
 
-    fn run_over(&self, now: Duration, prompt_number: u64, longest: Option<Duration>) -> Option<Hold> {
+    fn run_over(&self, now: Duration, prompt_generation: u64, longest: Option<Duration>) -> Option<Hold> {
         let run = self
             .run
             .as_ref()
-            .filter(|run| run.prompt_number == prompt_number)?;
+            .filter(|run| run.prompt_generation == prompt_generation)?;
         let longest = longest.filter(|&longest| now.saturating_sub(run.began) >= longest)?;
         Some(Hold::new(
             HoldReason::RunTimeOver,
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 }
 
-impl WatchedInput {
+impl InputRole {
     fn stale(&self) -> HoldReason {
         match self {
             Self::Camera(_) => HoldReason::StaleCamera,
@@ -187,7 +187,7 @@ impl WatchedInput {
     }
 }
 
-impl std::fmt::Display for WatchedInput {
+impl std::fmt::Display for InputRole {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Camera(name) => write!(formatter, "camera {name}"),
@@ -209,15 +209,15 @@ mod tests {
         };
         let mut supervisor = Supervisor::default();
         let mut hold_at = |milliseconds, received| {
-            let situation = Situation {
-                inputs: vec![InputWatch {
-                    input: WatchedInput::Other("extra state /tcp".to_owned()),
+            let safety_inputs = SafetyInputs {
+                inputs: vec![MonitoredInput {
+                    input: InputRole::Other("extra state /tcp".to_owned()),
                     received,
                     is_not_finite: false,
                 }],
-                ..Situation::default()
+                ..SafetyInputs::default()
             };
-            let hold = supervisor.hold(Duration::from_millis(milliseconds), &situation, settings);
+            let hold = supervisor.hold(Duration::from_millis(milliseconds), &safety_inputs, settings);
             hold.map(|hold| hold.reason)
         };
         let came = Some(Instant::now());

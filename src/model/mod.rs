@@ -109,7 +109,7 @@ impl<D: Device> Pi0<D> {
         )
     }
 
-    /// The same behind a prefix that was run before. The chunk begins with the normalised actions `committed`,
+    /// The same behind a prefix that was run before. The chunk begins with the normalised actions `frozen`,
     /// `[count, max_action_dim]`: at every step they are where the flow leads from their noise to them, so that the rest
     /// is denoised to go on from them (real-time chunking, Black et al. 2025, without its gradient).
     ///
@@ -120,7 +120,7 @@ impl<D: Device> Pi0<D> {
         prefix: &mut PrefixCache<D>,
         state: &[f32],
         noise: &[f32],
-        committed: &[f32],
+        frozen: &[f32],
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let device = &self.device;
@@ -130,11 +130,11 @@ impl<D: Device> Pi0<D> {
             &self.pad_rows(state, self.config.max_state_dim, 1)?,
         )?;
         device.write(&mut prefix.inputs.x_t, &uploaded)?;
-        if !committed.is_empty() {
-            self.write_held(&mut prefix.inputs.held, committed, noise, uploaded.len())?;
+        if !frozen.is_empty() {
+            self.write_held(&mut prefix.inputs.held, frozen, noise, uploaded.len())?;
         }
         let (state, x_t) = (prefix.inputs.state.clone(), prefix.inputs.x_t.clone());
-        let held = (!committed.is_empty()).then(|| prefix.inputs.held.clone());
+        let held = (!frozen.is_empty()).then(|| prefix.inputs.held.clone());
         let mut inputs = vec![&state, &x_t];
         inputs.extend(held.iter().flat_map(|held| [&held.mask, &held.velocity]));
         let (steps, is_held) = (schedule.times.len(), held.is_some());
@@ -146,7 +146,7 @@ impl<D: Device> Pi0<D> {
         prefix.inputs.denoising.insert((steps, is_held), denoising);
         let mut actions = device.read_back(&prefix.inputs.x_t)?;
         actions.truncate(self.config.action_horizon * self.config.max_action_dim);
-        actions[..committed.len()].copy_from_slice(committed);
+        actions[..frozen.len()].copy_from_slice(frozen);
         Ok(actions)
     }
 
@@ -175,21 +175,17 @@ impl<D: Device> Pi0<D> {
         Ok(x_t)
     }
 
-    /// The straight way from the noise of the first actions to what they are committed to, of `count` values in all.
-    fn write_held(&self, held: &mut Held<D>, committed: &[f32], noise: &[f32], count: usize) -> Result<()> {
-        let Some(noise) = noise.get(..committed.len()) else {
+    /// The straight way from the noise of the first actions to what they are frozen to, of `count` values in all.
+    fn write_held(&self, held: &mut Held<D>, frozen: &[f32], noise: &[f32], count: usize) -> Result<()> {
+        let Some(noise) = noise.get(..frozen.len()) else {
             return Err(DeviceError::Shape {
                 operation: "denoise",
-                problem: format!(
-                    "{} committed values for {} of a chunk",
-                    committed.len(),
-                    noise.len()
-                ),
+                problem: format!("{} frozen values for {} of a chunk", frozen.len(), noise.len()),
             });
         };
-        let mut mask = vec![1.0; committed.len()];
+        let mut mask = vec![1.0; frozen.len()];
         mask.resize(count, 0.0);
-        let mut velocity = target_velocity(committed, noise);
+        let mut velocity = target_velocity(frozen, noise);
         velocity.resize(count, 0.0);
         self.device.write(&mut held.mask, &mask)?;
         self.device.write(&mut held.velocity, &velocity)

@@ -45,12 +45,12 @@ pub enum PolicyError {
     #[error("the recorded actions have the shape {found:?}, expected {expected:?}")]
     RecordedActions { found: [usize; 2], expected: [usize; 2] },
     #[error(
-        "the committed actions have the shape {found:?}, expected fewer than {} of {} values", expected[0], expected[1]
+        "the frozen actions have the shape {found:?}, expected fewer than {} of {} values", expected[0], expected[1]
     )]
-    CommittedActions { found: [usize; 2], expected: [usize; 2] },
-    #[error("value {index} of the committed actions is {value}, expected a finite number")]
+    FrozenActions { found: [usize; 2], expected: [usize; 2] },
+    #[error("value {index} of the frozen actions is {value}, expected a finite number")]
     Committed { index: usize, value: f32 },
-    #[error("this policy cannot hold committed actions: {0}")]
+    #[error("this policy cannot hold frozen actions: {0}")]
     CannotInpaint(String),
     #[error("this policy's number of steps cannot be set: {0}")]
     FixedSteps(String),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ActionChunk, Observation, Policy, PolicyError, Predict};
+use super::{ActionChunk, Observation, Pi0Policy, Policy, PolicyError};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
 
@@ -22,7 +22,7 @@ pub struct StageDurations {
 }
 
 /// A policy that can be held against what was recorded.
-pub trait Evaluate: Predict {
+pub trait Evaluate: Policy {
     /// Of the newest chunk. On a device that works on by itself, a stage ends when the device was told what to do.
     fn stage_durations(&self) -> StageDurations;
 
@@ -32,7 +32,7 @@ pub trait Evaluate: Predict {
     /// the robot's joints, in the model's normalised units.
     ///
     /// # Errors
-    /// As [`Predict::predict`], and when the actions have another shape than a chunk.
+    /// As [`Policy::predict`], and when the actions have another shape than a chunk.
     fn flow_matching_loss(
         &mut self,
         observation: &Observation,
@@ -40,7 +40,7 @@ pub trait Evaluate: Predict {
     ) -> Result<Vec<[f64; 2]>, PolicyError>;
 }
 
-impl<D: Device> Evaluate for Policy<D> {
+impl<D: Device> Evaluate for Pi0Policy<D> {
     fn stage_durations(&self) -> StageDurations {
         self.memory.durations
     }

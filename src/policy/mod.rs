@@ -1,9 +1,9 @@
 //! An observation becomes an action chunk in the robot's units.
 
 mod chunk;
-mod conventions;
 mod error;
 mod evaluate;
+mod joint_mapping;
 mod memory;
 mod normalise;
 mod open;
@@ -19,13 +19,13 @@ mod vision_refresh;
 use std::num::NonZeroUsize;
 
 pub use chunk::{ActionChunk, Observation};
-pub use conventions::{ActionMode, ActionValue, Conventions, JointMap};
 pub use error::{OpenError, PolicyError};
 pub use evaluate::{Evaluate, StageDurations};
+pub use joint_mapping::{ActionMode, ActionValue, JointMapping, UnitTransform};
 pub use memory::Reused;
 pub use open::{open, open_for_evaluation};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
-pub use pi0_policy::Policy;
+pub use pi0_policy::Pi0Policy;
 pub use preprocess::{ImageError, prepare_image};
 pub use robot_policy::RobotPolicy;
 pub use vision_refresh::VisionRefresh;
@@ -42,7 +42,7 @@ pub struct PolicyReport {
 }
 
 /// A policy on some device: what a node or a replay needs of it.
-pub trait Predict {
+pub trait Policy {
     /// The next actions for an observation.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ pub trait Predict {
     /// predicted as if nothing had happened.
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError>;
 
-    /// The same when the robot will play `committed`, in its units, whatever comes out: the chunk begins with these
+    /// The same when the robot will play `frozen`, in its units, whatever comes out: the chunk begins with these
     /// actions and goes on from them.
     ///
     /// # Errors
@@ -59,9 +59,9 @@ pub trait Predict {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        committed: &ActionChunk,
+        frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
-        let _ = (observation, committed);
+        let _ = (observation, frozen);
         Err(PolicyError::CannotInpaint(self.description()))
     }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 #[cfg(feature = "tenstorrent")]
-use super::reopen::Reopening;
-use super::{DeviceChoice, DeviceOptions, Evaluate, OpenError, Policy, PolicyOptions, Predict};
+use super::reopen::ReopenOnLoss;
+use super::{DeviceChoice, DeviceOptions, Evaluate, OpenError, Pi0Policy, Policy, PolicyOptions};
 use crate::checkpoint::Checkpoint;
 use crate::device::CpuDevice;
 #[cfg(feature = "tenstorrent")]
@@ -22,7 +22,7 @@ pub fn open(
     device: DeviceChoice,
     device_options: DeviceOptions,
     options: PolicyOptions,
-) -> Result<Box<dyn Predict + Send>, OpenError> {
+) -> Result<Box<dyn Policy + Send>, OpenError> {
     choose(
         device,
         || reopening_card(checkpoint, &options),
@@ -66,18 +66,18 @@ fn choose<P>(
 fn open_on_cpu(checkpoint: &Path, device_options: DeviceOptions, options: &PolicyOptions) -> Opened {
     let checkpoint = Checkpoint::open(checkpoint)?;
     let device = CpuDevice::new(device_options.precision, device_options.threads)?;
-    Ok(Box::new(Policy::new(&checkpoint, device, options.clone())?))
+    Ok(Box::new(Pi0Policy::new(&checkpoint, device, options.clone())?))
 }
 
 #[cfg(feature = "tenstorrent")]
-fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn Predict + Send>, OpenError> {
+fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn Policy + Send>, OpenError> {
     let (folder, options) = (checkpoint.to_owned(), options.clone());
-    let open = move || -> Result<Box<dyn Predict + Send>, OpenError> { Ok(open_on_card(&folder, &options)?) };
-    Ok(Box::new(Reopening::new(Box::new(open))?))
+    let open = move || -> Result<Box<dyn Policy + Send>, OpenError> { Ok(open_on_card(&folder, &options)?) };
+    Ok(Box::new(ReopenOnLoss::new(Box::new(open))?))
 }
 
 #[cfg(not(feature = "tenstorrent"))]
-fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn Predict + Send>, OpenError> {
+fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn Policy + Send>, OpenError> {
     Ok(open_on_card(checkpoint, options)?)
 }
 
@@ -91,7 +91,7 @@ fn open_on_card(checkpoint: &Path, options: &PolicyOptions) -> Opened {
         error => OpenError::Device(error),
     })?;
     let checkpoint = Checkpoint::open(checkpoint)?;
-    Ok(Box::new(Policy::new(&checkpoint, device, options.clone())?))
+    Ok(Box::new(Pi0Policy::new(&checkpoint, device, options.clone())?))
 }
 
 #[cfg(not(feature = "tenstorrent"))]

@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::normalise::{add_state, denormalise, normalise, subtract_state};
 use super::preprocess::prepare_image;
 use super::{
-    ActionChunk, CameraOptions, Observation, OpenError, PolicyError, PolicyOptions, PolicyReport, Predict,
+    ActionChunk, CameraOptions, Observation, OpenError, Policy, PolicyError, PolicyOptions, PolicyReport,
     StageDurations,
 };
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
@@ -22,7 +22,7 @@ use crate::model::prefix::PrefixCache;
 use crate::model::{Pi0, Schedule};
 
 /// A checkpoint's policy on a device.
-pub struct Policy<D: Device> {
+pub struct Pi0Policy<D: Device> {
     pub(super) model: Pi0<D>,
     /// By the number of steps. None is dropped: a device may have recorded work on it.
     schedules: BTreeMap<usize, Schedule<D>>,
@@ -45,7 +45,7 @@ pub struct Policy<D: Device> {
 /// The model, the prefix, the state and the times of the steps.
 type Prepared<'a, D> = (&'a Pi0<D>, &'a mut PrefixCache<D>, Vec<f32>, &'a Schedule<D>);
 
-impl<D: Device> Policy<D> {
+impl<D: Device> Pi0Policy<D> {
     /// Brings a checkpoint to a device.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl<D: Device> Policy<D> {
     /// The actions that noise `[action_horizon, max_action_dim]` becomes under an observation.
     ///
     /// # Errors
-    /// As [`Predict::predict`], and when the noise has another length.
+    /// As [`Policy::predict`], and when the noise has another length.
     pub fn predict_from_noise(
         &mut self,
         observation: &Observation,
@@ -101,7 +101,7 @@ impl<D: Device> Policy<D> {
         &mut self,
         observation: &Observation,
         noise: &[f32],
-        committed: Option<&ActionChunk>,
+        frozen: Option<&ActionChunk>,
     ) -> Result<ActionChunk, PolicyError> {
         let config = &self.model.config;
         let expected = config.action_horizon * config.max_action_dim;
@@ -111,16 +111,16 @@ impl<D: Device> Policy<D> {
                 expected,
             });
         }
-        if let Some(committed) = committed {
-            self.check_committed(committed)?;
+        if let Some(frozen) = frozen {
+            self.check_frozen(frozen)?;
         }
         self.check_state(&observation.state)?;
-        let committed = committed.map(|committed| self.to_model_units(committed, &observation.state));
+        let frozen = frozen.map(|frozen| self.to_model_units(frozen, &observation.state));
         self.memory.durations = StageDurations::default();
         let (model, prefix, state, schedule) = self.prepare(observation)?;
         let started = Instant::now();
-        let committed = committed.as_deref().unwrap_or_default();
-        let actions = model.denoise(prefix, &state, noise, committed, schedule)?;
+        let frozen = frozen.as_deref().unwrap_or_default();
+        let actions = model.denoise(prefix, &state, noise, frozen, schedule)?;
         self.memory.durations.denoise = started.elapsed();
         self.to_robot_units(&actions, &observation.state)
     }
@@ -171,13 +171,13 @@ impl<D: Device> Policy<D> {
         }
     }
 
-    fn check_committed(&self, committed: &ActionChunk) -> Result<(), PolicyError> {
-        let found = [committed.horizon(), committed.action_dim()];
+    fn check_frozen(&self, frozen: &ActionChunk) -> Result<(), PolicyError> {
+        let found = [frozen.horizon(), frozen.action_dim()];
         let expected = [self.model.config.action_horizon, self.action_dim];
         if found[0] >= expected[0] || found[1] != expected[1] {
-            return Err(PolicyError::CommittedActions { found, expected });
+            return Err(PolicyError::FrozenActions { found, expected });
         }
-        let mut values = committed.values().iter().enumerate();
+        let mut values = frozen.values().iter().enumerate();
         match values.find(|(_, value)| !value.is_finite()) {
             Some((index, &value)) => Err(PolicyError::Committed { index, value }),
             None => Ok(()),
@@ -236,7 +236,7 @@ impl<D: Device> Policy<D> {
     }
 }
 
-impl<D: Device> Predict for Policy<D> {
+impl<D: Device> Policy for Pi0Policy<D> {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         let chunk = self.denoise(observation, &self.next_noise(), None)?;
         self.num_chunks += 1;
@@ -246,9 +246,9 @@ impl<D: Device> Predict for Policy<D> {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        committed: &ActionChunk,
+        frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
-        let chunk = self.denoise(observation, &self.next_noise(), Some(committed))?;
+        let chunk = self.denoise(observation, &self.next_noise(), Some(frozen))?;
         self.num_chunks += 1;
         Ok(chunk)
     }

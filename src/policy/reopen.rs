@@ -3,19 +3,19 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::{ActionChunk, Observation, OpenError, PolicyError, PolicyReport, Predict};
+use super::{ActionChunk, Observation, OpenError, Policy, PolicyError, PolicyReport};
 use crate::device::DeviceError;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-type Open = Box<dyn FnMut() -> Result<Box<dyn Predict + Send>, OpenError> + Send>;
+type Open = Box<dyn FnMut() -> Result<Box<dyn Policy + Send>, OpenError> + Send>;
 
 /// Drops the policy when its device is lost and opens it again, each time after twice the wait. Until then every
 /// prediction fails, so that nothing old is played as new.
-pub(super) struct Reopening {
+pub(super) struct ReopenOnLoss {
     open: Open,
-    policy: Option<Box<dyn Predict + Send>>,
+    policy: Option<Box<dyn Policy + Send>>,
     /// Why there is no policy, and when to try again.
     lost: String,
     next_try: Instant,
@@ -28,7 +28,7 @@ pub(super) struct Reopening {
     description: String,
 }
 
-impl Reopening {
+impl ReopenOnLoss {
     /// # Errors
     /// When it cannot be opened the first time.
     pub fn new(mut open: Open) -> Result<Self, OpenError> {
@@ -52,7 +52,7 @@ impl Reopening {
     fn with_policy(
         &mut self,
         now: Instant,
-        predict: impl FnOnce(&mut dyn Predict) -> Result<ActionChunk, PolicyError>,
+        predict: impl FnOnce(&mut dyn Policy) -> Result<ActionChunk, PolicyError>,
     ) -> Result<ActionChunk, PolicyError> {
         if self.policy.is_none() && now >= self.next_try {
             match (self.open)() {
@@ -87,7 +87,7 @@ impl Reopening {
     }
 }
 
-impl Predict for Reopening {
+impl Policy for ReopenOnLoss {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         self.with_policy(Instant::now(), |policy| policy.predict(observation))
     }
@@ -95,11 +95,9 @@ impl Predict for Reopening {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        committed: &ActionChunk,
+        frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
-        self.with_policy(Instant::now(), |policy| {
-            policy.predict_after(observation, committed)
-        })
+        self.with_policy(Instant::now(), |policy| policy.predict_after(observation, frozen))
     }
 
     fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
@@ -155,7 +153,7 @@ mod tests {
     /// Fails as the prompt says.
     struct Simulated;
 
-    impl Predict for Simulated {
+    impl Policy for Simulated {
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
             match observation.prompt.as_str() {
                 "lose" => Err(PolicyError::Device(DeviceError::Lost("it hangs".to_owned()))),
@@ -197,7 +195,7 @@ mod tests {
         }
     }
 
-    impl Reopening {
+    impl ReopenOnLoss {
         fn predict_at(
             &mut self,
             observation: &Observation,
@@ -208,10 +206,10 @@ mod tests {
     }
 
     /// A policy, and how often it was opened; it cannot be opened a second and a third time.
-    fn reopening() -> (Reopening, Arc<Mutex<usize>>) {
+    fn reopening() -> (ReopenOnLoss, Arc<Mutex<usize>>) {
         let opened = Arc::new(Mutex::new(0));
         let counter = Arc::clone(&opened);
-        let open = move || -> Result<Box<dyn Predict + Send>, OpenError> {
+        let open = move || -> Result<Box<dyn Policy + Send>, OpenError> {
             let mut opened = counter.lock().unwrap();
             *opened += 1;
             match *opened {
@@ -219,7 +217,7 @@ mod tests {
                 _ => Ok(Box::new(Simulated)),
             }
         };
-        (Reopening::new(Box::new(open)).unwrap(), opened)
+        (ReopenOnLoss::new(Box::new(open)).unwrap(), opened)
     }
 
     #[test]

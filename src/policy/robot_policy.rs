@@ -1,60 +1,63 @@
-//! A policy in the conventions of the robot that it drives.
+//! A policy in the joint_mapping of the robot that it drives.
 
 use std::num::NonZeroUsize;
 use std::ops::DerefMut;
 
 use super::{
-    ActionChunk, Conventions, Evaluate, Observation, PolicyError, PolicyReport, Predict, StageDurations,
+    ActionChunk, Evaluate, JointMapping, Observation, Policy, PolicyError, PolicyReport, StageDurations,
 };
 
 /// A policy that takes the robot's state and gives the robot's actions: absolute positions of the joints that are told
 /// to move.
 pub struct RobotPolicy<P> {
     policy: P,
-    conventions: Conventions,
+    joint_mapping: JointMapping,
 }
 
 impl<P: DerefMut> RobotPolicy<P>
 where
-    P::Target: Predict,
+    P::Target: Policy,
 {
-    pub fn new(policy: P, conventions: Conventions) -> Self {
-        Self { policy, conventions }
+    pub fn new(policy: P, joint_mapping: JointMapping) -> Self {
+        Self {
+            policy,
+            joint_mapping,
+        }
     }
 
     fn to_policy(&self, observation: &Observation) -> Observation {
         Observation {
-            state: self.conventions.state_to_policy(&observation.state),
+            state: self.joint_mapping.state_to_policy(&observation.state),
             ..observation.clone()
         }
     }
 }
 
-impl<P: DerefMut> Predict for RobotPolicy<P>
+impl<P: DerefMut> Policy for RobotPolicy<P>
 where
-    P::Target: Predict,
+    P::Target: Policy,
 {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         let of_policy = self.to_policy(observation);
         let actions = self.policy.predict(&of_policy)?;
-        Ok(self.conventions.actions_to_robot(&actions, &observation.state))
+        Ok(self.joint_mapping.actions_to_robot(&actions, &observation.state))
     }
 
     fn predict_after(
         &mut self,
         observation: &Observation,
-        committed: &ActionChunk,
+        frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
         let state = &observation.state;
-        let found = [committed.horizon(), committed.action_dim()];
+        let found = [frozen.horizon(), frozen.action_dim()];
         let expected = [self.action_horizon(), self.action_dim()];
         if found[0] >= expected[0] || found[1] != expected[1] {
-            return Err(PolicyError::CommittedActions { found, expected });
+            return Err(PolicyError::FrozenActions { found, expected });
         }
-        let committed = self.conventions.actions_to_policy(committed, state);
+        let frozen = self.joint_mapping.actions_to_policy(frozen, state);
         let of_policy = self.to_policy(observation);
-        let actions = self.policy.predict_after(&of_policy, &committed)?;
-        Ok(self.conventions.actions_to_robot(&actions, state))
+        let actions = self.policy.predict_after(&of_policy, &frozen)?;
+        Ok(self.joint_mapping.actions_to_robot(&actions, state))
     }
 
     fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
@@ -75,7 +78,7 @@ where
 
     /// Of the robot: the joints that are told to move.
     fn action_dim(&self) -> usize {
-        self.conventions.commanded().count()
+        self.joint_mapping.commanded().count()
     }
 
     fn action_horizon(&self) -> usize {
@@ -121,7 +124,7 @@ where
                 expected: self.state_dim(),
             });
         }
-        let recorded = self.conventions.actions_to_policy(recorded, state);
+        let recorded = self.joint_mapping.actions_to_policy(recorded, state);
         let of_policy = self.to_policy(observation);
         self.policy.flow_matching_loss(&of_policy, &recorded)
     }
@@ -132,23 +135,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::policy::{ActionMode, ActionValue, JointMap};
+    use crate::policy::{ActionMode, ActionValue, UnitTransform};
 
-    /// Its chunks are the committed actions and then rows of what it was told of the state.
+    /// Its chunks are the frozen actions and then rows of what it was told of the state.
     struct StandIn;
 
-    impl Predict for StandIn {
+    impl Policy for StandIn {
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
             self.predict_after(observation, &ActionChunk::new(vec![0.0; 3], 3))
         }
         fn predict_after(
             &mut self,
             observation: &Observation,
-            committed: &ActionChunk,
+            frozen: &ActionChunk,
         ) -> Result<ActionChunk, PolicyError> {
-            assert_eq!(committed.action_dim(), 3);
+            assert_eq!(frozen.action_dim(), 3);
             assert_eq!(observation.state, [-2.0, 3.0]);
-            let mut values = committed.values().to_vec();
+            let mut values = frozen.values().to_vec();
             values.resize(3 * self.action_horizon(), 0.5);
             Ok(ActionChunk::new(values, 3))
         }
@@ -184,19 +187,19 @@ mod tests {
                 scale: 1.0,
             })
         };
-        let flipped = JointMap {
+        let flipped = UnitTransform {
             scale: -1.0,
             offset: 0.0,
         };
-        let conventions = Conventions {
-            joints: vec![flipped, JointMap::default()],
+        let joint_mapping = JointMapping {
+            joints: vec![flipped, UnitTransform::default()],
             actions: vec![
                 action(1, ActionMode::Relative),
                 None,
                 action(0, ActionMode::Increment),
             ],
         };
-        RobotPolicy::new(Box::new(StandIn), conventions)
+        RobotPolicy::new(Box::new(StandIn), joint_mapping)
     }
 
     fn observation() -> Observation {
@@ -209,9 +212,9 @@ mod tests {
 
     #[test]
     fn committed_actions_of_the_robot_come_back_as_they_are_and_the_rest_goes_on_from_them() {
-        let committed = ActionChunk::new(vec![3.25, 2.5, 3.5, 3.0], 2);
-        let chunk = policy().predict_after(&observation(), &committed).unwrap();
-        assert_eq!(chunk.values()[..4], *committed.values());
+        let frozen = ActionChunk::new(vec![3.25, 2.5, 3.5, 3.0], 2);
+        let chunk = policy().predict_after(&observation(), &frozen).unwrap();
+        assert_eq!(chunk.values()[..4], *frozen.values());
         assert_eq!(chunk.values()[4..], [3.5, 2.5, 3.5, 2.0]);
     }
 
@@ -225,10 +228,7 @@ mod tests {
         for (values, dim) in [(vec![0.0; 6], 3), (vec![0.0; 8], 2)] {
             let refused = policy().predict_after(&observation(), &ActionChunk::new(values, dim));
             assert!(
-                matches!(
-                    refused,
-                    Err(PolicyError::CommittedActions { expected: [4, 2], .. })
-                ),
+                matches!(refused, Err(PolicyError::FrozenActions { expected: [4, 2], .. })),
                 "{refused:?}"
             );
         }

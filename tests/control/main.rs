@@ -1,4 +1,4 @@
 //! Seams between chunks, of a simulated policy and of chunks that the shipped policy made.
 
+mod blending;
 mod recorded;
-mod seams;

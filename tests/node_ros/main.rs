@@ -1,17 +1,19 @@
 //! The node over ROS 2, with a policy that stands in for π0.
 
-#[path = "../isolation/mod.rs"]
-mod isolation;
+#[path = "../common"]
+mod common {
+    pub mod isolation;
+    pub mod node_parameters;
+    pub mod ros_domain;
+}
 mod lifecycle;
-#[path = "../node_parameters/mod.rs"]
-mod node_parameters;
 mod robot;
 
 use std::time::{Duration, SystemTime};
 
+use common::isolation::isolated;
+use common::node_parameters::text;
 use futures::{FutureExt, StreamExt};
-use isolation::isolated;
-use node_parameters::text;
 use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
 use r2r::rcl_interfaces::srv::{DescribeParameters, GetParameters, SetParametersAtomically};
@@ -27,107 +29,94 @@ fn seconds(message: &JointTrajectory) -> f64 {
 
 #[test]
 fn an_observation_becomes_a_trajectory_of_the_configured_joints() {
-    isolated(
-        "an_observation_becomes_a_trajectory_of_the_configured_joints",
-        || {
-            let node = start_for_a_robot_that_stays(&[]);
-            let mut robot = Robot::new();
-            let trajectory = robot.trajectory();
-            assert_eq!(trajectory.joint_names, JOINTS);
-            assert_eq!(trajectory.points.len(), HORIZON);
-            assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
-            assert_eq!(trajectory.points[1].positions, [11.0, 12.0]);
-            let from_start = &trajectory.points[1].time_from_start;
-            assert_eq!((from_start.sec, from_start.nanosec), (0, 20_000_000));
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            assert!((now.as_secs_f64() - seconds(&trajectory)).abs() < 1.0);
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[]);
+        let mut robot = Robot::new();
+        let trajectory = robot.trajectory();
+        assert_eq!(trajectory.joint_names, JOINTS);
+        assert_eq!(trajectory.points.len(), HORIZON);
+        assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
+        assert_eq!(trajectory.points[1].positions, [11.0, 12.0]);
+        let from_start = &trajectory.points[1].time_from_start;
+        assert_eq!((from_start.sec, from_start.nanosec), (0, 20_000_000));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert!((now.as_secs_f64() - seconds(&trajectory)).abs() < 1.0);
+        node.stop();
+    });
 }
 
 #[test]
 fn a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes() {
-    isolated(
-        "a_bad_frame_stops_the_trajectories_after_the_chunk_until_a_good_one_comes",
-        || {
-            let node = start_for_a_robot_that_stays(&[]);
-            let mut robot = Robot::new();
-            robot.image.encoding = "bayer_rggb8".to_owned();
-            let status = robot.status("pi0_node: camera top", |status| status.level == 2);
-            assert!(
-                status.message.contains("/top") && status.message.contains("bayer_rggb8"),
-                "{status:?}"
-            );
-            assert_eq!(robot.trajectories_in_half_a_second(), 0);
-            robot.image.encoding = "rgb8".to_owned();
-            robot.trajectory();
-            robot.status("pi0_node: camera top", |status| status.level == 0);
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[]);
+        let mut robot = Robot::new();
+        robot.image.encoding = "bayer_rggb8".to_owned();
+        let status = robot.status("pi0_node: camera top", |status| status.level == 2);
+        assert!(
+            status.message.contains("/top") && status.message.contains("bayer_rggb8"),
+            "{status:?}"
+        );
+        assert_eq!(robot.trajectories_in_half_a_second(), 0);
+        robot.image.encoding = "rgb8".to_owned();
+        robot.trajectory();
+        robot.status("pi0_node: camera top", |status| status.level == 0);
 
-            robot.joint_state.position[1] = f64::NAN;
-            let status = robot.status("pi0_node: joint states", |status| status.level == 2);
-            assert!(status.message.contains("elbow"), "{status:?}");
-            let holding =
-                |status: &DiagnosticStatus| status.values.iter().any(|pair| pair.value == "holding");
-            robot.status("pi0_node: control", holding);
-            let hold = robot.until("a trajectory of the position to hold", |robot| {
-                let trajectory = robot.trajectories.next().now_or_never()??;
-                (trajectory.points.len() == 2).then_some(trajectory)
-            });
-            assert_eq!(hold.points[0].positions, hold.points[1].positions);
-            let ends = &hold.points[1].time_from_start;
-            assert_eq!((ends.sec, ends.nanosec), (0, 200_000_000));
-            node.stop();
-        },
-    );
+        robot.joint_state.position[1] = f64::NAN;
+        let status = robot.status("pi0_node: joint states", |status| status.level == 2);
+        assert!(status.message.contains("elbow"), "{status:?}");
+        let holding = |status: &DiagnosticStatus| status.values.iter().any(|pair| pair.value == "holding");
+        robot.status("pi0_node: control", holding);
+        let hold = robot.until("a trajectory of the position to hold", |robot| {
+            let trajectory = robot.trajectories.next().now_or_never()??;
+            (trajectory.points.len() == 2).then_some(trajectory)
+        });
+        assert_eq!(hold.points[0].positions, hold.points[1].positions);
+        let ends = &hold.points[1].time_from_start;
+        assert_eq!((ends.sec, ends.nanosec), (0, 200_000_000));
+        node.stop();
+    });
 }
 
 #[test]
 fn a_prediction_that_fails_is_reported_and_nothing_is_published() {
-    isolated(
-        "a_prediction_that_fails_is_reported_and_nothing_is_published",
-        || {
-            let node = start_for_a_robot_that_stays(&[("prompt", text("fail"))]);
-            let mut robot = Robot::new();
-            let status = robot.status("pi0_node: inference", |status| status.level == 2);
-            assert!(status.message.contains("the state has 0 values"), "{status:?}");
-            assert_eq!(robot.trajectories_in_half_a_second(), 0);
-            let prompt = r2r::std_msgs::msg::String {
-                data: "wave".to_owned(),
-            };
-            robot.prompts.publish(&prompt).unwrap();
-            robot.trajectory();
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[("prompt", text("fail"))]);
+        let mut robot = Robot::new();
+        let status = robot.status("pi0_node: inference", |status| status.level == 2);
+        assert!(status.message.contains("the state has 0 values"), "{status:?}");
+        assert_eq!(robot.trajectories_in_half_a_second(), 0);
+        let prompt = r2r::std_msgs::msg::String {
+            data: "wave".to_owned(),
+        };
+        robot.prompts.publish(&prompt).unwrap();
+        robot.trajectory();
+        node.stop();
+    });
 }
 
 #[test]
 fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
-    isolated(
-        "a_first_action_too_far_from_the_robot_is_told_and_not_published",
-        || {
-            // The stand-in goes by ten with every action.
-            let jump = ("max_start_jump", ParameterValue::DoubleArray(vec![15.0]));
-            let node = start_with(&[("prompt", text("jump")), jump]);
-            let mut robot = Robot::new();
-            let status = robot.status("pi0_node: control", holds("START_JUMP"));
-            assert!(status.message.contains("joint waist"), "{status:?}");
-            assert!(status.message.contains("max_start_jump"), "{status:?}");
-            assert_eq!(robot.trajectories_in_half_a_second(), 0);
-            let prompt = r2r::std_msgs::msg::String {
-                data: "wave".to_owned(),
-            };
-            robot.prompts.publish(&prompt).unwrap();
-            assert_eq!(robot.trajectory().points[0].positions, [1.0, 2.0]);
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        // The stand-in goes by ten with every action.
+        let jump = ("max_start_jump", ParameterValue::DoubleArray(vec![15.0]));
+        let node = start_with(&[("prompt", text("jump")), jump]);
+        let mut robot = Robot::new();
+        let status = robot.status("pi0_node: control", holds("START_JUMP"));
+        assert!(status.message.contains("joint waist"), "{status:?}");
+        assert!(status.message.contains("max_start_jump"), "{status:?}");
+        assert_eq!(robot.trajectories_in_half_a_second(), 0);
+        let prompt = r2r::std_msgs::msg::String {
+            data: "wave".to_owned(),
+        };
+        robot.prompts.publish(&prompt).unwrap();
+        assert_eq!(robot.trajectory().points[0].positions, [1.0, 2.0]);
+        node.stop();
+    });
 }
 
 #[test]
 fn parameters_are_set_described_and_refused_with_a_reason() {
-    isolated("parameters_are_set_described_and_refused_with_a_reason", || {
+    isolated!(|| {
         let node = start_for_a_robot_that_stays(&[]);
         let mut robot = Robot::new();
         let text = |value: &str| ParameterValueMessage {
@@ -198,39 +187,36 @@ fn parameters_are_set_described_and_refused_with_a_reason() {
 
 #[test]
 fn simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait() {
-    isolated(
-        "simulated_time_stamps_the_trajectories_and_a_reset_makes_the_node_wait",
-        || {
-            let node = start_for_a_robot_that_stays(&[("use_sim_time", ParameterValue::Bool(true))]);
-            let mut robot = Robot::new();
-            let mut now = Duration::from_secs(100);
-            let step = |robot: &mut Robot, now: Duration| {
-                let clock = r2r::Clock::to_builtin_time(&now);
-                robot.joint_state.header.stamp = clock.clone();
-                robot.clock.publish(&Clock { clock }).unwrap();
-            };
-            let trajectory = robot.until("a trajectory", |robot| {
-                now += Duration::from_millis(20);
-                step(robot, now);
-                robot.trajectories.next().now_or_never()?
-            });
-            assert!((100.0..now.as_secs_f64() + 0.1).contains(&seconds(&trajectory)));
-            now = Duration::ZERO;
-            let trajectory = robot.until("a trajectory after the reset", |robot| {
-                now += Duration::from_millis(20);
-                step(robot, now);
-                let trajectory = robot.trajectories.next().now_or_never()??;
-                (seconds(&trajectory) < 50.0).then_some(trajectory)
-            });
-            assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[("use_sim_time", ParameterValue::Bool(true))]);
+        let mut robot = Robot::new();
+        let mut now = Duration::from_secs(100);
+        let step = |robot: &mut Robot, now: Duration| {
+            let clock = r2r::Clock::to_builtin_time(&now);
+            robot.joint_state.header.stamp = clock.clone();
+            robot.clock.publish(&Clock { clock }).unwrap();
+        };
+        let trajectory = robot.until("a trajectory", |robot| {
+            now += Duration::from_millis(20);
+            step(robot, now);
+            robot.trajectories.next().now_or_never()?
+        });
+        assert!((100.0..now.as_secs_f64() + 0.1).contains(&seconds(&trajectory)));
+        now = Duration::ZERO;
+        let trajectory = robot.until("a trajectory after the reset", |robot| {
+            now += Duration::from_millis(20);
+            step(robot, now);
+            let trajectory = robot.trajectories.next().now_or_never()??;
+            (seconds(&trajectory) < 50.0).then_some(trajectory)
+        });
+        assert_eq!(trajectory.points[0].positions, [1.0, 2.0]);
+        node.stop();
+    });
 }
 
 #[test]
 fn stop_holds_with_its_reason_until_the_node_is_enabled() {
-    isolated("stop_holds_with_its_reason_until_the_node_is_enabled", || {
+    isolated!(|| {
         let node = start_for_a_robot_that_stays(&[("auto_start", ParameterValue::Bool(false))]);
         let mut robot = Robot::new();
         robot.status("pi0_node: control", holds("DISABLED"));
@@ -255,197 +241,178 @@ fn stop_holds_with_its_reason_until_the_node_is_enabled() {
 
 #[test]
 fn another_publisher_of_the_trajectories_is_named_and_holds_the_robot_until_it_ends() {
-    isolated(
-        "another_publisher_of_the_trajectories_is_named_and_holds_the_robot_until_it_ends",
-        || {
-            let node = start_for_a_robot_that_stays(&[]);
-            let mut robot = Robot::new();
-            robot.trajectory();
-            let mut teleop = Node::create(Context::create().unwrap(), "teleop", "/left").unwrap();
-            let _publisher = teleop
-                .create_publisher::<JointTrajectory>("/joint_trajectory", qos())
-                .unwrap();
-            let status = robot.status("pi0_node: control", holds("OTHER_PUBLISHER"));
-            for name in ["/left/teleop", "/joint_trajectory"] {
-                assert!(status.message.contains(name), "{status:?}");
-            }
-            assert_eq!(robot.trajectories_in_half_a_second(), 0);
-            drop(teleop);
-            robot.status("pi0_node: control", holds(""));
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[]);
+        let mut robot = Robot::new();
+        robot.trajectory();
+        let mut teleop = Node::create(Context::create().unwrap(), "teleop", "/left").unwrap();
+        let _publisher = teleop
+            .create_publisher::<JointTrajectory>("/joint_trajectory", qos())
+            .unwrap();
+        let status = robot.status("pi0_node: control", holds("OTHER_PUBLISHER"));
+        for name in ["/left/teleop", "/joint_trajectory"] {
+            assert!(status.message.contains(name), "{status:?}");
+        }
+        assert_eq!(robot.trajectories_in_half_a_second(), 0);
+        drop(teleop);
+        robot.status("pi0_node: control", holds(""));
+        node.stop();
+    });
 }
 
 #[test]
 fn messages_with_the_stamps_of_another_clock_are_named_and_move_nothing() {
-    isolated(
-        "messages_with_the_stamps_of_another_clock_are_named_and_move_nothing",
-        || {
-            let node = start_for_a_robot_that_stays(&[]);
-            let mut robot = Robot::new();
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            let hour = Duration::from_secs(3600);
-            for (stamp, words) in [
-                (Duration::from_secs(12), "behind this node's clock"),
-                (now - hour, "behind this node's clock"),
-                (now + hour, "ahead of this node's clock"),
-            ] {
-                robot.joint_state.header.stamp = r2r::Clock::to_builtin_time(&stamp);
-                let wrong = |status: &DiagnosticStatus| status.level == 2 && status.message.contains(words);
-                let status = robot.status("pi0_node: joint states", wrong);
-                assert!(
-                    status.message.contains("use_sim_time") && status.message.contains("NTP"),
-                    "{status:?}"
-                );
-                assert_eq!(robot.trajectories_in_half_a_second(), 0, "{words}");
-            }
-            robot.joint_state.header.stamp = r2r::builtin_interfaces::msg::Time::default();
-            robot.trajectory();
-            robot.image.header.stamp = r2r::Clock::to_builtin_time(&(now - hour));
-            robot.status("pi0_node: camera top", |status| status.level == 2);
-            robot.status("pi0_node: control", holds("STALE_CAMERA"));
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[]);
+        let mut robot = Robot::new();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let hour = Duration::from_secs(3600);
+        for (stamp, words) in [
+            (Duration::from_secs(12), "behind this node's clock"),
+            (now - hour, "behind this node's clock"),
+            (now + hour, "ahead of this node's clock"),
+        ] {
+            robot.joint_state.header.stamp = r2r::Clock::to_builtin_time(&stamp);
+            let wrong = |status: &DiagnosticStatus| status.level == 2 && status.message.contains(words);
+            let status = robot.status("pi0_node: joint states", wrong);
+            assert!(
+                status.message.contains("use_sim_time") && status.message.contains("NTP"),
+                "{status:?}"
+            );
+            assert_eq!(robot.trajectories_in_half_a_second(), 0, "{words}");
+        }
+        robot.joint_state.header.stamp = r2r::builtin_interfaces::msg::Time::default();
+        robot.trajectory();
+        robot.image.header.stamp = r2r::Clock::to_builtin_time(&(now - hour));
+        robot.status("pi0_node: camera top", |status| status.level == 2);
+        robot.status("pi0_node: control", holds("STALE_CAMERA"));
+        node.stop();
+    });
 }
 
 #[test]
 fn joint_states_of_other_joints_or_of_velocities_alone_change_nothing() {
-    isolated(
-        "joint_states_of_other_joints_or_of_velocities_alone_change_nothing",
-        || {
-            let node = start_for_a_robot_that_stays(&[]);
-            let mut robot = Robot::new();
-            robot.trajectory();
-            let wheels = r2r::sensor_msgs::msg::JointState {
-                name: ["wheel_left", "wheel_right"].map(str::to_owned).to_vec(),
-                velocity: vec![0.1, 0.1],
-                ..Default::default()
-            };
-            let velocities = r2r::sensor_msgs::msg::JointState {
-                name: JOINTS.map(str::to_owned).to_vec(),
-                ..wheels.clone()
-            };
-            for _ in 0..50 {
-                robot.publish();
-                robot.joint_states.publish(&wheels).unwrap();
-                robot.joint_states.publish(&velocities).unwrap();
-            }
-            while robot.diagnostics.next().now_or_never().is_some() {}
-            let status = robot.status("pi0_node: joint states", |_| true);
-            assert_eq!(status.level, 0, "{status:?}");
-            assert!(robot.trajectories_in_half_a_second() > 15);
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[]);
+        let mut robot = Robot::new();
+        robot.trajectory();
+        let wheels = r2r::sensor_msgs::msg::JointState {
+            name: ["wheel_left", "wheel_right"].map(str::to_owned).to_vec(),
+            velocity: vec![0.1, 0.1],
+            ..Default::default()
+        };
+        let velocities = r2r::sensor_msgs::msg::JointState {
+            name: JOINTS.map(str::to_owned).to_vec(),
+            ..wheels.clone()
+        };
+        for _ in 0..50 {
+            robot.publish();
+            robot.joint_states.publish(&wheels).unwrap();
+            robot.joint_states.publish(&velocities).unwrap();
+        }
+        while robot.diagnostics.next().now_or_never().is_some() {}
+        let status = robot.status("pi0_node: joint states", |_| true);
+        assert_eq!(status.level, 0, "{status:?}");
+        assert!(robot.trajectories_in_half_a_second() > 15);
+        node.stop();
+    });
 }
 
 #[test]
 fn a_robot_that_stops_following_is_held_with_the_name_of_the_joint() {
-    isolated(
-        "a_robot_that_stops_following_is_held_with_the_name_of_the_joint",
-        || {
-            let node = start_with(&[("joint_velocity_max", ParameterValue::DoubleArray(vec![1.0]))]);
-            let mut robot = Robot::new();
-            let status = robot.status("pi0_node: control", holds("FOLLOWING_ERROR"));
-            assert!(status.message.contains("joint waist is at 1"), "{status:?}");
-            node.stop();
-        },
-    );
+    isolated!(|| {
+        let node = start_with(&[("joint_velocity_max", ParameterValue::DoubleArray(vec![1.0]))]);
+        let mut robot = Robot::new();
+        let status = robot.status("pi0_node: control", holds("FOLLOWING_ERROR"));
+        assert!(status.message.contains("joint waist is at 1"), "{status:?}");
+        node.stop();
+    });
 }
 
 #[test]
 fn a_description_that_leaves_a_joint_no_room_or_cannot_be_read_holds_the_robot() {
-    isolated(
-        "a_description_that_leaves_a_joint_no_room_or_cannot_be_read_holds_the_robot",
-        || {
-            let mut robot = Robot::new();
-            let latched = qos().keep_last(1).transient_local();
-            let descriptions = robot
-                .node
-                .create_publisher::<r2r::std_msgs::msg::String>("/robot_description", latched)
-                .unwrap();
-            let node = start_for_a_robot_that_stays(&[]);
-            robot.trajectory();
-            let limits = |limits: &str| {
-                format!(r#"<robot><joint name="elbow" type="revolute"><limit {limits}/></joint></robot>"#)
-            };
-            for (description, words) in [
-                (
-                    limits(r#"lower="0" upper="0" velocity="0""#),
-                    "joint elbow leave it no room",
-                ),
-                (
-                    limits(r#"lower="nan" upper="1""#),
-                    "the lower limit of joint elbow",
-                ),
-                ("<robot>".to_owned(), "it is no XML"),
-            ] {
-                let message = r2r::std_msgs::msg::String { data: description };
-                descriptions.publish(&message).unwrap();
-                let told = |status: &DiagnosticStatus| {
-                    holds("INVALID_LIMITS")(status) && status.message.contains(words)
-                };
-                robot.status("pi0_node: control", told);
-                robot.until("a trajectory at rest", |robot| {
-                    let hold = robot.trajectories.next().now_or_never()??;
-                    let rests = hold
-                        .points
-                        .iter()
-                        .all(|point| point.positions == hold.points[0].positions);
-                    rests.then_some(())
-                });
-            }
-            let message = r2r::std_msgs::msg::String {
-                data: limits(r#"lower="-1e9" upper="1e9""#),
-            };
+    isolated!(|| {
+        let mut robot = Robot::new();
+        let latched = qos().keep_last(1).transient_local();
+        let descriptions = robot
+            .node
+            .create_publisher::<r2r::std_msgs::msg::String>("/robot_description", latched)
+            .unwrap();
+        let node = start_for_a_robot_that_stays(&[]);
+        robot.trajectory();
+        let limits = |limits: &str| {
+            format!(r#"<robot><joint name="elbow" type="revolute"><limit {limits}/></joint></robot>"#)
+        };
+        for (description, words) in [
+            (
+                limits(r#"lower="0" upper="0" velocity="0""#),
+                "joint elbow leave it no room",
+            ),
+            (
+                limits(r#"lower="nan" upper="1""#),
+                "the lower limit of joint elbow",
+            ),
+            ("<robot>".to_owned(), "it is no XML"),
+        ] {
+            let message = r2r::std_msgs::msg::String { data: description };
             descriptions.publish(&message).unwrap();
-            robot.status("pi0_node: control", holds(""));
-            node.stop();
-        },
-    );
+            let told =
+                |status: &DiagnosticStatus| holds("INVALID_LIMITS")(status) && status.message.contains(words);
+            robot.status("pi0_node: control", told);
+            robot.until("a trajectory at rest", |robot| {
+                let hold = robot.trajectories.next().now_or_never()??;
+                let rests = hold
+                    .points
+                    .iter()
+                    .all(|point| point.positions == hold.points[0].positions);
+                rests.then_some(())
+            });
+        }
+        let message = r2r::std_msgs::msg::String {
+            data: limits(r#"lower="-1e9" upper="1e9""#),
+        };
+        descriptions.publish(&message).unwrap();
+        robot.status("pi0_node: control", holds(""));
+        node.stop();
+    });
 }
 
 #[test]
 fn the_limits_of_a_robot_description_that_was_published_before_are_kept() {
-    isolated(
-        "the_limits_of_a_robot_description_that_was_published_before_are_kept",
-        || {
-            let mut robot = Robot::new();
-            let latched = qos().keep_last(1).transient_local();
-            let descriptions = robot
-                .node
-                .create_publisher::<r2r::std_msgs::msg::String>("/robot_description", latched)
-                .unwrap();
-            let description = r2r::std_msgs::msg::String {
+    isolated!(|| {
+        let mut robot = Robot::new();
+        let latched = qos().keep_last(1).transient_local();
+        let descriptions = robot
+            .node
+            .create_publisher::<r2r::std_msgs::msg::String>("/robot_description", latched)
+            .unwrap();
+        let description = r2r::std_msgs::msg::String {
             data: r#"<robot><joint name="elbow" type="revolute"><limit lower="-3" upper="2.5" velocity="1"/></joint></robot>"#
                 .to_owned(),
         };
-            descriptions.publish(&description).unwrap();
-            let node = start_for_a_robot_that_stays(&[("auto_start", ParameterValue::Bool(false))]);
-            // Before it is enabled the node has time to hear of the description.
-            for _ in 0..50 {
-                robot.publish();
-            }
-            assert!(
-                robot
-                    .ask::<SetBool::Service>("enable", &SetBool::Request { data: true })
-                    .success
-            );
-            let trajectory = robot.trajectory();
-            assert!(trajectory.points.len() > 1);
-            for point in &trajectory.points {
-                assert!(point.positions[1] <= 2.5 + 1e-6, "{:?}", point.positions);
-            }
-            node.stop();
-        },
-    );
+        descriptions.publish(&description).unwrap();
+        let node = start_for_a_robot_that_stays(&[("auto_start", ParameterValue::Bool(false))]);
+        // Before it is enabled the node has time to hear of the description.
+        for _ in 0..50 {
+            robot.publish();
+        }
+        assert!(
+            robot
+                .ask::<SetBool::Service>("enable", &SetBool::Request { data: true })
+                .success
+        );
+        let trajectory = robot.trajectory();
+        assert!(trajectory.points.len() > 1);
+        for point in &trajectory.points {
+            assert!(point.positions[1] <= 2.5 + 1e-6, "{:?}", point.positions);
+        }
+        node.stop();
+    });
 }
 
 #[test]
 fn a_reset_forgets_the_chunk_and_every_input() {
-    isolated("a_reset_forgets_the_chunk_and_every_input", || {
+    isolated!(|| {
         let node = start_for_a_robot_that_stays(&[]);
         let mut robot = Robot::new();
         robot.trajectory();

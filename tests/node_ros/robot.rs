@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
-use pi0_node::node::Pi0Node;
-use pi0_node::policy::{ActionChunk, Observation, PolicyError, Predict};
+use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError};
+use pi0_node::ros::Pi0Node;
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus};
 use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
 use r2r::rcl_interfaces::srv::SetParameters;
@@ -15,7 +15,7 @@ use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, ParameterValue, Publisher, QosProfile};
 
-use crate::node_parameters::{self, text, texts};
+use crate::common::node_parameters::{self, text, texts};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const HORIZON: usize = 50;
@@ -38,7 +38,7 @@ impl StandIn {
     }
 }
 
-impl Predict for StandIn {
+impl Policy for StandIn {
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         if observation.prompt == "fail" {
             return Err(PolicyError::StateLength {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use pi0_node::device::Precision;
 use pi0_node::policy::{
-    self, Crop, DeviceChoice, DeviceOptions, Observation, OpenError, PolicyOptions, Predict,
+    self, Crop, DeviceChoice, DeviceOptions, Observation, OpenError, Policy, PolicyOptions,
 };
 
 use crate::folder::{Folder, reference};
@@ -17,7 +17,7 @@ const DEVICE: DeviceOptions = DeviceOptions {
     threads: 1,
 };
 
-fn open(options: PolicyOptions) -> Box<dyn Predict + Send> {
+fn open(options: PolicyOptions) -> Box<dyn Policy + Send> {
     policy::open(&reference("checkpoint"), DeviceChoice::Auto, DEVICE, options).unwrap()
 }
 
@@ -106,7 +106,7 @@ fn prompt_that_is_empty_or_too_long() {
 fn noise_of_another_length() {
     let checkpoint = pi0_node::checkpoint::Checkpoint::open(reference("checkpoint")).unwrap();
     let device = pi0_node::device::CpuDevice::new(Precision::F32, 1).unwrap();
-    let mut policy = policy::Policy::new(&checkpoint, device, options()).unwrap();
+    let mut policy = policy::Pi0Policy::new(&checkpoint, device, options()).unwrap();
     let message = policy
         .predict_from_noise(&observation(), &[0.0; 3])
         .unwrap_err()

@@ -2,14 +2,14 @@
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{Observation, Policy, Predict, Reused};
+use pi0_node::policy::{Observation, Pi0Policy, Policy, Reused};
 
 use crate::folder::reference;
 use crate::robot::{frame, observation, options};
 
-fn policy() -> Policy<CpuDevice> {
+fn policy() -> Pi0Policy<CpuDevice> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
-    Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options()).unwrap()
+    Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options()).unwrap()
 }
 
 /// Predicts one observation after the other with one policy, and each with a policy that has seen nothing before;
@@ -97,8 +97,8 @@ fn an_optional_camera_that_is_missing_is_as_one_that_the_robot_does_not_have() {
     let mut without = options();
     without.cameras.remove(0);
     without.absent_cameras.push(name.clone());
-    let mut optional = Policy::new(&checkpoint, device(), optional).unwrap();
-    let mut without = Policy::new(&checkpoint, device(), without).unwrap();
+    let mut optional = Pi0Policy::new(&checkpoint, device(), optional).unwrap();
+    let mut without = Pi0Policy::new(&checkpoint, device(), without).unwrap();
     let noise = vec![0.3; 50 * 32];
     let mut missing = observation();
     missing.images.remove(&name);

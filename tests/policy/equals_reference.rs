@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use pi0_node::checkpoint::{Checkpoint, PromptError};
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{CameraOptions, Observation, Policy, PolicyOptions, prepare_image};
+use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, PolicyOptions, prepare_image};
 use serde::Deserialize;
 
 use crate::folder::{Folder, Tensor, read_tensors, reference};
@@ -105,7 +105,7 @@ fn compare_policy(
     };
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     let device = CpuDevice::new(precision, 1).unwrap();
-    let mut policy = Policy::new(&checkpoint, device, options).unwrap();
+    let mut policy = Pi0Policy::new(&checkpoint, device, options).unwrap();
     let observation = Observation {
         images: pictures()
             .map(|(name, tensor)| (name, Arc::new(picture(tensor))))

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use pi0_node::checkpoint::{Checkpoint, Normalisation};
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::policy::{
-    ActionChunk, CameraOptions, Evaluate, Observation, Policy, PolicyError, PolicyOptions, Predict,
+    ActionChunk, CameraOptions, Evaluate, Observation, Pi0Policy, Policy, PolicyError, PolicyOptions,
 };
 
 use crate::robot::frame;
 
-fn policy(denoise_steps: usize) -> (Policy<CpuDevice>, Checkpoint, Observation) {
+fn policy(denoise_steps: usize) -> (Pi0Policy<CpuDevice>, Checkpoint, Observation) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checkpoint = Checkpoint::open(root.join("checkpoints/aloha_sim")).unwrap();
     let options = PolicyOptions {
@@ -24,7 +24,7 @@ fn policy(denoise_steps: usize) -> (Policy<CpuDevice>, Checkpoint, Observation) 
         }],
         ..PolicyOptions::default()
     };
-    let policy = Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options).unwrap();
+    let policy = Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options).unwrap();
     let observation = Observation {
         images: [("top".to_owned(), frame(90))].into(),
         state: vec![0.1; 14],

@@ -3,11 +3,11 @@
 mod bad_checkpoint;
 mod bad_observation;
 mod checkpoint_layouts;
-mod committed_actions;
 mod computed_once;
 mod equals_reference;
 mod flow_matching_loss;
 mod folder;
+mod frozen_actions;
 mod recording_device;
 mod replayed;
 mod robot;

@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
-use pi0_node::policy::{ActionChunk, Observation, Policy, Predict};
+use pi0_node::policy::{ActionChunk, Observation, Pi0Policy, Policy};
 
 use crate::folder::reference;
 use crate::recording_device::RecordingDevice;
 use crate::robot::{frame, observation, options};
 
-fn policy<D: Device>(device: D) -> Policy<D> {
+fn policy<D: Device>(device: D) -> Pi0Policy<D> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
     let mut options = options();
     options.cameras[0].is_optional = true;
-    Policy::new(&checkpoint, device, options).unwrap()
+    Pi0Policy::new(&checkpoint, device, options).unwrap()
 }
 
 fn cpu() -> CpuDevice {
@@ -119,14 +119,14 @@ fn committed_actions_are_held_in_replayed_chunks_too() {
     let (device, replays) = RecordingDevice::new(cpu());
     let (mut replaying, mut anew) = (policy(device), policy(cpu()));
     let mut chunks = Vec::new();
-    // How many are committed of each chunk, as when a robot stands still, moves, and stands still again.
+    // How many are frozen of each chunk, as when a robot stands still, moves, and stands still again.
     for (moment, count) in [0, 0, 0, 7, 3, 7, 7, 0, 49, 0].into_iter().enumerate() {
         let observation = at(moment as u8, "wave");
         let values = (0..count * 14).map(|value| 0.3 * ((value + moment) as f32).sin());
-        let committed = (count > 0).then(|| ActionChunk::new(values.collect(), 14));
-        let predict = |policy: &mut dyn Predict| match &committed {
+        let frozen = (count > 0).then(|| ActionChunk::new(values.collect(), 14));
+        let predict = |policy: &mut dyn Policy| match &frozen {
             None => policy.predict(&observation).unwrap(),
-            Some(committed) => policy.predict_after(&observation, committed).unwrap(),
+            Some(frozen) => policy.predict_after(&observation, frozen).unwrap(),
         };
         let expected = predict(&mut anew);
         assert_eq!(predict(&mut replaying), expected, "chunk {moment}");
@@ -147,10 +147,10 @@ fn a_device_that_is_slow_at_first_is_warmed_up_and_the_first_chunk_is_the_same()
     assert!(replays.load(Ordering::Relaxed) > 0);
     let observation = at(3, "wave");
     let before = replays.load(Ordering::Relaxed);
-    let committed = ActionChunk::new(vec![0.1; 14], 14);
+    let frozen = ActionChunk::new(vec![0.1; 14], 14);
     assert_eq!(
-        warm.predict_after(&observation, &committed).unwrap(),
-        cold.predict_after(&observation, &committed).unwrap()
+        warm.predict_after(&observation, &frozen).unwrap(),
+        cold.predict_after(&observation, &frozen).unwrap()
     );
     let vision_prefix_and_denoising = 3;
     let replayed = replays.load(Ordering::Relaxed) - before;

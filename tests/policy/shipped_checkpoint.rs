@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{CameraOptions, Crop, Observation, Policy, PolicyOptions};
+use pi0_node::policy::{CameraOptions, Crop, Observation, Pi0Policy, PolicyOptions};
 
 use crate::equals_reference::{max_difference, picture};
 use crate::folder::read_tensors;
@@ -36,7 +36,8 @@ fn every_skill_gets_the_reference_s_actions_from_the_same_noise() {
         }],
         ..PolicyOptions::default()
     };
-    let mut policy = Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options).unwrap();
+    let mut policy =
+        Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options).unwrap();
     for (skill, prompt) in PROMPTS {
         let fixture = read_tensors(&root.join(format!("tests/fixtures/aloha_sim/{skill}.safetensors")));
         let observation = Observation {

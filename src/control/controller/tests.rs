@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::control::{Command, InputWatch, Seam, WatchedInput};
+use crate::control::{Blending, Command, InputRole, MonitoredInput};
 use crate::policy::ActionChunk;
 
 const PERIOD: Duration = Duration::from_millis(20);
@@ -35,10 +35,10 @@ fn chunk(from: f32, observed_at: Duration) -> TimedChunk {
         actions: ActionChunk::new((0..50).map(|action| from + 0.01 * action as f32).collect(), 1),
         observed_at,
         action_period: PERIOD,
-        actions_to_execute: None,
-        seam: Seam {
-            align_fade: ms(200),
-            ..Seam::default()
+        execution_horizon: None,
+        blending: Blending {
+            blend_duration: ms(200),
+            ..Blending::default()
         },
     }
 }
@@ -47,7 +47,7 @@ fn chunk(from: f32, observed_at: Duration) -> TimedChunk {
 struct Bench {
     controller: Controller,
     settings: ControlSettings,
-    situation: Situation,
+    safety_inputs: SafetyInputs,
     now: Duration,
     began: Instant,
     camera_is_silent: bool,
@@ -61,9 +61,9 @@ impl Bench {
         Self {
             controller: Controller::new(["right_gripper".to_owned()].into()),
             settings: settings(),
-            situation: Situation {
+            safety_inputs: SafetyInputs {
                 measured: Some(vec![0.0]),
-                ..Situation::default()
+                ..SafetyInputs::default()
             },
             now: ms(10_000),
             began: Instant::now(),
@@ -86,13 +86,13 @@ impl Bench {
         self.now += PERIOD;
         let since_the_beginning = self.now - ms(10_000);
         let inputs = [
-            (WatchedInput::Camera("top".to_owned()), self.camera_is_silent),
-            (WatchedInput::JointStates, self.joints_are_silent),
+            (InputRole::Camera("top".to_owned()), self.camera_is_silent),
+            (InputRole::JointStates, self.joints_are_silent),
         ];
-        let before = std::mem::take(&mut self.situation.inputs);
-        let watch = |(index, (input, is_silent)): (usize, (WatchedInput, bool))| {
-            let last: Option<&InputWatch> = before.get(index);
-            InputWatch {
+        let before = std::mem::take(&mut self.safety_inputs.inputs);
+        let watch = |(index, (input, is_silent)): (usize, (InputRole, bool))| {
+            let last: Option<&MonitoredInput> = before.get(index);
+            MonitoredInput {
                 input,
                 received: match is_silent {
                     true => last.and_then(|last| last.received),
@@ -101,10 +101,10 @@ impl Bench {
                 is_not_finite: last.is_some_and(|last| last.is_not_finite),
             }
         };
-        self.situation.inputs = inputs.into_iter().enumerate().map(watch).collect();
+        self.safety_inputs.inputs = inputs.into_iter().enumerate().map(watch).collect();
         let tick = self
             .controller
-            .tick(self.now, chunk, &self.situation, &self.settings);
+            .tick(self.now, chunk, &self.safety_inputs, &self.settings);
         self.positions
             .extend(tick.points.first().map(|point| point.positions[0]));
         tick
@@ -146,7 +146,7 @@ impl Bench {
 
     fn assert_moves_with_the_next_chunk(&mut self) {
         let from = self.positions[self.positions.len() - 1];
-        self.situation.measured = Some(vec![from]);
+        self.safety_inputs.measured = Some(vec![from]);
         self.tick(None);
         assert!(self.controller.next_observation_due() <= self.now);
         let chunk = chunk(from, self.now);
@@ -187,10 +187,10 @@ fn silent_joint_states_hold_the_position_and_are_graver_than_a_silent_camera() {
 #[test]
 fn a_chunk_from_before_the_end_of_a_hold_is_not_played() {
     let mut bench = Bench::playing();
-    bench.situation.command = Command::Disabled;
+    bench.safety_inputs.command = Command::Disabled;
     bench.assert_holds_smoothly(HoldReason::Disabled);
     let in_flight = chunk(3.0, bench.now);
-    bench.situation.command = Command::Enabled;
+    bench.safety_inputs.command = Command::Enabled;
     assert_eq!(
         bench.tick(Some(in_flight)).refusal,
         Some(ChunkRefusal::BeforeRelease)
@@ -201,23 +201,23 @@ fn a_chunk_from_before_the_end_of_a_hold_is_not_played() {
 #[test]
 fn a_stop_is_held_until_the_node_is_enabled() {
     let mut bench = Bench::playing();
-    bench.situation.command = Command::Stopped;
+    bench.safety_inputs.command = Command::Stopped;
     bench.assert_holds_smoothly(HoldReason::Stopped);
-    bench.situation.command = Command::Enabled;
+    bench.safety_inputs.command = Command::Enabled;
     bench.assert_moves_with_the_next_chunk();
 }
 
 #[test]
 fn a_node_that_starts_disabled_publishes_nothing_until_it_is_enabled() {
     let mut bench = Bench::new();
-    bench.situation.command = Command::Disabled;
+    bench.safety_inputs.command = Command::Disabled;
     let offered = chunk(0.0, bench.now);
     let tick = bench.tick(Some(offered));
     assert_eq!(
         (tick.points.len(), tick.hold.unwrap().reason),
         (0, HoldReason::Disabled)
     );
-    bench.situation.command = Command::Enabled;
+    bench.safety_inputs.command = Command::Enabled;
     assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::NoChunkYet);
     let offered = chunk(0.0, bench.now);
     assert_eq!(bench.tick(Some(offered)).state, PlayerState::Playing);
@@ -237,7 +237,7 @@ fn a_node_that_is_deactivated_comes_to_rest_and_leaves_the_robot_to_others() {
         let first = chunk(0.0, bench.now);
         bench.tick(Some(first));
         bench.ticks(9);
-        bench.situation.is_inactive = true;
+        bench.safety_inputs.is_inactive = true;
         let tick = bench.tick(None);
         assert_eq!(tick.hold.unwrap().reason, HoldReason::Inactive);
         assert!(tick.points.len() > 1);
@@ -246,7 +246,7 @@ fn a_node_that_is_deactivated_comes_to_rest_and_leaves_the_robot_to_others() {
         assert!(bench.positions.len() > published + 5);
         assert!(bench.largest_change() < 0.11, "{}", bench.largest_change());
         assert_eq!(bench.controller.next_observation_due(), Duration::MAX);
-        bench.situation.is_inactive = false;
+        bench.safety_inputs.is_inactive = false;
         bench.assert_moves_with_the_next_chunk();
     }
 }
@@ -270,20 +270,20 @@ fn a_chunk_with_a_value_that_is_no_number_stops_the_robot_until_a_good_one_comes
 #[test]
 fn a_prediction_that_is_no_number_stops_the_robot_until_a_good_chunk_comes() {
     let mut bench = Bench::playing();
-    bench.situation.not_finite = Some("action 3 is NaN".to_owned());
+    bench.safety_inputs.not_finite = Some("action 3 is NaN".to_owned());
     let hold = bench.assert_holds_smoothly(HoldReason::NotFinite);
     assert_eq!(hold.detail, "action 3 is NaN");
-    bench.situation.not_finite = None;
+    bench.safety_inputs.not_finite = None;
     bench.assert_moves_with_the_next_chunk();
 }
 
 #[test]
 fn a_measured_position_that_is_no_number_stops_the_robot() {
     let mut bench = Bench::playing();
-    bench.situation.inputs[1].is_not_finite = true;
+    bench.safety_inputs.inputs[1].is_not_finite = true;
     let hold = bench.assert_holds_smoothly(HoldReason::NotFinite);
     assert!(hold.detail.contains("joint states"), "{hold}");
-    bench.situation.inputs[1].is_not_finite = false;
+    bench.safety_inputs.inputs[1].is_not_finite = false;
     bench.assert_moves_with_the_next_chunk();
 }
 
@@ -309,10 +309,10 @@ fn a_run_never_begins_with_a_jump() {
 #[test]
 fn a_robot_that_was_moved_while_it_was_held_does_not_jump_back() {
     let mut bench = Bench::playing();
-    bench.situation.command = Command::Disabled;
+    bench.safety_inputs.command = Command::Disabled;
     bench.assert_holds_smoothly(HoldReason::Disabled);
-    bench.situation.measured = Some(vec![2.0]);
-    bench.situation.command = Command::Enabled;
+    bench.safety_inputs.measured = Some(vec![2.0]);
+    bench.safety_inputs.command = Command::Enabled;
     bench.tick(None);
     let fresh = chunk(2.0, bench.now);
     assert_eq!(
@@ -327,7 +327,7 @@ fn a_prompt_moves_the_robot_no_longer_than_it_may() {
     bench.settings.supervision.max_run_time = Some(ms(400));
     assert_eq!(bench.ticks(10).hold, None);
     bench.assert_holds_smoothly(HoldReason::RunTimeOver);
-    bench.situation.prompt_number += 1;
+    bench.safety_inputs.prompt_generation += 1;
     bench.assert_moves_with_the_next_chunk();
     bench.ticks(5);
     assert_eq!(bench.ticks(10).hold.unwrap().reason, HoldReason::RunTimeOver);
@@ -357,7 +357,7 @@ fn a_hold_stops_a_joint_that_is_still_on_its_way_to_where_a_limit_let_it_not_be(
     assert_eq!(bench.ticks(60).hold.unwrap().reason, HoldReason::ChunkSpent);
     let moving = bench.positions[bench.positions.len() - 1];
     assert!(moving < 0.2);
-    bench.situation.command = Command::Stopped;
+    bench.safety_inputs.command = Command::Stopped;
     bench.ticks(20);
     let rest = bench.positions[bench.positions.len() - 1];
     assert!(rest < moving + 0.03, "{rest} from {moving}");
@@ -376,7 +376,7 @@ fn the_first_point_of_a_limited_run_is_where_the_robot_is() {
         }]
         .into(),
     );
-    bench.situation.measured = Some(vec![0.1]);
+    bench.safety_inputs.measured = Some(vec![0.1]);
     let first = chunk(0.3, bench.now);
     bench.tick(Some(first));
     assert_eq!(bench.positions, [0.1]);
@@ -401,7 +401,7 @@ fn positions_from(lower: f64, upper: f64) -> Option<Arc<[JointLimits]>> {
 fn a_joint_that_its_limits_leave_no_room_is_named_and_never_moved() {
     for (lower, upper) in [(0.0, 0.0), (1.0, -1.0), (f64::NAN, 1.0)] {
         let mut bench = Bench::new();
-        bench.situation.measured = Some(vec![1.0]);
+        bench.safety_inputs.measured = Some(vec![1.0]);
         bench.settings.limits = positions_from(lower, upper);
         let first = chunk(1.0, bench.now);
         let tick = bench.tick(Some(first));
@@ -422,12 +422,12 @@ fn limits_that_turn_impossible_in_motion_bring_the_robot_to_rest_where_it_is() {
     ] {
         let mut bench = Bench::playing();
         bench.settings.limits = limits;
-        bench.situation.limits_problem = problem.map(str::to_owned);
+        bench.safety_inputs.limits_problem = problem.map(str::to_owned);
         bench.assert_holds_smoothly(HoldReason::InvalidLimits);
         let rest = bench.positions[bench.positions.len() - 1];
         assert!((0.1..0.2).contains(&rest), "{rest}");
         bench.settings.limits = positions_from(-2.0, 2.0);
-        bench.situation.limits_problem = None;
+        bench.safety_inputs.limits_problem = None;
         bench.assert_moves_with_the_next_chunk();
     }
 }
@@ -437,13 +437,13 @@ fn a_robot_outside_of_its_limits_is_held_where_it_must_not_return() {
     let mut bench = Bench::new();
     bench.settings.limit_return_velocity = 0.0;
     bench.settings.limits = positions_from(-1.0, 1.0);
-    bench.situation.measured = Some(vec![1.2]);
+    bench.safety_inputs.measured = Some(vec![1.2]);
     let first = chunk(1.0, bench.now);
     let tick = bench.tick(Some(first));
     let hold = tick.hold.unwrap();
     assert_eq!((tick.points.len(), hold.reason), (0, HoldReason::OutsideLimits));
     assert!(hold.detail.contains("joint right_gripper is at 1.2"), "{hold}");
-    bench.situation.measured = Some(vec![1.0005]);
+    bench.safety_inputs.measured = Some(vec![1.0005]);
     assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::NoChunkYet);
 
     let mut bench = Bench::playing();
@@ -461,7 +461,7 @@ fn a_robot_outside_of_its_limits_is_held_where_it_must_not_return() {
 fn a_robot_outside_of_its_limits_returns_slowly_with_a_chunk_and_not_while_it_is_held() {
     let mut bench = Bench::new();
     bench.settings.limits = positions_from(-1.0, 1.0);
-    bench.situation.measured = Some(vec![1.3]);
+    bench.safety_inputs.measured = Some(vec![1.3]);
     let back = chunk(0.9, bench.now);
     assert_eq!(bench.tick(Some(back)).hold, None);
     bench.ticks(10);
@@ -471,7 +471,7 @@ fn a_robot_outside_of_its_limits_returns_slowly_with_a_chunk_and_not_while_it_is
         "{:?}",
         bench.positions
     );
-    bench.situation.command = Command::Stopped;
+    bench.safety_inputs.command = Command::Stopped;
     bench.ticks(20);
     let rest = bench.positions[bench.positions.len() - 1];
     assert!((1.26..1.3).contains(&rest), "{rest}");
@@ -515,11 +515,11 @@ fn the_first_step_of_a_run_is_no_longer_than_a_start_jump_either() {
 #[test]
 fn a_run_after_a_hold_does_not_begin_with_a_chunk_far_from_where_the_robot_is() {
     let mut bench = Bench::playing();
-    bench.situation.command = Command::Disabled;
+    bench.safety_inputs.command = Command::Disabled;
     bench.assert_holds_smoothly(HoldReason::Disabled);
     let rest = bench.positions[bench.positions.len() - 1];
-    bench.situation.measured = Some(vec![rest]);
-    bench.situation.command = Command::Enabled;
+    bench.safety_inputs.measured = Some(vec![rest]);
+    bench.safety_inputs.command = Command::Enabled;
     bench.tick(None);
     let far = chunk(rest + 5.0, bench.now);
     assert_eq!(bench.tick(Some(far)).hold.unwrap().reason, HoldReason::StartJump);
@@ -528,7 +528,7 @@ fn a_run_after_a_hold_does_not_begin_with_a_chunk_far_from_where_the_robot_is() 
 #[test]
 fn somebody_else_who_publishes_to_the_same_controller_holds_the_robot_while_they_do() {
     let mut bench = Bench::playing();
-    bench.situation.other_publishers = Some("/teleop publishes on /joint_trajectory too".to_owned());
+    bench.safety_inputs.other_publishers = Some("/teleop publishes on /joint_trajectory too".to_owned());
     let hold = bench.assert_holds_smoothly(HoldReason::OtherPublisher);
     assert!(hold.detail.contains("/teleop"), "{hold}");
     assert_eq!(
@@ -536,7 +536,7 @@ fn somebody_else_who_publishes_to_the_same_controller_holds_the_robot_while_they
         [],
         "the two of them would pull it to and fro"
     );
-    bench.situation.other_publishers = None;
+    bench.safety_inputs.other_publishers = None;
     bench.assert_moves_with_the_next_chunk();
 }
 
@@ -545,10 +545,10 @@ fn a_robot_that_others_moved_while_the_node_was_inactive_begins_where_they_left_
     for limits in [None, positions_from(-5.0, 5.0)] {
         let mut bench = Bench::playing();
         bench.settings.limits = limits;
-        bench.situation.is_inactive = true;
+        bench.safety_inputs.is_inactive = true;
         bench.ticks(30);
-        bench.situation.is_inactive = false;
-        bench.situation.measured = Some(vec![3.0]);
+        bench.safety_inputs.is_inactive = false;
+        bench.safety_inputs.measured = Some(vec![3.0]);
         let tick = bench.tick(None);
         assert_eq!((tick.points.len(), tick.state), (0, PlayerState::Waiting));
         let there = chunk(3.0, bench.now);
@@ -576,9 +576,9 @@ fn a_joint_that_does_not_follow_holds_the_robot_until_it_is_where_it_was_told_to
 fn a_robot_that_is_moved_by_other_hands_at_standstill_has_no_following_error() {
     let mut bench = Bench::playing();
     bench.settings.max_following_error = [0.3].into();
-    bench.situation.command = Command::Stopped;
+    bench.safety_inputs.command = Command::Stopped;
     bench.assert_holds_smoothly(HoldReason::Stopped);
-    bench.situation.measured = Some(vec![2.0]);
-    bench.situation.command = Command::Enabled;
+    bench.safety_inputs.measured = Some(vec![2.0]);
+    bench.safety_inputs.command = Command::Enabled;
     assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::ChunkSpent);
 }

@@ -1,0 +1,133 @@
+//! Blending: how a new chunk takes over from the motion that is under way when it arrives.
+
+use std::time::Duration;
+
+use super::interpolation::lerp_all;
+use super::plan::Plan;
+use super::scheduled_chunk::ScheduledChunk;
+
+/// The use of the actions that the chunk before still had ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BlendingStrategy {
+    /// They are dropped. The difference of the two chunks at that moment, in position and velocity, fades out.
+    #[default]
+    Replace,
+    /// The old chunk is faded out and the fresh one in.
+    Blend,
+    /// The average of every chunk that covers that moment, each weighted by its age (temporal ensembling, Zhao et al. 2023,
+    /// ACT), joined to the motion under way as [`Replace`](Self::Replace) does.
+    Ensemble,
+    /// The new chunk was denoised with its first actions frozen to those already committed, as in real-time chunking (Black
+    /// et al. 2025) without its gradient, and takes over as [`Replace`](Self::Replace) does.
+    Inpaint,
+}
+
+/// How a new chunk takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Blending {
+    pub strategy: BlendingStrategy,
+    /// Time from the arrival until the new chunk alone is played.
+    pub blend_duration: Duration,
+    /// Weight of age in an ensemble: a chunk that is `i` chunks newer than the oldest weighs exp(−coefficient · i).
+    pub ensemble_coefficient: f64,
+}
+
+/// The plan from `now` on: `chunks` (the oldest first, the new one last) taking over from `before`.
+///
+/// It has a waypoint at `now` and one at every action of the new chunk; where blending lasts longer than the chunk, its
+/// last action is held meanwhile.
+pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Duration) -> Plan {
+    let fresh = &chunks[chunks.len() - 1];
+    let blending = fresh.chunk.blending;
+    let wanted = |time: Duration| match blending.strategy {
+        BlendingStrategy::Ensemble => ensemble(chunks, time, blending),
+        _ => fresh.positions(time),
+    };
+    let times = waypoint_times(
+        fresh,
+        before.map_or(Duration::ZERO, |_| blending.blend_duration),
+        now,
+    );
+    let Some(before) = before.filter(|_| !blending.blend_duration.is_zero()) else {
+        return Plan::new(times.into_iter().map(|time| (time, wanted(time))).collect());
+    };
+    let blend_s = blending.blend_duration.as_secs_f64();
+    let share = |time: Duration| ((time - now).as_secs_f64() / blend_s).min(1.0);
+    let waypoint = |time: Duration| {
+        let fresh = wanted(time);
+        let positions = match blending.strategy {
+            BlendingStrategy::Blend => {
+                let weight = smooth_step(share(time));
+                lerp_all(&before.positions(time), &fresh, weight)
+            }
+            _ => fresh,
+        };
+        (time, positions)
+    };
+    let mut waypoints: Vec<(Duration, Vec<f32>)> = times.into_iter().map(waypoint).collect();
+    if blending.strategy != BlendingStrategy::Blend {
+        fade_out_difference(&mut waypoints, before, now, blend_s);
+    }
+    Plan::new(waypoints)
+}
+
+/// Adds the difference to `before` at `now`, in position and velocity, fading to nothing within `blend_s`.
+fn fade_out_difference(waypoints: &mut [(Duration, Vec<f32>)], before: &Plan, now: Duration, blend_s: f64) {
+    let fresh = Plan::new(waypoints.to_vec());
+    let offset: Vec<f32> = difference(&before.positions(now), &waypoints[0].1);
+    let next = waypoints.get(1).map_or(now, |waypoint| waypoint.0);
+    let velocity = difference(&before.velocities(now), &fresh.velocities(next));
+    for (time, positions) in waypoints {
+        let share = ((*time - now).as_secs_f64() / blend_s).min(1.0);
+        let (of_offset, of_velocity) = (1.0 - smooth_step(share), share * (1.0 - share).powi(2) * blend_s);
+        for ((position, offset), velocity) in positions.iter_mut().zip(&offset).zip(&velocity) {
+            *position += of_offset as f32 * offset + of_velocity as f32 * velocity;
+        }
+    }
+}
+
+/// `now`, and the times of the new chunk's actions until it ends or, if that is later, blending has ended.
+fn waypoint_times(fresh: &ScheduledChunk, blend_duration: Duration, now: Duration) -> Vec<Duration> {
+    let period = fresh.chunk.action_period;
+    // An action this close behind the present (in actions) is the present: periods are rounded to nanoseconds.
+    let next = (fresh.played.as_secs_f64() / period.as_secs_f64() + 1e-6) as u32 + 1;
+    let last_action = fresh.chunk.actions.horizon() as u32 - 1;
+    let end_of_blending = now.saturating_add(blend_duration);
+    let time_of = |action: u32| fresh.time_of(period.saturating_mul(action));
+    let ahead = (next..)
+        .map(|action| (action, time_of(action)))
+        .take_while(|&(action, time)| action <= last_action || time < end_of_blending.saturating_add(period));
+    let within_chunk_or_blending = ahead.map(|(_, time)| time);
+    std::iter::once(now).chain(within_chunk_or_blending).collect()
+}
+
+/// The weighted average of the chunks that cover `time`. Before a chunk ends its weight fades out within the blend duration,
+/// so that the average has no step there.
+fn ensemble(chunks: &[ScheduledChunk], time: Duration, blending: Blending) -> Vec<f32> {
+    let newest = chunks.len() - 1;
+    let mut sum = vec![0.0; chunks[newest].chunk.actions.action_dim()];
+    let mut weights = 0.0;
+    for (age, placed) in chunks.iter().enumerate() {
+        let left_s = placed.end().saturating_sub(time).as_secs_f64();
+        let left = match age == newest {
+            true => 1.0,
+            false if left_s == 0.0 => 0.0,
+            false => smooth_step((left_s / blending.blend_duration.as_secs_f64()).min(1.0)),
+        };
+        let weight = left * (-blending.ensemble_coefficient * age as f64).exp();
+        weights += weight;
+        for (sum, position) in sum.iter_mut().zip(placed.positions(time)) {
+            *sum += weight * f64::from(position);
+        }
+    }
+    sum.into_iter().map(|sum| (sum / weights) as f32).collect()
+}
+
+/// From 0 to 1, level at both ends.
+pub(super) fn smooth_step(share: f64) -> f64 {
+    share * share * (3.0 - 2.0 * share)
+}
+
+fn difference(from: &[f32], to: &[f32]) -> Vec<f32> {
+    from.iter().zip(to).map(|(from, to)| from - to).collect()
+}

@@ -1,0 +1,27 @@
+//! The newest messages of every input, decoded, aligned by their stamps, and put together to an observation.
+//!
+//! Nothing here needs ROS 2: subscriptions of a running node and the messages of a bag come in through the same
+//! functions.
+
+mod clock;
+mod compressed_image;
+mod extra_state;
+mod history;
+mod input;
+mod input_problem;
+mod input_topics;
+mod inputs;
+mod joint_positions;
+mod raw_image;
+mod stamp;
+
+pub use clock::Clock;
+pub use compressed_image::decode_compressed_image;
+pub use extra_state::extra_state;
+pub use input::{InputKind, InputReport};
+pub use input_problem::InputProblem;
+pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, Transport};
+pub use inputs::{Inputs, InputsAtATick, StampedObservation};
+pub use joint_positions::{SomePositions, joint_positions, some_joint_positions};
+pub use raw_image::{ImageLayout, decode_image};
+pub use stamp::stamp_problem;

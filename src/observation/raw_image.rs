@@ -1,0 +1,305 @@
+//! The pixels of a camera message.
+
+use image::RgbImage;
+
+use super::InputProblem;
+
+/// The fields of a `sensor_msgs/Image` that say what its bytes mean.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageLayout<'a> {
+    pub width: u32,
+    pub height: u32,
+    /// Bytes from the beginning of a row to that of the next.
+    pub step: u32,
+    pub encoding: &'a str,
+    /// Byte order of samples of 16 bits.
+    pub is_big_endian: bool,
+}
+
+/// How the bytes of a pixel become red, green and blue.
+#[derive(Clone, Copy, Debug)]
+enum Pixels {
+    /// Where red, green and blue lie among the samples of a pixel, how many samples it has, and the bytes of each.
+    Samples {
+        rgb: [usize; 3],
+        samples: usize,
+        bytes: usize,
+    },
+    /// Two pixels in four bytes: where the two brightnesses lie, and the two colour differences (blue, red).
+    Yuv422 { luma: [usize; 2], chroma: [usize; 2] },
+}
+
+const fn samples(rgb: [usize; 3], samples: usize, bytes: usize) -> Pixels {
+    Pixels::Samples { rgb, samples, bytes }
+}
+
+const UYVY: Pixels = Pixels::Yuv422 {
+    luma: [1, 3],
+    chroma: [0, 2],
+};
+const YUYV: Pixels = Pixels::Yuv422 {
+    luma: [0, 2],
+    chroma: [1, 3],
+};
+
+/// The names of `sensor_msgs/image_encodings.hpp`.
+const ENCODINGS: [(&str, Pixels); 14] = [
+    ("rgb8", samples([0, 1, 2], 3, 1)),
+    ("bgr8", samples([2, 1, 0], 3, 1)),
+    ("rgba8", samples([0, 1, 2], 4, 1)),
+    ("bgra8", samples([2, 1, 0], 4, 1)),
+    ("mono8", samples([0, 0, 0], 1, 1)),
+    ("rgb16", samples([0, 1, 2], 3, 2)),
+    ("bgr16", samples([2, 1, 0], 3, 2)),
+    ("rgba16", samples([0, 1, 2], 4, 2)),
+    ("bgra16", samples([2, 1, 0], 4, 2)),
+    ("mono16", samples([0, 0, 0], 1, 2)),
+    ("uyvy", UYVY),
+    ("yuv422", UYVY),
+    ("yuyv", YUYV),
+    ("yuv422_yuy2", YUYV),
+];
+
+/// The image that `data` holds. Alpha is dropped, grey becomes three equal channels, 16 bits are scaled to 8 as
+/// `cv_bridge` does, YUV is converted as by ITU-R BT.601 in video range (OpenCV's `COLOR_YUV2RGB_UYVY`), bytes after a
+/// row are skipped.
+///
+/// # Errors
+/// When the encoding is none of these, there is no pixel, or bytes are missing.
+pub fn decode_image(layout: ImageLayout<'_>, data: &[u8]) -> Result<RgbImage, InputProblem> {
+    let ImageLayout {
+        width, height, step, ..
+    } = layout;
+    let Some(&(_, pixels)) = ENCODINGS.iter().find(|(name, _)| *name == layout.encoding) else {
+        return Err(InputProblem::Encoding {
+            found: layout.encoding.to_owned(),
+            expected: ENCODINGS.map(|(name, _)| name).join(", "),
+        });
+    };
+    let is_whole_pairs = !matches!(pixels, Pixels::Yuv422 { .. }) || width.is_multiple_of(2);
+    if width == 0 || height == 0 || !is_whole_pairs {
+        return Err(InputProblem::ImageSize { width, height });
+    }
+    let pixel_bytes = match pixels {
+        Pixels::Samples { samples, bytes, .. } => samples * bytes,
+        Pixels::Yuv422 { .. } => 2,
+    };
+    let row_bytes = width as usize * pixel_bytes;
+    if (step as usize) < row_bytes {
+        return Err(InputProblem::Step {
+            found: step,
+            expected: row_bytes,
+        });
+    }
+    let expected = u64::from(height) * u64::from(step);
+    if (data.len() as u64) < expected {
+        return Err(InputProblem::ImageData {
+            found: data.len(),
+            expected,
+            height,
+            step,
+        });
+    }
+    let mut image = RgbImage::new(width, height);
+    let rows = data.chunks_exact(step as usize);
+    for (target, source) in image.chunks_exact_mut(width as usize * 3).zip(rows) {
+        decode_row(pixels, layout.is_big_endian, &source[..row_bytes], target);
+    }
+    Ok(image)
+}
+
+fn decode_row(pixels: Pixels, is_big_endian: bool, source: &[u8], target: &mut [u8]) {
+    match pixels {
+        Pixels::Samples {
+            rgb: [0, 1, 2],
+            samples: 3,
+            bytes: 1,
+        } => target.copy_from_slice(source),
+        Pixels::Samples {
+            rgb,
+            samples,
+            bytes: 1,
+        } => {
+            for (to, from) in target.chunks_exact_mut(3).zip(source.chunks_exact(samples)) {
+                to.copy_from_slice(&rgb.map(|sample| from[sample]));
+            }
+        }
+        Pixels::Samples { rgb, samples, .. } => {
+            let scaled = |bytes: [u8; 2]| match is_big_endian {
+                true => to_8_bits(u16::from_be_bytes(bytes)),
+                false => to_8_bits(u16::from_le_bytes(bytes)),
+            };
+            for (to, from) in target.chunks_exact_mut(3).zip(source.chunks_exact(2 * samples)) {
+                to.copy_from_slice(&rgb.map(|sample| scaled([from[2 * sample], from[2 * sample + 1]])));
+            }
+        }
+        Pixels::Yuv422 { luma, chroma } => {
+            for (to, from) in target.chunks_exact_mut(6).zip(source.chunks_exact(4)) {
+                let [blue, red] = chroma.map(|place| from[place]);
+                to[..3].copy_from_slice(&rgb_of_yuv(from[luma[0]], blue, red));
+                to[3..].copy_from_slice(&rgb_of_yuv(from[luma[1]], blue, red));
+            }
+        }
+    }
+}
+
+/// 65535 to 255, rounded.
+fn to_8_bits(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+fn rgb_of_yuv(y: u8, u: u8, v: u8) -> [u8; 3] {
+    let y = 1.164 * (f32::from(y) - 16.0).max(0.0);
+    let (u, v) = (f32::from(u) - 128.0, f32::from(v) - 128.0);
+    [y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u].map(|value| value.round() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(encoding: &str, width: u32, height: u32, step: u32) -> ImageLayout<'_> {
+        ImageLayout {
+            width,
+            height,
+            step,
+            encoding,
+            is_big_endian: false,
+        }
+    }
+
+    #[test]
+    fn every_encoding_gives_red_green_blue() {
+        let cases: [(&str, &[u8]); 5] = [
+            ("rgb8", &[1, 2, 3, 4, 5, 6]),
+            ("bgr8", &[3, 2, 1, 6, 5, 4]),
+            ("rgba8", &[1, 2, 3, 9, 4, 5, 6, 9]),
+            ("bgra8", &[3, 2, 1, 9, 6, 5, 4, 9]),
+            ("mono8", &[7, 8]),
+        ];
+        for (encoding, data) in cases {
+            let image = decode_image(layout(encoding, 2, 1, data.len() as u32), data).unwrap();
+            let expected: &[u8] = if encoding == "mono8" {
+                &[7, 7, 7, 8, 8, 8]
+            } else {
+                &[1, 2, 3, 4, 5, 6]
+            };
+            assert_eq!(image.as_raw().as_slice(), expected, "{encoding}");
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_are_scaled_to_eight_in_either_byte_order() {
+        for (value, expected) in [
+            (0, 0),
+            (128, 0),
+            (129, 1),
+            (0x8000, 128),
+            (65406, 254),
+            (65535, 255),
+        ] {
+            let value: u16 = value;
+            for is_big_endian in [false, true] {
+                let bytes = match is_big_endian {
+                    true => value.to_be_bytes(),
+                    false => value.to_le_bytes(),
+                };
+                let layout = |encoding, step| ImageLayout {
+                    is_big_endian,
+                    ..layout(encoding, 1, 1, step)
+                };
+                let grey = decode_image(layout("mono16", 2), &bytes).unwrap();
+                assert_eq!(grey.as_raw().as_slice(), [expected; 3], "{value}");
+                let pixel = [&bytes[..], &[0, 0, 255, 255, 7, 7]].concat();
+                let rgb = decode_image(layout("rgba16", 8), &pixel).unwrap();
+                assert_eq!(rgb.as_raw().as_slice(), [expected, 0, 255]);
+                let bgr = decode_image(layout("bgr16", 6), &pixel[..6]).unwrap();
+                assert_eq!(bgr.as_raw().as_slice(), [255, 0, expected]);
+            }
+        }
+    }
+
+    /// The colours of the standard's colour bars at 75 %: Y, U, V and their R, G, B.
+    #[test]
+    fn yuv_follows_the_colour_bars_of_bt_601() {
+        let bars = [
+            ([180, 128, 128], [191, 191, 191]),
+            ([162, 44, 142], [191, 191, 0]),
+            ([131, 156, 44], [0, 191, 191]),
+            ([112, 72, 58], [0, 191, 0]),
+            ([84, 184, 198], [191, 0, 191]),
+            ([65, 100, 212], [191, 0, 0]),
+            ([35, 212, 114], [0, 0, 191]),
+            ([16, 128, 128], [0, 0, 0]),
+            ([235, 128, 128], [255, 255, 255]),
+        ];
+        for ([y, u, v], rgb) in bars {
+            for (encoding, data) in [
+                ("uyvy", [u, 16, v, y]),
+                ("yuv422", [u, 16, v, y]),
+                ("yuyv", [16, u, y, v]),
+                ("yuv422_yuy2", [16, u, y, v]),
+            ] {
+                let image = decode_image(layout(encoding, 2, 1, 4), &data).unwrap();
+                let found = image.get_pixel(1, 0).0;
+                for (found, expected) in found.iter().zip(rgb) {
+                    assert!(
+                        found.abs_diff(expected) <= 2,
+                        "{encoding} {y} {u} {v}: {found} and {expected}"
+                    );
+                }
+            }
+        }
+        let odd = decode_image(layout("uyvy", 1, 1, 4), &[0; 4]);
+        assert_eq!(odd, Err(InputProblem::ImageSize { width: 1, height: 1 }));
+    }
+
+    #[test]
+    fn bytes_between_rows_are_skipped() {
+        let data = [1, 2, 3, 0, 0, 4, 5, 6, 0, 0];
+        for (encoding, expected) in [("rgb8", [1, 2, 3, 4, 5, 6]), ("bgr8", [3, 2, 1, 6, 5, 4])] {
+            let image = decode_image(layout(encoding, 1, 2, 5), &data).unwrap();
+            assert_eq!(image.as_raw().as_slice(), expected);
+        }
+    }
+
+    #[test]
+    fn an_unknown_encoding_is_named() {
+        let problem = decode_image(layout("bayer_rggb8", 1, 1, 2), &[0, 0]).unwrap_err();
+        assert!(
+            problem.to_string().contains("bayer_rggb8") && problem.to_string().contains("mono16"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_refused() {
+        for (width, height) in [(0, 5), (5, 0), (0, 0)] {
+            let problem = decode_image(layout("rgb8", width, height, 15), &[0; 75]).unwrap_err();
+            assert_eq!(problem, InputProblem::ImageSize { width, height });
+        }
+    }
+
+    #[test]
+    fn data_shorter_than_height_times_step_is_refused() {
+        let problem = decode_image(layout("rgb8", 2, 2, 6), &[0; 11]).unwrap_err();
+        assert!(
+            problem.to_string().contains("11 bytes") && problem.to_string().contains("12"),
+            "{problem}"
+        );
+        let huge = decode_image(layout("mono8", u32::MAX, u32::MAX, u32::MAX), &[0; 4]);
+        assert!(matches!(huge, Err(InputProblem::ImageData { .. })));
+    }
+
+    #[test]
+    fn a_step_shorter_than_a_row_is_refused() {
+        let problem = decode_image(layout("rgb8", 2, 2, 5), &[0; 12]).unwrap_err();
+        assert_eq!(
+            problem,
+            InputProblem::Step {
+                found: 5,
+                expected: 6
+            }
+        );
+    }
+}

@@ -1,0 +1,27 @@
+//! The settings that can change while the node runs.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::control::{Blending, ControlSettings};
+use crate::policy::VisionRefresh;
+
+/// What can be changed about the playing of chunks while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuntimeSettings {
+    /// Time from one tick to the next.
+    pub control_period: Duration,
+    /// Time from one action of the next chunk to the next, at the speed of play.
+    pub action_period: Duration,
+    /// Actions of the next chunk that are played before the robot is observed again; none for half of them.
+    pub execution_horizon: Option<NonZeroUsize>,
+    /// How the next chunk takes over.
+    pub blending: Blending,
+    pub control: ControlSettings,
+    /// Cameras whose frames the policy looks at less often than it infers. Shared, for control copies the settings at every
+    /// tick.
+    pub vision_refresh: Arc<VisionRefresh>,
+    /// Euler steps from noise to actions; none for the checkpoint's number.
+    pub denoise_steps: Option<NonZeroUsize>,
+}

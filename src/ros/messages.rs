@@ -1,0 +1,176 @@
+//! Conversions between ROS messages and the node's own types.
+
+use std::time::Duration;
+
+use image::RgbImage;
+use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
+use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
+use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
+use r2r::std_msgs::msg::{Float64MultiArray, Header};
+use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
+use r2r::{QosProfile, qos::HistoryPolicy};
+
+use crate::control::{TimedChunk, TrajectoryPoint};
+use crate::observation::{
+    ImageLayout, InputProblem, SomePositions, decode_compressed_image, decode_image, some_joint_positions,
+};
+use crate::parameters::QosOverride;
+use crate::runtime::{Level, Status};
+
+/// # Errors
+/// See [`decode_image`].
+pub fn image(message: &Image) -> Result<RgbImage, InputProblem> {
+    let layout = ImageLayout {
+        width: message.width,
+        height: message.height,
+        step: message.step,
+        encoding: &message.encoding,
+        is_big_endian: message.is_bigendian != 0,
+    };
+    decode_image(layout, &message.data)
+}
+
+/// # Errors
+/// See [`decode_compressed_image`].
+pub fn compressed_image(message: &CompressedImage) -> Result<RgbImage, InputProblem> {
+    decode_compressed_image(&message.format, &message.data)
+}
+
+/// The positions of those of `joints` that the message has.
+///
+/// # Errors
+/// See [`some_joint_positions`].
+pub fn positions(
+    message: &JointState,
+    prefix: &str,
+    joints: &[String],
+) -> Result<SomePositions, InputProblem> {
+    some_joint_positions(&message.name, &message.position, prefix, joints)
+}
+
+/// `profile` with the overrides applied.
+pub fn qos_profile(profile: QosProfile, overrides: &[QosOverride]) -> QosProfile {
+    overrides.iter().fold(profile, |profile, setting| match *setting {
+        QosOverride::Reliable => profile.reliable(),
+        QosOverride::BestEffort => profile.best_effort(),
+        QosOverride::Volatile => profile.volatile(),
+        QosOverride::TransientLocal => profile.transient_local(),
+        QosOverride::KeepLast => QosProfile {
+            history: HistoryPolicy::KeepLast,
+            ..profile
+        },
+        QosOverride::KeepAll => profile.keep_all(),
+        QosOverride::Depth(depth) => QosProfile { depth, ..profile },
+    })
+}
+
+/// Time since the epoch; none for a stamp that was never set.
+pub fn stamp(header: &Header) -> Option<Duration> {
+    let stamp = time(&header.stamp);
+    (!stamp.is_zero()).then_some(stamp)
+}
+
+/// Time since the epoch; a time before it is the epoch.
+pub fn time(message: &Time) -> Duration {
+    let seconds = u64::try_from(message.sec).unwrap_or(0);
+    Duration::new(seconds, 0) + Duration::from_nanos(u64::from(message.nanosec))
+}
+
+/// A whole chunk, stamped with the time of its observation.
+pub fn chunk(chunk: &TimedChunk, joints: &[String]) -> JointTrajectory {
+    let point = |action: usize| TrajectoryPoint {
+        positions: chunk.actions.action(action).to_vec(),
+        time_from_start: chunk
+            .action_period
+            .saturating_mul(u32::try_from(action).unwrap_or(u32::MAX)),
+    };
+    let points = (0..chunk.actions.horizon()).map(point);
+    trajectory(chunk.observed_at, joints, points.collect())
+}
+
+/// The commanded positions of now.
+pub fn positions_array(points: &[TrajectoryPoint]) -> Float64MultiArray {
+    let present = points.iter().take(1).flat_map(|point| &point.positions);
+    Float64MultiArray {
+        data: present.map(|&position| f64::from(position)).collect(),
+        ..Float64MultiArray::default()
+    }
+}
+
+/// The trajectory of `joints` from `now` on.
+pub fn trajectory(now: Duration, joints: &[String], points: Vec<TrajectoryPoint>) -> JointTrajectory {
+    let point = |point: TrajectoryPoint| JointTrajectoryPoint {
+        positions: point.positions.into_iter().map(f64::from).collect(),
+        time_from_start: DurationMessage {
+            sec: i32::try_from(point.time_from_start.as_secs()).unwrap_or(i32::MAX),
+            nanosec: point.time_from_start.subsec_nanos(),
+        },
+        ..JointTrajectoryPoint::default()
+    };
+    JointTrajectory {
+        header: header(now),
+        joint_names: joints.to_vec(),
+        points: points.into_iter().map(point).collect(),
+    }
+}
+
+/// The statuses as one message.
+pub fn diagnostics(now: Duration, statuses: Vec<Status>) -> DiagnosticArray {
+    let status = |status: Status| DiagnosticStatus {
+        level: match status.level {
+            Level::Ok => 0,
+            Level::Warn => 1,
+            Level::Error => 2,
+        },
+        name: status.name,
+        message: status.message,
+        hardware_id: String::new(),
+        values: status
+            .values
+            .into_iter()
+            .map(|(key, value)| KeyValue { key, value })
+            .collect(),
+    };
+    DiagnosticArray {
+        header: header(now),
+        status: statuses.into_iter().map(status).collect(),
+    }
+}
+
+fn header(now: Duration) -> Header {
+    Header {
+        stamp: r2r::Clock::to_builtin_time(&now),
+        frame_id: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trajectory_has_the_joints_the_stamp_and_the_time_of_each_point() {
+        let joints = ["waist".to_owned()];
+        let point = TrajectoryPoint {
+            positions: vec![0.5],
+            time_from_start: Duration::from_millis(1020),
+        };
+        let message = trajectory(Duration::from_millis(7500), &joints, vec![point]);
+        assert_eq!(message.joint_names, joints);
+        assert_eq!(
+            (message.header.stamp.sec, message.header.stamp.nanosec),
+            (7, 500_000_000)
+        );
+        assert_eq!(message.points[0].positions, [0.5]);
+        let from_start = &message.points[0].time_from_start;
+        assert_eq!((from_start.sec, from_start.nanosec), (1, 20_000_000));
+    }
+
+    #[test]
+    fn a_stamp_that_was_never_set_is_none() {
+        let mut header = Header::default();
+        assert_eq!(stamp(&header), None);
+        header.stamp.nanosec = 5;
+        assert_eq!(stamp(&header), Some(Duration::from_nanos(5)));
+    }
+}

@@ -1,0 +1,21 @@
+//! The policy as a ROS 2 node: everything that touches r2r.
+//!
+//! Subscriptions feed [`observation`](crate::observation), the threads of [`runtime`](crate::runtime) work, and publishers
+//! and services are their connection to the outside.
+
+mod hangup;
+mod lifecycle_service;
+mod logging;
+mod messages;
+mod node;
+mod node_error;
+mod other_publishers;
+mod output_publishers;
+mod parameter_service;
+mod publisher;
+mod service;
+mod services;
+mod subscriptions;
+
+pub use node::{Pi0Node, run};
+pub use node_error::NodeError;

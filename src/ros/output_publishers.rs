@@ -1,0 +1,69 @@
+//! Publishers of the commands to the robot's controllers.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use r2r::std_msgs::msg::Float64MultiArray;
+use r2r::trajectory_msgs::msg::JointTrajectory;
+use r2r::{Node, Publisher};
+
+use super::messages;
+use super::node_error::NodeError;
+use super::publisher::publisher;
+use crate::control::TrajectoryPoint;
+use crate::control::{OutputKind, OutputTopic};
+use crate::parameters::QosOverrides;
+
+/// A publisher for each output.
+pub struct OutputPublishers {
+    outputs: Vec<(OutputTopic, Output)>,
+    failed_before: Cell<bool>,
+}
+
+enum Output {
+    Trajectory(Publisher<JointTrajectory>),
+    Array(Publisher<Float64MultiArray>),
+}
+
+impl OutputPublishers {
+    /// # Errors
+    /// When ROS 2 refuses a publisher.
+    pub fn new(node: &mut Node, qos: &QosOverrides, outputs: &[OutputTopic]) -> Result<Self, NodeError> {
+        let mut made = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let publisher = match output.kind {
+                OutputKind::Trajectory => Output::Trajectory(publisher(node, qos, &output.topic)?),
+                OutputKind::Array => Output::Array(publisher(node, qos, &output.topic)?),
+            };
+            made.push((output.clone(), publisher));
+        }
+        Ok(Self {
+            outputs: made,
+            failed_before: Cell::new(false),
+        })
+    }
+
+    /// Publishes the command of every controller. A failure is logged once until all succeed again.
+    pub fn publish(&self, now: Duration, points: &[TrajectoryPoint]) {
+        let mut failed = false;
+        for (output, publisher) in &self.outputs {
+            let points = output.points(points);
+            let published = match publisher {
+                Output::Trajectory(publisher) => {
+                    publisher.publish(&messages::trajectory(now, &output.names, points))
+                }
+                Output::Array(publisher) => publisher.publish(&messages::positions_array(&points)),
+            };
+            if let Err(error) = published {
+                failed = true;
+                if !self.failed_before.get() {
+                    tracing::error!(
+                        "the joints' targets could not be published on {}: {error}",
+                        output.topic
+                    );
+                }
+            }
+        }
+        self.failed_before.set(failed);
+    }
+}

@@ -1,0 +1,95 @@
+//! The node's own services: parameters, `~/reset`, `~/enable`, `~/stop`.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use r2r::Node;
+use r2r::std_srvs::srv::{SetBool, Trigger};
+use tokio::runtime::Handle;
+
+use super::node_error::NodeError;
+use super::parameter_service::ParameterService;
+use super::service::serve;
+use crate::control::Command;
+use crate::parameters::{Parameters, PolicyShape, Settings};
+use crate::runtime::{NodeState, Shared};
+
+/// Serves the parameters. A change that fits, including the `shape` of the policy if there is one, reaches control and the
+/// inputs.
+///
+/// # Errors
+/// When ROS 2 refuses a service.
+pub fn serve_parameters(
+    node: &mut Node,
+    runtime: &Handle,
+    parameters: &Arc<Mutex<Parameters>>,
+    is_unconfigured: impl Fn() -> bool + Send + Sync + 'static,
+    shape: &Arc<Shared<Option<PolicyShape>>>,
+    state: &Arc<NodeState>,
+) -> Result<(), NodeError> {
+    let (state, shape) = (Arc::clone(state), Arc::clone(shape));
+    let on_change = move |settings: &Settings, names: &[&str]| {
+        shape
+            .get()
+            .map_or(Ok(()), |shape| settings.check_against(shape))?;
+        state.settings.set(settings.runtime.clone());
+        if names.contains(&"prompt") {
+            state.inputs.take_prompt(&settings.prompt);
+        }
+        Ok(())
+    };
+    ParameterService::start(node, runtime, parameters, is_unconfigured, Box::new(on_change))
+}
+
+/// Serves `~/reset`, which forgets the chunk and every input: for a robot that was moved by hand.
+///
+/// # Errors
+/// When ROS 2 refuses the service.
+pub fn serve_reset(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> Result<(), NodeError> {
+    let state = Arc::clone(state);
+    serve::<Trigger::Service>(node, runtime, "~/reset", move |_| {
+        state.reset();
+        tracing::info!("reset: waiting for new inputs");
+        Trigger::Response {
+            success: true,
+            message: "waiting for new inputs".to_owned(),
+        }
+    })
+}
+
+/// Serves `~/enable`: whether the node may move the robot.
+///
+/// # Errors
+/// When ROS 2 refuses the service.
+pub fn serve_enable(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> Result<(), NodeError> {
+    let state = Arc::clone(state);
+    serve::<SetBool::Service>(node, runtime, "~/enable", move |request| {
+        let (new, message) = match request.data {
+            true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
+            false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
+        };
+        state.command.set(new);
+        tracing::info!("{message}");
+        SetBool::Response {
+            success: true,
+            message: message.to_owned(),
+        }
+    })
+}
+
+/// Serves `~/stop`: the robot comes to rest and is held until `~/enable`.
+///
+/// # Errors
+/// When ROS 2 refuses the service.
+pub fn serve_stop(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> Result<(), NodeError> {
+    let state = Arc::clone(state);
+    serve::<Trigger::Service>(node, runtime, "~/stop", move |_| {
+        state.command.set(Command::Stopped);
+        let message = "stopped: the robot comes to rest and is held until ~/enable";
+        tracing::warn!("{message}");
+        Trigger::Response {
+            success: true,
+            message: message.to_owned(),
+        }
+    })
+}

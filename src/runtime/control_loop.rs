@@ -1,0 +1,309 @@
+//! The control thread: publishes the newest chunk's motion at every tick.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::node_state::NodeState;
+use super::thread_priority::raise_this_thread;
+use crate::control::{
+    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, Plan, PlayerState,
+    SafetyInputs, TickSchedule, TrajectoryPoint, Window,
+};
+use crate::locking::Locking;
+use crate::observation::InputsAtATick;
+use crate::parameters::RuntimeSettings;
+
+/// Ticks in the window of rate and jitter.
+const TICK_WINDOW: usize = 1000;
+/// Most holds that wait to be reported: a reason that comes and goes at every tick must not fill the memory.
+const HOLDS: usize = 32;
+/// Longest sleep before the thread checks whether to stop or whether the rate has changed.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// State of the control thread, for inference and diagnostics.
+#[derive(Clone, Debug)]
+pub struct ControlReport {
+    pub ticks: u64,
+    pub state: PlayerState,
+    /// See [`Controller::standstill_since`].
+    pub standstill_since: Option<Duration>,
+    /// See [`Controller::next_observation_due`].
+    pub next_observation_due: Duration,
+    /// Nominal period of the measurements below, which are cleared when it changes.
+    pub control_period: Duration,
+    /// Wall time between the newest ticks, in seconds.
+    pub periods_s: Window,
+    /// Deviations of those from the control period, in milliseconds.
+    pub period_errors_ms: Window,
+    /// Chunks that were not played.
+    pub refused_chunks: u64,
+    /// Why the newest chunk is not played.
+    pub refusal: Option<String>,
+    /// Why the robot is held, while it is.
+    pub hold: Option<Hold>,
+    /// Whether the newest tick had nothing to publish.
+    pub is_silent: bool,
+    /// Holds since the diagnostics last took them from here, one for each change of the reason.
+    pub holds_begun: Vec<Hold>,
+    /// See [`Controller::plan`].
+    pub plan: Option<Arc<Plan>>,
+    /// See [`Controller::played_before_arrival`].
+    pub played_before_arrival: usize,
+    /// Priority that the system granted the thread.
+    pub priority: String,
+}
+
+impl Default for ControlReport {
+    fn default() -> Self {
+        Self {
+            ticks: 0,
+            state: PlayerState::Waiting,
+            standstill_since: Some(Duration::ZERO),
+            next_observation_due: Duration::ZERO,
+            control_period: Duration::ZERO,
+            periods_s: Window::new(TICK_WINDOW),
+            period_errors_ms: Window::new(TICK_WINDOW),
+            refused_chunks: 0,
+            refusal: None,
+            hold: None,
+            is_silent: true,
+            holds_begun: Vec::new(),
+            plan: None,
+            played_before_arrival: 0,
+            priority: String::new(),
+        }
+    }
+}
+
+/// The control thread.
+#[derive(Debug)]
+pub struct ControlLoop {
+    pub state: Arc<NodeState>,
+    /// Real-time priority to request; 0 for none.
+    pub priority: u8,
+    pub stop: Arc<AtomicBool>,
+    /// Indices of the commanded joints in the measured positions.
+    pub commanded: Vec<usize>,
+    /// Names of the commanded joints.
+    pub commanded_joints: Arc<[String]>,
+}
+
+/// State of the control thread from tick to tick. A value that another thread holds locked at a tick stays as it was at the
+/// previous tick.
+struct Ticking {
+    controller: Controller,
+    settings: RuntimeSettings,
+    command: Command,
+    described_limits: DescribedLimits,
+    other_publishers: Option<String>,
+    inputs: InputsAtATick,
+    not_finite: Option<String>,
+    previous_tick: Option<Instant>,
+    /// Measurements that are not handed over yet.
+    report: ControlReport,
+}
+
+impl ControlLoop {
+    /// Ticks until `stop` is set, and calls `publish` with the time and the points of every tick that has points.
+    ///
+    /// On the system's clock a tick waits for no other thread (see [`Locking`]).
+    pub fn run(self, mut publish: impl FnMut(Duration, Vec<TrajectoryPoint>)) {
+        let priority = raise_this_thread(self.priority);
+        tracing::info!("control thread: {priority}");
+        self.state.control.lock().priority = priority;
+        let mut ticking = self.begin();
+        let mut schedule = TickSchedule::new(ticking.settings.control_period);
+        let mut resets = self.state.clock.resets();
+        let started = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            self.look_at_settings(&mut ticking);
+            if ticking.settings.control_period != schedule.period() {
+                schedule = TickSchedule::new(ticking.settings.control_period);
+                ticking.previous_tick = None;
+            }
+            let now = self.state.clock.now();
+            // Deadlines on the system's clock are kept in steady time, which no adjustment of the clock moves.
+            let schedule_time = if self.state.clock.is_simulated() {
+                now
+            } else {
+                Some(started.elapsed())
+            };
+            let (Some(now), Some(schedule_time)) = (now, schedule_time) else {
+                self.state.clock.wait_for_change(None, PATIENCE);
+                continue;
+            };
+            if !schedule.is_due(schedule_time) {
+                if self.state.clock.is_simulated() {
+                    self.state.clock.wait_for_change(Some(now), PATIENCE);
+                } else {
+                    std::thread::sleep(schedule.until_due(schedule_time).min(PATIENCE));
+                }
+                continue;
+            }
+            if resets != self.state.clock.resets() {
+                resets = self.state.clock.resets();
+                ticking.controller = Controller::new(Arc::clone(&self.commanded_joints));
+            }
+            let points = self.tick(&mut ticking, now);
+            if !points.is_empty() {
+                tracing::trace_span!("publish").in_scope(|| publish(now, points));
+            }
+        }
+    }
+
+    fn begin(&self) -> Ticking {
+        Ticking {
+            controller: Controller::new(Arc::clone(&self.commanded_joints)),
+            settings: self.state.settings.get(),
+            command: self.state.command.get(),
+            described_limits: self.state.described_limits.get(),
+            other_publishers: self.state.other_publishers.get(),
+            inputs: InputsAtATick::default(),
+            not_finite: None,
+            previous_tick: None,
+            report: ControlReport::default(),
+        }
+    }
+
+    /// Waiting in simulated time, where no tick is late and equal inputs must give equal trajectories.
+    fn locking(&self) -> Locking {
+        if self.state.clock.is_simulated() {
+            Locking::Wait
+        } else {
+            Locking::Try
+        }
+    }
+
+    fn look_at_settings(&self, ticking: &mut Ticking) {
+        if let Some(settings) = self.state.settings.try_get(self.locking()) {
+            ticking.settings = settings;
+        }
+    }
+
+    #[tracing::instrument(name = "control_tick", level = "trace", skip_all)]
+    fn tick(&self, ticking: &mut Ticking, now: Duration) -> Vec<TrajectoryPoint> {
+        let wall = Instant::now();
+        let inputs = self.state.inputs.at_a_tick(self.locking());
+        let knows_where_the_robot_is = inputs.is_some();
+        ticking.inputs = inputs.unwrap_or_else(|| std::mem::take(&mut ticking.inputs));
+        if let Some(command) = self.state.command.try_get(self.locking()) {
+            ticking.command = command;
+        }
+        if let Some(limits) = self.state.described_limits.try_get(self.locking()) {
+            ticking.described_limits = limits;
+        }
+        if let Some(others) = self.state.other_publishers.try_get(self.locking()) {
+            ticking.other_publishers = others;
+        }
+        // A chunk is compared with where the robot is now, not with where it was at an earlier tick.
+        let mut chunk = None;
+        if knows_where_the_robot_is && let Some(newest) = self.state.chunks.take(self.locking()) {
+            ticking.not_finite = newest.not_finite;
+            let current = newest
+                .chunk
+                .filter(|new| new.clock_resets == self.state.clock.resets());
+            chunk = current.map(|new| new.chunk);
+        }
+        let measured = ticking.inputs.measured.as_ref();
+        let safety_inputs = SafetyInputs {
+            inputs: ticking.inputs.watched.clone(),
+            measured: measured.map(|all| self.commanded.iter().map(|&joint| all[joint]).collect()),
+            not_finite: ticking.not_finite.clone(),
+            limits_problem: ticking.described_limits.problem.clone(),
+            other_publishers: ticking.other_publishers.clone(),
+            command: ticking.command,
+            is_inactive: !self.state.is_active.load(Ordering::Acquire),
+            prompt_generation: ticking.inputs.prompt_generation,
+        };
+        let had_chunk = chunk.is_some();
+        let settings = limited(
+            &ticking.settings.control,
+            ticking.described_limits.limits.as_ref(),
+        );
+        let controller = &mut ticking.controller;
+        let tick = controller.tick(now, chunk, &safety_inputs, &settings);
+        let report = &mut ticking.report;
+        report.ticks += 1;
+        report.state = tick.state;
+        report.standstill_since = controller.standstill_since();
+        report.next_observation_due = controller.next_observation_due();
+        report.played_before_arrival = controller.played_before_arrival();
+        match tick.refusal {
+            Some(refusal) => {
+                report.refused_chunks += 1;
+                report.refusal = Some(refusal.to_string());
+            }
+            None if had_chunk => {
+                report.refusal = None;
+                report.plan = controller.plan().cloned().map(Arc::new);
+            }
+            None => {}
+        }
+        let reason = |hold: &Option<Hold>| hold.as_ref().map(|hold| hold.reason);
+        if reason(&report.hold) != reason(&tick.hold) && report.holds_begun.len() < HOLDS {
+            report.holds_begun.extend(tick.hold.clone());
+        }
+        report.hold = tick.hold;
+        report.is_silent = tick.points.is_empty();
+        if report.control_period != ticking.settings.control_period {
+            report.control_period = ticking.settings.control_period;
+            report.periods_s = Window::new(TICK_WINDOW);
+            report.period_errors_ms = Window::new(TICK_WINDOW);
+        }
+        if let Some(previous) = ticking.previous_tick.replace(wall) {
+            let period = wall.duration_since(previous);
+            let error = period.abs_diff(report.control_period);
+            report.periods_s.push(period.as_secs_f64());
+            report.period_errors_ms.push(error.as_secs_f64() * 1e3);
+        }
+        self.hand_over(report);
+        tick.points
+    }
+
+    /// Adds the measurements since the last call to the shared report; at the next tick, while another thread holds it.
+    fn hand_over(&self, newer: &mut ControlReport) {
+        let Some(mut report) = self.locking().lock(&self.state.control) else {
+            return;
+        };
+        if report.control_period != newer.control_period {
+            report.control_period = newer.control_period;
+            report.periods_s = Window::new(TICK_WINDOW);
+            report.period_errors_ms = Window::new(TICK_WINDOW);
+        }
+        report.periods_s.append(&mut newer.periods_s);
+        report.period_errors_ms.append(&mut newer.period_errors_ms);
+        report.holds_begun.append(&mut newer.holds_begun);
+        report.holds_begun.truncate(HOLDS);
+        report.ticks = newer.ticks;
+        report.state = newer.state;
+        report.standstill_since = newer.standstill_since;
+        report.next_observation_due = newer.next_observation_due;
+        report.played_before_arrival = newer.played_before_arrival;
+        report.refused_chunks = newer.refused_chunks;
+        report.refusal.clone_from(&newer.refusal);
+        report.hold.clone_from(&newer.hold);
+        report.is_silent = newer.is_silent;
+        report.plan.clone_from(&newer.plan);
+        drop(report);
+        self.state.chunks.report_published();
+    }
+}
+
+/// The settings with the limits of the robot's description.
+fn limited(settings: &ControlSettings, described: Option<&Arc<[JointLimits]>>) -> ControlSettings {
+    let limits = match (&settings.limits, described) {
+        (Some(set), Some(described)) => {
+            let both = set.iter().zip(described.iter());
+            Some(both.map(|(set, described)| set.and(*described)).collect())
+        }
+        (set, described) => set.clone().or_else(|| described.cloned()),
+    };
+    ControlSettings {
+        limits,
+        ..settings.clone()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,242 @@
+//! Ticks, what they wait for, and what they report.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc;
+
+use super::*;
+use crate::control::{Blending, SupervisionSettings, TimedChunk};
+use crate::observation::{Clock, InputTopics, Inputs, JointStatesTopic};
+use crate::policy::ActionChunk;
+use crate::runtime::NewChunk;
+
+/// Nothing is limited and nothing becomes old.
+pub fn unlimited() -> ControlSettings {
+    ControlSettings {
+        publish_horizon: NonZeroUsize::MAX,
+        look_ahead: Duration::MAX,
+        step: Duration::from_millis(20),
+        limits: None,
+        limit_return_velocity: 0.1,
+        max_start_jump: [].into(),
+        max_following_error: [].into(),
+        stop_duration: Duration::from_millis(200),
+        supervision: SupervisionSettings {
+            max_age: Duration::MAX,
+            max_run_time: None,
+        },
+    }
+}
+
+fn control(clock: Clock, control_period: Duration) -> ControlLoop {
+    let settings = RuntimeSettings {
+        control_period,
+        action_period: Duration::from_millis(20),
+        execution_horizon: None,
+        blending: Blending::default(),
+        control: unlimited(),
+        vision_refresh: Arc::default(),
+        denoise_steps: None,
+    };
+    let inputs = Inputs::new(&InputTopics::default(), &["waist".to_owned()]);
+    let state = NodeState::of(clock, inputs, settings);
+    state.is_active.store(true, Ordering::Release);
+    ControlLoop {
+        state: Arc::new(state),
+        priority: 0,
+        stop: Arc::default(),
+        commanded: vec![0],
+        commanded_joints: ["waist".to_owned()].into(),
+    }
+}
+
+fn chunk(observed_at: Duration, clock_resets: u64) -> NewChunk {
+    NewChunk {
+        chunk: TimedChunk {
+            actions: ActionChunk::new((0..50).map(|action| action as f32).collect(), 1),
+            observed_at,
+            action_period: Duration::from_millis(20),
+            execution_horizon: None,
+            blending: Blending::default(),
+        },
+        clock_resets,
+    }
+}
+
+#[test]
+fn ticks_keep_the_rate_on_the_systems_clock() {
+    let control = control(Clock::system(), Duration::from_millis(5));
+    let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
+    let thread = std::thread::spawn(move || control.run(|_, _| {}));
+    std::thread::sleep(Duration::from_millis(500));
+    stop.store(true, Ordering::Relaxed);
+    thread.join().unwrap();
+    let ticks = state.control.lock().ticks;
+    assert!(
+        (60..=102).contains(&ticks),
+        "{ticks} ticks in half a second of 5 ms"
+    );
+}
+
+#[test]
+fn nothing_is_published_before_the_first_chunk_and_a_tick_follows_simulated_time() {
+    let control = control(Clock::simulated(), Duration::from_millis(20));
+    let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
+    let (sender, published) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        control.run(|now, points| sender.send((now, points)).unwrap());
+    });
+    let step = |milliseconds| {
+        let before = state.control.lock().ticks;
+        state.clock.set(Duration::from_millis(milliseconds));
+        while state.control.lock().ticks == before {
+            std::thread::yield_now();
+        }
+    };
+    step(0);
+    step(20);
+    assert!(published.try_recv().is_err());
+    state.chunks.put(chunk(Duration::from_millis(20), 0));
+    step(40);
+    step(60);
+    let patience = Duration::from_secs(5);
+    for (milliseconds, position) in [(40, 0.0), (60, 1.0)] {
+        let (now, points) = published.recv_timeout(patience).unwrap();
+        assert_eq!(now, Duration::from_millis(milliseconds));
+        assert_eq!(points[0].positions, [position]);
+    }
+    stop.store(true, Ordering::Relaxed);
+    thread.join().unwrap();
+}
+
+#[test]
+fn every_change_of_the_reason_for_a_hold_is_reported_once() {
+    let control = control(Clock::simulated(), Duration::from_millis(20));
+    let mut ticking = control.begin();
+    let mut tick = |milliseconds| control.tick(&mut ticking, Duration::from_millis(milliseconds));
+    tick(0);
+    control.state.command.set(Command::Stopped);
+    (1..100).for_each(|number| drop(tick(20 * number)));
+    control.state.command.set(Command::Enabled);
+    (100..200).for_each(|number| drop(tick(20 * number)));
+    let holds = control.state.control.lock().holds_begun.clone();
+    let codes: Vec<&str> = holds.iter().map(|hold| hold.reason.code()).collect();
+    assert_eq!(codes, ["NO_CHUNK_YET", "STOPPED", "NO_CHUNK_YET"]);
+}
+
+#[test]
+fn limits_of_the_description_and_of_the_parameters_count_together() {
+    let described = JointLimits {
+        upper: 1.0,
+        velocity: 3.0,
+        ..JointLimits::NONE
+    };
+    let of_description = Some(Arc::from([described]));
+    let alone = limited(&unlimited(), of_description.as_ref());
+    assert_eq!(alone.limits.unwrap()[..], [described]);
+    let set = JointLimits {
+        upper: 2.0,
+        velocity: 0.5,
+        ..JointLimits::NONE
+    };
+    let settings = ControlSettings {
+        limits: Some([set].into()),
+        ..unlimited()
+    };
+    let both = JointLimits {
+        velocity: 0.5,
+        ..described
+    };
+    assert_eq!(
+        limited(&settings, of_description.as_ref()).limits.unwrap()[..],
+        [both]
+    );
+}
+
+#[test]
+fn a_chunk_from_before_a_reset_of_the_clock_is_not_played() {
+    let control = control(Clock::simulated(), Duration::from_millis(20));
+    control.state.clock.set(Duration::from_millis(100));
+    control.state.clock.set(Duration::from_millis(90));
+    let mut ticking = control.begin();
+    control.state.chunks.put(chunk(Duration::from_millis(90), 0));
+    let now = Duration::from_millis(90);
+    assert!(control.tick(&mut ticking, now).is_empty());
+    control.state.chunks.put(chunk(Duration::from_millis(90), 1));
+    assert!(!control.tick(&mut ticking, now).is_empty());
+}
+
+#[test]
+fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it() {
+    let control = control(Clock::system(), Duration::from_millis(20));
+    let mut ticking = control.begin();
+    let mut now = Duration::from_secs(50);
+    let mut tick = || {
+        control.look_at_settings(&mut ticking);
+        now += Duration::from_millis(20);
+        control.tick(&mut ticking, now)
+    };
+    control.state.chunks.put(chunk(Duration::from_secs(50), 0));
+    {
+        let _report = control.state.control.lock();
+        let _settings = control.state.settings.locked();
+        let _command = control.state.command.locked();
+        let _limits = control.state.described_limits.locked();
+        let _others = control.state.other_publishers.locked();
+        assert!(!tick().is_empty());
+    }
+    assert_eq!(control.state.control.lock().ticks, 0);
+    assert!(
+        control.state.chunks.is_pending(),
+        "the report does not speak of the chunk yet"
+    );
+    tick();
+    let report = control.state.control.lock().clone();
+    assert_eq!((report.ticks, report.state), (2, PlayerState::Playing));
+    assert!(!control.state.chunks.is_pending());
+
+    control.state.chunks.put(chunk(Duration::from_secs(50), 0));
+    let inputs = control.state.inputs.locked();
+    assert!(!tick().is_empty());
+    drop(inputs);
+    assert!(
+        control.state.chunks.is_pending(),
+        "nobody could say where the robot is"
+    );
+    let slot = control.state.chunks.locked();
+    assert!(!tick().is_empty());
+    drop(slot);
+    assert!(control.state.chunks.is_pending());
+    tick();
+    assert!(!control.state.chunks.is_pending());
+    assert_eq!(control.state.control.lock().ticks, 5);
+}
+
+#[test]
+fn only_the_joints_that_are_told_to_move_are_compared_with_the_first_action() {
+    let joints = ["finger", "waist"].map(str::to_owned);
+    let topics = InputTopics {
+        joint_states: vec![JointStatesTopic::default()],
+        ..InputTopics::default()
+    };
+    let mut control = control(Clock::simulated(), Duration::from_millis(20));
+    let mut settings = control.state.settings.get();
+    settings.control.max_start_jump = [1.5].into();
+    let inputs = Inputs::new(&topics, &joints);
+    control.state = Arc::new(NodeState::of(Clock::simulated(), inputs, settings));
+    control.state.is_active.store(true, Ordering::Release);
+    control.commanded = vec![1];
+    let first_hold = |waist: f32| {
+        let now = Duration::from_millis(100);
+        control
+            .state
+            .inputs
+            .take_joint_positions(0, Ok(vec![(0, 9.0), (1, waist)]), now);
+        let mut ticking = control.begin();
+        control.state.chunks.put(chunk(now, 0));
+        control.tick(&mut ticking, now);
+        let hold = control.state.control.lock().hold.clone();
+        hold.map(|hold| hold.reason.code())
+    };
+    assert_eq!(first_hold(0.9), None);
+    assert_eq!(first_hold(1.6), Some("START_JUMP"));
+}

@@ -1,0 +1,493 @@
+//! The inference thread: predicts one chunk after the other from the newest observation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::mailbox::NewChunk;
+use super::node_state::NodeState;
+use crate::control::{BlendingStrategy, ObservationSchedule, PlayerState, TimedChunk, Window};
+use crate::parameters::RuntimeSettings;
+use crate::policy::{ActionChunk, Policy, PolicyReport, VisionRefresh};
+
+/// Chunks that durations and cache hit rates are taken over.
+const CHUNK_WINDOW: usize = 200;
+
+/// State of the inference thread, for diagnostics.
+#[derive(Clone, Debug)]
+pub struct InferenceReport {
+    pub chunks: u64,
+    /// Durations of the newest predictions, in milliseconds.
+    pub durations_ms: Window,
+    /// When the prediction that is under way began.
+    pub predicting_since: Option<Instant>,
+    /// Why the newest observation gave no chunk.
+    pub error: Option<String>,
+    /// Description of the policy and its device.
+    pub description: String,
+    /// Report of the policy after the newest chunk, or before the first one.
+    pub policy: PolicyReport,
+    /// Name and cache hits of every camera of the policy over the newest chunks: 1 where the frame's embedding was reused, 0
+    /// where it was computed.
+    pub vision_cache_hits: Vec<(String, Window)>,
+    /// Cache hits of the prompt's embedding.
+    pub prompt_cache_hits: Window,
+    /// Cache hits of the prefix's keys and values.
+    pub prefix_cache_hits: Window,
+}
+
+/// The inference thread.
+pub struct InferenceLoop {
+    pub policy: Box<dyn Policy + Send>,
+    pub state: Arc<NodeState>,
+    /// Receives every chunk before control does.
+    pub show: Box<dyn FnMut(&TimedChunk) + Send>,
+}
+
+impl InferenceReport {
+    /// Report of a node without a policy.
+    pub fn unconfigured() -> Self {
+        Self {
+            chunks: 0,
+            durations_ms: Window::new(CHUNK_WINDOW),
+            predicting_since: None,
+            error: None,
+            description: "no policy: the node is not configured".to_owned(),
+            policy: PolicyReport::default(),
+            vision_cache_hits: Vec::new(),
+            prompt_cache_hits: Window::new(CHUNK_WINDOW),
+            prefix_cache_hits: Window::new(CHUNK_WINDOW),
+        }
+    }
+
+    /// Report of a policy that has not predicted yet.
+    pub fn new(policy: &dyn Policy) -> Self {
+        let cameras = policy.cameras().iter();
+        let hits = cameras.map(|name| (name.clone(), Window::new(CHUNK_WINDOW)));
+        Self {
+            description: policy.description(),
+            policy: policy.report(),
+            vision_cache_hits: hits.collect(),
+            ..Self::unconfigured()
+        }
+    }
+
+    fn add_chunk(&mut self, duration: Duration, policy: PolicyReport) {
+        self.chunks += 1;
+        self.durations_ms.push(duration.as_secs_f64() * 1e3);
+        self.error = None;
+        if let Some(reused) = &policy.reused {
+            let push = |hits: &mut Window, hit| hits.push(if hit { 1.0 } else { 0.0 });
+            for ((_, hits), hit) in self.vision_cache_hits.iter_mut().zip(&reused.cameras) {
+                hit.iter().for_each(|&hit| push(hits, hit));
+            }
+            push(&mut self.prompt_cache_hits, reused.prompt);
+            push(&mut self.prefix_cache_hits, reused.prefix);
+        }
+        self.policy = policy;
+    }
+}
+
+impl InferenceLoop {
+    /// Predicts until the inputs are closed: one chunk whenever the next observation is due.
+    pub fn run(mut self) {
+        let mut vision_refresh = VisionRefresh::default();
+        let mut sequence = 0;
+        let mut clock_resets = 0;
+        let mut schedule = ObservationSchedule::default();
+        while let Some(mut stamped) = self.state.inputs.wait_for_observation(sequence) {
+            sequence = stamped.sequence;
+            if !self.is_due(&schedule, stamped.observed_at) {
+                continue;
+            }
+            if stamped.clock_resets != clock_resets {
+                clock_resets = stamped.clock_resets;
+                vision_refresh.forget();
+            }
+            let settings = self.state.settings.get();
+            vision_refresh.set_periods(&settings.vision_refresh);
+            vision_refresh.hold_back(&mut stamped.observation, stamped.observed_at);
+            let started = Instant::now();
+            let frozen = self.frozen(&settings, stamped.observed_at);
+            self.state.inference.lock().predicting_since = Some(started);
+            let predicted = tracing::trace_span!("inference").in_scope(|| {
+                self.policy.set_denoise_steps(settings.denoise_steps)?;
+                match &frozen {
+                    Some(frozen) => self.policy.predict_after(&stamped.observation, frozen),
+                    None => self.policy.predict(&stamped.observation),
+                }
+            });
+            self.state.inference.lock().predicting_since = None;
+            match predicted {
+                Ok(actions) => {
+                    let chunk = TimedChunk {
+                        actions,
+                        observed_at: stamped.observed_at,
+                        action_period: settings.action_period,
+                        execution_horizon: settings.execution_horizon,
+                        blending: settings.blending,
+                    };
+                    let age = self
+                        .state
+                        .clock
+                        .now()
+                        .map_or(Duration::ZERO, |now| now.saturating_sub(stamped.observed_at));
+                    schedule.chunk_arrived(&chunk, age);
+                    self.state
+                        .inference
+                        .lock()
+                        .add_chunk(started.elapsed(), self.policy.report());
+                    (self.show)(&chunk);
+                    self.state.chunks.put(NewChunk {
+                        chunk,
+                        clock_resets: stamped.clock_resets,
+                    });
+                }
+                Err(error) => {
+                    if error.is_not_finite() {
+                        self.state.chunks.put_not_finite(error.to_string());
+                    }
+                    self.state.inference.lock().error = Some(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// The actions that the robot will have played when the chunk of this observation arrives, by the latency of the newest
+    /// chunks; none when it stands still or actions are not frozen.
+    fn frozen(&self, settings: &RuntimeSettings, observed_at: Duration) -> Option<ActionChunk> {
+        if settings.blending.strategy != BlendingStrategy::Inpaint {
+            return None;
+        }
+        let (plan, count) = {
+            let control = self.state.control.lock();
+            let moves = control.state == PlayerState::Playing;
+            (
+                control.plan.clone().filter(|_| moves)?,
+                control.played_before_arrival,
+            )
+        };
+        let count = count.min(self.policy.action_horizon() - 1) as u32;
+        let actions = (0..count).map(|action| plan.positions(observed_at + settings.action_period * action));
+        let values: Vec<f32> = actions.flatten().collect();
+        (count > 0).then(|| ActionChunk::new(values, self.policy.action_dim()))
+    }
+
+    fn is_due(&self, schedule: &ObservationSchedule, observed_at: Duration) -> bool {
+        // The report is about the chunk that control plays, not about one that it has not taken yet.
+        if self.state.chunks.is_pending() {
+            return false;
+        }
+        let control = self.state.control.lock();
+        schedule.is_due(
+            observed_at,
+            control.next_observation_due,
+            control.standstill_since,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use image::RgbImage;
+
+    use super::*;
+    use crate::control::Blending;
+    use crate::locking::Locking;
+    use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
+    use crate::observation::{Clock, Inputs};
+    use crate::policy::{Observation, PolicyError, Reused};
+    use crate::runtime::control_loop::tests::unlimited;
+
+    /// Takes `takes` of simulated time for ten actions, fails at the prompt "nothing", and at the prompt "hang" waits to be
+    /// released.
+    struct SimulatedPolicy {
+        state: Arc<NodeState>,
+        takes: Duration,
+        released: mpsc::Receiver<()>,
+        observed: mpsc::Sender<Observed>,
+        cameras: Vec<String>,
+    }
+
+    /// Identifies an observation.
+    struct Observed {
+        position: f32,
+        frame_width: u32,
+    }
+
+    impl Policy for SimulatedPolicy {
+        fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+            let observed = Observed {
+                position: observation.state[0],
+                frame_width: observation.images["top"].width(),
+            };
+            self.observed.send(observed).unwrap();
+            if observation.prompt == "hang" {
+                self.released.recv().unwrap();
+            }
+            if observation.prompt == "nothing" {
+                return Err(PolicyError::StateLength {
+                    found: 0,
+                    expected: 1,
+                });
+            }
+            let clock = &self.state.clock;
+            clock.set(clock.now().unwrap() + self.takes);
+            Ok(ActionChunk::new(vec![0.0; 10], 1))
+        }
+        fn cameras(&self) -> &[String] {
+            &self.cameras
+        }
+        fn state_dim(&self) -> usize {
+            1
+        }
+        fn action_dim(&self) -> usize {
+            1
+        }
+        fn action_horizon(&self) -> usize {
+            10
+        }
+        fn description(&self) -> String {
+            "simulated".to_owned()
+        }
+    }
+
+    struct Bench {
+        state: Arc<NodeState>,
+        observed: mpsc::Receiver<Observed>,
+        release: mpsc::Sender<()>,
+        thread: std::thread::JoinHandle<()>,
+    }
+
+    fn settings() -> RuntimeSettings {
+        RuntimeSettings {
+            control_period: Duration::from_millis(50),
+            action_period: Duration::from_millis(50),
+            execution_horizon: None,
+            blending: Blending::default(),
+            control: unlimited(),
+            vision_refresh: Arc::new(VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))])),
+            denoise_steps: None,
+        }
+    }
+
+    /// Ten actions reach half a second, and the camera is looked at every ten seconds.
+    fn bench(takes: Duration) -> Bench {
+        let clock = Clock::simulated();
+        clock.set(Duration::from_secs(1));
+        let camera = CameraTopic {
+            name: "top".to_owned(),
+            ..CameraTopic::default()
+        };
+        let topics = InputTopics {
+            cameras: vec![camera],
+            joint_states: vec![JointStatesTopic::default()],
+            ..InputTopics::default()
+        };
+        let inputs = Inputs::new(&topics, &["waist".to_owned()]);
+        inputs.take_prompt("wave");
+        inputs.take_image(0, Ok(RgbImage::new(1, 1)), Duration::ZERO);
+        let state = Arc::new(NodeState::of(clock, inputs, settings()));
+        let (observe, observed) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        let policy = SimulatedPolicy {
+            state: Arc::clone(&state),
+            takes,
+            released,
+            observed: observe,
+            cameras: vec!["top".to_owned()],
+        };
+        *state.inference.lock() = InferenceReport::new(&policy);
+        let inference = InferenceLoop {
+            policy: Box::new(policy),
+            state: Arc::clone(&state),
+            show: Box::new(|_| {}),
+        };
+        Bench {
+            state,
+            observed,
+            release,
+            thread: std::thread::spawn(move || inference.run()),
+        }
+    }
+
+    impl Bench {
+        fn joint(&self, position: f32, seconds: u64) {
+            self.state
+                .inputs
+                .take_joint_positions(0, Ok(vec![(0, position)]), Duration::from_secs(seconds));
+        }
+
+        fn next_observed(&self) -> Option<f32> {
+            let observed = self.observed.recv_timeout(Duration::from_millis(300)).ok();
+            observed.map(|observed| observed.position)
+        }
+
+        /// Width of the frame that the policy sees when a new one of `newest` came.
+        fn frame_seen(&self, newest: u32, seconds: u64) -> u32 {
+            self.state.control.lock().next_observation_due = Duration::from_secs(seconds);
+            self.state
+                .inputs
+                .take_image(0, Ok(RgbImage::new(newest, 1)), Duration::ZERO);
+            self.joint(0.0, seconds);
+            let seen = self.observed.recv().unwrap().frame_width;
+            self.next_chunk();
+            seen
+        }
+
+        fn next_chunk(&self) -> NewChunk {
+            loop {
+                if let Some(chunk) = self
+                    .state
+                    .chunks
+                    .take(Locking::Wait)
+                    .and_then(|newest| newest.chunk)
+                {
+                    self.state.chunks.report_published();
+                    return chunk;
+                }
+                std::thread::yield_now();
+            }
+        }
+
+        fn stop(self) {
+            self.state.inputs.close();
+            self.thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn every_fresh_observation_becomes_a_chunk_with_its_stamp() {
+        let bench = bench(Duration::from_millis(10));
+        for second in 1..4 {
+            bench.joint(second as f32, second);
+            assert_eq!(bench.next_chunk().chunk.observed_at, Duration::from_secs(second));
+        }
+        assert_eq!(bench.state.inference.lock().chunks, 3);
+        bench.stop();
+    }
+
+    #[test]
+    fn cache_hits_are_counted_for_each_camera_that_had_a_frame() {
+        let (observed, _) = mpsc::channel();
+        let (_, released) = mpsc::channel();
+        let policy = SimulatedPolicy {
+            state: Arc::new(NodeState::of(
+                Clock::simulated(),
+                Inputs::new(&InputTopics::default(), &[]),
+                settings(),
+            )),
+            takes: Duration::ZERO,
+            released,
+            observed,
+            cameras: vec!["top".to_owned(), "wrist".to_owned()],
+        };
+        let mut report = InferenceReport::new(&policy);
+        for (top, wrist, prompt, prefix) in [
+            (Some(false), Some(false), false, false),
+            (Some(true), None, true, false),
+            (Some(true), None, true, false),
+            (Some(true), Some(true), true, true),
+        ] {
+            let reused = Reused {
+                cameras: vec![top, wrist],
+                prompt,
+                prefix,
+            };
+            let policy = PolicyReport {
+                reused: Some(reused),
+                ..PolicyReport::default()
+            };
+            report.add_chunk(Duration::from_millis(3), policy);
+        }
+        report.add_chunk(Duration::from_millis(3), PolicyReport::default());
+        let rates = report.vision_cache_hits.iter();
+        let rates: Vec<_> = rates.map(|(name, hits)| (name.as_str(), hits.mean())).collect();
+        assert_eq!(rates, [("top", Some(0.75)), ("wrist", Some(0.5))]);
+        assert_eq!(report.prompt_cache_hits.mean(), Some(0.75));
+        assert_eq!(report.prefix_cache_hits.mean(), Some(0.25));
+        assert_eq!(report.chunks, 5);
+    }
+
+    #[test]
+    fn a_slow_policy_observes_only_while_the_robot_stands_still() {
+        let bench = bench(Duration::from_secs(2));
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        bench.next_chunk();
+        bench.state.control.lock().standstill_since = None;
+        bench.joint(2.0, 4);
+        assert_eq!(bench.next_observed(), None);
+        bench.state.control.lock().standstill_since = Some(Duration::from_secs(5));
+        bench.joint(3.0, 4);
+        assert_eq!(bench.next_observed(), None);
+        bench.joint(4.0, 5);
+        assert_eq!(bench.next_observed(), Some(4.0));
+        bench.stop();
+    }
+
+    #[test]
+    fn no_chunk_is_made_before_the_actions_to_execute_are_played() {
+        let bench = bench(Duration::from_millis(10));
+        bench.state.control.lock().next_observation_due = Duration::from_secs(5);
+        bench.joint(1.0, 4);
+        assert_eq!(bench.next_observed(), None);
+        bench.joint(2.0, 5);
+        assert_eq!(bench.next_observed(), Some(2.0));
+        bench.joint(3.0, 6);
+        assert_eq!(
+            bench.next_observed(),
+            None,
+            "the chunk before is still to be taken"
+        );
+        bench.next_chunk();
+        bench.joint(4.0, 7);
+        assert_eq!(bench.next_observed(), Some(4.0));
+        bench.stop();
+    }
+
+    #[test]
+    fn a_camera_s_frame_is_held_back_until_it_is_due_or_the_clock_was_reset() {
+        let bench = bench(Duration::ZERO);
+        assert_eq!(bench.frame_seen(1, 1), 1);
+        assert_eq!(bench.frame_seen(2, 5), 1);
+        assert_eq!(bench.frame_seen(3, 11), 3);
+        bench.state.inputs.forget_before_reset(1);
+        assert_eq!(bench.frame_seen(4, 12), 4);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_prediction_that_does_not_end_is_seen_to_be_under_way() {
+        let bench = bench(Duration::ZERO);
+        assert_eq!(bench.state.inference.lock().predicting_since, None);
+        bench.state.inputs.take_prompt("hang");
+        let before = Instant::now();
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        let since = bench.state.inference.lock().predicting_since;
+        assert!(since.is_some_and(|since| since >= before), "{since:?}");
+        assert!(!bench.state.chunks.is_pending());
+        bench.release.send(()).unwrap();
+        bench.next_chunk();
+        assert_eq!(bench.state.inference.lock().predicting_since, None);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_prediction_that_fails_gives_no_chunk_and_the_next_one_clears_the_error() {
+        let bench = bench(Duration::ZERO);
+        bench.state.inputs.take_prompt("nothing");
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        while bench.state.inference.lock().error.is_none() {
+            std::thread::yield_now();
+        }
+        assert!(!bench.state.chunks.is_pending());
+        bench.state.inputs.take_prompt("wave");
+        bench.next_chunk();
+        assert_eq!(bench.state.inference.lock().error, None);
+        bench.stop();
+    }
+}

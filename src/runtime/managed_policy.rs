@@ -1,0 +1,140 @@
+//! The policy of a managed node: from its checkpoint to the thread that predicts with it, and back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::control_loop::ControlReport;
+use super::inference_loop::{InferenceLoop, InferenceReport};
+use super::lifecycle::Managed;
+use super::mailbox::Shared;
+use super::node_state::NodeState;
+use super::watched_thread::{UnexpectedExit, WatchedThread};
+use crate::control::TimedChunk;
+use crate::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
+use crate::policy::{OpenError, Policy, PolicyError, RobotPolicy};
+
+/// Longest wait for a robot to come to rest; longer than any sensible acceleration limit requires.
+const REST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the node is not configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureError {
+    #[error("no policy from the checkpoint {checkpoint}")]
+    Policy { checkpoint: String, source: OpenError },
+    #[error("the parameters do not fit the policy:{}", ParameterProblem::list(.0))]
+    Parameters(Vec<ParameterProblem>),
+    #[error("the policy does not warm up")]
+    WarmUp(#[source] PolicyError),
+    #[error("the system could not provide a thread for inference")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Opens the policy that the settings name.
+pub type OpenPolicy = dyn FnMut(&Settings) -> Result<Box<dyn Policy + Send>, OpenError> + Send;
+
+/// The transitions of the node: load the policy and start inference, let the robot move, hold it, free the policy.
+pub struct ManagedPolicy {
+    pub open: Box<OpenPolicy>,
+    pub parameters: Arc<Mutex<Parameters>>,
+    /// Shape that the parameters must fit while there is a policy.
+    pub shape: Arc<Shared<Option<PolicyShape>>>,
+    pub state: Arc<NodeState>,
+    /// Publishes a chunk, with the names of its joints, before control plays it.
+    pub show_chunk: Arc<dyn Fn(&TimedChunk, &[String]) + Send + Sync>,
+    pub on_unexpected_exit: UnexpectedExit,
+    /// The inference thread, while there is a policy.
+    pub inference: Arc<Mutex<Option<WatchedThread>>>,
+}
+
+impl ManagedPolicy {
+    fn policy(&mut self, settings: &Settings) -> Result<RobotPolicy<Box<dyn Policy + Send>>, ConfigureError> {
+        let policy = (self.open)(settings).map_err(|source| ConfigureError::Policy {
+            checkpoint: settings.checkpoint.display().to_string(),
+            source,
+        })?;
+        settings
+            .check_against(PolicyShape::from(&*policy as &dyn Policy))
+            .and_then(|()| settings.check_relative(&policy.relative_actions()))
+            .map_err(ConfigureError::Parameters)?;
+        let mut policy = RobotPolicy::new(policy, settings.joint_mapping.clone());
+        policy.warm_up(&settings.prompt).map_err(ConfigureError::WarmUp)?;
+        Ok(policy)
+    }
+}
+
+/// Waits until control has brought the robot to rest after the node became inactive, for no longer than `patience`.
+pub fn wait_for_rest(control: &Mutex<ControlReport>, patience: Duration) {
+    let started = Instant::now();
+    let ticks_before = control.lock().ticks;
+    while started.elapsed() < patience {
+        let report = control.lock();
+        // The newest tick may be one from before, and so may the one that was under way.
+        if report.is_silent && report.ticks > ticks_before + 1 {
+            return;
+        }
+        drop(report);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    tracing::warn!("the robot may not be at rest yet: control did not say so within {patience:?}");
+}
+
+impl Managed for ManagedPolicy {
+    type Error = ConfigureError;
+
+    fn configure(&mut self) -> Result<(), ConfigureError> {
+        // The parameters cannot change during the transition.
+        let settings = self.parameters.lock().settings().clone();
+        let policy = self.policy(&settings)?;
+        let description = policy.description();
+        self.shape.set(Some(PolicyShape::from(&policy as &dyn Policy)));
+        *self.state.inference.lock() = InferenceReport::new(&policy);
+        let joints = settings.commanded_joints();
+        let show_chunk = Arc::clone(&self.show_chunk);
+        let inference = InferenceLoop {
+            policy: Box::new(policy),
+            state: Arc::clone(&self.state),
+            show: Box::new(move |chunk| show_chunk(chunk, &joints)),
+        };
+        self.state.inputs.open();
+        let thread = WatchedThread::spawn("inference", &self.on_unexpected_exit, move || inference.run())
+            .map_err(ConfigureError::Thread)?;
+        *self.inference.lock() = Some(thread);
+        tracing::info!("configured: {description}");
+        Ok(())
+    }
+
+    fn activate(&mut self) {
+        self.state.is_active.store(true, Ordering::Release);
+        tracing::info!("active: the robot moves with the next chunk");
+    }
+
+    fn deactivate(&mut self) {
+        self.state.is_active.store(false, Ordering::Release);
+        wait_for_rest(&self.state.control, REST_PATIENCE);
+        tracing::info!("inactive: the robot is held");
+    }
+
+    fn cleanup(&mut self) {
+        let inference = self.inference.lock().take();
+        if let Some(thread) = inference {
+            thread.expect_exit();
+            self.state.inputs.close();
+            thread.join();
+        }
+        self.shape.set(None);
+        *self.state.inference.lock() = InferenceReport::unconfigured();
+        self.state.reset();
+        tracing::info!("unconfigured: the policy's memory is free");
+    }
+
+    fn shutdown(&mut self) {
+        if self.state.is_active.load(Ordering::Acquire) {
+            self.deactivate();
+        }
+        self.cleanup();
+        tracing::info!("finalized: only another start of the node goes on from here");
+    }
+}

@@ -1,0 +1,28 @@
+//! The running policy: an inference thread, a control thread, and what passes between them.
+//!
+//! Three clocks, three threads: subscriptions put the newest message of every input into
+//! [`Inputs`](crate::observation::Inputs); the inference thread ([`InferenceLoop`]) takes the newest complete observation
+//! and makes chunks; the control thread ([`ControlLoop`]) ticks at the control rate and publishes what the newest chunk
+//! has for now. They share a slot each, and no lock is held while any of them works. Nothing here needs ROS 2.
+
+mod control_loop;
+mod inference_loop;
+mod lifecycle;
+mod mailbox;
+mod managed_policy;
+mod monitor;
+mod node_state;
+mod thread_priority;
+mod watched_thread;
+
+pub use control_loop::{ControlLoop, ControlReport};
+pub use inference_loop::{InferenceLoop, InferenceReport};
+pub use lifecycle::{
+    ChangeError, Lifecycle, LifecycleState, Managed, TRANSITIONS, Transition, TransitionEvent,
+};
+pub use mailbox::{ChunkSlot, NewChunk, NewestPrediction, Shared};
+pub use managed_policy::{ConfigureError, ManagedPolicy, OpenPolicy, wait_for_rest};
+pub use monitor::{Level, Monitor, Status};
+pub use node_state::NodeState;
+pub use thread_priority::raise_this_thread;
+pub use watched_thread::{UnexpectedExit, WatchedThread};

@@ -1,0 +1,70 @@
+//! The state that the threads of a node share.
+
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+
+use super::control_loop::ControlReport;
+use super::inference_loop::InferenceReport;
+use super::mailbox::{ChunkSlot, Shared};
+use crate::control::{Command, DescribedLimits};
+use crate::observation::{Clock, Inputs};
+use crate::parameters::{RuntimeSettings, Settings};
+
+/// The state that inference, control, subscriptions and services share.
+#[derive(Debug)]
+pub struct NodeState {
+    pub clock: Clock,
+    pub inputs: Inputs,
+    pub chunks: ChunkSlot,
+    pub settings: Shared<RuntimeSettings>,
+    /// State set by the services `~/enable` and `~/stop`.
+    pub command: Shared<Command>,
+    /// Whether the managed node is active.
+    pub is_active: AtomicBool,
+    pub described_limits: Shared<DescribedLimits>,
+    /// See [`SafetyInputs::other_publishers`](crate::control::SafetyInputs::other_publishers).
+    pub other_publishers: Shared<Option<String>>,
+    pub control: Mutex<ControlReport>,
+    pub inference: Mutex<InferenceReport>,
+}
+
+impl NodeState {
+    /// State of a node that is not configured and has received nothing but its prompt.
+    pub fn new(settings: &Settings) -> Self {
+        let clock = if settings.use_sim_time {
+            Clock::simulated()
+        } else {
+            Clock::system()
+        };
+        let inputs = Inputs::new(&settings.inputs, &settings.joint_names);
+        inputs.take_prompt(&settings.prompt);
+        let state = Self::of(clock, inputs, settings.runtime.clone());
+        if !settings.auto_start {
+            state.command.set(Command::Disabled);
+        }
+        state
+    }
+
+    /// State of an enabled node with this clock, these inputs and settings.
+    pub fn of(clock: Clock, inputs: Inputs, settings: RuntimeSettings) -> Self {
+        Self {
+            clock,
+            inputs,
+            chunks: ChunkSlot::default(),
+            settings: Shared::new(settings),
+            command: Shared::new(Command::Enabled),
+            is_active: AtomicBool::new(false),
+            described_limits: Shared::default(),
+            other_publishers: Shared::default(),
+            control: Mutex::default(),
+            inference: Mutex::new(InferenceReport::unconfigured()),
+        }
+    }
+
+    /// Makes everything void that was received before, but for the prompt.
+    pub fn reset(&self) {
+        self.clock.reset();
+        self.inputs.forget_before_reset(self.clock.resets());
+    }
+}

@@ -1,0 +1,357 @@
+//! What the robot is told around the arrival of a chunk.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use pi0_node::control::{
+    Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, PlayerState, SafetyInputs,
+    SupervisionSettings, TimedChunk,
+};
+use pi0_node::policy::ActionChunk;
+
+use crate::recorded;
+
+const TICK: Duration = Duration::from_millis(20);
+const HORIZON: usize = 50;
+const STRATEGIES: [BlendingStrategy; 4] = [
+    BlendingStrategy::Replace,
+    BlendingStrategy::Blend,
+    BlendingStrategy::Ensemble,
+    BlendingStrategy::Inpaint,
+];
+/// From 5 ms to longer than the chunk, which lasts a second.
+const LATENCIES_MS: [u64; 7] = [5, 20, 90, 300, 700, 1000, 1600];
+
+/// What was published: the executed positions at every tick, and whether a chunk was being played.
+struct Run {
+    positions: Vec<Vec<f32>>,
+    states: Vec<PlayerState>,
+}
+
+/// Runs chunks of a policy that takes `latency` for 6 s. `policy` gets the number of the chunk, the measured positions
+/// (the command of `lag` ago), and the positions that are frozen.
+fn run(
+    latency: Duration,
+    blending: Blending,
+    limits: Option<JointLimits>,
+    lag: Duration,
+    mut policy: impl FnMut(usize, &[f32], &[Vec<f32>]) -> ActionChunk,
+) -> Run {
+    let start = policy(0, &[], &[]).action(0).to_vec();
+    let settings = ControlSettings {
+        publish_horizon: NonZeroUsize::new(HORIZON).unwrap(),
+        look_ahead: Duration::MAX,
+        step: TICK,
+        limits: limits.map(|limits| vec![limits; start.len()].into()),
+        limit_return_velocity: 0.1,
+        max_start_jump: [].into(),
+        max_following_error: [].into(),
+        stop_duration: Duration::from_millis(200),
+        supervision: SupervisionSettings {
+            max_age: Duration::MAX,
+            max_run_time: None,
+        },
+    };
+    let mut controller = Controller::new((0..start.len()).map(|joint| format!("joint {joint}")).collect());
+    let mut under_way: Option<(Duration, TimedChunk)> = None;
+    let (mut positions, mut states, mut velocity) =
+        (vec![start.clone()], Vec::new(), vec![0.0_f32; start.len()]);
+    let mut number = 0;
+    for tick in 0..300 {
+        let now = Duration::from_secs(100) + TICK * tick;
+        let lag_ticks = (lag.as_millis() / TICK.as_millis()) as usize;
+        let measured = positions[positions.len().saturating_sub(1 + lag_ticks)].clone();
+        if under_way.is_none() && now >= controller.next_observation_due() {
+            let moves = controller
+                .plan()
+                .filter(|_| states.last() == Some(&PlayerState::Playing));
+            let count = controller.played_before_arrival().min(HORIZON - 1) as u32;
+            let frozen = moves
+                .filter(|_| blending.strategy == BlendingStrategy::Inpaint)
+                .map_or_else(Vec::new, |plan| {
+                    (0..count)
+                        .map(|action| plan.positions(now + TICK * action))
+                        .collect()
+                });
+            let chunk = TimedChunk {
+                actions: policy(number, &measured, &frozen),
+                observed_at: now,
+                action_period: TICK,
+                execution_horizon: None,
+                blending,
+            };
+            number += 1;
+            under_way = Some((now + latency, chunk));
+        }
+        let arrived = under_way
+            .take_if(|(arrives, _)| *arrives <= now)
+            .map(|(_, chunk)| chunk);
+        let safety_inputs = SafetyInputs {
+            measured: Some(measured),
+            ..SafetyInputs::default()
+        };
+        let tick = controller.tick(now, arrived, &safety_inputs, &settings);
+        assert_eq!(tick.refusal, None);
+        states.push(tick.state);
+        let Some(first) = tick.points.first() else {
+            continue;
+        };
+        if let Some(limits) = limits {
+            let before = positions[positions.len() - 1].clone();
+            let mut moving = velocity.clone();
+            let told = std::iter::once((Duration::ZERO, &before)).chain(
+                tick.points
+                    .iter()
+                    .map(|point| (point.time_from_start + TICK, &point.positions)),
+            );
+            let told: Vec<_> = told.collect();
+            for pair in told.windows(2) {
+                let seconds = (pair[1].0 - pair[0].0).as_secs_f32();
+                for (joint, moving) in moving.iter_mut().enumerate() {
+                    let next = (pair[1].1[joint] - pair[0].1[joint]) / seconds;
+                    assert!(
+                        f64::from(next.abs()) < limits.velocity * 1.001,
+                        "{next} rad/s of joint {joint}"
+                    );
+                    let acceleration = f64::from((next - *moving).abs()) / TICK.as_secs_f64();
+                    let allowed = limits.acceleration + 0.05;
+                    assert!(
+                        acceleration < allowed,
+                        "{acceleration} rad/s² of joint {joint} at {now:?}"
+                    );
+                    *moving = next;
+                }
+            }
+            let changed = first.positions.iter().zip(&before);
+            velocity = changed
+                .map(|(to, from)| (to - from) / TICK.as_secs_f32())
+                .collect();
+        }
+        positions.push(first.positions.clone());
+    }
+    assert!(number > 1, "no blending");
+    Run { positions, states }
+}
+
+fn blending(strategy: BlendingStrategy, fade_ms: u64) -> Blending {
+    Blending {
+        strategy,
+        blend_duration: Duration::from_millis(fade_ms),
+        ensemble_coefficient: 0.01,
+    }
+}
+
+/// Joint 0 goes to 1 at half a unit per second from wherever it is measured to be; frozen actions come first.
+fn towards_one(measured: &[f32], frozen: &[Vec<f32>]) -> ActionChunk {
+    let from = measured.first().copied().unwrap_or(0.0);
+    let mut values: Vec<f32> = frozen.iter().map(|positions| positions[0]).collect();
+    let last = values.last().copied();
+    for action in values.len()..HORIZON {
+        let begin = last.map_or(from, |last| last - 0.01 * (frozen.len() - 1) as f32);
+        values.push((begin + 0.01 * action as f32).min(1.0));
+    }
+    ActionChunk::new(values, 1)
+}
+
+/// Goes somewhere else with every chunk, as fast as it likes.
+fn somewhere_else(number: usize) -> ActionChunk {
+    let target = [0.0, 1.0, -0.7, 0.4, -1.2][number % 5];
+    let values = (0..HORIZON).map(|action| target * (action as f32 * 0.07 + number as f32).sin());
+    ActionChunk::new(values.collect(), 1)
+}
+
+#[test]
+fn velocity_and_acceleration_stay_within_limits_across_simulated_seams_at_every_latency() {
+    let limits = JointLimits {
+        lower: -1.0,
+        upper: 1.0,
+        velocity: 1.5,
+        acceleration: 8.0,
+    };
+    for strategy in STRATEGIES {
+        for fade_ms in [0, 200] {
+            for latency in LATENCIES_MS {
+                let run = run(
+                    Duration::from_millis(latency),
+                    blending(strategy, fade_ms),
+                    Some(limits),
+                    Duration::ZERO,
+                    |number, _, _| somewhere_else(number),
+                );
+                let highest = run.positions.iter().map(|one| one[0].abs()).fold(0.0, f32::max);
+                assert!(highest <= 1.0 + 1e-6, "{highest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn velocity_and_acceleration_stay_within_limits_across_recorded_seams_at_every_latency() {
+    let chunks = recorded::chunks();
+    let limits = JointLimits {
+        velocity: 3.0,
+        acceleration: 40.0,
+        ..JointLimits::NONE
+    };
+    for strategy in STRATEGIES {
+        for latency in LATENCIES_MS {
+            run(
+                Duration::from_millis(latency),
+                blending(strategy, 200),
+                Some(limits),
+                Duration::ZERO,
+                |number, _, _| chunks[number % 3].clone(),
+            );
+        }
+    }
+}
+
+#[test]
+fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_seams() {
+    let chunks = recorded::chunks();
+    for strategy in STRATEGIES {
+        for latency in LATENCIES_MS {
+            let largest = |fade_ms| {
+                let run = run(
+                    Duration::from_millis(latency),
+                    blending(strategy, fade_ms),
+                    None,
+                    Duration::ZERO,
+                    |number, _, _| chunks[number % 3].clone(),
+                );
+                let joints = 0..14;
+                let of_joint = |joint: usize| {
+                    let positions: Vec<f32> = run.positions[2..].iter().map(|one| one[joint]).collect();
+                    let velocities: Vec<f32> =
+                        positions.windows(2).map(|two| (two[1] - two[0]) / 0.02).collect();
+                    velocities
+                        .windows(2)
+                        .map(|two| (two[1] - two[0]).abs())
+                        .fold(0.0, f32::max)
+                };
+                joints.map(of_joint).fold(0.0, f32::max)
+            };
+            let (at_once, faded) = (largest(0), largest(400));
+            assert!(
+                faded < 0.5 * at_once,
+                "{strategy:?} at {latency} ms: the velocity changes by {faded} rad/s in a tick, {at_once} without a fade"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_policy_that_sees_where_the_robot_was_makes_no_sawtooth_and_reaches_its_target() {
+    let lag = Duration::from_millis(120);
+    for strategy in STRATEGIES {
+        for latency in [40, 300] {
+            let run = run(
+                Duration::from_millis(latency),
+                blending(strategy, 400),
+                None,
+                lag,
+                |_, measured, frozen| towards_one(measured, frozen),
+            );
+            let back = run
+                .positions
+                .windows(2)
+                .map(|two| two[0][0] - two[1][0])
+                .fold(0.0, f32::max);
+            // What is left of the offset when the target is reached goes back too, slower than the robot moves.
+            assert!(
+                back < 0.005,
+                "{strategy:?} at {latency} ms: goes back by {back} in a tick"
+            );
+            let end = run.positions[run.positions.len() - 1][0];
+            assert!(
+                (end - 1.0).abs() < 1e-4,
+                "{strategy:?} at {latency} ms: ends at {end}"
+            );
+        }
+    }
+    let sawtooth = run(
+        Duration::from_millis(40),
+        blending(BlendingStrategy::Replace, 0),
+        None,
+        lag,
+        |_, measured, frozen| towards_one(measured, frozen),
+    );
+    let back = sawtooth
+        .positions
+        .windows(2)
+        .map(|two| two[0][0] - two[1][0])
+        .fold(0.0, f32::max);
+    assert!(
+        back > 0.03,
+        "without a fade there is the sawtooth that this test is about: {back}"
+    );
+}
+
+#[test]
+fn a_chunk_that_holds_the_committed_actions_joins_without_a_step() {
+    let run = run(
+        Duration::from_millis(300),
+        blending(BlendingStrategy::Inpaint, 0),
+        None,
+        Duration::from_millis(120),
+        |_, measured, frozen| towards_one(measured, frozen),
+    );
+    // The first blending in motion is before anything is known of the time that a chunk takes.
+    let steps = run.positions[60..]
+        .windows(2)
+        .map(|two| (two[1][0] - two[0][0]).abs());
+    let largest = steps.fold(0.0, f32::max);
+    assert!(largest < 0.0101, "{largest}");
+}
+
+#[test]
+fn the_first_chunk_starts_at_its_first_action_however_long_warming_up_took() {
+    for latency in LATENCIES_MS {
+        let chunks = recorded::chunks();
+        let run = run(
+            Duration::from_millis(latency),
+            blending(BlendingStrategy::Inpaint, 200),
+            None,
+            Duration::ZERO,
+            |_, _, frozen| {
+                assert!(
+                    frozen.len() <= (latency as usize).div_ceil(20) + 1,
+                    "{} frozen",
+                    frozen.len()
+                );
+                chunks[0].clone()
+            },
+        );
+        let first = run
+            .states
+            .iter()
+            .position(|state| *state == PlayerState::Playing)
+            .unwrap();
+        assert_eq!(run.states[..first], vec![PlayerState::Waiting; first]);
+        assert_eq!(run.positions[1], chunks[0].action(0));
+        assert_eq!(run.positions[2], chunks[0].action(1));
+    }
+}
+
+#[test]
+fn what_is_missing_behind_a_chunk_is_its_last_action() {
+    let chunks = recorded::chunks();
+    let run = run(
+        Duration::from_millis(1600),
+        blending(BlendingStrategy::Replace, 200),
+        None,
+        Duration::ZERO,
+        |_, _, _| chunks[1].clone(),
+    );
+    let held = run
+        .states
+        .iter()
+        .position(|state| *state == PlayerState::Holding)
+        .unwrap();
+    let waiting = run
+        .states
+        .iter()
+        .filter(|state| **state == PlayerState::Waiting)
+        .count();
+    assert_eq!(run.positions[1 + held - waiting], chunks[1].action(HORIZON - 1));
+}
