@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval bench-control test lint rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo eval bench-control check test lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -39,13 +39,22 @@ MINUTES ?= 10
 bench-control: setup ## how well 50 and 100 Hz are kept beside inference on every core, as JSON; MINUTES=1 for a shorter one
 	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --features cli --bin pi0_bench_control -- --minutes $(MINUTES)
 
+check: setup ## what to run after a change: format, lints, and Rust tests without ROS 2
+	@$(IN_ENVIRONMENT) cargo fmt --all --check
+	@$(IN_ENVIRONMENT) ruff check .
+	@$(IN_ENVIRONMENT) ruff format --check .
+	@$(IN_ENVIRONMENT) python tools/docs.py check
+	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features
+
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
-lint: setup ## format and lint checks of Rust and Python
+lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) cargo clippy --locked --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
+	@$(IN_ENVIRONMENT) python tools/docs.py check
 
 rust-test: setup ## Rust tests, with ROS 2 and without
 	@$(IN_ISOLATION) cargo test --release --locked
@@ -97,6 +106,17 @@ bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast,
 bench-kernels: setup ## every kernel of the CPU beside its instruction's peak and oneDNN, as a table and one line of JSON
 	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
 	@$(IN_ENVIRONMENT) python tools/bench/kernel_speeds.py --threads $(THREADS)
+
+.env/mdbook/bin/mdbook: docs/requirements.txt
+	@python3 -m venv .env/mdbook
+	@.env/mdbook/bin/pip install --quiet --no-deps --require-hashes -r docs/requirements.txt
+	@touch $@
+
+docs: .env/mdbook/bin/mdbook ## the documentation as a site in target/docs/, with every link checked
+	@python3 tools/docs.py check
+	@python3 tools/docs.py stage target/docs_source
+	@.env/mdbook/bin/mdbook build docs
+	@python3 tools/docs.py check-site target/docs
 
 clean: ## remove the builds and the environment
 	rm -rf target .env .pytest_cache .ruff_cache

@@ -86,13 +86,13 @@ fn check(card: &str, cameras: usize) -> CardGraph {
     graph
 }
 
-/// The tables of docs/tenstorrent.md are what the graphs give.
+/// The tables of docs/tenstorrent-notes.md are what the graphs give.
 fn check_document(graph: &CardGraph) {
-    let document = include_str!("../docs/tenstorrent.md");
+    let document = include_str!("../docs/tenstorrent-notes.md");
     let table = graph.to_string();
     assert!(
         document.contains(table.trim()),
-        "docs/tenstorrent.md should have:\n{table}"
+        "docs/tenstorrent-notes.md should have:\n{table}"
     );
 }
 
