@@ -1,6 +1,6 @@
 //! Draws what the control loop tells a robot around the arrival of a chunk, for docs/control.md:
 //!
-//!     cargo run --release --no-default-features --example seam_pictures
+//!     cargo run --release --no-default-features --example blending_pictures
 //!
 //! The chunks are two that the shipped policy made (tests/fixtures/aloha_sim), of other skills, so that the blending is one
 //! to look at; the lines are what `Controller` publishes at every tick.
@@ -64,7 +64,7 @@ fn main() -> anyhow::Result<()> {
     ];
     for (name, blending, limits, fresh) in pictures {
         let published = published(&first, fresh, blending, limits);
-        let path = root.join(format!("docs/images/seam_{name}.svg"));
+        let path = root.join(format!("docs/images/blending_{name}.svg"));
         draw(&path, &first, fresh, &published)
             .with_context(|| format!("{} could not be drawn", path.display()))?;
     }

@@ -265,7 +265,7 @@ fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
     card.chips().into_iter().map(of_chip).collect()
 }
 
-/// As docs/tenstorrent.md has it.
+/// As docs/tenstorrent-notes.md has it.
 impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;

@@ -161,7 +161,7 @@ fn somewhere_else(number: usize) -> ActionChunk {
 }
 
 #[test]
-fn velocity_and_acceleration_stay_within_limits_across_simulated_seams_at_every_latency() {
+fn velocity_and_acceleration_stay_within_limits_across_simulated_chunks_at_every_latency() {
     let limits = JointLimits {
         lower: -1.0,
         upper: 1.0,
@@ -186,7 +186,7 @@ fn velocity_and_acceleration_stay_within_limits_across_simulated_seams_at_every_
 }
 
 #[test]
-fn velocity_and_acceleration_stay_within_limits_across_recorded_seams_at_every_latency() {
+fn velocity_and_acceleration_stay_within_limits_across_recorded_chunks_at_every_latency() {
     let chunks = recorded::chunks();
     let limits = JointLimits {
         velocity: 3.0,
@@ -207,7 +207,7 @@ fn velocity_and_acceleration_stay_within_limits_across_recorded_seams_at_every_l
 }
 
 #[test]
-fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_seams() {
+fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_chunks() {
     let chunks = recorded::chunks();
     for strategy in STRATEGIES {
         for latency in LATENCIES_MS {

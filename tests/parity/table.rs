@@ -1,4 +1,4 @@
-//! The worst comparisons of each module, as the table of the README.
+//! The worst comparisons of each module, as the table of docs/accuracy.md.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};

@@ -7,7 +7,7 @@ use super::{TILE, TenstorrentDevice, TenstorrentTensor};
 use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
 /// Sums in f32 were seen to come out differently from run to run on a Blackhole, with hundreds of keys; in bfloat16 they come
-/// out the same (docs/tenstorrent.md).
+/// out the same (docs/tenstorrent-notes.md).
 const ATTENTION_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi4,
     sums: Sums::Bf16,
