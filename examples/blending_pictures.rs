@@ -1,6 +1,6 @@
 //! Draws what the control loop tells a robot around the arrival of a chunk, for docs/control.md:
 //!
-//!     cargo run --release --no-default-features --example blending_pictures
+//!     cargo run --release --no-default-features --features evaluation,cli --example blending_pictures
 //!
 //! The chunks are two that the shipped policy made (tests/fixtures/aloha_sim), of other skills, so that the blending is one
 //! to look at; the lines are what `Controller` publishes at every tick.

@@ -4,77 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::control_report::ControlReport;
 use super::node_state::NodeState;
 use super::thread_priority::raise_this_thread;
 use crate::control::{
-    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, Plan, PlayerState,
-    SafetyInputs, TickSchedule, TrajectoryPoint, Window,
+    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, SafetyInputs, TickSchedule,
+    TrajectoryPoint,
 };
 use crate::locking::Locking;
 use crate::observation::InputsAtATick;
 use crate::parameters::RuntimeSettings;
 
-/// Ticks in the window of rate and jitter.
-const TICK_WINDOW: usize = 1000;
-/// Most holds that wait to be reported: a reason that comes and goes at every tick must not fill the memory.
-const HOLDS: usize = 32;
 /// Longest sleep before the thread checks whether to stop or whether the rate has changed.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// State of the control thread, for inference and diagnostics.
-#[derive(Clone, Debug)]
-pub struct ControlReport {
-    pub ticks: u64,
-    pub state: PlayerState,
-    /// See [`Controller::standstill_since`].
-    pub standstill_since: Option<Duration>,
-    /// See [`Controller::next_observation_due`].
-    pub next_observation_due: Duration,
-    /// Nominal period of the measurements below, which are cleared when it changes.
-    pub control_period: Duration,
-    /// Wall time between the newest ticks, in seconds.
-    pub periods_s: Window,
-    /// Deviations of those from the control period, in milliseconds.
-    pub period_errors_ms: Window,
-    /// Chunks that were not played.
-    pub refused_chunks: u64,
-    /// Why the newest chunk is not played.
-    pub refusal: Option<String>,
-    /// Why the robot is held, while it is.
-    pub hold: Option<Hold>,
-    /// Whether the newest tick had nothing to publish.
-    pub is_silent: bool,
-    /// Holds since the diagnostics last took them from here, one for each change of the reason.
-    pub holds_begun: Vec<Hold>,
-    /// See [`Controller::plan`].
-    pub plan: Option<Arc<Plan>>,
-    /// See [`Controller::played_before_arrival`].
-    pub played_before_arrival: usize,
-    /// Priority that the system granted the thread.
-    pub priority: String,
-}
-
-impl Default for ControlReport {
-    fn default() -> Self {
-        Self {
-            ticks: 0,
-            state: PlayerState::Waiting,
-            standstill_since: Some(Duration::ZERO),
-            next_observation_due: Duration::ZERO,
-            control_period: Duration::ZERO,
-            periods_s: Window::new(TICK_WINDOW),
-            period_errors_ms: Window::new(TICK_WINDOW),
-            refused_chunks: 0,
-            refusal: None,
-            hold: None,
-            is_silent: true,
-            holds_begun: Vec::new(),
-            plan: None,
-            played_before_arrival: 0,
-            priority: String::new(),
-        }
-    }
-}
 
 /// The control thread.
 #[derive(Debug)]
@@ -241,16 +183,12 @@ impl ControlLoop {
             None => {}
         }
         let reason = |hold: &Option<Hold>| hold.as_ref().map(|hold| hold.reason);
-        if reason(&report.hold) != reason(&tick.hold) && report.holds_begun.len() < HOLDS {
-            report.holds_begun.extend(tick.hold.clone());
+        if reason(&report.hold) != reason(&tick.hold) {
+            report.hold_begins(tick.hold.clone());
         }
         report.hold = tick.hold;
         report.is_silent = tick.points.is_empty();
-        if report.control_period != ticking.settings.control_period {
-            report.control_period = ticking.settings.control_period;
-            report.periods_s = Window::new(TICK_WINDOW);
-            report.period_errors_ms = Window::new(TICK_WINDOW);
-        }
+        report.set_control_period(ticking.settings.control_period);
         if let Some(previous) = ticking.previous_tick.replace(wall) {
             let period = wall.duration_since(previous);
             let error = period.abs_diff(report.control_period);
@@ -266,25 +204,7 @@ impl ControlLoop {
         let Some(mut report) = self.locking().lock(&self.state.control) else {
             return;
         };
-        if report.control_period != newer.control_period {
-            report.control_period = newer.control_period;
-            report.periods_s = Window::new(TICK_WINDOW);
-            report.period_errors_ms = Window::new(TICK_WINDOW);
-        }
-        report.periods_s.append(&mut newer.periods_s);
-        report.period_errors_ms.append(&mut newer.period_errors_ms);
-        report.holds_begun.append(&mut newer.holds_begun);
-        report.holds_begun.truncate(HOLDS);
-        report.ticks = newer.ticks;
-        report.state = newer.state;
-        report.standstill_since = newer.standstill_since;
-        report.next_observation_due = newer.next_observation_due;
-        report.played_before_arrival = newer.played_before_arrival;
-        report.refused_chunks = newer.refused_chunks;
-        report.refusal.clone_from(&newer.refusal);
-        report.hold.clone_from(&newer.hold);
-        report.is_silent = newer.is_silent;
-        report.plan.clone_from(&newer.plan);
+        report.update(newer);
         drop(report);
         self.state.chunks.report_published();
     }

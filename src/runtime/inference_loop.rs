@@ -5,35 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::NewChunk;
 use super::node_state::NodeState;
-use crate::control::{BlendingStrategy, ObservationSchedule, PlayerState, TimedChunk, Window};
+use crate::control::{BlendingStrategy, ObservationSchedule, PlayerState, TimedChunk};
 use crate::parameters::RuntimeSettings;
-use crate::policy::{ActionChunk, Policy, PolicyReport, VisionRefresh};
-
-/// Chunks that durations and cache hit rates are taken over.
-const CHUNK_WINDOW: usize = 200;
-
-/// State of the inference thread, for diagnostics.
-#[derive(Clone, Debug)]
-pub struct InferenceReport {
-    pub chunks: u64,
-    /// Durations of the newest predictions, in milliseconds.
-    pub durations_ms: Window,
-    /// When the prediction that is under way began.
-    pub predicting_since: Option<Instant>,
-    /// Why the newest observation gave no chunk.
-    pub error: Option<String>,
-    /// Description of the policy and its device.
-    pub description: String,
-    /// Report of the policy after the newest chunk, or before the first one.
-    pub policy: PolicyReport,
-    /// Name and cache hits of every camera of the policy over the newest chunks: 1 where the frame's embedding was reused, 0
-    /// where it was computed.
-    pub vision_cache_hits: Vec<(String, Window)>,
-    /// Cache hits of the prompt's embedding.
-    pub prompt_cache_hits: Window,
-    /// Cache hits of the prefix's keys and values.
-    pub prefix_cache_hits: Window,
-}
+use crate::policy::{ActionChunk, Policy, VisionRefresh};
 
 /// The inference thread.
 pub struct InferenceLoop {
@@ -41,50 +15,6 @@ pub struct InferenceLoop {
     pub state: Arc<NodeState>,
     /// Receives every chunk before control does.
     pub show: Box<dyn FnMut(&TimedChunk) + Send>,
-}
-
-impl InferenceReport {
-    /// Report of a node without a policy.
-    pub fn unconfigured() -> Self {
-        Self {
-            chunks: 0,
-            durations_ms: Window::new(CHUNK_WINDOW),
-            predicting_since: None,
-            error: None,
-            description: "no policy: the node is not configured".to_owned(),
-            policy: PolicyReport::default(),
-            vision_cache_hits: Vec::new(),
-            prompt_cache_hits: Window::new(CHUNK_WINDOW),
-            prefix_cache_hits: Window::new(CHUNK_WINDOW),
-        }
-    }
-
-    /// Report of a policy that has not predicted yet.
-    pub fn new(policy: &dyn Policy) -> Self {
-        let cameras = policy.cameras().iter();
-        let hits = cameras.map(|name| (name.clone(), Window::new(CHUNK_WINDOW)));
-        Self {
-            description: policy.description(),
-            policy: policy.report(),
-            vision_cache_hits: hits.collect(),
-            ..Self::unconfigured()
-        }
-    }
-
-    fn add_chunk(&mut self, duration: Duration, policy: PolicyReport) {
-        self.chunks += 1;
-        self.durations_ms.push(duration.as_secs_f64() * 1e3);
-        self.error = None;
-        if let Some(reused) = &policy.reused {
-            let push = |hits: &mut Window, hit| hits.push(if hit { 1.0 } else { 0.0 });
-            for ((_, hits), hit) in self.vision_cache_hits.iter_mut().zip(&reused.cameras) {
-                hit.iter().for_each(|&hit| push(hits, hit));
-            }
-            push(&mut self.prompt_cache_hits, reused.prompt);
-            push(&mut self.prefix_cache_hits, reused.prefix);
-        }
-        self.policy = policy;
-    }
 }
 
 impl InferenceLoop {
@@ -197,7 +127,8 @@ mod tests {
     use crate::locking::Locking;
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
-    use crate::policy::{Observation, PolicyError, Reused};
+    use crate::policy::{Observation, PolicyError};
+    use crate::runtime::InferenceReport;
     use crate::runtime::control_loop::tests::unlimited;
 
     /// Takes `takes` of simulated time for ten actions, fails at the prompt "nothing", and at the prompt "hang" waits to be
@@ -366,48 +297,6 @@ mod tests {
         }
         assert_eq!(bench.state.inference.lock().chunks, 3);
         bench.stop();
-    }
-
-    #[test]
-    fn cache_hits_are_counted_for_each_camera_that_had_a_frame() {
-        let (observed, _) = mpsc::channel();
-        let (_, released) = mpsc::channel();
-        let policy = SimulatedPolicy {
-            state: Arc::new(NodeState::of(
-                Clock::simulated(),
-                Inputs::new(&InputTopics::default(), &[]),
-                settings(),
-            )),
-            takes: Duration::ZERO,
-            released,
-            observed,
-            cameras: vec!["top".to_owned(), "wrist".to_owned()],
-        };
-        let mut report = InferenceReport::new(&policy);
-        for (top, wrist, prompt, prefix) in [
-            (Some(false), Some(false), false, false),
-            (Some(true), None, true, false),
-            (Some(true), None, true, false),
-            (Some(true), Some(true), true, true),
-        ] {
-            let reused = Reused {
-                cameras: vec![top, wrist],
-                prompt,
-                prefix,
-            };
-            let policy = PolicyReport {
-                reused: Some(reused),
-                ..PolicyReport::default()
-            };
-            report.add_chunk(Duration::from_millis(3), policy);
-        }
-        report.add_chunk(Duration::from_millis(3), PolicyReport::default());
-        let rates = report.vision_cache_hits.iter();
-        let rates: Vec<_> = rates.map(|(name, hits)| (name.as_str(), hits.mean())).collect();
-        assert_eq!(rates, [("top", Some(0.75)), ("wrist", Some(0.5))]);
-        assert_eq!(report.prompt_cache_hits.mean(), Some(0.75));
-        assert_eq!(report.prefix_cache_hits.mean(), Some(0.25));
-        assert_eq!(report.chunks, 5);
     }
 
     #[test]

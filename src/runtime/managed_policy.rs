@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::control_loop::ControlReport;
-use super::inference_loop::{InferenceLoop, InferenceReport};
+use super::control_report::ControlReport;
+use super::inference_loop::InferenceLoop;
+use super::inference_report::InferenceReport;
 use super::lifecycle::Managed;
 use super::mailbox::Shared;
 use super::node_state::NodeState;

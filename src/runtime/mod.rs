@@ -6,7 +6,9 @@
 //! has for now. They share a slot each, and no lock is held while any of them works. Nothing here needs ROS 2.
 
 mod control_loop;
+mod control_report;
 mod inference_loop;
+mod inference_report;
 mod lifecycle;
 mod mailbox;
 mod managed_policy;
@@ -15,8 +17,10 @@ mod node_state;
 mod thread_priority;
 mod watched_thread;
 
-pub use control_loop::{ControlLoop, ControlReport};
-pub use inference_loop::{InferenceLoop, InferenceReport};
+pub use control_loop::ControlLoop;
+pub use control_report::ControlReport;
+pub use inference_loop::InferenceLoop;
+pub use inference_report::InferenceReport;
 pub use lifecycle::{
     ChangeError, Lifecycle, LifecycleState, Managed, TRANSITIONS, Transition, TransitionEvent,
 };

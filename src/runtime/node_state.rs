@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
-use super::control_loop::ControlReport;
-use super::inference_loop::InferenceReport;
+use super::control_report::ControlReport;
+use super::inference_report::InferenceReport;
 use super::mailbox::{ChunkSlot, Shared};
 use crate::control::{Command, DescribedLimits};
 use crate::observation::{Clock, Inputs};
