@@ -18,7 +18,7 @@ LEAST_DISPLACEMENT_RAD = 0.05
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pi0_tools.demo", description=__doc__)
     add_setup_arguments(parser, "target/demo")
     parser.add_argument("--episodes", type=int, default=1, help="episodes of each skill (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the objects' start poses (default 0)")
