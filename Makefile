@@ -20,17 +20,17 @@ build: setup ## build the node for use
 	@$(IN_ENVIRONMENT) cargo build --release --locked
 
 demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/
-	@$(IN_ENVIRONMENT) python tools/demo.py
+	@$(IN_ENVIRONMENT) python -m pi0_tools.demo
 
 # Episodes of each skill.
 EPISODES ?= 100
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
-	@$(IN_ENVIRONMENT) python tools/eval_demo.py --episodes $(EPISODES)
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES)
 
 # A bag of each skill, by the scripted expert.
 eval: build ## how well the shipped policy predicts what an expert did in recorded bags; reports in target/eval/results/
 	@$(IN_ENVIRONMENT) for skill in right_pick left_pick hand_over; do \
-		python tools/record_bag.py $$skill target/eval/bags/$$skill; done
+		python -m pi0_tools.evaluation.record_bag $$skill target/eval/bags/$$skill; done
 	@target/release/pi0_eval target/eval/bags --params-file config/aloha_sim.yaml --checkpoint checkpoints/aloha_sim \
 		--output target/eval/results
 
@@ -85,10 +85,10 @@ python-test: build ## tests of the simulated robot, the tools, and the node's pa
 	@$(IN_ISOLATION) python -m pytest -q
 
 smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes
-	@$(IN_ENVIRONMENT) python tools/eval_demo.py --skill right_pick --episodes 4 --at-least 3 --output target/smoke_test
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --skill right_pick --episodes 4 --at-least 3 --output target/smoke_test
 
 parity: setup ## compare the model with the reference implementation, from nothing
-	@$(IN_ENVIRONMENT) tools/reference/parity.sh
+	@$(IN_ENVIRONMENT) tools/parity.sh
 
 # Rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint to start from.
 REPEATS ?= 3
@@ -96,16 +96,26 @@ CAMERAS ?= 2
 THREADS ?= 0
 CHECKPOINT ?= target/parity/full/checkpoint
 bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast, as a table and one line of JSON
+<<<<<<< HEAD
 	@tools/reference/install_lerobot.sh
 	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
+=======
+	@tools/install_lerobot.sh
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
+>>>>>>> py16
 	@if [[ ! -e "$(CHECKPOINT)" ]]; then \
-		.env/lerobot/bin/python tools/reference/full_size.py --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
-	@$(IN_ENVIRONMENT) python tools/bench/side_by_side.py --checkpoint "$(CHECKPOINT)" \
+		.env/lerobot/bin/python -m pi0_tools.reference.full_size --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
+	@$(IN_ENVIRONMENT) python -m pi0_tools.bench.side_by_side --checkpoint "$(CHECKPOINT)" \
 		--repeats $(REPEATS) --cameras $(CAMERAS) --threads $(THREADS) $(if $(EVERY_TYPE),--every-type)
 
 bench-kernels: setup ## every kernel of the CPU beside its instruction's peak and oneDNN, as a table and one line of JSON
+<<<<<<< HEAD
 	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
 	@$(IN_ENVIRONMENT) python tools/bench/kernel_speeds.py --threads $(THREADS)
+=======
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
+	@$(IN_ENVIRONMENT) python -m pi0_tools.bench.kernel_speeds --threads $(THREADS)
+>>>>>>> py16
 
 .env/mdbook/bin/mdbook: docs/requirements.txt
 	@python3 -m venv .env/mdbook

@@ -7,20 +7,18 @@ With record:=true what the node hears and says goes into a bag, for pi0_eval and
 Without arguments it is the policy that comes with the package, for the simulated robot (see simulation.launch.py).
 """
 
-import sys
 from datetime import datetime
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.launch_description_sources import load_python_launch_file_as_module
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
-
-# A launch file is run by its path, so that Python does not find what lies beside it.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from refusals import check_params_file, check_recorder
-from robot_topics import NODE_NAME, full_name, is_simulated, recorded_topics, remappings_of
+# A launch file is run by its path, so that import does not find what lies beside it.
+refusals = load_python_launch_file_as_module(str(Path(__file__).with_name("refusals.py")))
+robot_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("robot_topics.py")))
 
 SHARE = Path(__file__).resolve().parent.parent
 CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
@@ -43,9 +41,9 @@ def check(context: LaunchContext) -> None:
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    check_params_file(argument("params_file"), argument("namespace"), NODE_NAME)
+    refusals.check_params_file(argument("params_file"), argument("namespace"), robot_topics.NODE_NAME)
     if argument("record") == "true":
-        check_recorder(STORAGE)
+        refusals.check_recorder(STORAGE)
 
 
 def given_parameters(context: LaunchContext) -> dict[str, str | bool]:
@@ -70,9 +68,12 @@ def recorder(context: LaunchContext) -> list[ExecuteProcess]:
     if argument("record") == "false":
         return []
     params_file = argument("params_file")
-    simulated = given_parameters(context).get("use_sim_time", is_simulated(params_file))
-    rules = remappings_of(argument("remappings"))
-    topics = {full_name(topic, argument("namespace"), rules) for topic in recorded_topics(params_file, simulated)}
+    simulated = given_parameters(context).get("use_sim_time", robot_topics.is_simulated(params_file))
+    rules = robot_topics.remappings_of(argument("remappings"))
+    topics = {
+        robot_topics.full_name(topic, argument("namespace"), rules)
+        for topic in robot_topics.recorded_topics(params_file, simulated)
+    }
     # The bag's stamps are in the time of the robot, which pi0_eval goes by.
     clock = ["--use-sim-time"] if simulated else []
     bag = Path(argument("bag_directory")) / f"pi0_{datetime.now():%Y_%m_%d-%H_%M_%S}"
@@ -90,11 +91,11 @@ def pi0_node(context: LaunchContext) -> list[Node]:
         Node(
             package="pi0_node",
             executable="pi0_node",
-            name=NODE_NAME,
+            name=robot_topics.NODE_NAME,
             namespace=argument("namespace"),
             output="screen",
             parameters=[argument("params_file"), given_parameters(context)],
-            remappings=remappings_of(argument("remappings")),
+            remappings=robot_topics.remappings_of(argument("remappings")),
             # The node's own logger: the same level for ROS's inner workings would bury what the node says.
             ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],
         )

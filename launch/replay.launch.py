@@ -8,9 +8,9 @@ as_recorded:=… has their topic. For figures without ROS 2, and as fast as the 
 (docs/evaluation.md).
 """
 
-import sys
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -18,15 +18,12 @@ from launch.actions import (
     OpaqueFunction,
     SetLaunchConfiguration,
 )
-from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.launch_description_sources import PythonLaunchDescriptionSource, load_python_launch_file_as_module
 from launch.substitutions import LaunchConfiguration
 
-from launch import LaunchContext, LaunchDescription
-
-# A launch file is run by its path, so that Python does not find what lies beside it.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from refusals import check_params_file
-from robot_topics import NODE_NAME, output_topics, remappings_of, replayed_topics
+# A launch file is run by its path, so that import does not find what lies beside it.
+refusals = load_python_launch_file_as_module(str(Path(__file__).with_name("refusals.py")))
+robot_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("robot_topics.py")))
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
 
@@ -36,12 +33,14 @@ def replay(context: LaunchContext) -> list:
         return LaunchConfiguration(name, default=default).perform(context)
 
     params_file = argument("params_file", str(CONFIGURATION))
-    check_params_file(params_file, argument("namespace"), NODE_NAME)
+    refusals.check_params_file(params_file, argument("namespace"), robot_topics.NODE_NAME)
     given = argument("remappings")
     as_recorded = argument("as_recorded").split()
-    topics, rules = replayed_topics(params_file, argument("namespace"), remappings_of(given), as_recorded)
+    topics, rules = robot_topics.replayed_topics(
+        params_file, argument("namespace"), robot_topics.remappings_of(given), as_recorded
+    )
     # The first rule that fits a topic counts, so these go before those of the user.
-    away = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in sorted(output_topics(params_file))]
+    away = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in sorted(robot_topics.output_topics(params_file))]
     bag, rate = LaunchConfiguration("bag"), LaunchConfiguration("rate")
     player = ["ros2", "bag", "play", bag, "--clock", "100", "--rate", rate]
     return [

@@ -5,13 +5,13 @@ ros2 launch pi0_node simulation.launch.py prompt:="hand the cube to the left arm
 The simulation needs the Python packages of tools/requirements/python.txt (tools/setup.sh installs them).
 """
 
+import os
 from pathlib import Path
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-
-from launch import LaunchDescription
 
 SHARE = Path(__file__).resolve().parent.parent
 
@@ -36,9 +36,11 @@ def generate_launch_description() -> LaunchDescription:
             "python", default_value="python3", description="Python that has the simulation's packages."
         )
     )
-    command = [LaunchConfiguration("python"), str(SHARE / "sim" / "aloha_sim.py"), "--ros-args"]
+    command = [LaunchConfiguration("python"), "-m", "pi0_sim.aloha_sim", "--ros-args"]
     for name in SIMULATION:
         command += ["-p", [name, ":=", LaunchConfiguration(name)]]
+    path = os.pathsep.join(filter(None, [str(SHARE / "sim"), os.environ.get("PYTHONPATH")]))
+    simulation = ExecuteProcess(cmd=command, additional_env={"PYTHONPATH": path}, output="screen")
     # Its arguments are this file's too, with their own defaults: the simulated robot's configuration and policy.
     node = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(Path(__file__).parent / "pi0.launch.py")))
-    return LaunchDescription([*arguments, ExecuteProcess(cmd=command, output="screen"), node])
+    return LaunchDescription([*arguments, simulation, node])

@@ -83,7 +83,7 @@ make_environment_beside_sourced_ros() {
 
 # True when MuJoCo can draw a picture with the named backend. Nothing less tells: libraries may be there and not work.
 backend_draws() {
-  MUJOCO_GL="$1" "$environment/bin/python" "$tools/check_rendering.py" >/dev/null 2>&1
+  MUJOCO_GL="$1" "$environment/bin/python" -m pi0_sim.check_rendering >/dev/null 2>&1
 }
 
 choose_rendering_backend() {
@@ -112,7 +112,7 @@ set_up_rendering() {
 # The environment is as good as new while this text stays the same.
 fingerprint() {
   echo "checkout $checkout, ROS 2 ${1:-wheels}"
-  cat "$tools/setup.sh" "$tools/requirements/"*.txt | sha256sum
+  cat "$tools/setup.sh" "$tools/install_packages.py" "$tools/requirements/"{python,ros-jazzy}.txt | sha256sum
 }
 
 mkdir -p "$checkout/.env"
@@ -132,6 +132,7 @@ if [[ ! -f "$environment/installed" || "$(cat "$environment/installed")" != "$wa
   else
     make_environment_with_ros_wheels
   fi
+  "$environment/bin/python" "$tools/install_packages.py"
   echo "$wanted" >"$environment/installed"
 fi
 # This file is the last that set-up makes: who has it, has everything.

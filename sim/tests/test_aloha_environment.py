@@ -3,7 +3,7 @@ import pytest
 from gym_aloha.constants import JOINTS
 from gym_aloha.env import AlohaEnv
 
-from aloha_environment import JOINT_NAMES, STEP_SECONDS, TASK_NAMES, AlohaEnvironment
+from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, TASK_NAMES, AlohaEnvironment
 
 ONE_SECOND = round(1 / STEP_SECONDS)
 

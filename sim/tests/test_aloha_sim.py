@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,16 +16,15 @@ from std_msgs.msg import Float64MultiArray, Int32
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from aloha_environment import JOINT_NAMES
-from aloha_sim import AlohaSim
+from pi0_sim.aloha_environment import JOINT_NAMES
+from pi0_sim.aloha_sim import AlohaSim
 
-SIMULATION = Path(__file__).resolve().parent.parent / "aloha_sim.py"
 TIMEOUT_S = 60
 
 
 def command(**parameters):
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-    return [sys.executable, SIMULATION, "--ros-args", *settings]
+    return [sys.executable, "-m", "pi0_sim.aloha_sim", "--ros-args", *settings]
 
 
 def trajectory_to(positions, joint_names=JOINT_NAMES):

@@ -5,8 +5,8 @@ import pytest
 from dm_control import mujoco
 from gym_aloha.constants import ASSETS_DIR
 
-from aloha_environment import AlohaEnvironment
-from camera import Camera
+from pi0_sim.aloha_environment import AlohaEnvironment
+from pi0_sim.camera import Camera
 
 WIDTH, HEIGHT = 112, 84
 

@@ -1,4 +1,4 @@
-from episodes import Episodes
+from pi0_sim.episodes import Episodes
 
 
 def running_episodes(count=2):

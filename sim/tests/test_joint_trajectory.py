@@ -5,7 +5,7 @@ import pytest
 from builtin_interfaces.msg import Duration, Time
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from joint_trajectory import TrajectoryRefused, hold, trajectory_from_message
+from pi0_sim.joint_trajectory import TrajectoryRefused, hold, trajectory_from_message
 
 JOINTS = ("waist", "elbow", "gripper")
 STILL = np.zeros(3)

@@ -1,6 +1,6 @@
 import pytest
 
-from pace import Pace
+from pi0_sim.pace import Pace
 
 
 class WallClock:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from recording import RecordedStep, Recording, load_recording
+from pi0_sim.recording import RecordedStep, Recording, load_recording
 
 
 def test_a_recording_reads_back_as_it_was_written(tmp_path):

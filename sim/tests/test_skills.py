@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from aloha_environment import AlohaEnvironment
-from skills import KEPT_STEPS, SKILLS, CubeContacts, EpisodeJudge, cube_contacts, is_done, skill_of
+from pi0_sim.aloha_environment import AlohaEnvironment
+from pi0_sim.skills import KEPT_STEPS, SKILLS, CubeContacts, EpisodeJudge, cube_contacts, is_done, skill_of
 
 LIFTED, LYING = np.array([0.0, 0.5, 0.2]), np.array([0.0, 0.5, 0.02])
 
@@ -20,7 +20,7 @@ def judge(environment, monkeypatch):
     judge = EpisodeJudge(0, environment.joint_positions())
 
     def see(arms, cube_position_m, reward=0.0):
-        monkeypatch.setattr("skills.cube_contacts", lambda _: CubeContacts(frozenset(arms), False))
+        monkeypatch.setattr("pi0_sim.skills.cube_contacts", lambda _: CubeContacts(frozenset(arms), False))
         monkeypatch.setattr(environment, "object_poses", lambda: cube_position_m)
         judge.stepped(environment, reward, 0.02)
 

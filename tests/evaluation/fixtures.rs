@@ -1,4 +1,4 @@
-//! The bags that `tools/reference/make_bags.py` wrote with the PyPI packages rosbags and mcap.
+//! The bags that `pi0_tools.reference.make_bags` wrote with the PyPI packages rosbags and mcap.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

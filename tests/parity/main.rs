@@ -2,7 +2,7 @@
 //! level of the CPU device.
 //!
 //! A trial measures one module, or one recorded case of the whole policy, and fails when a comparison is below its bar; at
-//! the end the tables of Pearson correlations of what was measured are printed. The fixtures come from `tools/reference/`;
+//! the end the tables of Pearson correlations of what was measured are printed. The fixtures come from `pi0_tools.reference`;
 //! `PI0_FIXTURES` names another folder of them. `PI0_CPU_KERNEL` chooses a single level; without it the published size is
 //! measured at the fastest level alone, and a smaller one at all that the machine has.
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc;
 
 use super::*;
-use crate::control::{Blending, SupervisionSettings, TimedChunk};
+use crate::control::{Blending, PlayerState, SupervisionSettings, TimedChunk};
 use crate::observation::{Clock, InputTopics, Inputs, JointStatesTopic};
 use crate::policy::ActionChunk;
 use crate::runtime::NewChunk;

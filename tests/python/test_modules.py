@@ -1,0 +1,35 @@
+"""Rules for all Python of the repository."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODULES = {
+    path: ast.parse(path.read_text(encoding="utf-8"))
+    for folder in ("launch", "sim", "tests", "tools")
+    for path in (CHECKOUT / folder).rglob("*.py")
+}
+
+
+def repeated(names):
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def test_no_two_modules_have_the_same_name():
+    assert not repeated(path.stem for path in MODULES if path.stem not in ("__init__", "__main__"))
+
+
+def test_no_two_classes_have_the_same_name():
+    nodes = (node for tree in MODULES.values() for node in ast.walk(tree))
+    assert not repeated(node.name for node in nodes if isinstance(node, ast.ClassDef))
+
+
+def test_no_module_edits_the_search_path():
+    editing = {
+        path.name
+        for path, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
+    }
+    assert not editing

@@ -1,0 +1,96 @@
+"""LeRobot's π0 at the published size with random weights.
+
+Prints one line of JSON. Runs in the environment of tools/install_lerobot.sh. The observation is what
+pi0_bench makes: so many cameras, a prompt of 20 tokens (LeRobot pads it to 48), 10 steps, 50 actions. `--products`
+measures PyTorch's matrix products instead.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from pi0_tools.bench.torch_products import best_seconds
+
+DTYPES = ("float32", "bfloat16")
+PROMPT_TOKENS = 20
+PADDED_PROMPT_TOKENS = 48
+# Values drawn once; every parameter reads them from its beginning.
+DRAWN = 1 << 20
+WEIGHT_STD = 0.02
+# A product that tells which type is the faster one, small enough to wait for where bfloat16 is emulated.
+PROBE = (256, 2048, 4096)
+
+
+def build_model(dtype):
+    from lerobot.policies.pi0.configuration_pi0 import PI0Config
+    from lerobot.policies.pi0.modeling_pi0 import PI0Pytorch
+    from transformers.initialization import no_init_weights
+
+    # Every weight is overwritten below.
+    with no_init_weights():
+        model = PI0Pytorch(PI0Config(dtype=dtype, device="cpu")).eval()
+    drawn = torch.randn(DRAWN, generator=torch.Generator().manual_seed(0)) * WEIGHT_STD
+    with torch.no_grad():
+        for parameter in model.parameters():
+            for piece in parameter.view(-1).split(DRAWN):
+                piece.copy_(drawn[: piece.numel()])
+    return model
+
+
+def resident_bytes(key):
+    """VmRSS: bytes resident now; VmHWM: the most so far. pi0_bench reads the same."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
+def chunk_seconds(model, cameras, repeats):
+    """Seconds of each chunk, after one that is not measured."""
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.rand(1, 3, 224, 224, generator=generator) * 2 - 1 for _ in range(cameras)]
+    image_masks = [torch.ones(1, dtype=torch.bool) for _ in range(cameras)]
+    tokens = torch.randint(0, 1000, (1, PADDED_PROMPT_TOKENS), generator=generator)
+    token_mask = torch.arange(PADDED_PROMPT_TOKENS)[None] < PROMPT_TOKENS
+    state = torch.randn(1, 32, generator=generator)
+    noise = torch.randn(1, 50, 32, generator=generator)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(1 + repeats):
+            started = time.perf_counter()
+            model.sample_actions(images, image_masks, tokens, token_mask, state, noise=noise, num_steps=10)
+            seconds.append(time.perf_counter() - started)
+    return seconds[1:]
+
+
+def product_gflops(shape, dtype):
+    rows, inputs, outputs = shape
+    return 2 * rows * inputs * outputs / best_seconds(rows, inputs, outputs, dtype) / 1e9
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--cameras", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="0 is one for each core")
+    parser.add_argument("--products", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.threads > 0:
+        torch.set_num_threads(arguments.threads)
+    result = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    if arguments.products:
+        result["gflops"] = {dtype: product_gflops(PROBE, dtype) for dtype in DTYPES}
+    else:
+        model = build_model(arguments.dtype)
+        result["chunk_s"] = chunk_seconds(model, arguments.cameras, arguments.repeats)
+        result["resident_bytes"] = resident_bytes("VmRSS")
+        result["peak_resident_bytes"] = resident_bytes("VmHWM")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

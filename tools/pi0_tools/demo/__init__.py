@@ -1,0 +1,1 @@
+"""A demo of the policy on the simulated robot, filmed."""

@@ -1,0 +1,46 @@
+"""Makes every reference fixture with LeRobot's own modules."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from pi0_tools.reference.architecture import SMALL
+from pi0_tools.reference.image_rows import write_images
+from pi0_tools.reference.lerobot_checkpoint import write_checkpoint, write_processors
+from pi0_tools.reference.module_rows import write_modules
+from pi0_tools.reference.network_cases import write_cases
+from pi0_tools.reference.prompt_tokenizer import build_tokenizer, write_prompts
+from pi0_tools.reference.robot_rows import write_robot_rows
+from pi0_tools.reference.small_policy import JOINTS, dataset_statistics, fixture_config, fixture_policy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the fixtures go; files of the same name are replaced")
+    folder = parser.parse_args().folder
+    # The order of additions, and so the last bit of every value, depends on the number of threads.
+    torch.set_num_threads(1)
+
+    tokenizer = build_tokenizer(SMALL.vocab_size)
+    policy = fixture_policy(fixture_config())
+    write_checkpoint(policy, tokenizer, dataset_statistics(), SMALL, folder / "checkpoint")
+    write_prompts(tokenizer, policy.config.tokenizer_max_length, folder / "prompts.json")
+    write_images(policy, folder / "images.safetensors")
+    write_modules(policy, folder / "modules.safetensors")
+    write_cases(policy, folder / "cases")
+    write_robot_rows(policy, tokenizer, folder / "policy.safetensors")
+    write_robot_rows(policy, tokenizer, folder / "policy_missing_camera.safetensors", missing_camera="left_wrist")
+
+    relative = fixture_config(use_relative_actions=True, action_feature_names=JOINTS)
+    write_processors(relative, tokenizer, dataset_statistics(), folder / "checkpoint_relative_actions")
+    SMALL.save(folder / "checkpoint_relative_actions")
+    write_robot_rows(fixture_policy(relative), tokenizer, folder / "policy_relative_actions.safetensors")
+
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{folder}: {size / 1e6:.2f} MB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The whole policy in robot units: pictures, joint positions and a prompt to joint positions."""
+
+from pathlib import Path
+
+import torch
+from lerobot.policies.pi0.modeling_pi0 import PI0Policy
+from lerobot.policies.utils import prepare_observation_for_inference
+from lerobot.utils.constants import OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS, OBS_STATE
+
+from pi0_tools.reference.fixture_file import save_tensors
+from pi0_tools.reference.lerobot_checkpoint import build_processors
+from pi0_tools.reference.small_policy import CAMERAS, JOINTS, camera_key, dataset_statistics
+
+ROBOT_SEED = 400
+PROMPT = "pick up the cube"
+
+
+def run_policy(policy: PI0Policy, tokenizer, missing_camera: str | None = None) -> dict[str, torch.Tensor]:
+    """LeRobot's preprocessor, policy and postprocessor on one observation that lacks `missing_camera`."""
+    generator = torch.Generator().manual_seed(ROBOT_SEED)
+    pictures = {
+        name: torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
+        for name, (height, width) in CAMERAS.items()
+    }
+    of_state = dataset_statistics()[OBS_STATE]
+    state = of_state["mean"] + of_state["std"] * torch.randn(len(JOINTS), generator=generator)
+    noise = torch.randn(1, policy.config.chunk_size, policy.config.max_action_dim, generator=generator)
+    pictures.pop(missing_camera, None)
+
+    observation = {camera_key(name): picture.numpy() for name, picture in pictures.items()}
+    observation[OBS_STATE] = state.numpy()
+    preprocessor, postprocessor = build_processors(policy.config, tokenizer, dataset_statistics())
+    batch = preprocessor(prepare_observation_for_inference(observation, torch.device("cpu"), task=PROMPT))
+    images, image_masks = policy._preprocess_images(batch)
+    with torch.no_grad():
+        model_actions = policy.predict_action_chunk(batch, noise=noise)
+    rows = {f"picture.{name}": picture for name, picture in pictures.items()}
+    return rows | {
+        "state": state,
+        "noise": noise[0],
+        "tokens": batch[OBS_LANGUAGE_TOKENS][0],
+        "token_mask": batch[OBS_LANGUAGE_ATTENTION_MASK][0],
+        "model_state": policy.prepare_state(batch)[0],
+        "model_images": torch.cat(images),
+        "model_image_masks": torch.cat(image_masks),
+        "model_actions": model_actions[0],
+        "actions": postprocessor(model_actions)[0],
+    }
+
+
+def write_robot_rows(policy: PI0Policy, tokenizer, path: Path, missing_camera: str | None = None) -> None:
+    save_tensors(path, run_policy(policy, tokenizer, missing_camera), prompt=PROMPT)

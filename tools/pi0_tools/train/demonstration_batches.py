@@ -1,0 +1,96 @@
+"""Batches of what a policy sees and what the expert then did, from the files of make_demonstrations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# A picture that the robot's camera sends is up to this old when the policy gets it: drawing and waiting for the next.
+OLDEST_PICTURE_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images: uint8 [batch, height, width, 3]. state: f32 [batch, joints]. actions: f32 [batch, horizon, joints].
+
+    skill: int [batch], the place of its prompt in `Demonstrations.prompts`.
+    """
+
+    images: np.ndarray
+    state: np.ndarray
+    actions: np.ndarray
+    skill: np.ndarray
+
+
+class Demonstrations:
+    """The episodes of some skills, in memory: all steps of all files in one row."""
+
+    def __init__(self, folder, skills, horizon):
+        """Raises FileNotFoundError when the file of a skill is missing."""
+        files = [_load(Path(folder) / f"{skill}.npz") for skill in skills]
+        self.prompts = [str(file["prompt"]) for file in files]
+        self.images = np.concatenate([file["images"] for file in files])
+        self.state = np.concatenate([file["state"] for file in files])
+        self.action = np.concatenate([file["action"] for file in files])
+        lengths = [len(file["state"]) for file in files]
+        first_steps = np.cumsum([0, *lengths[:-1]])
+        self.skill = np.repeat(np.arange(len(files)), lengths)
+        image_step = np.concatenate(
+            [file["image_step"] + first for file, first in zip(files, first_steps, strict=True)]
+        )
+        episode_starts = np.concatenate(
+            [
+                np.flatnonzero(np.diff(file["episode"], prepend=-1)) + first
+                for file, first in zip(files, first_steps, strict=True)
+            ]
+        )
+        self.episode_starts = episode_starts
+        episode_of_step = np.searchsorted(episode_starts, np.arange(len(self.state)), side="right") - 1
+        self.episode_of_step = episode_of_step
+        self._episode_end = np.append(episode_starts[1:], len(self.state))
+        # The newest picture at each step; every episode starts with one.
+        self._image_of_step = np.searchsorted(image_step, np.arange(len(self.state)), side="right") - 1
+        self._horizon = horizon
+
+    def batch(self, steps, picture_ages):
+        """What belongs to these steps. picture_ages: how many steps before each its picture was due, at least."""
+        steps = np.asarray(steps)
+        episode = self.episode_of_step[steps]
+        picture_steps = np.maximum(steps - picture_ages, self.episode_starts[episode])
+        # After an episode's end the robot stays where it was told to be.
+        ahead = steps[:, None] + np.arange(self._horizon)
+        ahead = np.minimum(ahead, self._episode_end[episode][:, None] - 1)
+        return Batch(
+            images=self.images[self._image_of_step[picture_steps]],
+            state=self.state[steps],
+            actions=self.action[ahead],
+            skill=self.skill[steps],
+        )
+
+    def held_out_episodes(self, per_skill):
+        """The last episodes of each skill."""
+        skills = self.skill[self.episode_starts]
+        return np.concatenate([np.flatnonzero(skills == skill)[-per_skill:] for skill in range(len(self.prompts))])
+
+
+class BatchSampler:
+    """Draws steps of the episodes that are not held out, each with a picture of a random age."""
+
+    def __init__(self, demonstrations, held_out_episodes, batch_size, seed):
+        self._demonstrations = demonstrations
+        held_out = np.isin(demonstrations.episode_of_step, held_out_episodes)
+        self._steps = np.flatnonzero(~held_out)
+        self._batch_size = batch_size
+        self._random = np.random.default_rng(seed)
+
+    def next(self):
+        steps = self._random.choice(self._steps, self._batch_size)
+        ages = self._random.integers(0, OLDEST_PICTURE_STEPS, self._batch_size, endpoint=True)
+        return self._demonstrations.batch(steps, ages)
+
+
+def _load(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; make_demonstrations makes it")
+    with np.load(path) as file:
+        return dict(file)

@@ -1,0 +1,38 @@
+"""A checkpoint in LeRobot's PyTorch code, from a picture and joint positions to joint targets."""
+
+import json
+
+import numpy as np
+import torch
+from lerobot.policies.utils import prepare_observation_for_inference
+from lerobot.utils.constants import OBS_STATE
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast
+
+from pi0_tools.reference.lerobot_checkpoint import build_processors, load_policy
+from pi0_tools.train.small_aloha_policy import CAMERA
+
+
+class LeRobotPolicy:
+    """LeRobot's policy between LeRobot's own processors."""
+
+    def __init__(self, folder):
+        self._policy = load_policy(folder)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="<pad>")
+        file = json.loads((folder / "policy_preprocessor.json").read_text(encoding="utf-8"))
+        (state_file,) = [step["state_file"] for step in file["steps"] if "state_file" in step]
+        statistics = {}
+        for key, value in load_file(folder / state_file).items():
+            feature, name = key.rsplit(".", 1)
+            statistics.setdefault(feature, {})[name] = value
+        self._before, self._after = build_processors(self._policy.config, tokenizer, statistics)
+        self.horizon = self._policy.config.chunk_size
+        self.joints = self._policy.config.max_action_dim
+
+    def actions(self, picture, state, prompt, noise):
+        """Joint targets, [horizon, joints], radians. picture: uint8 [height, width, 3]. noise: [horizon, joints]."""
+        # What MuJoCo draws is upside down, with a negative stride.
+        observation = {CAMERA: np.ascontiguousarray(picture), OBS_STATE: state.astype(np.float32)}
+        batch = self._before(prepare_observation_for_inference(observation, torch.device("cpu"), task=prompt))
+        actions = self._policy.predict_action_chunk(batch, noise=noise[None])
+        return self._after(actions)[0].numpy()

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
+
+HORIZON = 6
+PICTURE_EVERY = 4
+
+
+def write_skill(folder, name, lengths, first_value):
+    """Episodes whose states, actions and pictures are numbered, so that each says where it comes from."""
+    steps = sum(lengths)
+    values = np.arange(first_value, first_value + steps)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    starts = np.cumsum([0, *lengths[:-1]])
+    image_step = np.concatenate(
+        [np.arange(start, start + length, PICTURE_EVERY) for start, length in zip(starts, lengths, strict=True)]
+    )
+    np.savez(
+        folder / f"{name}.npz",
+        prompt=f"do {name}",
+        images=np.repeat(values[image_step], 2 * 2 * 3).reshape(-1, 2, 2, 3).astype(np.uint8),
+        image_step=image_step,
+        state=np.repeat(values[:, None], 14, 1).astype(np.float32),
+        action=np.repeat(values[:, None] + 0.5, 14, 1).astype(np.float32),
+        # Attempts that failed leave gaps in the numbers.
+        episode=2 * episode,
+    )
+
+
+@pytest.fixture
+def demonstrations(tmp_path):
+    write_skill(tmp_path, "one", [10, 7], 0)
+    write_skill(tmp_path, "two", [5], 100)
+    return Demonstrations(tmp_path, ["one", "two"], HORIZON)
+
+
+def test_a_sample_is_the_state_and_the_actions_from_there_on(demonstrations):
+    batch = demonstrations.batch([2, 18], 0)
+    assert batch.state[:, 0].tolist() == [2, 101]
+    assert batch.actions[0, :, 0].tolist() == [2.5, 3.5, 4.5, 5.5, 6.5, 7.5]
+    assert batch.skill.tolist() == [0, 1]
+    assert demonstrations.prompts == ["do one", "do two"]
+
+
+def test_after_an_episode_s_end_its_last_action_goes_on(demonstrations):
+    batch = demonstrations.batch([8, 21], 0)
+    assert batch.actions[:, :, 0].tolist() == [[8.5] + [9.5] * 5, [104.5] * 6]
+
+
+def test_a_picture_is_the_newest_that_is_old_enough_and_of_the_same_episode(demonstrations):
+    batch = demonstrations.batch([9, 9, 9, 11], np.array([0, 2, 6, 5]))
+    assert batch.images[:, 0, 0, 0].tolist() == [8, 4, 0, 10]
+
+
+def test_the_last_episodes_of_each_skill_are_held_out_of_training(demonstrations):
+    held_out = demonstrations.held_out_episodes(1)
+    assert held_out.tolist() == [1, 2]
+    sampler = BatchSampler(demonstrations, held_out, batch_size=200, seed=0)
+    assert set(sampler.next().state[:, 0].tolist()) <= set(range(10))
+
+
+def test_the_same_seed_draws_the_same_batches(demonstrations):
+    first, second = (BatchSampler(demonstrations, [], batch_size=50, seed=3) for _ in range(2))
+    for _ in range(2):
+        a, b = first.next(), second.next()
+        np.testing.assert_array_equal(a.state, b.state)
+        np.testing.assert_array_equal(a.images, b.images)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"right_pick\.npz is missing; make_demonstrations makes it"):
+        Demonstrations(tmp_path, ["right_pick"], HORIZON)
