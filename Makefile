@@ -96,26 +96,16 @@ CAMERAS ?= 2
 THREADS ?= 0
 CHECKPOINT ?= target/parity/full/checkpoint
 bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast, as a table and one line of JSON
-<<<<<<< HEAD
-	@tools/reference/install_lerobot.sh
-	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
-=======
 	@tools/install_lerobot.sh
-	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
->>>>>>> py16
+	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
 	@if [[ ! -e "$(CHECKPOINT)" ]]; then \
 		.env/lerobot/bin/python -m pi0_tools.reference.full_size --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
 	@$(IN_ENVIRONMENT) python -m pi0_tools.bench.side_by_side --checkpoint "$(CHECKPOINT)" \
 		--repeats $(REPEATS) --cameras $(CAMERAS) --threads $(THREADS) $(if $(EVERY_TYPE),--every-type)
 
 bench-kernels: setup ## every kernel of the CPU beside its instruction's peak and oneDNN, as a table and one line of JSON
-<<<<<<< HEAD
 	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
-	@$(IN_ENVIRONMENT) python tools/bench/kernel_speeds.py --threads $(THREADS)
-=======
-	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --bin pi0_bench
 	@$(IN_ENVIRONMENT) python -m pi0_tools.bench.kernel_speeds --threads $(THREADS)
->>>>>>> py16
 
 .env/mdbook/bin/mdbook: docs/requirements.txt
 	@python3 -m venv .env/mdbook
