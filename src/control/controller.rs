@@ -159,9 +159,10 @@ impl Controller {
     /// From when on an observation is to become the next chunk; never, while nothing but the end of its cause ends the
     /// hold.
     pub fn next_observation_due(&self) -> Duration {
-        match self.is_blocked() {
-            true => Duration::MAX,
-            false => self.player.next_observation_due(),
+        if self.is_blocked() {
+            Duration::MAX
+        } else {
+            self.player.next_observation_due()
         }
     }
 

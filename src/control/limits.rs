@@ -24,11 +24,13 @@ impl JointLimits {
 
     /// What both allow. A limit that is NaN in either stays NaN, for it must not be lost.
     pub fn and(self, other: Self) -> Self {
-        let of_both =
-            |one: f64, other: f64, tighter: fn(f64, f64) -> f64| match one.is_nan() || other.is_nan() {
-                true => f64::NAN,
-                false => tighter(one, other),
-            };
+        let of_both = |one: f64, other: f64, tighter: fn(f64, f64) -> f64| {
+            if one.is_nan() || other.is_nan() {
+                f64::NAN
+            } else {
+                tighter(one, other)
+            }
+        };
         Self {
             lower: of_both(self.lower, other.lower, f64::max),
             upper: of_both(self.upper, other.upper, f64::min),
@@ -62,9 +64,10 @@ impl JointLimits {
 
     /// The limits of a joint at `position`: beyond its position limits it is as slow as the `return_velocity`.
     pub(super) fn around(&self, position: f64, return_velocity: f64) -> Self {
-        let velocity = match self.exclude(position, ROUNDING) {
-            true => self.velocity.min(return_velocity),
-            false => self.velocity,
+        let velocity = if self.exclude(position, ROUNDING) {
+            self.velocity.min(return_velocity)
+        } else {
+            self.velocity
         };
         Self {
             velocity,

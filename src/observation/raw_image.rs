@@ -125,9 +125,12 @@ fn decode_row(pixels: Pixels, is_big_endian: bool, source: &[u8], target: &mut [
             }
         }
         Pixels::Samples { rgb, samples, .. } => {
-            let scaled = |bytes: [u8; 2]| match is_big_endian {
-                true => to_8_bits(u16::from_be_bytes(bytes)),
-                false => to_8_bits(u16::from_le_bytes(bytes)),
+            let scaled = |bytes: [u8; 2]| {
+                if is_big_endian {
+                    to_8_bits(u16::from_be_bytes(bytes))
+                } else {
+                    to_8_bits(u16::from_le_bytes(bytes))
+                }
             };
             for (to, from) in target.chunks_exact_mut(3).zip(source.chunks_exact(2 * samples)) {
                 to.copy_from_slice(&rgb.map(|sample| scaled([from[2 * sample], from[2 * sample + 1]])));
@@ -200,9 +203,10 @@ mod tests {
         ] {
             let value: u16 = value;
             for is_big_endian in [false, true] {
-                let bytes = match is_big_endian {
-                    true => value.to_be_bytes(),
-                    false => value.to_le_bytes(),
+                let bytes = if is_big_endian {
+                    value.to_be_bytes()
+                } else {
+                    value.to_le_bytes()
                 };
                 let layout = |encoding, step| ImageLayout {
                     is_big_endian,

@@ -64,9 +64,10 @@ pub fn serve_reset(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) ->
 pub fn serve_enable(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> Result<(), NodeError> {
     let state = Arc::clone(state);
     serve::<SetBool::Service>(node, runtime, "~/enable", move |request| {
-        let (new, message) = match request.data {
-            true => (Command::Enabled, "enabled: the robot moves with the next chunk"),
-            false => (Command::Disabled, "disabled: the robot comes to rest and is held"),
+        let (new, message) = if request.data {
+            (Command::Enabled, "enabled: the robot moves with the next chunk")
+        } else {
+            (Command::Disabled, "disabled: the robot comes to rest and is held")
         };
         state.command.set(new);
         tracing::info!("{message}");

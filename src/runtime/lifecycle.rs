@@ -238,9 +238,10 @@ mod tests {
         type Error = String;
         fn configure(&mut self) -> Result<(), String> {
             self.note("configure");
-            match self.has_checkpoint {
-                true => Ok(()),
-                false => Err("no checkpoint".to_owned()),
+            if self.has_checkpoint {
+                Ok(())
+            } else {
+                Err("no checkpoint".to_owned())
             }
         }
         fn activate(&mut self) {

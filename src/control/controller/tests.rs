@@ -94,9 +94,10 @@ impl Bench {
             let last: Option<&MonitoredInput> = before.get(index);
             MonitoredInput {
                 input,
-                received: match is_silent {
-                    true => last.and_then(|last| last.received),
-                    false => Some(self.began + since_the_beginning),
+                received: if is_silent {
+                    last.and_then(|last| last.received)
+                } else {
+                    Some(self.began + since_the_beginning)
                 },
                 is_not_finite: last.is_some_and(|last| last.is_not_finite),
             }
