@@ -20,3 +20,4 @@ pub mod process_memory;
 #[cfg(feature = "ros")]
 pub mod ros;
 pub mod runtime;
+pub mod statistics;

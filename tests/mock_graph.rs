@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pi0_node::benchmark::{AskedFor, CardGraph};
+use pi0_node::benchmark::{CardGraph, HostCalls};
 
 const MOST_OPERATIONS: usize = 3000;
 
@@ -45,26 +45,26 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
         graph.uploaded_bytes
     );
-    let asked_for = |operations, uploads| AskedFor {
+    let calls = |operations, uploads| HostCalls {
         operations,
         uploads,
         read_backs: 1,
     };
     assert_eq!(
-        graph.replayed,
-        asked_for(0, uploads),
-        "nothing but uploads, replays and one read-back"
+        graph.traced,
+        calls(0, uploads),
+        "only uploads, traces and one read-back"
     );
     let (selections, mask_and_velocity) = (10, 2);
     assert_eq!(
         graph.inpainted,
-        asked_for(operations + selections, uploads + mask_and_velocity),
-        "held actions"
+        calls(operations + selections, uploads + mask_and_velocity),
+        "frozen actions"
     );
     assert_eq!(
-        graph.inpainted_replayed,
-        asked_for(0, uploads + mask_and_velocity),
-        "held actions, recorded"
+        graph.inpainted_traced,
+        calls(0, uploads + mask_and_velocity),
+        "frozen actions, traced"
     );
     assert!(
         graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,

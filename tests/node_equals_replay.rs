@@ -49,14 +49,14 @@ fn evaluated(bag: &Bag, settings: &Settings) -> (ActionChunk, Image, JointState)
     .unwrap();
     let options = EvaluationOptions {
         actions_topic: None,
-        actions_between: None,
+        execution_horizon: None,
         longest_gap: Duration::from_millis(500),
         still: 0.01,
         flow_matching_loss: false,
     };
     let mut first = None;
     evaluate(bag, &mut *policy, settings, &options, &mut |prediction| {
-        first.get_or_insert_with(|| (prediction.chunk.clone(), prediction.sample.log_time));
+        first.get_or_insert_with(|| (prediction.chunk.clone(), prediction.observation.log_time));
     })
     .unwrap();
     let (chunk, log_time) = first.unwrap();
@@ -71,7 +71,7 @@ fn evaluated(bag: &Bag, settings: &Settings) -> (ActionChunk, Image, JointState)
             return ControlFlow::Break(());
         }
         match message.topic == settings.inputs.joint_states[0].topic {
-            true => joint_state = state_message(message.data, settings),
+            true => joint_state = state_message(message.data),
             false => image = image_message(message.data),
         }
         ControlFlow::Continue(())
@@ -92,11 +92,11 @@ fn image_message(data: &[u8]) -> Image {
     }
 }
 
-fn state_message(data: &[u8], settings: &Settings) -> JointState {
-    let state = messages::joint_state(data, &settings.joint_names).unwrap();
+fn state_message(data: &[u8]) -> JointState {
+    let state = messages::joint_state(data).unwrap();
     let mut message = JointState {
-        name: settings.joint_names.clone(),
-        position: state.content.unwrap().into_iter().map(f64::from).collect(),
+        name: state.content.names,
+        position: state.content.positions,
         ..JointState::default()
     };
     message.header.stamp = time(state.stamp.unwrap());

@@ -1,22 +1,22 @@
-//! How many floating-point operations the policy asks for: a product and a sum are two.
+//! Floating-point operations of the policy: a product and a sum are two.
 
 use crate::model::{GemmaConfig, Pi0Config};
 
 /// Operations of each stage of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Arithmetic {
-    /// One camera's picture through the vision tower and the projector.
+    /// Vision tower and projector for one camera.
     pub vision: f64,
-    /// The prefix through the language model, as far as its keys and values.
+    /// Language model on the prefix, up to the keys and values of its last layer.
     pub prefill: f64,
-    /// The state's token, as far as its keys and values.
+    /// Action expert on the state token, up to the keys and values of its last layer.
     pub state: f64,
-    /// One denoising step.
+    /// Denoising step.
     pub step: f64,
 }
 
 impl Arithmetic {
-    /// Of a prefix of `prefix_tokens`, all cameras' and the prompt's.
+    /// Counts the operations for a prefix of `prefix_tokens`: of all cameras and the prompt.
     pub fn new(config: &Pi0Config, prefix_tokens: usize) -> Self {
         let prefix = prefix_tokens as f64;
         let horizon = config.action_horizon as f64;
@@ -26,15 +26,14 @@ impl Arithmetic {
         let projections = horizon * (2.0 * action_dim * width + 3.0 * width * width);
         Self {
             vision: 2.0 * vision(config),
-            prefill: 2.0 * as_far_as_keys_and_values(&config.vlm, prefix, prefix),
+            prefill: 2.0 * up_to_keys_and_values(&config.vlm, prefix, prefix),
             state: 2.0
-                * (config.max_state_dim as f64 * width
-                    + as_far_as_keys_and_values(expert, 1.0, prefix + 1.0)),
+                * (config.max_state_dim as f64 * width + up_to_keys_and_values(expert, 1.0, prefix + 1.0)),
             step: 2.0 * (projections + expert.depth as f64 * layer(expert, horizon, prefix + 1.0 + horizon)),
         }
     }
 
-    /// Of a whole chunk with nothing kept from the last one.
+    /// Operations of a whole chunk with nothing cached from the last one.
     pub fn chunk(&self, cameras: usize, steps: usize) -> f64 {
         self.vision * cameras as f64 + self.prefill + self.state + self.step * steps as f64
     }
@@ -48,7 +47,7 @@ fn vision(config: &Pi0Config) -> f64 {
     patches * (ends + vision.depth as f64 * block)
 }
 
-/// Products of one layer for `tokens`, each looking at `keys`.
+/// Products of one layer for `tokens`, each of which attends to `keys`.
 fn layer(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
     let width = config.width as f64;
     let query_width = (config.num_heads * config.head_dim) as f64;
@@ -56,12 +55,12 @@ fn layer(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
     tokens * (query_key_value(config) + rest + 2.0 * keys * query_width)
 }
 
-/// Of a token.
+/// Products of a token's query, keys and values.
 fn query_key_value(config: &GemmaConfig) -> f64 {
     (config.width * (config.num_heads + 2 * config.num_kv_heads) * config.head_dim) as f64
 }
 
-fn as_far_as_keys_and_values(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
+fn up_to_keys_and_values(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
     (config.depth - 1) as f64 * layer(config, tokens, keys) + tokens * query_key_value(config)
 }
 

@@ -1,4 +1,5 @@
-//! What a chunk of π0 at its published size does on a Tenstorrent card, found on a mock of it, and the least time that takes.
+//! Operations of a π0 chunk at its published size on a Tenstorrent card, recorded on a mock of the card, with a roofline of their
+//! time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,62 +17,81 @@ use crate::model::{Pi0, Pi0Config, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
-/// Actions that a chunk begins with where it is to go on from the last one.
-const COMMITTED: usize = 7;
+/// Frozen actions at the beginning of an inpainted chunk.
+const FROZEN: usize = 7;
 
-/// Cards that can be mocked.
+/// Card that can be mocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum MockedCard {
+    /// Wormhole card with one chip.
     N150,
+    /// Blackhole card with 28 GB of memory.
     P100,
+    /// Blackhole card with 32 GB of memory.
     P150,
 }
 
-/// What bounds the speed of one chip.
+/// Limits of the speed of one chip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chip {
+    /// Name of the chip or its card.
     pub name: &'static str,
-    /// That compute; the rest dispatch or are harvested.
+    /// Cores that compute; the others dispatch or are harvested.
     pub cores: f64,
+    /// Clock rate in GHz.
     pub clock_ghz: f64,
+    /// Bandwidth of the memory in GB/s.
     pub dram_gb_per_s: f64,
 }
 
-/// What one chunk is for a card.
+/// Operations of one chunk on a card.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CardGraph {
+    /// Mocked card.
     pub card: MockedCard,
+    /// Cameras with a new frame.
     pub cameras: usize,
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
+    /// Tensors that are uploaded.
     pub uploads: usize,
+    /// Bytes of the uploads.
     pub uploaded_bytes: u64,
-    /// Operations before each read-back.
+    /// Number of operations before each read-back.
     pub read_backs: Vec<usize>,
-    /// The same chunk once it is recorded: what the host still asks for, call by call.
-    pub replayed: AskedFor,
-    /// The same chunk beginning with frozen actions, and once it is recorded.
-    pub inpainted: AskedFor,
-    pub inpainted_replayed: AskedFor,
-    /// Of weights, and the most that everything else takes beside them.
+    /// Calls of the host for the same chunk once its traces are captured.
+    pub traced: HostCalls,
+    /// Calls of the host for a chunk that begins with frozen actions.
+    pub inpainted: HostCalls,
+    /// Calls of the host for a chunk that begins with frozen actions, once its traces are captured.
+    pub inpainted_traced: HostCalls,
+    /// Bytes of the weights.
     pub weight_bytes: u64,
+    /// Largest number of bytes beside the weights.
     pub working_bytes: u64,
+    /// Bytes of the card's memory.
     pub dram_bytes: u64,
+    /// Largest use of a core's L1 memory, in bytes.
     pub peak_l1_bytes_per_core: u64,
+    /// Size of a core's L1 memory, in bytes.
     pub l1_bytes_per_core: u64,
-    /// On one chip of each kind.
+    /// Least time on one chip of each kind.
     pub rooflines: Vec<Roofline>,
 }
 
-/// What the host asks for, call by call.
+/// Number of calls of the host to the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskedFor {
+pub struct HostCalls {
+    /// Operations outside of traces.
     pub operations: usize,
+    /// Tensors that are uploaded.
     pub uploads: usize,
+    /// Tensors that are read back.
     pub read_backs: usize,
 }
 
-impl AskedFor {
+impl HostCalls {
     fn of(graph: &Graph) -> Self {
         Self {
             operations: graph.operations.len(),
@@ -81,26 +101,29 @@ impl AskedFor {
     }
 }
 
-/// The least time of a chunk.
+/// Least time of a chunk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Roofline {
+    /// Name of the chip or its card.
     pub chip: String,
-    /// With the cores that each operation keeps busy.
+    /// Milliseconds with the cores that each operation keeps busy.
     pub least_ms: f64,
-    /// If all that compute were busy all the time.
+    /// Milliseconds if all computing cores were always busy.
     pub all_busy_ms: f64,
 }
 
-/// All operations of a name.
+/// Operations of one name together.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Kind {
+    /// Number of operations.
     pub count: usize,
-    /// Inputs and outputs, each read or written once.
+    /// Bytes of inputs and outputs, each read or written once.
     pub bytes: u64,
+    /// Floating-point operations.
     pub flops: f64,
-    /// Each as often as what it multiplies is passed over for its mantissa.
+    /// Floating-point operations, each counted for every pass over the mantissa.
     pub passed_flops: f64,
-    /// The sum over its operations.
+    /// Busy cores, summed over the operations.
     pub busy_cores: f64,
 }
 
@@ -113,7 +136,7 @@ impl MockedCard {
         }
     }
 
-    /// Chips that run this graph: one of N300's two is like N150's.
+    /// Chips that can run this graph. Each of the two on an N300 is like the one of an N150.
     fn chips(self) -> Vec<Chip> {
         let wormhole = |name| Chip {
             name,
@@ -136,7 +159,7 @@ impl MockedCard {
 }
 
 impl Chip {
-    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the passes of its products.
+    /// Least time of an operation that is spread evenly over `cores`: for its bytes from and to DRAM, or for its products.
     fn least_s(&self, operation: &Operation, cores: f64) -> f64 {
         // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
         const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
@@ -147,9 +170,9 @@ impl Chip {
 }
 
 impl CardGraph {
-    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame and the prompt stays.
+    /// Builds the model on a mock card and records a chunk in which every camera has a new frame and the prompt stays.
     ///
-    /// `folder` has the cards' descriptors; `cache` keeps what is compiled.
+    /// `folder` has the cards' descriptors, `cache` the compiled kernels.
     ///
     /// # Errors
     /// When TT-NN is missing, or refuses an operation.
@@ -181,7 +204,7 @@ impl CardGraph {
         };
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
         // has its buffers.
-        let frozen = vec![0.0; COMMITTED * model.config.max_action_dim];
+        let frozen = vec![0.0; FROZEN * model.config.max_action_dim];
         let mut prefix = whole()?;
         model.denoise(&mut prefix, &state, &noise, &frozen, &schedule)?;
         drop(prefix);
@@ -203,12 +226,12 @@ impl CardGraph {
         };
         let recorded = chunk(&[])?;
         chunk(&[])?;
-        let replayed = chunk(&[])?;
+        let traced = chunk(&[])?;
         // A tensor that comes and goes ends what is recorded.
         drop(device.zeros(&[1, 1])?);
         let inpainted = chunk(&frozen)?;
         chunk(&frozen)?;
-        let inpainted_replayed = chunk(&frozen)?;
+        let inpainted_traced = chunk(&frozen)?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
@@ -216,9 +239,9 @@ impl CardGraph {
             uploads: recorded.uploads,
             uploaded_bytes: recorded.uploaded_bytes,
             read_backs: recorded.read_backs.clone(),
-            replayed: AskedFor::of(&replayed),
-            inpainted: AskedFor::of(&inpainted),
-            inpainted_replayed: AskedFor::of(&inpainted_replayed),
+            traced: HostCalls::of(&traced),
+            inpainted: HostCalls::of(&inpainted),
+            inpainted_traced: HostCalls::of(&inpainted_traced),
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
@@ -229,7 +252,7 @@ impl CardGraph {
         })
     }
 
-    /// Operations of the chunk.
+    /// Number of operations of the chunk.
     pub fn operations(&self) -> usize {
         self.kinds.values().map(|kind| kind.count).sum()
     }
@@ -265,7 +288,7 @@ fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
     card.chips().into_iter().map(of_chip).collect()
 }
 
-/// As docs/tenstorrent-notes.md has it.
+/// Formats the graph as a section of docs/tenstorrent-notes.md.
 impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
@@ -325,7 +348,7 @@ impl fmt::Display for CardGraph {
     }
 }
 
-/// Weights of the right shapes: one block of zeros serves all.
+/// Weights of zero in the right shapes, all of one block.
 struct Unfilled {
     shapes: BTreeMap<String, Vec<usize>>,
     zeros: Vec<u8>,
@@ -339,7 +362,7 @@ impl Unfilled {
             .collect();
         let largest = shapes.values().map(|shape| shape.iter().product::<usize>()).max();
         Self {
-            // Never touched, and so never in memory.
+            // These pages are never touched, so they take no memory.
             zeros: vec![0; 2 * largest.unwrap_or_default()],
             shapes,
         }

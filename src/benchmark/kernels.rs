@@ -1,21 +1,23 @@
-//! How fast the CPU multiplies matrices with each kernel that this machine has.
+//! Speed of matrix products with each CPU kernel of this machine.
 
 use serde_json::{Value, json};
 
 use super::products::{KERNEL_ROWS, Products, SCALAR_ROWS, measure_products};
 use crate::device::{CpuDevice, Device, KernelLevel, Precision, Result};
 
-/// The products of one kernel.
+/// Speeds of one kernel.
 #[derive(Clone, Debug)]
 pub struct KernelProducts {
+    /// Level of the instructions.
     pub level: KernelLevel,
-    /// Of the weights.
+    /// Type of the weights.
     pub precision: Precision,
+    /// Speeds of the products.
     pub products: Products,
 }
 
-/// Measures every level that this machine has with every precision whose kernel belongs to that level, on so many threads (0:
-/// one for each core). The scalar level, with which the others would take minutes, has the fewest rows only.
+/// Measures every kernel level of this machine with every precision that has a kernel of that level, on a number of threads (0:
+/// one for each core). The scalar level, which would take minutes, is measured at [`SCALAR_ROWS`] only.
 ///
 /// # Errors
 /// When threads cannot be started or memory is missing.
@@ -35,8 +37,8 @@ pub fn measure_kernels(threads: usize) -> Result<Vec<KernelProducts>> {
     kernels()?.into_iter().map(measure).collect()
 }
 
-/// Levels and precisions with a kernel of their own: a level that lacks instructions for a precision computes it with an
-/// earlier level's kernel, which is measured there. Only the scalar level, the first, has no peak that tells its kernel.
+/// Levels and precisions with a kernel of their own. A level without instructions for a precision uses an earlier level's kernel,
+/// which is measured there. Only the scalar level has no peak with the name of its kernel.
 fn kernels() -> Result<Vec<(KernelLevel, Precision)>> {
     let mut kernels = Vec::new();
     for level in KernelLevel::available() {
@@ -51,6 +53,7 @@ fn kernels() -> Result<Vec<(KernelLevel, Precision)>> {
 }
 
 impl KernelProducts {
+    /// Converts the speeds to JSON.
     pub fn to_json(&self) -> Value {
         let mut values = self.products.to_json();
         values["level"] = json!(self.level.name());
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_s_own_kernels_are_measured_and_those_that_it_has_from_another_are_not() {
+    fn the_kernels_of_a_level_are_measured_and_those_of_an_earlier_one_are_not() {
         let kernels = kernels().unwrap();
         let precisions = |level| {
             let of_level = kernels.iter().filter(|(of, _)| *of == level);

@@ -1,29 +1,37 @@
-//! How long each stage of a chunk takes, and how much of the machine it uses.
+//! Measurements of speed: the stages of a chunk, matrix products, start-up, and the control rate beside inference.
 
 mod arithmetic;
 #[cfg(feature = "tenstorrent")]
 mod card_graph;
+mod control_rate;
 mod kernels;
 mod peak;
 mod products;
 mod random_weights;
 mod report;
 mod stages;
+mod start_up;
+mod workload;
 
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
-pub use card_graph::{AskedFor, CardGraph, Chip, MockedCard};
+pub use card_graph::{CardGraph, Chip, HostCalls, Kind, MockedCard, Roofline};
+pub use control_rate::{
+    ControlRateError, ControlRateOptions, ControlRateReport, Ticks, measure_control_rate,
+};
 pub use kernels::{KernelProducts, measure_kernels};
 pub use products::{PRODUCT_ROWS, Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
-pub use stages::{Workload, run};
+pub use stages::measure_chunks;
+pub use start_up::{StartUp, measure_start_up};
+pub use workload::Workload;
 
 use serde_json::Value;
 
 use crate::model::Pi0Config;
 
-/// The sizes of the policy that comes with the package.
+/// Configuration with the sizes of the policy that comes with the package.
 pub fn demo_sized() -> Pi0Config {
     const FITS: &str = "the package's own configuration fits the program";
     let read = |text| serde_json::from_str::<Value>(text).expect(FITS);

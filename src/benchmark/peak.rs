@@ -1,8 +1,8 @@
-//! The yardstick of speeds: what the instructions reach on registers.
+//! Peak of the instructions, to compare speeds with.
 
 use crate::device::InstructionPeak;
 
-/// The larger of two measurements around the same work: the machine's clock moves, and other programs only ever slow a
+/// Returns the larger of two measurements around the same work: the clock rate varies, and other programs only ever slow a
 /// measurement down.
 pub(super) fn larger(
     before: Option<InstructionPeak>,
@@ -12,7 +12,7 @@ pub(super) fn larger(
     measured.max_by(|one, other| one.gflops.total_cmp(&other.gflops))
 }
 
-/// For people: the kernel and its peak.
+/// Formats the kernel and its peak.
 pub(super) fn sentence(peak: &InstructionPeak) -> String {
     format!(
         "{}: the instruction's peak on registers is {:.0} GFLOP/s",

@@ -1,4 +1,4 @@
-//! How fast a device multiplies matrices of the published model's shapes.
+//! Speed of matrix products of the published model's shapes.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,19 +9,18 @@ use super::peak;
 use crate::device::{Activation, Device, HostTensor, InstructionPeak, Result};
 use crate::model::denoise::sample_noise;
 
-/// Rows of the activations: a token, an action chunk with the state, a power of two, a camera, a prompt of 20 tokens with one,
-/// two and three cameras, and a power of two.
+/// Rows of the activations: 1 (a token), 51 (an action chunk with the state), 256 (a camera), 276, 532 and 788 (a prompt of 20
+/// tokens with one, two and three cameras), and powers of two.
 pub const PRODUCT_ROWS: [usize; 8] = [1, 51, 64, 256, 276, 532, 788, 1024];
-/// Those that kernels are compared at: the model's own, of an action chunk with the state, a camera, and two and three
-/// cameras with a prompt.
+/// Rows at which kernels are compared: an action chunk with the state, a camera, and two and three cameras with a prompt.
 pub(super) const KERNEL_ROWS: [usize; 4] = [51, 256, 532, 788];
-/// Those of the kernels without vector instructions.
+/// Rows at which the kernel without vector instructions is measured.
 pub(super) const SCALAR_ROWS: [usize; 1] = [51];
 
-/// A layer's name, inputs and outputs.
+/// Name, inputs and outputs of a layer.
 type Layer = (&'static str, usize, usize);
 
-/// The layers with nearly all of the arithmetic.
+/// Layers with nearly all of the arithmetic.
 const LAYERS: [Layer; 8] = [
     ("SigLIP, q k v", 1152, 3456),
     ("SigLIP, fc1", 1152, 4304),
@@ -33,16 +32,17 @@ const LAYERS: [Layer; 8] = [
     ("Gemma 300M, down", 4096, 1024),
 ];
 
-/// The best of as many runs as fit in counts: on a machine with other work the fastest run is the least disturbed.
+/// Time of the runs of a product, of which the fastest counts: other work on the machine disturbs that one least.
 const TIME_PER_PRODUCT: Duration = Duration::from_millis(300);
 
 /// Speeds of products, in GFLOP/s.
 #[derive(Clone, Debug)]
 pub struct Products {
+    /// Description of the device.
     pub device: String,
-    /// Of the device's instructions, in the same run; `None` where the device cannot measure it.
+    /// Peak of the device's instructions, measured in the same run; `None` where the device cannot measure it.
     pub instruction_peak: Option<InstructionPeak>,
-    /// Of the activations.
+    /// Rows of the activations.
     pub rows: Vec<usize>,
     layers: Vec<LayerSpeeds>,
 }
@@ -50,11 +50,11 @@ pub struct Products {
 #[derive(Clone, Debug)]
 struct LayerSpeeds {
     layer: Layer,
-    /// One for each number of rows.
+    /// `[rows]`
     gflops: Vec<f64>,
 }
 
-/// Measures every layer with each number of rows.
+/// Measures every layer of the published model with each number of rows.
 ///
 /// # Errors
 /// When the device fails.
@@ -62,7 +62,7 @@ pub fn measure_products<D: Device>(device: &D, rows: &[usize]) -> Result<Product
     measure_layers(device, &LAYERS, rows)
 }
 
-/// One layer after the other, as the weights of all of them may not fit into memory.
+/// Measures one layer after the other, as the weights of all layers may not fit into memory.
 fn measure_layers<D: Device>(device: &D, layers: &[Layer], rows: &[usize]) -> Result<Products> {
     let mut instruction_peak = device.instruction_peak();
     let mut measured = Vec::with_capacity(layers.len());
@@ -87,18 +87,18 @@ fn measure_layers<D: Device>(device: &D, layers: &[Layer], rows: &[usize]) -> Re
     })
 }
 
-/// How long one product takes when nothing disturbs it.
+/// Seconds of the fastest run of a product.
 ///
 /// # Errors
 /// When the device fails.
 fn best_seconds<D: Device>(device: &D, x: &D::Tensor, layer: &D::Linear) -> Result<f64> {
     let started = Instant::now();
     let mut best = f64::INFINITY;
-    // The first run finds no buffers and no caches.
+    // The first run has cold caches and allocates its buffers.
     let mut runs = 0;
     while runs < 2 || started.elapsed() < TIME_PER_PRODUCT {
         let run = Instant::now();
-        // Reading back waits for a device that works on its own.
+        // Reading back waits for an asynchronous device.
         device.read_back(&device.linear(x, layer, Activation::None)?)?;
         best = best.min(run.elapsed().as_secs_f64());
         runs += 1;
@@ -107,6 +107,7 @@ fn best_seconds<D: Device>(device: &D, x: &D::Tensor, layer: &D::Linear) -> Resu
 }
 
 impl Products {
+    /// Converts the speeds to JSON.
     pub fn to_json(&self) -> Value {
         let layers: Map<String, Value> = self
             .layers

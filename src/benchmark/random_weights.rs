@@ -1,4 +1,4 @@
-//! Weights for a benchmark: nothing is loaded, every value is there.
+//! Random weights for benchmarks and tests, which need no checkpoint.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,16 +11,17 @@ use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
 use crate::model::{Pi0Config, Weights};
 
-/// Values drawn once; every tensor reads them from a place of its own.
+/// Number of values that are drawn; every tensor reads them from an offset of its own.
 const DRAWN: usize = 1 << 20;
 
-/// Random weights with which activations stay near one. A tensor is made when it is asked for.
+/// Random weights with which activations stay near one. Each tensor is made on request.
 pub struct RandomWeights {
     shapes: HashMap<String, Vec<usize>>,
     drawn: Vec<f32>,
 }
 
 impl RandomWeights {
+    /// Draws the values for a model of this configuration.
     pub fn new(config: &Pi0Config) -> Self {
         Self {
             shapes: parameters(config)
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_parameter_of_the_model_is_there_with_its_shape() {
+    fn every_parameter_of_the_model_has_its_shape() {
         let config = super::super::demo_sized();
         let weights = RandomWeights::new(&config);
         for parameter in parameters(&config) {

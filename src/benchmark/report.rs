@@ -1,35 +1,44 @@
-//! What a benchmark found, for people and for programs.
+//! Report of a chunk's stages, as text and as JSON.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Workload, peak};
+use super::peak;
+use super::workload::Workload;
 use crate::device::InstructionPeak;
+use crate::statistics::percentile;
 
-/// The durations of one stage.
+/// Durations of one stage.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    /// Name of the stage.
     pub name: &'static str,
-    /// Floating-point operations of one run; `None` for what is no arithmetic of the model.
+    /// Floating-point operations of one run; `None` for a stage without arithmetic of the model.
     pub operations: Option<f64>,
+    /// Milliseconds of each run.
     pub times_ms: Vec<f64>,
 }
 
-/// The durations of all stages, and what they are to be compared with.
+/// Durations of all stages, with the instruction's peak to compare them with.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Description of the device.
     pub device: String,
+    /// Measured work.
     pub workload: Workload,
+    /// Tokens of all cameras and the prompt.
     pub prefix_tokens: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
-    /// Of the device's instructions, in the same run; `None` where the device cannot measure it.
+    /// Peak of the device's instructions, measured in the same run; `None` where the device cannot measure it.
     pub instruction_peak: Option<InstructionPeak>,
+    /// Resident memory of the process.
     pub resident_bytes: Option<u64>,
-    /// The most since the process started; a checkpoint's own pages count while they are read.
+    /// Largest resident memory since the process started. The pages of a checkpoint's files count while they are read.
     pub peak_resident_bytes: Option<u64>,
+    /// Stages of a chunk in their order, then the whole chunk.
     pub stages: Vec<Stage>,
 }
 
@@ -55,33 +64,29 @@ impl Stage {
         }
     }
 
-    /// The time that a share of the runs, from 0 to 1, stayed within; NaN when there was none.
-    pub fn quantile_ms(&self, share: f64) -> f64 {
-        let mut sorted = self.times_ms.clone();
-        sorted.sort_by(f64::total_cmp);
-        let last = sorted.len().saturating_sub(1) as f64;
-        sorted
-            .get((share * last).round() as usize)
-            .copied()
-            .unwrap_or(f64::NAN)
+    /// Milliseconds that `percent` of the runs did not exceed; NaN without a run.
+    pub fn percentile_ms(&self, percent: f64) -> f64 {
+        percentile(self.times_ms.iter(), percent).unwrap_or(f64::NAN)
     }
 
+    /// Median of the milliseconds; NaN without a run.
     pub fn median_ms(&self) -> f64 {
-        self.quantile_ms(0.5)
+        self.percentile_ms(50.0)
     }
 
-    /// At the median.
+    /// Speed at the median, in GFLOP/s.
     pub fn gflops(&self) -> Option<f64> {
         Some(self.operations? / self.median_ms() / 1e6)
     }
 }
 
 impl Report {
-    /// A stage's speed at the median as a share of the instruction's peak.
+    /// Speed of a stage at the median as a share of the instruction's peak.
     pub fn peak_fraction(&self, stage: &Stage) -> Option<f64> {
         Some(stage.gflops()? / self.instruction_peak?.gflops)
     }
 
+    /// Converts the report to JSON.
     pub fn to_json(&self) -> Value {
         let stages: serde_json::Map<String, Value> = self
             .stages
@@ -89,7 +94,7 @@ impl Report {
             .map(|stage| {
                 let values = json!({
                     "median_ms": stage.median_ms(),
-                    "p99_ms": stage.quantile_ms(0.99),
+                    "p99_ms": stage.percentile_ms(99.0),
                     "gflop": stage.operations.map(|operations| operations / 1e9),
                     "gflops": stage.gflops(),
                     "peak_fraction": self.peak_fraction(stage),
@@ -156,7 +161,7 @@ impl fmt::Display for Report {
                 "{:<18} {:>10.2} {:>10.2}",
                 stage.name,
                 stage.median_ms(),
-                stage.quantile_ms(0.99)
+                stage.percentile_ms(99.0)
             )?;
             if let (Some(operations), Some(gflops)) = (stage.operations, stage.gflops()) {
                 write!(f, " {:>10.2} {gflops:>10.1}", operations / 1e9)?;
@@ -182,10 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_of_the_sorted_times() {
+    fn percentiles_are_those_of_the_sorted_times() {
         let stage = stage(&[5.0, 1.0, 3.0]);
         assert_eq!(
-            (stage.quantile_ms(0.0), stage.median_ms(), stage.quantile_ms(0.99)),
+            (
+                stage.percentile_ms(0.0),
+                stage.median_ms(),
+                stage.percentile_ms(99.0)
+            ),
             (1.0, 3.0, 5.0)
         );
         assert_eq!(stage.gflops(), Some(2000.0));
@@ -212,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_the_instruction_s_peak() {
+    fn a_share_is_of_the_instruction_s_peak() {
         let report = report(Some(InstructionPeak {
             kernel: "avx512_bf16",
             gflops: 2500.0,

@@ -1,10 +1,13 @@
-//! Runs the stages of a chunk, one after the other and again.
+//! Measurement of the stages of a chunk.
 
 use std::time::Instant;
 
 use image::RgbImage;
 
-use super::{Arithmetic, Report, Stage, peak};
+use super::arithmetic::Arithmetic;
+use super::peak;
+use super::report::{Report, Stage};
+use super::workload::Workload;
 use crate::device::{Device, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
@@ -12,27 +15,16 @@ use crate::model::prefix::Prefix;
 use crate::policy::prepare_image;
 use crate::process_memory::{peak_resident_bytes, resident_bytes};
 
-/// Pixels of a camera's frame.
+/// Width of a camera's frame in pixels.
 const FRAME_WIDTH: u32 = 640;
+/// Height of a camera's frame in pixels.
 const FRAME_HEIGHT: u32 = 480;
 
-/// What a chunk is made of, and how often it is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Workload {
-    pub cameras: usize,
-    pub prompt_tokens: usize,
-    pub denoise_steps: usize,
-    /// Chunks that are made first and not measured: they find caches and branch predictors cold.
-    pub warm_up: usize,
-    /// Chunks that are measured.
-    pub repeats: usize,
-}
-
-/// Measures a policy on a device: every chunk from camera frames to actions, with nothing kept from the last one.
+/// Measures a model on its device: every chunk from camera frames to actions, with nothing cached from the last one.
 ///
 /// # Errors
 /// When the device fails.
-pub fn run<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
+pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<Report> {
     let config = &model.config;
     let device = &model.device;
     let mut instruction_peak = device.instruction_peak();
@@ -123,7 +115,7 @@ mod tests {
             warm_up: 1,
             repeats: 2,
         };
-        let report = run(&model, workload).unwrap();
+        let report = measure_chunks(&model, workload).unwrap();
         let measured: Vec<_> = report.stages.iter().map(|stage| stage.times_ms.len()).collect();
         assert_eq!(measured, [4, 4, 2, 6, 2]);
         assert_eq!(report.prefix_tokens, 2 * 36 + 5);

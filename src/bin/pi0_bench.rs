@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use pi0_node::benchmark::{
-    KernelProducts, PRODUCT_ROWS, RandomWeights, Workload, demo_sized, measure_kernels, measure_products, run,
+    KernelProducts, PRODUCT_ROWS, RandomWeights, Workload, demo_sized, measure_chunks, measure_kernels,
+    measure_products, measure_start_up,
 };
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::chrome_trace;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
-use pi0_node::policy::{CameraOptions, Pi0Policy, Policy, PolicyOptions};
-use pi0_node::process_memory::resident_bytes;
+use pi0_node::policy::DeviceChoice;
 use serde_json::json;
 
 /// Measures every stage of a chunk: medians, p99, operations a second and their share of the instruction's peak.
@@ -21,12 +21,12 @@ struct Arguments {
     /// full: π0 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
     #[arg(long, default_value = "demo")]
     config: String,
-    /// Where it runs; tenstorrent needs the feature of that name and a card.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
-    /// What weights are stored in, on the CPU.
-    #[arg(long, value_enum, default_value_t = WeightType::F32)]
-    precision: WeightType,
+    /// Device of the model; tenstorrent needs the feature of that name and a card.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
+    device: DeviceChoice,
+    /// Type of the weights on the CPU.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
     /// Cameras, each with a frame of 640 × 480 pixels.
     #[arg(long, default_value_t = 1)]
     cameras: usize,
@@ -36,7 +36,7 @@ struct Arguments {
     /// Euler steps from noise to actions.
     #[arg(long, default_value_t = 10)]
     steps: usize,
-    /// Actions in a chunk, where they are not to be as many as the configuration says.
+    /// Actions in a chunk; without it, as many as in the configuration.
     #[arg(long)]
     horizon: Option<usize>,
     /// Threads of the CPU device; 0 is one for each core.
@@ -51,29 +51,15 @@ struct Arguments {
     /// Measure matrix products of the published model's shapes instead of a chunk.
     #[arg(long)]
     products: bool,
-    /// Measure such products with each of the CPU's kernels that this machine has, and with every type of weights.
+    /// Measure such products with every CPU kernel of this machine and every type of weights.
     #[arg(long, conflicts_with_all = ["products", "device", "precision"])]
     kernels: bool,
-    /// Only bring a checkpoint to the device, and say how long it took from the start of the program until it could
-    /// accept an observation.
+    /// Measure the time from the start of the program until the policy of a checkpoint accepts an observation.
     #[arg(long, conflicts_with_all = ["products", "kernels"])]
     start_up: bool,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum DeviceName {
-    Cpu,
-    Tenstorrent,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum WeightType {
-    F32,
-    Bf16,
-    Int8,
 }
 
 fn main() -> ExitCode {
@@ -98,14 +84,13 @@ fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     if arguments.kernels {
         return print_kernels(arguments);
     }
-    let precision = match arguments.precision {
-        WeightType::F32 => Precision::F32,
-        WeightType::Bf16 => Precision::Bf16,
-        WeightType::Int8 => Precision::Int8,
-    };
     match arguments.device {
-        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?, started),
-        DeviceName::Tenstorrent => measure_on_card(arguments, started),
+        DeviceChoice::Auto => anyhow::bail!("--device is auto, expected the device to measure"),
+        DeviceChoice::Cpu => {
+            let device = CpuDevice::new(arguments.precision, arguments.threads)?;
+            measure(arguments, device, started)
+        }
+        DeviceChoice::Tenstorrent => measure_on_card(arguments, started),
     }
 }
 
@@ -140,14 +125,15 @@ fn print_kernels(arguments: &Arguments) -> anyhow::Result<()> {
 fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
     if arguments.products {
         let products = measure_products(&device, &PRODUCT_ROWS)?;
-        match arguments.json {
-            true => println!("{}", products.to_json()),
-            false => print!("{products}"),
+        if arguments.json {
+            println!("{}", products.to_json());
+        } else {
+            print!("{products}");
         }
         return Ok(());
     }
     if arguments.start_up {
-        return measure_start_up(arguments, device, started);
+        return print_start_up(arguments, device, started);
     }
     let random = |mut config: Pi0Config, device| {
         config.action_horizon = arguments.horizon.unwrap_or(config.action_horizon);
@@ -171,38 +157,28 @@ fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> any
         warm_up: arguments.warm_up,
         repeats: arguments.repeats,
     };
-    let report = run(&model, workload)?;
-    match arguments.json {
-        true => println!("{}", report.to_json()),
-        false => print!("{report}"),
+    let report = measure_chunks(&model, workload)?;
+    if arguments.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{report}");
     }
     Ok(())
 }
 
-fn measure_start_up<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
+fn print_start_up<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
     let folder = arguments.config.as_str();
     anyhow::ensure!(
         !["full", "demo"].contains(&folder),
         "--start-up is about a checkpoint: --config is {folder:?}, expected its folder"
     );
-    let checkpoint = Checkpoint::open(folder)?;
-    let camera = |name: &String| CameraOptions {
-        name: name.clone(),
-        crop: None,
-        is_optional: false,
-    };
-    let options = PolicyOptions {
-        cameras: checkpoint.config().cameras.iter().map(camera).collect(),
-        ..PolicyOptions::default()
-    };
-    let policy = Pi0Policy::new(&checkpoint, device, options)?;
-    let ready_s = started.elapsed().as_secs_f64();
-    // The file's pages are no part of the policy.
-    drop(checkpoint);
-    let resident_gb = resident_bytes().map(|bytes| bytes as f64 / 1e9);
-    match arguments.json {
-        true => println!("{}", json!({ "ready_s": ready_s, "resident_gb": resident_gb })),
-        false => println!("{}: ready after {ready_s:.2} s", policy.description()),
+    let start_up = measure_start_up(folder.as_ref(), device, started)?;
+    let ready_s = start_up.ready_s;
+    if arguments.json {
+        let resident_gb = start_up.resident_bytes.map(|bytes| bytes as f64 / 1e9);
+        println!("{}", json!({ "ready_s": ready_s, "resident_gb": resident_gb }));
+    } else {
+        println!("{}: ready after {ready_s:.2} s", start_up.policy);
     }
     Ok(())
 }

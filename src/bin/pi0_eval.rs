@@ -1,4 +1,4 @@
-//! Holds a policy against recordings: `pi0_eval BAG --params-file robot.yaml --checkpoint folder`.
+//! Evaluates a policy on recordings: `pi0_eval BAG --params-file robot.yaml --checkpoint folder`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,17 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use pi0_node::chrome_trace;
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::{
-    BagResult, Comparison, EvaluationOptions, Pictures, Prediction, PredictionsFile, Report, evaluate,
-    find_bags, fingerprint, finished, index, page, result_name, run_processes, write_whole,
+    Batch, Comparison, EvaluationOptions, Prediction, Progress, Report, ReportFiles, find_bags,
 };
-use pi0_node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
-use pi0_node::policy::open_for_evaluation;
+use pi0_node::parameters::{ParameterValue, parameters_of, parse_override};
 
-/// Says how well and how fast a policy predicts what was recorded in bags of ROS 2, without a robot and without ROS 2.
+/// Measures how well and how fast a policy predicts the actions recorded in bags of ROS 2, without a robot and without ROS 2.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
@@ -29,12 +28,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Hold one report against another; ends with status 1 when the second one is worse.
+    /// Compare two reports; ends with status 1 when the second one is worse.
     Compare {
-        /// The report to hold the other against.
+        /// Report to compare with.
         before: PathBuf,
+        /// Report that may be worse.
         after: PathBuf,
-        /// Percent by which a figure may be worse.
+        /// Percent by which a metric may be worse.
         #[arg(long, default_value_t = 5.0)]
         threshold: f64,
     },
@@ -45,54 +45,22 @@ struct Evaluation {
     /// A bag's folder, an .mcap or .db3 file, or a folder with bags below it.
     #[arg(required = true)]
     bags: Vec<PathBuf>,
-    /// The node's parameter file: topics, cameras, joints, rates.
-    #[arg(long)]
-    params_file: Option<PathBuf>,
-    /// The node's full name, which says what part of the parameter file counts.
-    #[arg(long, default_value = "/pi0_node")]
-    node_name: String,
-    /// Set a parameter of the node, over the parameter file.
-    #[arg(short = 'p', long = "param", value_name = "NAME:=VALUE")]
-    parameters: Vec<String>,
-    /// The parameter checkpoint: the policy's folder.
-    #[arg(long)]
-    checkpoint: Option<PathBuf>,
-    /// The parameter seed: of the noise.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The parameter threads: of the CPU device, 0 for one a core.
-    #[arg(long)]
-    threads: Option<usize>,
-    /// Where the commands to the robot were recorded: JointTrajectory, Float64MultiArray or JointState. Without it, the
-    /// topic on which the node would publish, or else the joint states.
-    #[arg(long)]
-    actions_topic: Option<String>,
-    /// Actions from one observation to the next; without it, as many as the node plays.
-    #[arg(long)]
-    every: Option<usize>,
-    /// Seconds after a recorded action beyond which nothing is known.
-    #[arg(long, default_value_t = 0.5)]
-    longest_gap: f64,
-    /// A joint that moved by less than this counts as still, for the agreement of directions.
-    #[arg(long, default_value_t = 0.01)]
-    still: f32,
-    /// Leave out the flow-matching loss, which takes about as long as the chunks.
-    #[arg(long)]
-    no_loss: bool,
-    /// Write the report there.
+    #[command(flatten)]
+    shared: SharedArguments,
+    /// File to write the report to.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Write every prediction there, as a table. For one bag.
+    /// File to write every prediction of one bag to, as a table.
     #[arg(long, conflicts_with = "output")]
     parquet: Option<PathBuf>,
-    /// Write a page with plots there. For one bag.
+    /// File to write a page with plots of one bag to.
     #[arg(long, conflicts_with = "output")]
     html: Option<PathBuf>,
-    /// Write all of these for each bag into this folder, a process a bag, and report.json and index.html for all of them.
-    /// What is there from the same inputs is not made again.
+    /// Folder to write all of these to for each bag, a process a bag, with report.json and index.html for all bags. Results
+    /// of the same inputs are not made again.
     #[arg(long)]
     output: Option<PathBuf>,
-    /// Bags that are evaluated at the same time; with more than one, each takes one thread unless --threads says more.
+    /// Bags that are evaluated at the same time; with more than one, each takes one thread unless --threads is given.
     #[arg(long, default_value_t = 1, requires = "output")]
     jobs: usize,
     /// Show no progress and no table.
@@ -100,24 +68,61 @@ struct Evaluation {
     quiet: bool,
 }
 
+/// Arguments that the process of every bag gets too.
+#[derive(Args, Debug, PartialEq)]
+struct SharedArguments {
+    /// The node's parameter file: topics, cameras, joints, rates.
+    #[arg(long)]
+    params_file: Option<PathBuf>,
+    /// Full name of the node, which selects the sections of the parameter file.
+    #[arg(long, default_value = "/pi0_node")]
+    node_name: String,
+    /// Set a parameter of the node, over the parameter file.
+    #[arg(short = 'p', long = "param", value_name = "NAME:=VALUE")]
+    parameters: Vec<String>,
+    /// Set the parameter checkpoint: the policy's folder.
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// Set the parameter seed: of the noise.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Set the parameter threads: of the CPU device, 0 for one a core.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Topic of the recorded commands: JointTrajectory, Float64MultiArray or JointState. Without it, the topic on which the
+    /// node would publish, or else the joint states.
+    #[arg(long)]
+    actions_topic: Option<String>,
+    /// Actions from one observation to the next; without it, the node's execution horizon.
+    #[arg(long)]
+    execution_horizon: Option<usize>,
+    /// Seconds after a recorded action for which it counts at most.
+    #[arg(long, default_value_t = 0.5)]
+    longest_gap: f64,
+    /// Distance below which a joint counts as still, for the agreement of directions.
+    #[arg(long, default_value_t = 0.01)]
+    still: f32,
+    /// Leave out the flow-matching loss, which takes about as long as the chunks.
+    #[arg(long)]
+    no_loss: bool,
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match arguments.task {
         Some(Task::Compare {
             before,
             after,
             threshold,
         }) => compare(&before, &after, threshold),
-        None => arguments.evaluation.run(),
+        None => arguments.evaluation.run(&matches),
     };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            // 1 says that a report is worse.
-            ExitCode::from(2)
-        }
-    }
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        // 1 means that a report is worse.
+        ExitCode::from(2)
+    })
 }
 
 fn compare(before: &Path, after: &Path, threshold: f64) -> anyhow::Result<ExitCode> {
@@ -132,244 +137,238 @@ fn compare(before: &Path, after: &Path, threshold: f64) -> anyhow::Result<ExitCo
 }
 
 impl Evaluation {
-    fn run(&self) -> anyhow::Result<ExitCode> {
-        ensure!(self.every != Some(0), "--every is 0, expected at least 1");
-        ensure!(
-            self.longest_gap > 0.0 && self.longest_gap.is_finite(),
-            "--longest-gap is {}, expected a number of seconds above 0",
-            self.longest_gap
-        );
-        let settings = self.settings()?;
+    fn run(&self, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+        let batch = Batch::new(self.shared.parameters()?, self.shared.options()?)?;
         let bags = find_bags(&self.bags)?;
         let report = match (&self.output, &bags[..]) {
-            (Some(folder), _) => self.evaluate_each(&bags, folder, &settings)?,
-            (None, [bag]) => Report::new(vec![self.evaluate_one(bag, &settings)?]),
+            (Some(folder), _) => self.evaluate_each(&batch, &bags, folder, forwarded(matches))?,
+            (None, [bag]) => self.evaluate_one(&batch, bag)?,
             (None, several) => anyhow::bail!("{} bags need --output FOLDER for their results", several.len()),
         };
-        if let Some(path) = &self.json {
-            report.write(path)?;
-        }
         if !self.quiet {
             print!("{}", report.table());
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn evaluate_one(&self, path: &Path, settings: &Settings) -> anyhow::Result<BagResult> {
+    fn evaluate_one(&self, batch: &Batch, path: &Path) -> anyhow::Result<Report> {
         let bag = Bag::open(path)?;
-        let mut policy = open_for_evaluation(
-            &settings.checkpoint,
-            settings.device,
-            settings.device_options,
-            settings.policy.clone(),
-        )
-        .with_context(|| format!("no policy from the checkpoint {}", settings.checkpoint.display()))?;
-        let options = self.options();
-        let inputs = fingerprint(path, settings, &options)?;
-        let actions_between = options.actions_between(settings, policy.action_horizon());
-        let mut pictures = Pictures::new(actions_between, settings.runtime.action_period);
-        let mut table = match &self.parquet {
-            Some(path) => Some(PredictionsFile::create(path, &settings.commanded_joints())?),
-            None => None,
+        let files = ReportFiles {
+            json: self.json.clone(),
+            html: self.html.clone(),
+            parquet: self.parquet.clone(),
         };
-        let mut table_failure = None;
-        let progress = self.progress(&bag);
+        let progress = match bag.span().filter(|_| !self.quiet) {
+            Some((start, end)) => ProgressBar::new((end - start).as_millis() as u64),
+            None => ProgressBar::hidden(),
+        };
+        let progress = progress.with_style(bar_style("{percent:>3} % {wide_bar} {msg}, {eta} left"));
         let _trace = chrome_trace::start()?;
-        let result = evaluate(&bag, &mut *policy, settings, &options, &mut |prediction| {
-            show_progress(&progress, &bag, &prediction);
-            pictures.add(&prediction);
-            if let Some(table) = &mut table
-                && table_failure.is_none()
-            {
-                table_failure = table.add(&prediction).err();
-            }
-        })?;
+        let report = batch.evaluate(&bag, files, &mut |prediction| show(&progress, &bag, prediction))?;
         progress.finish_and_clear();
-        let result = BagResult { inputs, ..result };
-        if let Some(failure) = table_failure {
-            return Err(failure.into());
-        }
-        if let Some(table) = table {
-            table.finish()?;
-        }
-        if let Some(path) = &self.html {
-            write_whole(path, page(&result, &pictures).as_bytes())?;
-        }
-        Ok(result)
+        Ok(report)
     }
 
-    /// A process for each bag that has no result yet.
-    fn evaluate_each(&self, bags: &[PathBuf], folder: &Path, settings: &Settings) -> anyhow::Result<Report> {
+    fn evaluate_each(
+        &self,
+        batch: &Batch,
+        bags: &[PathBuf],
+        folder: &Path,
+        mut shared: Vec<OsString>,
+    ) -> anyhow::Result<Report> {
         ensure!(
             chrome_trace::asked_for().is_none(),
             "{} asks for one trace, which only the evaluation of one bag without --output makes",
             chrome_trace::VARIABLE
         );
-        let program = std::env::current_exe().context("this program's own file")?;
-        let result = |bag: &Path, suffix: &str| folder.join(format!("{}.{suffix}", result_name(bag)));
-        let options = self.options();
-        let inputs = |bag: &Path| {
-            let looked_at = || format!("the bag {}", bag.display());
-            fingerprint(bag, settings, &options).with_context(looked_at)
-        };
-        let mut remaining = Vec::new();
-        for bag in bags {
-            if finished(&result(bag, "json"), &inputs(bag)?).is_none() {
-                remaining.push(bag.clone());
-            }
+        if self.jobs > 1 && self.shared.threads.is_none() {
+            shared.push("--threads=1".into());
         }
-        let process = |bag: &Path| {
+        let program = std::env::current_exe().context("this program's own file")?;
+        let process = |bag: &Path, files: &ReportFiles| {
             let mut process = Command::new(&program);
-            process.arg(bag).args(self.inherited()).arg("--quiet");
-            for (flag, suffix) in [("--json", "json"), ("--html", "html"), ("--parquet", "parquet")] {
-                process.arg(flag).arg(result(bag, suffix));
+            process.arg(bag).args(&shared).arg("--quiet");
+            let files = [
+                ("--json", &files.json),
+                ("--html", &files.html),
+                ("--parquet", &files.parquet),
+            ];
+            for (flag, file) in files {
+                process.args(file.iter().flat_map(|file| [flag.as_ref(), file.as_os_str()]));
             }
             process
         };
-        let progress = if self.quiet {
+        let bar = if self.quiet {
             ProgressBar::hidden()
         } else {
             ProgressBar::new(bags.len() as u64)
         };
-        let progress = progress.with_style(bar_style("{pos} of {len} bags {wide_bar} {eta} left"));
-        progress.set_position((bags.len() - remaining.len()) as u64);
-        progress.reset_eta();
-        let mut failures = Vec::new();
-        run_processes(&remaining, self.jobs, &process, |index, ended| {
-            progress.inc(1);
-            if let Err(words) = ended {
-                let failure = format!("{}: {words}", remaining[index].display());
-                progress.suspend(|| eprintln!("error: {failure}"));
-                failures.push(failure);
-            }
-        });
-        progress.finish_and_clear();
-        let mut results = Vec::new();
-        for bag in bags {
-            if let Some(report) = finished(&result(bag, "json"), &inputs(bag)?) {
-                results.extend(report.bags);
-            }
+        let bar = bar.with_style(bar_style("{pos} of {len} bags {wide_bar} {eta} left"));
+        let report = batch.evaluate_each(
+            bags,
+            folder,
+            self.jobs,
+            &process,
+            &mut |progress| match progress {
+                Progress::Finished(bags) => {
+                    bar.set_position(bags as u64);
+                    bar.reset_eta();
+                }
+                Progress::Evaluated => bar.inc(1),
+                Progress::Failed(bag, reason) => {
+                    bar.inc(1);
+                    bar.suspend(|| eprintln!("error: {}: {reason}", bag.display()));
+                }
+            },
+        );
+        bar.finish_and_clear();
+        let report = report?;
+        if let Some(path) = &self.json {
+            report.write(path)?;
         }
+        Ok(report)
+    }
+}
+
+impl SharedArguments {
+    fn options(&self) -> anyhow::Result<EvaluationOptions> {
         ensure!(
-            !results.is_empty(),
-            "no bag could be evaluated; the reasons are above"
+            self.execution_horizon != Some(0),
+            "--execution-horizon is 0, expected at least 1"
         );
-        let report = Report::new(results);
-        if bags.len() > 1 {
-            report.write(&folder.join("report.json"))?;
-            let link = |bag: &BagResult| format!("{}.html", result_name(Path::new(&bag.bag)));
-            write_whole(&folder.join("index.html"), index(&report, link).as_bytes())?;
-        }
-        match failures.len() {
-            0 => Ok(report),
-            count => anyhow::bail!("{count} of {} bags could not be evaluated", bags.len()),
-        }
-    }
-
-    /// What of the command line goes on to the process of each bag.
-    fn inherited(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut add = |flag: &str, value: Option<OsString>| {
-            if let Some(value) = value {
-                arguments.extend([flag.into(), value]);
-            }
-        };
-        let text = |value: String| Some(OsString::from(value));
-        let one_thread = (self.jobs > 1).then_some(1);
-        add(
-            "--params-file",
-            self.params_file.clone().map(PathBuf::into_os_string),
+        ensure!(
+            self.longest_gap > 0.0 && self.longest_gap.is_finite(),
+            "--longest-gap is {}, expected a number of seconds above 0",
+            self.longest_gap
         );
-        add("--node-name", text(self.node_name.clone()));
-        for parameter in &self.parameters {
-            add("--param", text(parameter.clone()));
-        }
-        add(
-            "--checkpoint",
-            self.checkpoint.clone().map(PathBuf::into_os_string),
-        );
-        add("--seed", self.seed.map(|seed| seed.to_string().into()));
-        let threads = self.threads.or(one_thread);
-        add("--threads", threads.map(|threads| threads.to_string().into()));
-        add("--actions-topic", self.actions_topic.clone().map(OsString::from));
-        add("--every", self.every.map(|every| every.to_string().into()));
-        add("--longest-gap", text(self.longest_gap.to_string()));
-        add("--still", text(self.still.to_string()));
-        if self.no_loss {
-            arguments.push("--no-loss".into());
-        }
-        arguments
-    }
-
-    fn options(&self) -> EvaluationOptions {
-        EvaluationOptions {
+        Ok(EvaluationOptions {
             actions_topic: self.actions_topic.clone(),
-            actions_between: self.every,
+            execution_horizon: self.execution_horizon,
             longest_gap: Duration::from_secs_f64(self.longest_gap),
             still: self.still,
             flow_matching_loss: !self.no_loss,
-        }
+        })
     }
 
-    /// The node's parameters: the file's, then those of the command line.
-    fn settings(&self) -> anyhow::Result<Settings> {
-        let mut parameters = match &self.params_file {
-            Some(path) => {
-                let read = || format!("the parameter file {}", path.display());
-                let text = std::fs::read_to_string(path).with_context(read)?;
-                parameters_of(&text, &self.node_name).with_context(read)?
-            }
-            None => Vec::new(),
-        };
-        let mut section = String::from("/**:\n  ros__parameters:\n");
-        for parameter in &self.parameters {
-            let (name, value) = parameter
-                .split_once(":=")
-                .with_context(|| format!("-p {parameter}: expected NAME:=VALUE"))?;
-            section += &format!("    {name}: {value}\n");
+    /// Parameters of the file, then those of the command line.
+    fn parameters(&self) -> anyhow::Result<Vec<(String, ParameterValue)>> {
+        let mut parameters = Vec::new();
+        if let Some(path) = &self.params_file {
+            let read = || format!("the parameter file {}", path.display());
+            let text = std::fs::read_to_string(path).with_context(read)?;
+            parameters = parameters_of(&text, &self.node_name).with_context(read)?;
         }
-        if !self.parameters.is_empty() {
-            parameters.extend(parameters_of(&section, "/pi0_node").context("-p")?);
+        for parameter in &self.parameters {
+            parameters.push(parse_override(parameter)?);
         }
         if let Some(checkpoint) = &self.checkpoint {
             let checkpoint = checkpoint.to_string_lossy().into_owned();
             parameters.push(("checkpoint".to_owned(), ParameterValue::String(checkpoint)));
         }
-        let counts = [
-            ("seed", self.seed),
-            ("threads", self.threads.map(|threads| threads as u64)),
-        ];
-        for (name, count) in counts {
+        let threads = self.threads.map(|threads| threads as u64);
+        for (name, count) in [("seed", self.seed), ("threads", threads)] {
             if let Some(count) = count {
                 let count = i64::try_from(count).with_context(|| format!("--{name} is {count}"))?;
                 parameters.push((name.to_owned(), ParameterValue::Integer(count)));
             }
         }
-        match Parameters::from_overrides(parameters.into_iter()) {
-            Ok(parameters) => Ok(parameters.settings().clone()),
-            Err(problems) => {
-                let problems: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-                anyhow::bail!("the parameters do not fit:{}", problems.concat())
-            }
+        Ok(parameters)
+    }
+}
+
+/// Shared arguments of the command line, for the process of a bag.
+fn forwarded(matches: &ArgMatches) -> Vec<OsString> {
+    let shared = SharedArguments::augment_args(clap::Command::new("shared"));
+    let mut forwarded = Vec::new();
+    for argument in shared.get_arguments() {
+        let id = argument.get_id().as_str();
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let flag = format!(
+            "--{}",
+            argument.get_long().expect("a shared argument has a long name")
+        );
+        if !argument.get_action().takes_values() {
+            forwarded.push(flag.into());
+            continue;
+        }
+        for value in matches.get_raw(id).into_iter().flatten() {
+            let mut with_value = OsString::from(format!("{flag}="));
+            with_value.push(value);
+            forwarded.push(with_value);
         }
     }
-
-    fn progress(&self, bag: &Bag) -> ProgressBar {
-        let Some((start, end)) = bag.span().filter(|_| !self.quiet) else {
-            return ProgressBar::hidden();
-        };
-        ProgressBar::new((end - start).as_millis() as u64)
-            .with_style(bar_style("{percent:>3} % {wide_bar} {msg}, {eta} left"))
-    }
+    forwarded
 }
 
 fn bar_style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn show_progress(bar: &ProgressBar, bag: &Bag, prediction: &Prediction) {
+fn show(bar: &ProgressBar, bag: &Bag, prediction: &Prediction) {
     if let Some((start, _)) = bag.span() {
-        bar.set_position(prediction.sample.log_time.saturating_sub(start).as_millis() as u64);
+        let elapsed = prediction.observation.log_time.saturating_sub(start);
+        bar.set_position(elapsed.as_millis() as u64);
         bar.set_message(format!("{} chunks", prediction.index + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shared arguments as they are, and as the process of a bag gets them.
+    fn both(arguments: &[OsString]) -> [SharedArguments; 2] {
+        let parse = |arguments: &[OsString]| {
+            let arguments = arguments.iter().cloned();
+            Arguments::command()
+                .get_matches_from(["pi0_eval".into(), "bag".into()].into_iter().chain(arguments))
+        };
+        let shared = |matches| Arguments::from_arg_matches(&matches).unwrap().evaluation.shared;
+        let matches = parse(arguments);
+        let of_bag = parse(&forwarded(&matches));
+        [shared(matches), shared(of_bag)]
+    }
+
+    #[test]
+    fn every_shared_argument_is_forwarded() {
+        let command = SharedArguments::augment_args(clap::Command::new("shared"));
+        let arguments = command.get_arguments().map(|argument| {
+            let flag = format!("--{}", argument.get_long().unwrap());
+            let value = if argument.get_action().takes_values() {
+                "=7"
+            } else {
+                ""
+            };
+            OsString::from(flag + value)
+        });
+        let arguments: Vec<OsString> = arguments.collect();
+        assert_eq!(arguments.len(), 11);
+        for argument in &arguments {
+            let [given, of_bag] = both(std::slice::from_ref(argument));
+            assert_eq!(given, of_bag);
+            assert_ne!(given, both(&[])[0], "{argument:?} is not the default");
+        }
+        let [given, of_bag] = both(&arguments);
+        assert_eq!(given, of_bag);
+    }
+
+    #[test]
+    fn values_are_forwarded_as_they_are() {
+        let arguments = [
+            "-p",
+            "prompt:=pick: the #1",
+            "-p",
+            "joints.waist.scale:=-1.0",
+            "--seed",
+            "3",
+        ];
+        let [given, of_bag] = both(&arguments.map(OsString::from));
+        assert_eq!(given, of_bag);
+        assert_eq!(
+            of_bag.parameters,
+            ["prompt:=pick: the #1", "joints.waist.scale:=-1.0"]
+        );
     }
 }

@@ -23,7 +23,6 @@ mod stop;
 mod supervisor;
 mod tick_schedule;
 mod timed_chunk;
-mod window;
 
 pub use blending::{Blending, BlendingStrategy};
 pub use chunk_player::{ChunkPlayer, PlayerState};
@@ -40,4 +39,3 @@ pub use robot_description::{DescribedLimits, DescriptionProblem, joint_limits};
 pub use supervisor::{Command, InputRole, MonitoredInput, SafetyInputs, SupervisionSettings};
 pub use tick_schedule::TickSchedule;
 pub use timed_chunk::TimedChunk;
-pub use window::Window;

@@ -1,29 +1,40 @@
-//! CDR, how ROS 2 writes a message down: the plain encoding of DDS (XCDR version 1), in either byte order.
+//! Reader of CDR, the encoding of ROS 2 messages: the plain encoding of DDS (XCDR version 1), in either byte order.
 //!
-//! Only the field order of a message definition is needed, so the few messages of a policy are read field by field;
-//! every length is checked against the bytes that are there.
+//! Messages are read field by field in the order of their definition. Every length is checked against the bytes that are there.
 
-/// Why bytes are no message.
+/// Reason why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdrError {
+    /// Message that is cut off.
     #[error("the message ends at byte {length}, in the middle of {what} at byte {at}")]
     Short {
+        /// Field that is cut off.
         what: &'static str,
+        /// Offset of the field.
         at: usize,
+        /// Bytes of the message.
         length: usize,
     },
+    /// Other encoding.
     #[error(
         "the encapsulation is {found:#06x}, expected plain CDR: 0x0000 (big endian) or 0x0001 (little endian)"
     )]
-    Encapsulation { found: u16 },
+    Encapsulation {
+        /// First two bytes of the message.
+        found: u16,
+    },
+    /// Text in another encoding.
     #[error("the text at byte {at} is no UTF-8")]
-    Text { at: usize },
+    Text {
+        /// Offset of the text.
+        at: usize,
+    },
 }
 
-/// Reads one field after the other.
+/// Reader of one field after the other. Every function fails when the message ends before the field does.
 #[derive(Clone, Debug)]
 pub struct CdrReader<'a> {
-    /// What comes after the encapsulation's four bytes, from which alignment counts.
+    /// Bytes after the encapsulation's four, from which alignment counts.
     body: &'a [u8],
     position: usize,
     little_endian: bool,
@@ -31,22 +42,25 @@ pub struct CdrReader<'a> {
 
 macro_rules! number {
     ($name:ident, $type:ty) => {
+        #[doc = concat!("Reads an aligned `", stringify!($type), "`.")]
         pub fn $name(&mut self) -> Result<$type, CdrError> {
             const SIZE: usize = size_of::<$type>();
             self.align(SIZE);
             let bytes = self.take(SIZE, stringify!($type))?;
-            // `take` answers with as many bytes as were asked for.
             let mut array = [0; SIZE];
             array.copy_from_slice(bytes);
-            Ok(match self.little_endian {
-                true => <$type>::from_le_bytes(array),
-                false => <$type>::from_be_bytes(array),
+            Ok(if self.little_endian {
+                <$type>::from_le_bytes(array)
+            } else {
+                <$type>::from_be_bytes(array)
             })
         }
     };
 }
 
 impl<'a> CdrReader<'a> {
+    /// Creates a reader of a message's first field.
+    ///
     /// # Errors
     /// When the first four bytes name another encoding.
     pub fn new(message: &'a [u8]) -> Result<Self, CdrError> {
@@ -72,7 +86,7 @@ impl<'a> CdrReader<'a> {
     number!(i32, i32);
     number!(f64, f64);
 
-    /// A text, without the zero byte that ends it.
+    /// Reads a text, without the zero byte at its end.
     pub fn text(&mut self) -> Result<&'a str, CdrError> {
         let at = self.position;
         let bytes = self.bytes("a text")?;
@@ -80,32 +94,32 @@ impl<'a> CdrReader<'a> {
         std::str::from_utf8(bytes).map_err(|_| CdrError::Text { at })
     }
 
-    /// A sequence of bytes.
+    /// Reads a sequence of bytes, which is named `what` in errors.
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], CdrError> {
         let length = self.u32()? as usize;
         self.take(length, what)
     }
 
-    /// A sequence of numbers.
+    /// Reads a sequence of numbers.
     pub fn f64s(&mut self) -> Result<Vec<f64>, CdrError> {
         let count = self.u32()?;
         self.sequence(count, 8, Self::f64)
     }
 
-    /// A sequence of texts.
+    /// Reads a sequence of texts.
     pub fn texts(&mut self) -> Result<Vec<String>, CdrError> {
         let count = self.u32()?;
         self.sequence(count, 4, |reader| reader.text().map(str::to_owned))
     }
 
-    /// `count` elements of at least `smallest` bytes each.
+    /// Reads `count` elements of at least `smallest` bytes each.
     pub fn sequence<T>(
         &mut self,
         count: u32,
         smallest: usize,
         mut element: impl FnMut(&mut Self) -> Result<T, CdrError>,
     ) -> Result<Vec<T>, CdrError> {
-        // A damaged length must not reserve memory that no bytes stand for.
+        // A damaged length must not reserve more memory than the message can fill.
         let possible = (self.body.len() - self.position.min(self.body.len())) / smallest.max(1);
         let mut elements = Vec::with_capacity((count as usize).min(possible));
         for _ in 0..count {

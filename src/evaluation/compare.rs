@@ -1,59 +1,53 @@
-//! Whether one evaluation is worse than another.
+//! Comparison of two reports: whether the second evaluation is worse.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::result::Report;
-use super::table::number;
+use super::accuracy::{Direction, Metric};
+use super::report::{BagResult, Report, number};
 
-/// A figure of two reports.
+/// Metric of two reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    pub figure: &'static str,
+    /// Name of the metric.
+    pub metric: &'static str,
+    /// Value in the first report.
     pub before: Option<f64>,
+    /// Value in the second report.
     pub after: Option<f64>,
-    /// By how much it is worse, as a share of what it was: positive is worse. None without one of the two.
+    /// Relative change, positive for worse; `None` without one of the values.
     pub worse_by: Option<f64>,
 }
 
-/// Two reports, the second held against the first.
+/// Comparison of a report with an earlier one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
+    /// Metrics that the comparison depends on.
     pub differences: Vec<Difference>,
-    /// What makes the comparison doubtful: other bags, other actions, other settings.
+    /// Doubts about the comparison: other bags, other actions, other settings.
     pub warnings: Vec<String>,
-    /// A figure that is worse by a larger share than this counts.
+    /// Relative change from which on a metric counts as worse.
     pub threshold: f64,
 }
 
-/// The figures that a comparison is made by. The others are there to explain them.
-const DECIDING: [&str; 7] = [
-    "mse",
-    "mae",
-    "first_action_mae",
-    "direction_agreement",
-    "chunk_difference",
-    "seam_velocity",
-    "flow_matching_loss",
-];
-/// A difference of less than this is none: zero errors are compared too.
+/// Change that counts as none, so that errors of zero can be compared.
 const NEGLIGIBLE: f64 = 1e-9;
 
 impl Comparison {
+    /// Compares `after` with `before`.
     pub fn new(before: &Report, after: &Report, threshold: f64) -> Self {
-        let figures = before
+        let metrics = before
             .combined
-            .figures()
+            .metrics()
             .into_iter()
-            .zip(after.combined.figures());
-        let differences = figures
-            .filter(|((figure, _), _)| DECIDING.contains(figure))
-            .map(|((figure, before), (_, after))| Difference {
-                figure,
-                before,
-                after,
-                worse_by: before
-                    .zip(after)
-                    .map(|(before, after)| worse_by(figure, before, after)),
+            .zip(after.combined.metrics());
+        let differences = metrics
+            .filter(|(before, _)| before.decides)
+            .map(|(before, after)| Difference {
+                metric: before.name,
+                before: before.value,
+                after: after.value,
+                worse_by: worse_by(before, after),
             })
             .collect();
         Self {
@@ -63,16 +57,16 @@ impl Comparison {
         }
     }
 
-    /// Figures that are worse beyond the threshold, or that only the first report has.
+    /// Metrics that are worse beyond the threshold, or that only the first report has.
     pub fn worse(&self) -> impl Iterator<Item = &Difference> {
-        self.differences
-            .iter()
-            .filter(|difference| match difference.worse_by {
-                Some(share) => share > self.threshold,
-                None => difference.before.is_some(),
-            })
+        let differences = self.differences.iter();
+        differences.filter(|difference| match difference.worse_by {
+            Some(share) => share > self.threshold,
+            None => difference.before.is_some(),
+        })
     }
 
+    /// Formats the comparison as a table.
     pub fn table(&self) -> String {
         let mut text = String::new();
         for warning in &self.warnings {
@@ -98,29 +92,32 @@ impl Comparison {
             let _ = writeln!(
                 text,
                 "{:<22}  {before:>10}  {after:>10}  {change:>9}{mark}",
-                one.figure
+                one.metric
             );
         }
         text
     }
 }
 
-fn worse_by(figure: &str, before: f64, after: f64) -> f64 {
-    // Of direction agreement more is better, and what can be lost or won of it is the share that disagrees.
-    let (before, after) = match figure {
-        "direction_agreement" => (1.0 - before, 1.0 - after),
-        _ => (before, after),
+/// Relative change of a metric, positive for worse. For a share that should be one, the rest of it is compared.
+fn worse_by(before: Metric, after: Metric) -> Option<f64> {
+    let distance = |metric: Metric| {
+        metric.value.map(|value| match metric.better {
+            Direction::Lower => value,
+            Direction::Higher => 1.0 - value,
+        })
     };
+    let (before, after) = (distance(before)?, distance(after)?);
     if (after - before).abs() < NEGLIGIBLE {
-        return 0.0;
+        return Some(0.0);
     }
-    (after - before) / before.max(NEGLIGIBLE)
+    Some((after - before) / before.max(NEGLIGIBLE))
 }
 
 fn warnings(before: &Report, after: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
     let names = |report: &Report| -> Vec<String> {
-        let name = |bag: &super::result::BagResult| bag.bag.rsplit('/').next().unwrap_or("").to_owned();
+        let name = |bag: &BagResult| bag.bag.rsplit('/').next().unwrap_or("").to_owned();
         report.bags.iter().map(name).collect()
     };
     let (bags_before, bags_after) = (names(before), names(after));
@@ -131,55 +128,43 @@ fn warnings(before: &Report, after: &Report) -> Vec<String> {
             bags_after.join(", ")
         ));
     }
-    for (one, other) in before.bags.iter().zip(&after.bags) {
-        let (one, other) = (&one.settings, &other.settings);
-        for (what, differs) in [
-            (
-                "the topic of the recorded actions",
-                one.actions_topic != other.actions_topic,
-            ),
-            ("the joints", one.joints != other.joints),
-            ("the action rate", one.action_rate_hz != other.action_rate_hz),
-            ("the horizon", one.action_horizon != other.action_horizon),
-            ("the seed", one.seed != other.seed),
-            (
-                "how often an observation is taken",
-                one.actions_between != other.actions_between,
-            ),
-        ] {
-            let warning = format!("{what} differs between the reports");
-            if differs && !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
-    }
+    let differing: BTreeSet<&str> = before
+        .bags
+        .iter()
+        .zip(&after.bags)
+        .flat_map(|(one, other)| one.settings.differing(&other.settings))
+        .collect();
+    warnings.extend(
+        differing
+            .iter()
+            .map(|name| format!("{name} differs between the reports")),
+    );
     warnings
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::result::{Accuracy, FORMAT};
     use super::*;
+    use crate::evaluation::accuracy::Accuracy;
 
     fn report(mse: f64, direction_agreement: f64) -> Report {
         Report {
-            format: FORMAT,
-            bags: Vec::new(),
             combined: Accuracy {
                 mse: Some(mse),
                 direction_agreement: Some(direction_agreement),
                 ..Accuracy::default()
             },
+            ..Report::new(Vec::new())
         }
     }
 
     fn worse(before: &Report, after: &Report) -> Vec<&'static str> {
         let comparison = Comparison::new(before, after, 0.05);
-        comparison.worse().map(|difference| difference.figure).collect()
+        comparison.worse().map(|difference| difference.metric).collect()
     }
 
     #[test]
-    fn only_what_is_worse_beyond_the_threshold_counts() {
+    fn only_a_change_beyond_the_threshold_counts() {
         assert_eq!(worse(&report(1.0, 0.9), &report(1.04, 0.9)), [""; 0]);
         assert_eq!(worse(&report(1.0, 0.9), &report(1.06, 0.9)), ["mse"]);
         assert_eq!(worse(&report(1.0, 0.9), &report(0.5, 0.95)), [""; 0]);
@@ -194,15 +179,15 @@ mod tests {
     }
 
     #[test]
-    fn any_error_is_worse_than_none_and_none_is_as_good_as_none() {
+    fn any_error_is_worse_than_zero_and_zero_is_no_worse_than_zero() {
         assert_eq!(worse(&report(0.0, 1.0), &report(1e-6, 1.0)), ["mse"]);
         assert_eq!(worse(&report(0.0, 1.0), &report(0.0, 1.0)), [""; 0]);
     }
 
     #[test]
-    fn a_figure_that_is_gone_counts_as_worse() {
-        let mut gone = report(1.0, 0.9);
-        gone.combined.mse = None;
-        assert_eq!(worse(&report(1.0, 0.9), &gone), ["mse"]);
+    fn a_metric_that_is_missing_counts_as_worse() {
+        let mut missing = report(1.0, 0.9);
+        missing.combined.mse = None;
+        assert_eq!(worse(&report(1.0, 0.9), &missing), ["mse"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The recorded messages that a policy's inputs and actions come in, by the fields that are needed of them.
+//! Recorded messages of a policy's inputs and actions, with the fields that are used.
 
 use std::time::Duration;
 
@@ -6,43 +6,46 @@ use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
 use crate::observation::{
-    ImageLayout, InputProblem, SomePositions, decode_compressed_image, decode_image, extra_state,
-    joint_positions, some_joint_positions,
+    ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
+    some_joint_positions,
 };
 
+/// Type name of an uncompressed image.
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
+/// Type name of a JPEG or PNG image.
 pub const COMPRESSED_IMAGE: &str = "sensor_msgs/msg/CompressedImage";
+/// Type name of joint positions.
 pub const JOINT_STATE: &str = "sensor_msgs/msg/JointState";
+/// Type name of a trajectory.
 pub const JOINT_TRAJECTORY: &str = "trajectory_msgs/msg/JointTrajectory";
+/// Type name of an array of numbers.
 pub const FLOAT64_ARRAY: &str = "std_msgs/msg/Float64MultiArray";
+/// Type name of a text.
 pub const STRING: &str = "std_msgs/msg/String";
+/// Type name of simulated time.
 pub const CLOCK: &str = "rosgraph_msgs/msg/Clock";
 
-/// Why a recorded message cannot be used.
+/// Reason why a recorded message cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MessageError {
+    /// Bytes that are no such message.
     #[error(transparent)]
     Cdr(#[from] CdrError),
+    /// Values that do not fit the input or the action.
     #[error(transparent)]
     Input(#[from] InputProblem),
+    /// A trajectory of zero points.
     #[error("the trajectory has no points")]
     NoPoints,
 }
 
-/// What a message says, and its stamp; none for a stamp that was never set.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stamped<T> {
-    pub stamp: Option<Duration>,
-    pub content: T,
-}
-
-/// Positions of one joint, each with its time from the message's stamp.
+/// Positions of one joint, each with its time after the message's stamp.
 pub type JointPoints = Vec<(Duration, f32)>;
 
-/// The pixels of a `sensor_msgs/Image`. The stamp is told even when the pixels cannot be used.
+/// Reads the pixels of a `sensor_msgs/Image`. The stamp is known even when the pixels cannot be used.
 ///
 /// # Errors
-/// When the bytes are no such message. The inner error is that of the pixels.
+/// When the bytes are no such message. The inner error is about the pixels.
 pub fn image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
@@ -61,10 +64,10 @@ pub fn image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, Cdr
     Ok(Stamped { stamp, content })
 }
 
-/// The pixels of a `sensor_msgs/CompressedImage`.
+/// Reads the pixels of a `sensor_msgs/CompressedImage`. The stamp is known even when the pixels cannot be used.
 ///
 /// # Errors
-/// As [`image`].
+/// When the bytes are no such message. The inner error is about the pixels.
 pub fn compressed_image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
@@ -73,43 +76,25 @@ pub fn compressed_image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputPro
     Ok(Stamped { stamp, content })
 }
 
-/// The positions of those of `joints` that a `sensor_msgs/JointState` has, by their place. `prefix` is put in front of
-/// its names.
+/// Reads the names and positions of a `sensor_msgs/JointState`.
 ///
 /// # Errors
-/// As [`image`].
-pub fn some_joints(
-    data: &[u8],
-    prefix: &str,
-    joints: &[String],
-) -> Result<Stamped<Result<SomePositions, InputProblem>>, CdrError> {
+/// When the bytes are no such message.
+pub fn joint_state(data: &[u8]) -> Result<Stamped<JointState>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
-    let names = reader.texts()?;
-    let content = some_joint_positions(&names, &reader.f64s()?, prefix, joints);
-    Ok(Stamped { stamp, content })
+    let (names, positions) = (reader.texts()?, reader.f64s()?);
+    Ok(Stamped {
+        stamp,
+        content: JointState { names, positions },
+    })
 }
 
-/// The positions of all of `joints` in a `sensor_msgs/JointState`.
+/// Reads the points of a `trajectory_msgs/JointTrajectory` for the joints in `joints`, each by its index there. `prefix` is
+/// put in front of the message's names.
 ///
 /// # Errors
-/// As [`image`].
-pub fn joint_state(
-    data: &[u8],
-    joints: &[String],
-) -> Result<Stamped<Result<Vec<f32>, InputProblem>>, CdrError> {
-    let mut reader = CdrReader::new(data)?;
-    let stamp = header(&mut reader)?;
-    let names = reader.texts()?;
-    let content = joint_positions(&names, &reader.f64s()?, joints);
-    Ok(Stamped { stamp, content })
-}
-
-/// Where a `trajectory_msgs/JointTrajectory` takes those of `joints` that it has, by their place. `prefix` is put in
-/// front of its names.
-///
-/// # Errors
-/// When it has none of the joints, no point, or a position that is no finite number.
+/// When the message has none of the joints, no point, or a position that is no finite number.
 pub fn joint_trajectory(
     data: &[u8],
     prefix: &str,
@@ -138,17 +123,17 @@ pub fn joint_trajectory(
             }
         }
     }
-    match content.is_empty() {
-        true => Err(InputProblem::NoJoint.into()),
-        false => Ok(Stamped { stamp, content }),
+    if content.is_empty() {
+        return Err(InputProblem::NoJoint.into());
     }
+    Ok(Stamped { stamp, content })
 }
 
-/// The `size` values of a `std_msgs/Float64MultiArray`. It has no stamp.
+/// Reads the values of a `std_msgs/Float64MultiArray`, which has no stamp.
 ///
 /// # Errors
-/// When there are more or fewer, or one is no finite number.
-pub fn float64_array(data: &[u8], size: usize) -> Result<Vec<f32>, MessageError> {
+/// When the bytes are no such message.
+pub fn float64_array(data: &[u8]) -> Result<Vec<f64>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let dimensions = reader.u32()?;
     reader.sequence(dimensions, 12, |reader| {
@@ -157,10 +142,10 @@ pub fn float64_array(data: &[u8], size: usize) -> Result<Vec<f32>, MessageError>
         Ok(())
     })?;
     let _data_offset = reader.u32()?;
-    Ok(extra_state(&reader.f64s()?, size)?)
+    reader.f64s()
 }
 
-/// The text of a `std_msgs/String`.
+/// Reads the text of a `std_msgs/String`.
 ///
 /// # Errors
 /// When the bytes are no such message.
@@ -168,7 +153,7 @@ pub fn string(data: &[u8]) -> Result<String, CdrError> {
     CdrReader::new(data)?.text().map(str::to_owned)
 }
 
-/// The time of a `rosgraph_msgs/Clock`.
+/// Reads the time of a `rosgraph_msgs/Clock`.
 ///
 /// # Errors
 /// When the bytes are no such message.
@@ -176,14 +161,14 @@ pub fn clock(data: &[u8]) -> Result<Duration, CdrError> {
     time(&mut CdrReader::new(data)?)
 }
 
-/// The stamp of a `std_msgs/Header`; none when it was never set.
+/// Reads the stamp of a `std_msgs/Header`; `None` when it was never set.
 fn header(reader: &mut CdrReader) -> Result<Option<Duration>, CdrError> {
     let stamp = time(reader)?;
     let _frame_id = reader.text()?;
     Ok((!stamp.is_zero()).then_some(stamp))
 }
 
-/// A time before the epoch is the epoch.
+/// Reads a time; one before the epoch becomes the epoch.
 fn time(reader: &mut CdrReader) -> Result<Duration, CdrError> {
     let (seconds, nanoseconds) = (reader.i32()?, reader.u32()?);
     let seconds = u64::try_from(seconds).unwrap_or(0);

@@ -1,9 +1,9 @@
-//! How predictions fit what was recorded: sums that are added to chunk by chunk, always in the same order.
+//! Accumulation of the accuracy, chunk by chunk and always in the same order.
 
-use super::result::{Accuracy, JointAccuracy, LossAtTime, StepAccuracy};
+use super::accuracy::{Accuracy, Errors, JointAccuracy, LossAtTime};
 use crate::policy::ActionChunk;
 
-/// What adds up for the figures of an evaluation. It does not grow with the recording.
+/// Accumulators of all metrics. Their size does not grow with the recording.
 #[derive(Debug)]
 pub struct Metrics {
     joints: Vec<String>,
@@ -15,15 +15,15 @@ pub struct Metrics {
     errors: Vec<Sum>,
     /// `[joints]`
     directions: Vec<Sum>,
-    first_action_largest: Option<f64>,
+    first_action_max: Option<f64>,
     chunk_differences: Sum,
-    blending: Sum,
-    seam_largest: Option<f64>,
-    inside: Sum,
+    transitions: Sum,
+    transition_max: Option<f64>,
+    within_chunks: Sum,
     losses: Vec<[f64; 2]>,
     loss_chunks: u64,
     predictions: u64,
-    /// The chunk before.
+    /// Preceding chunk.
     previous: Option<ActionChunk>,
 }
 
@@ -56,10 +56,19 @@ impl Sum {
     fn mean_square(self) -> Option<f64> {
         (self.count > 0).then(|| self.square / self.count as f64)
     }
+
+    fn errors(self, joints: usize) -> Errors {
+        Errors {
+            compared: self.count / joints as u64,
+            mse: self.mean_square(),
+            mae: self.mean_absolute(),
+        }
+    }
 }
 
 impl Metrics {
-    /// `still`: see [`Accuracy::direction_agreement`].
+    /// Creates empty accumulators. A joint that moves by less than `still` has no direction, see
+    /// [`Accuracy::direction_agreement`].
     pub fn new(joints: &[String], horizon: usize, action_period_s: f64, still: f32) -> Self {
         Self {
             joints: joints.to_vec(),
@@ -68,11 +77,11 @@ impl Metrics {
             still,
             errors: vec![Sum::default(); horizon * joints.len()],
             directions: vec![Sum::default(); joints.len()],
-            first_action_largest: None,
+            first_action_max: None,
             chunk_differences: Sum::default(),
-            blending: Sum::default(),
-            seam_largest: None,
-            inside: Sum::default(),
+            transitions: Sum::default(),
+            transition_max: None,
+            within_chunks: Sum::default(),
             losses: Vec::new(),
             loss_chunks: 0,
             predictions: 0,
@@ -80,9 +89,9 @@ impl Metrics {
         }
     }
 
-    /// Adds a chunk that was predicted from `state`, and what was `recorded` at its actions' times. `since_previous`: how
-    /// many actions after the chunk before it was observed; none when that one belongs to another time. Answers with the
-    /// chunk's own mean square error.
+    /// Adds a chunk that was predicted from `state`, and the actions `recorded` at the times of its own. `since_previous` is
+    /// the number of actions since the observation of the chunk before; `None` when that one belongs to another time. Returns
+    /// the chunk's own mean square error.
     pub fn add(
         &mut self,
         state: &[f32],
@@ -101,7 +110,7 @@ impl Metrics {
                 self.errors[step * joints + joint].add(error);
                 chunk.add(error);
                 if step == 0 {
-                    self.first_action_largest = larger(self.first_action_largest, error.abs());
+                    self.first_action_max = larger(self.first_action_max, error.abs());
                 }
                 let moved = recorded[joint] - state[joint];
                 if moved.abs() > self.still {
@@ -116,7 +125,7 @@ impl Metrics {
                 predicted.action(step),
                 self.action_period_s,
             );
-            self.inside.add(speed);
+            self.within_chunks.add(speed);
         }
         let previous = self.previous.take().zip(since_previous);
         if let Some((previous, actions)) = previous
@@ -128,7 +137,7 @@ impl Metrics {
         chunk.mean_square()
     }
 
-    /// Adds a chunk's flow-matching loss: `[time, loss]` each.
+    /// Adds a chunk's flow-matching loss: a pair of time and loss for every Euler step.
     pub fn add_loss(&mut self, losses: &[[f64; 2]]) {
         self.loss_chunks += 1;
         self.losses.resize(losses.len(), [0.0, 0.0]);
@@ -145,11 +154,11 @@ impl Metrics {
             }
         }
         let speed = fastest(previous.action(actions - 1), next.action(0), self.action_period_s);
-        self.blending.add(speed);
-        self.seam_largest = larger(self.seam_largest, speed);
+        self.transitions.add(speed);
+        self.transition_max = larger(self.transition_max, speed);
     }
 
-    /// The figures of all that was added.
+    /// Metrics of everything that was added.
     pub fn accuracy(&self) -> Accuracy {
         let joints = self.joints.len();
         let total = |sums: &[Sum]| sums.iter().fold(Sum::default(), Sum::and);
@@ -167,14 +176,14 @@ impl Metrics {
             mse: all.mean_square(),
             mae: all.mean_absolute(),
             first_action_mae: first.mean_absolute(),
-            first_action_largest: self.first_action_largest,
+            first_action_max: self.first_action_max,
             direction_agreement: directions.mean_absolute(),
             direction_count: directions.count,
             chunk_difference: self.chunk_differences.mean_absolute(),
-            chunk_pairs: self.blending.count,
-            seam_velocity: self.blending.mean_absolute(),
-            seam_velocity_largest: self.seam_largest,
-            inside_velocity: self.inside.mean_absolute(),
+            chunk_pairs: self.transitions.count,
+            transition_velocity: self.transitions.mean_absolute(),
+            transition_velocity_max: self.transition_max,
+            within_chunk_velocity: self.within_chunks.mean_absolute(),
             flow_matching_loss: (!losses.is_empty())
                 .then(|| losses.iter().map(|at| at.loss).sum::<f64>() / losses.len() as f64),
             flow_matching_chunks: self.loss_chunks,
@@ -182,31 +191,22 @@ impl Metrics {
             by_joint: self
                 .joints
                 .iter()
+                .zip(&self.directions)
                 .enumerate()
-                .map(|(joint, name)| {
+                .map(|(joint, (name, directions))| {
                     let of_joint = self.errors.iter().skip(joint).step_by(joints);
-                    let errors = of_joint.fold(Sum::default(), Sum::and);
                     JointAccuracy {
                         joint: name.clone(),
-                        compared: errors.count,
-                        mse: errors.mean_square(),
-                        mae: errors.mean_absolute(),
-                        direction_agreement: self.directions[joint].mean_absolute(),
-                        direction_count: self.directions[joint].count,
+                        errors: of_joint.fold(Sum::default(), Sum::and).errors(1),
+                        direction_agreement: directions.mean_absolute(),
+                        direction_count: directions.count,
                     }
                 })
                 .collect(),
             by_step: self
                 .errors
                 .chunks_exact(joints)
-                .map(|of_step| {
-                    let errors = total(of_step);
-                    StepAccuracy {
-                        compared: errors.count / joints as u64,
-                        mse: errors.mean_square(),
-                        mae: errors.mean_absolute(),
-                    }
-                })
+                .map(|of_step| total(of_step).errors(joints))
                 .collect(),
         }
     }
@@ -216,7 +216,7 @@ fn larger(known: Option<f64>, value: f64) -> Option<f64> {
     Some(known.map_or(value, |known| known.max(value)))
 }
 
-/// The speed of the joint that moves fastest from one action to the next, a second.
+/// Speed per second of the fastest joint from one action to the next.
 fn fastest(from: &[f32], to: &[f32], period_s: f64) -> f64 {
     let distances = from.iter().zip(to).map(|(from, to)| f64::from(to - from).abs());
     distances.fold(0.0, f64::max) / period_s
@@ -226,7 +226,7 @@ fn fastest(from: &[f32], to: &[f32], period_s: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Four actions of two joints, ten a second.
+    /// Metrics of chunks of four actions of two joints at 10 Hz.
     fn metrics() -> Metrics {
         Metrics::new(&["waist".to_owned(), "elbow".to_owned()], 4, 0.1, 0.01)
     }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_taken_over_what_was_recorded_by_joint_and_by_step() {
+    fn errors_are_taken_over_recorded_actions_by_joint_and_by_step() {
         let mut metrics = metrics();
         let recorded = [Some(vec![0.0, 1.0]), None, Some(vec![2.0, -3.0]), None];
         close(metrics.add(&[0.0, 0.0], &chunk(0.0), &recorded, None), 2.5);
@@ -253,9 +253,9 @@ mod tests {
         close(accuracy.mse, 2.5);
         close(accuracy.mae, 1.0);
         close(accuracy.first_action_mae, 0.5);
-        close(accuracy.first_action_largest, 1.0);
-        close(accuracy.by_joint[0].mse, 0.0);
-        close(accuracy.by_joint[1].mae, 2.0);
+        close(accuracy.first_action_max, 1.0);
+        close(accuracy.by_joint[0].errors.mse, 0.0);
+        close(accuracy.by_joint[1].errors.mae, 2.0);
         close(accuracy.by_step[2].mse, 4.5);
         assert_eq!((accuracy.by_step[1].compared, accuracy.by_step[1].mse), (0, None));
     }
@@ -276,15 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn one_chunk_is_held_against_the_next_where_both_have_actions() {
+    fn a_chunk_is_compared_with_the_next_one_where_both_have_actions() {
         let mut metrics = metrics();
         metrics.add(&[0.0, 0.0], &chunk(0.0), &[], None);
         // Without a jump it would begin at 2; the waist is one further.
         metrics.add(&[0.0, 0.0], &chunk(3.0), &[], Some(2));
         let accuracy = metrics.accuracy();
         close(accuracy.chunk_difference, 0.5);
-        close(accuracy.seam_velocity, 20.0);
-        close(accuracy.inside_velocity, 10.0);
+        close(accuracy.transition_velocity, 20.0);
+        close(accuracy.within_chunk_velocity, 10.0);
         assert_eq!(accuracy.chunk_pairs, 1);
     }
 
@@ -295,7 +295,7 @@ mod tests {
         metrics.add(&[0.0, 0.0], &chunk(9.0), &[], None);
         metrics.add(&[0.0, 0.0], &chunk(9.0), &[], Some(4));
         let accuracy = metrics.accuracy();
-        assert_eq!((accuracy.chunk_pairs, accuracy.seam_velocity), (0, None));
+        assert_eq!((accuracy.chunk_pairs, accuracy.transition_velocity), (0, None));
         assert_eq!((accuracy.mse, accuracy.direction_agreement), (None, None));
     }
 

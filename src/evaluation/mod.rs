@@ -1,36 +1,30 @@
-//! Recordings of a robot: read, replayed to a policy, and compared with what the policy predicts.
+//! Evaluation of a policy on recordings: bags are replayed through the node's own inputs, and predictions are compared with
+//! the recorded actions.
 
 pub mod bag;
 pub mod cdr;
-mod compare;
-mod evaluation;
-mod files;
-mod html;
-mod live;
-mod many;
 pub mod messages;
+
+mod accuracy;
+mod batch;
+mod compare;
+mod evaluate;
+mod fingerprint;
 mod metrics;
-mod pictures;
-mod plots;
-mod predictions_file;
+mod playback_estimate;
 mod recorded_actions;
 mod replayer;
-mod result;
-mod table;
+mod report;
 mod topics;
 
+pub use accuracy::{Accuracy, Direction, Errors, JointAccuracy, LossAtTime, Metric};
+pub use batch::{Batch, BatchError, Progress, find_bags};
 pub use compare::{Comparison, Difference};
-pub use evaluation::{EvaluationError, EvaluationOptions, Look, Prediction, evaluate};
-pub use files::{FileError, write_whole};
-pub use html::{index, page};
-pub use live::{LiveRun, Missed};
-pub use many::{find_bags, fingerprint, finished, result_name, run_processes};
-pub use pictures::{Moment, Pictures, WorstPrediction};
-pub use predictions_file::PredictionsFile;
+pub use evaluate::{EvaluationError, EvaluationOptions, Prediction, PredictionObserver, evaluate};
+pub use fingerprint::fingerprint;
 pub use recorded_actions::Between;
-pub use replayer::{ReplayOptions, ReplaySummary, Sample, replay};
-pub use result::{
-    Accuracy, BadMessages, BagResult, JointAccuracy, LossAtTime, RecordingFound, Report, Spread,
-    StepAccuracy, Timing, UsedSettings,
+pub use replayer::{ReplayOptions, ReplaySummary, ReplayedObservation, replay};
+pub use report::{
+    BadMessages, BagResult, FileError, RecordingFound, Report, ReportFiles, Timing, UsedSettings,
 };
 pub use topics::{ActionSource, BagTopics, Role, TopicProblem};

@@ -1,23 +1,24 @@
-//! What the robot did after an observation: the actions that a prediction is held against.
+//! Ground truth of a prediction: the actions that were recorded after its observation.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::messages::JointPoints;
+use crate::control::lerp;
 
-/// Stamps and periods are rounded to nanoseconds, and simulations step in rounded times.
+/// Tolerance of times: stamps and periods are rounded to nanoseconds, and simulations step in rounded times.
 const SAME_TIME: Duration = Duration::from_micros(1);
 
-/// How a joint moves between two recorded messages.
+/// Motion of a joint between two recorded messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
-    /// It was told to go somewhere, and that holds until the next message.
+    /// A command holds until the next message.
     Hold,
-    /// It was seen on its way.
+    /// A measured position moves to that of the next message.
     Interpolate,
 }
 
-/// The newest recorded actions of every joint, by their times. A message may be about some of the joints.
+/// Newest recorded actions of every joint, by their times. A message may have some of the joints.
 #[derive(Debug)]
 pub struct RecordedActions {
     joints: Vec<VecDeque<(Duration, JointPoints)>>,
@@ -26,7 +27,7 @@ pub struct RecordedActions {
 }
 
 impl RecordedActions {
-    /// Of `joint_count` joints. Nothing is known of times further than `longest_gap` from the message before.
+    /// Creates an empty record of `joint_count` joints. An action counts for `longest_gap` at most.
     pub fn new(joint_count: usize, between: Between, longest_gap: Duration) -> Self {
         Self {
             joints: vec![VecDeque::new(); joint_count],
@@ -35,14 +36,14 @@ impl RecordedActions {
         }
     }
 
-    /// Takes in where a joint goes from `time` on. Messages may come a little out of order.
+    /// Adds the points of a joint from `time` on. Messages may come a little out of order.
     pub fn push(&mut self, joint: usize, time: Duration, points: JointPoints) {
         let messages = &mut self.joints[joint];
-        let place = messages.partition_point(|(other, _)| *other <= time);
-        messages.insert(place, (time, points));
+        let index = messages.partition_point(|(other, _)| *other <= time);
+        messages.insert(index, (time, points));
     }
 
-    /// Until when something is known of every joint; none before all of them were recorded.
+    /// Time up to which every joint is recorded; `None` before all of them were.
     pub fn newest(&self) -> Option<Duration> {
         let newest = self
             .joints
@@ -51,7 +52,7 @@ impl RecordedActions {
         newest.min().flatten()
     }
 
-    /// Positions of the joints at `time`, one for each; none where the recording of a joint has a gap or is over.
+    /// Positions of all joints at `time`; `None` where the recording of a joint has a gap or is over.
     pub fn at(&self, time: Duration) -> Option<Vec<f32>> {
         self.joints
             .iter()
@@ -73,14 +74,14 @@ impl RecordedActions {
         match (self.between, messages.get(after)) {
             (Between::Interpolate, Some((end, next))) if *end - *start <= self.longest_gap => {
                 let share = elapsed.as_secs_f64() / (*end - *start).as_secs_f64();
-                Some(mix(points.first()?.1, next.first()?.1, share))
+                Some(lerp(points.first()?.1, next.first()?.1, share))
             }
             (Between::Interpolate, Some(_)) if !elapsed.is_zero() => None,
             _ => along(points, elapsed),
         }
     }
 
-    /// Forgets what is not needed for times from `time` on.
+    /// Drops messages that are not needed for times from `time` on.
     pub fn forget_before(&mut self, time: Duration) {
         for messages in &mut self.joints {
             while messages.get(1).is_some_and(|(next, _)| *next <= time) {
@@ -89,12 +90,14 @@ impl RecordedActions {
         }
     }
 
+    /// Drops all messages.
     pub fn clear(&mut self) {
         self.joints.iter_mut().for_each(VecDeque::clear);
     }
 }
 
-/// Where a joint is `elapsed` after its points' beginning: on the line between two of them, at the last one after it.
+/// Position of a joint `elapsed` after the beginning of its points: interpolated between two of them, and constant after the
+/// last one.
 fn along(points: &JointPoints, elapsed: Duration) -> Option<f32> {
     let after = points.partition_point(|(time, _)| *time <= elapsed);
     let Some((start, from)) = after.checked_sub(1).and_then(|before| points.get(before)) else {
@@ -104,11 +107,7 @@ fn along(points: &JointPoints, elapsed: Duration) -> Option<f32> {
         return Some(*from);
     };
     let share = (elapsed - *start).as_secs_f64() / (*end - *start).as_secs_f64();
-    Some(mix(*from, *to, share))
-}
-
-fn mix(from: f32, to: f32, share: f64) -> f32 {
-    from + (to - from) * share as f32
+    Some(lerp(*from, *to, share))
 }
 
 #[cfg(test)]
@@ -128,22 +127,22 @@ mod tests {
     }
 
     #[test]
-    fn a_command_holds_until_the_next_and_a_seen_position_moves_to_it() {
+    fn a_command_holds_until_the_next_one_and_a_measured_position_moves_to_it() {
         let messages = [(100, 1.0), (200, 2.0)];
-        let held = recorded(Between::Hold, &messages);
+        let commands = recorded(Between::Hold, &messages);
         assert_eq!(
-            (held.at(ms(150)), held.at(ms(200))),
+            (commands.at(ms(150)), commands.at(ms(200))),
             (Some(vec![1.0]), Some(vec![2.0]))
         );
-        let seen = recorded(Between::Interpolate, &messages);
+        let measured = recorded(Between::Interpolate, &messages);
         assert_eq!(
-            (seen.at(ms(150)), seen.at(ms(200))),
+            (measured.at(ms(150)), measured.at(ms(200))),
             (Some(vec![1.5]), Some(vec![2.0]))
         );
     }
 
     #[test]
-    fn nothing_is_known_before_the_recording_after_it_and_in_its_gaps() {
+    fn there_is_no_action_before_the_recording_after_it_and_in_its_gaps() {
         for between in [Between::Hold, Between::Interpolate] {
             let actions = recorded(between, &[(100, 1.0), (2000, 2.0)]);
             for time in [50, 700, 2100] {
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn joints_that_come_in_messages_of_their_own_are_known_while_all_of_them_are() {
+    fn joints_of_several_messages_have_actions_while_all_of_them_are_recorded() {
         let mut actions = RecordedActions::new(2, Between::Hold, ms(500));
         actions.push(0, ms(100), vec![(ms(0), 1.0)]);
         assert_eq!((actions.newest(), actions.at(ms(100))), (None, None));
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_not_needed() {
+    fn messages_that_are_not_needed_are_dropped() {
         let mut actions = recorded(Between::Hold, &[(100, 1.0), (200, 2.0), (300, 3.0)]);
         actions.forget_before(ms(250));
         assert_eq!(actions.joints[0].len(), 2);

@@ -1,4 +1,4 @@
-//! Which topics of a bag are which inputs of the policy, by the node's own configuration.
+//! Matching of a bag's topics with the inputs and outputs of the node's configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,55 +7,75 @@ use super::messages::{CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE
 use super::recorded_actions::Between;
 use crate::parameters::Settings;
 
-/// What a topic is read for.
+const CLOCK_TOPIC: &str = "/clock";
+
+/// Input of the node that a topic is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The camera at this place of the configuration.
+    /// Camera at this index of the configuration.
     Image(usize),
+    /// Camera at this index of the configuration, sent as JPEG or PNG.
     CompressedImage(usize),
-    /// The joint states topic at this place of the configuration.
+    /// Joint states topic at this index of the configuration.
     JointStates(usize),
-    /// The extra state at this place of the configuration.
+    /// Extra state at this index of the configuration.
     ExtraState(usize),
+    /// Prompt.
     Prompt,
+    /// Simulated time.
     Clock,
 }
 
-/// What the recorded actions of a topic are made of.
+/// Meaning of the messages with recorded actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionSource {
-    /// A trajectory, whose joints' names get this prefix.
-    Trajectory(String),
-    /// A value for each of the joints at these places of the robot's actions.
-    Array(Vec<usize>),
-    /// Joint states, whose joints' names get this prefix.
-    JointState(String),
+    /// Trajectory.
+    Trajectory {
+        /// Prefix of its joints' names in the configuration.
+        prefix: String,
+    },
+    /// Array of values.
+    Array {
+        /// Index of each value's joint among the commanded joints.
+        joints: Vec<usize>,
+    },
+    /// Joint states.
+    JointState {
+        /// Prefix of their joints' names in the configuration.
+        prefix: String,
+    },
 }
 
-/// The topics of a bag that an evaluation reads.
+/// Topics of a bag that an evaluation reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BagTopics {
+    /// Inputs of the node, by topic.
     pub roles: BTreeMap<String, Role>,
+    /// Recorded actions, by topic.
     pub actions: BTreeMap<String, ActionSource>,
-    /// Whether there are commands, or only where the robot went.
+    /// Motion between two recorded actions: commands hold, measured positions are interpolated.
     pub between: Between,
-    /// What the report is to say of the choice.
+    /// Remarks on the choice, for the report.
     pub notes: Vec<String>,
 }
 
-/// What of a bag does not fit the configuration.
+/// Topic of a bag that does not fit the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} on {topic}: found {found}, expected {expected}")]
 pub struct TopicProblem {
+    /// Input or action that the topic is for.
     pub what: String,
+    /// Name of the topic.
     pub topic: String,
+    /// Content of the bag.
     pub found: String,
+    /// Types that would fit.
     pub expected: String,
 }
 
 impl BagTopics {
-    /// Chooses the topics. `actions_topic` is where the commands were recorded; without it, those are the topics on which
-    /// the node would publish, or the joint states when the bag has none of them.
+    /// Chooses the topics. `actions_topic` has the recorded commands; when it is `None`, they are on the topics on which the
+    /// node would publish, or else on the joint states topics.
     ///
     /// # Errors
     /// Every topic that is missing or has another type than expected.
@@ -66,108 +86,29 @@ impl BagTopics {
     ) -> Result<Self, Vec<TopicProblem>> {
         let mut chooser = Chooser {
             bag,
+            settings,
+            roles: BTreeMap::new(),
+            notes: Vec::new(),
             problems: Vec::new(),
         };
-        let mut roles = BTreeMap::new();
-        let mut notes = Vec::new();
-        for (index, camera) in settings.inputs.cameras.iter().enumerate() {
-            let what = format!("camera {}", camera.name);
-            let compressed = format!("{}/compressed", camera.topic);
-            match chooser.topic(&camera.topic) {
-                None if chooser.topic(&compressed).is_some() => {
-                    notes.push(format!("{what}: read from {compressed}"));
-                    if chooser.expect(&what, &compressed, &[COMPRESSED_IMAGE]).is_some() {
-                        roles.insert(compressed, Role::CompressedImage(index));
-                    }
-                }
-                _ => match chooser.expect(&what, &camera.topic, &[IMAGE, COMPRESSED_IMAGE]) {
-                    Some(IMAGE) => drop(roles.insert(camera.topic.clone(), Role::Image(index))),
-                    Some(_) => drop(roles.insert(camera.topic.clone(), Role::CompressedImage(index))),
-                    None => {}
-                },
-            }
-        }
-        for (index, joint_states) in settings.inputs.joint_states.iter().enumerate() {
-            chooser.expect("the joint states", &joint_states.topic, &[JOINT_STATE]);
-            roles.insert(joint_states.topic.clone(), Role::JointStates(index));
-        }
-        for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
-            chooser.expect("the extra state", &extra.topic, &[FLOAT64_ARRAY]);
-            roles.insert(extra.topic.clone(), Role::ExtraState(index));
-        }
-        let prompt = &settings.inputs.prompt;
-        let has_prompts = chooser.topic(prompt).is_some();
-        if has_prompts || settings.prompt.is_empty() {
-            chooser.expect("the prompt (the parameter prompt is empty)", prompt, &[STRING]);
-            roles.insert(prompt.clone(), Role::Prompt);
-        }
-        if settings.use_sim_time {
-            match chooser.topic("/clock") {
-                Some(_) => {
-                    chooser.expect("the simulated time", "/clock", &[CLOCK]);
-                    roles.insert("/clock".to_owned(), Role::Clock);
-                }
-                None => {
-                    notes.push("the bag has no /clock; the time at which it was recorded serves".to_owned())
-                }
-            }
-        }
-        let joint_states: Vec<&str> = settings
-            .inputs
-            .joint_states
-            .iter()
-            .map(|one| &*one.topic)
-            .collect();
-        let outputs: Vec<&str> = settings.outputs.iter().map(|output| &*output.topic).collect();
-        let actions_topics = match actions_topic {
-            Some(topic) => vec![topic],
-            None if outputs.iter().any(|output| chooser.topic(output).is_some()) => outputs,
-            None => joint_states.clone(),
-        };
-        let types = [JOINT_TRAJECTORY, FLOAT64_ARRAY, JOINT_STATE];
-        let mut actions = BTreeMap::new();
-        for topic in &actions_topics {
-            let output = settings.outputs.iter().find(|output| output.topic == *topic);
-            let prefix = output.map_or(String::new(), |output| output.prefix.clone());
-            let source = match chooser.expect("the recorded actions", topic, &types) {
-                Some(JOINT_TRAJECTORY) => ActionSource::Trajectory(prefix),
-                Some(FLOAT64_ARRAY) => ActionSource::Array(match output {
-                    Some(output) => output.joints.clone(),
-                    None => (0..settings.commanded_joints().len()).collect(),
-                }),
-                _ => {
-                    let input = settings
-                        .inputs
-                        .joint_states
-                        .iter()
-                        .find(|one| one.topic == *topic);
-                    ActionSource::JointState(input.map_or(prefix, |input| input.prefix.clone()))
-                }
-            };
-            actions.insert((*topic).to_owned(), source);
-        }
-        let is_commands = !actions_topics.iter().any(|topic| joint_states.contains(topic));
-        if !is_commands {
-            notes.push("no commands: predictions are compared with where the joints went".to_owned());
-        }
-        if chooser.problems.is_empty() {
-            Ok(Self {
-                roles,
-                actions,
-                between: if is_commands {
-                    Between::Hold
-                } else {
-                    Between::Interpolate
-                },
-                notes,
-            })
-        } else {
+        chooser.choose_cameras();
+        chooser.choose_state();
+        chooser.choose_prompt();
+        chooser.choose_clock();
+        let (actions, between) = chooser.choose_actions(actions_topic);
+        if !chooser.problems.is_empty() {
             chooser.problems.dedup();
-            Err(chooser.problems)
+            return Err(chooser.problems);
         }
+        Ok(Self {
+            roles: chooser.roles,
+            actions,
+            between,
+            notes: chooser.notes,
+        })
     }
 
-    /// Every topic that is to be read.
+    /// Names of all topics to read.
     pub fn names(&self) -> BTreeSet<String> {
         self.roles.keys().chain(self.actions.keys()).cloned().collect()
     }
@@ -175,21 +116,138 @@ impl BagTopics {
 
 struct Chooser<'a> {
     bag: &'a Bag,
+    settings: &'a Settings,
+    roles: BTreeMap<String, Role>,
+    notes: Vec<String>,
     problems: Vec<TopicProblem>,
 }
 
 impl Chooser<'_> {
-    /// A topic that has messages.
-    fn topic(&self, name: &str) -> Option<&Topic> {
-        self.bag
-            .topics()
-            .get(name)
-            .filter(|topic| topic.messages != Some(0))
+    fn choose_cameras(&mut self) {
+        for (index, camera) in self.settings.inputs.cameras.iter().enumerate() {
+            let what = format!("camera {}", camera.name);
+            let mut topic = camera.topic.clone();
+            let compressed = format!("{topic}/compressed");
+            let mut types = &[IMAGE, COMPRESSED_IMAGE][..];
+            if self.topic(&topic).is_none() && self.topic(&compressed).is_some() {
+                self.notes.push(format!("{what}: read from {compressed}"));
+                (topic, types) = (compressed, &[COMPRESSED_IMAGE]);
+            }
+            if let Some(type_name) = self.expect(&what, &topic, types) {
+                let role = if type_name == IMAGE {
+                    Role::Image(index)
+                } else {
+                    Role::CompressedImage(index)
+                };
+                self.roles.insert(topic, role);
+            }
+        }
     }
 
-    /// The type of a topic, when it is one of `types` and can be decoded.
+    fn choose_state(&mut self) {
+        let inputs = &self.settings.inputs;
+        for (index, joint_states) in inputs.joint_states.iter().enumerate() {
+            self.read(
+                "the joint states",
+                &joint_states.topic,
+                JOINT_STATE,
+                Role::JointStates(index),
+            );
+        }
+        for (index, extra) in inputs.extra_state.iter().enumerate() {
+            self.read(
+                "the extra state",
+                &extra.topic,
+                FLOAT64_ARRAY,
+                Role::ExtraState(index),
+            );
+        }
+    }
+
+    fn choose_prompt(&mut self) {
+        let prompt = &self.settings.inputs.prompt;
+        if self.topic(prompt).is_some() || self.settings.prompt.is_empty() {
+            self.read(
+                "the prompt (the parameter prompt is empty)",
+                prompt,
+                STRING,
+                Role::Prompt,
+            );
+        }
+    }
+
+    fn choose_clock(&mut self) {
+        if !self.settings.use_sim_time {
+            return;
+        }
+        if self.topic(CLOCK_TOPIC).is_some() {
+            self.read("the simulated time", CLOCK_TOPIC, CLOCK, Role::Clock);
+        } else {
+            let note = "the bag has no /clock; the time at which it was recorded serves";
+            self.notes.push(note.to_owned());
+        }
+    }
+
+    /// Finds the recorded actions: on the given topic, on the node's outputs, or in the joint states.
+    fn choose_actions(&mut self, given: Option<&str>) -> (BTreeMap<String, ActionSource>, Between) {
+        let settings = self.settings;
+        let outputs: Vec<&str> = settings.outputs.iter().map(|output| &*output.topic).collect();
+        let inputs = settings.inputs.joint_states.iter();
+        let joint_states: Vec<&str> = inputs.map(|input| &*input.topic).collect();
+        let topics = match given {
+            Some(topic) => vec![topic],
+            None if outputs.iter().any(|output| self.topic(output).is_some()) => outputs,
+            None => joint_states.clone(),
+        };
+        let sources = topics
+            .iter()
+            .map(|&topic| (topic.to_owned(), self.action_source(topic)));
+        let sources = sources.collect();
+        if topics.iter().any(|topic| joint_states.contains(topic)) {
+            let note = "no commands: predictions are compared with where the joints went";
+            self.notes.push(note.to_owned());
+            (sources, Between::Interpolate)
+        } else {
+            (sources, Between::Hold)
+        }
+    }
+
+    fn action_source(&mut self, topic: &str) -> ActionSource {
+        let settings = self.settings;
+        let output = settings.outputs.iter().find(|output| output.topic == topic);
+        let prefix = output.map_or(String::new(), |output| output.prefix.clone());
+        let types = [JOINT_TRAJECTORY, FLOAT64_ARRAY, JOINT_STATE];
+        match self.expect("the recorded actions", topic, &types) {
+            Some(JOINT_TRAJECTORY) => ActionSource::Trajectory { prefix },
+            Some(FLOAT64_ARRAY) => ActionSource::Array {
+                joints: match output {
+                    Some(output) => output.joints.clone(),
+                    None => (0..settings.commanded_joints().len()).collect(),
+                },
+            },
+            _ => {
+                let mut inputs = settings.inputs.joint_states.iter();
+                let input = inputs.find(|input| input.topic == topic);
+                ActionSource::JointState {
+                    prefix: input.map_or(prefix, |input| input.prefix.clone()),
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, what: &str, topic: &str, type_name: &str, role: Role) {
+        self.expect(what, topic, &[type_name]);
+        self.roles.insert(topic.to_owned(), role);
+    }
+
+    /// Topic with messages.
+    fn topic(&self, name: &str) -> Option<&Topic> {
+        let topic = self.bag.topics().get(name);
+        topic.filter(|topic| topic.messages != Some(0))
+    }
+
+    /// Type of a topic that is one of `types` and can be decoded; anything else is a problem.
     fn expect<'t>(&mut self, what: &str, name: &str, types: &[&'t str]) -> Option<&'t str> {
-        let expected = types.join(" or ");
         let found = match self.topic(name) {
             Some(topic) if topic.encoding != "cdr" && !topic.encoding.is_empty() => {
                 format!("messages encoded as {:?}", topic.encoding)
@@ -199,31 +257,31 @@ impl Chooser<'_> {
                 None => format!("type {}", topic.type_name),
             },
             None if self.bag.topics().contains_key(name) => "no message".to_owned(),
-            None => {
-                let same: Vec<&str> = self
-                    .bag
-                    .topics()
-                    .iter()
-                    .filter(|(_, topic)| types.iter().any(|one| same_type(&topic.type_name, one)))
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                match same.is_empty() {
-                    true => "no such topic, and none of that type".to_owned(),
-                    false => format!("no such topic; of that type are {}", same.join(", ")),
-                }
-            }
+            None => self.missing(types),
         };
         self.problems.push(TopicProblem {
             what: what.to_owned(),
             topic: name.to_owned(),
             found,
-            expected,
+            expected: types.join(" or "),
         });
         None
     }
+
+    /// Description of a missing topic, with the topics that have one of its types.
+    fn missing(&self, types: &[&str]) -> String {
+        let topics = self.bag.topics().iter();
+        let same = topics.filter(|(_, topic)| types.iter().any(|one| same_type(&topic.type_name, one)));
+        let same: Vec<&str> = same.map(|(name, _)| name.as_str()).collect();
+        if same.is_empty() {
+            "no such topic, and none of that type".to_owned()
+        } else {
+            format!("no such topic; of that type are {}", same.join(", "))
+        }
+    }
 }
 
-/// Some tools write `sensor_msgs/Image` for `sensor_msgs/msg/Image`.
+/// Whether two type names are the same: some tools write `sensor_msgs/Image` for `sensor_msgs/msg/Image`.
 fn same_type(found: &str, expected: &str) -> bool {
     found == expected || found == expected.replace("/msg/", "/")
 }

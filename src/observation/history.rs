@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Stamps that go back by more than this are of another time: a recording that starts again, a clock that was set.
-const REACH: Duration = Duration::from_secs(1);
+use super::stamp::{TIME_JUMP, jumped_back};
 
-/// Messages of the last second, at most `limit` of them, in the order of their stamps; of one stamp, the one that came
-/// last.
+/// Messages within [`TIME_JUMP`] of the newest one, at most `limit` of them, in the order of their stamps; of one stamp, the
+/// one that came last.
 #[derive(Clone, Debug)]
 pub struct History<T> {
     messages: VecDeque<(Duration, T)>,
@@ -25,7 +24,7 @@ impl<T> History<T> {
 
     pub fn push(&mut self, stamp: Duration, message: T) {
         let newest = self.newest().map(|(newest, _)| newest);
-        if self.limit <= 1 || newest.is_some_and(|newest| stamp + REACH < newest) {
+        if self.limit <= 1 || newest.is_some_and(|newest| jumped_back(newest, stamp)) {
             self.messages.clear();
         }
         let place = self.messages.partition_point(|(other, _)| *other <= stamp);
@@ -37,7 +36,7 @@ impl<T> History<T> {
             _ => self.messages.insert(place, (stamp, message)),
         }
         let newest = self.newest().map_or(stamp, |(newest, _)| newest);
-        let oldest_kept = newest.saturating_sub(REACH);
+        let oldest_kept = newest.saturating_sub(TIME_JUMP);
         while self.messages.len() > self.limit
             || self
                 .messages

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::input::{Input, InputKind, InputReport};
 use super::joint_positions::{JointPositions, SomePositions};
+use super::stamp::TIME_JUMP;
 use super::{InputProblem, InputTopics};
 use crate::control::{InputRole, MonitoredInput};
 use crate::locking::Locking;
@@ -17,8 +18,6 @@ use crate::policy::Observation;
 const FRAMES: usize = 8;
 /// Messages of any other input: a second of 1 kHz.
 const MESSAGES: usize = 1024;
-/// Without a `sync_slop`, how far joints that come in several messages may be apart.
-const JOINTS_APART: Duration = Duration::from_secs(1);
 
 /// A complete observation with its times.
 #[derive(Clone, Debug)]
@@ -49,6 +48,8 @@ pub struct InputsAtATick {
 /// never longer.
 #[derive(Debug)]
 pub struct Inputs {
+    pub(super) topics: InputTopics,
+    pub(super) joints: Vec<String>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -296,8 +297,10 @@ impl Inputs {
             .extra_state
             .iter()
             .map(|one| Input::new(InputKind::ExtraState(one.topic.clone()), &one.topic, messages));
-        let joints_apart = topics.sync_slop.unwrap_or(JOINTS_APART);
+        let joints_apart = topics.sync_slop.unwrap_or(TIME_JUMP);
         Self {
+            topics: topics.clone(),
+            joints: joints.to_vec(),
             state: Mutex::new(State {
                 cameras: cameras.collect(),
                 joint_states: joint_states.collect(),

@@ -137,26 +137,6 @@ pub fn some_joint_positions(
     Ok(found)
 }
 
-/// The positions of all of `wanted`, in that order, from a message with any joints in any order.
-///
-/// # Errors
-/// As [`some_joint_positions`], and when a joint is missing.
-pub fn joint_positions(
-    names: &[String],
-    positions: &[f64],
-    wanted: &[String],
-) -> Result<Vec<f32>, InputProblem> {
-    let found = some_joint_positions(names, positions, "", wanted)?;
-    if found.len() == wanted.len() {
-        return Ok(found.into_iter().map(|(_, position)| position).collect());
-    }
-    let is_missing = |(index, _): &(usize, &String)| !found.iter().any(|(place, _)| place == index);
-    let missing = wanted.iter().enumerate().filter(is_missing);
-    Err(InputProblem::MissingJoints {
-        missing: missing.map(|(_, joint)| joint.clone()).collect(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,26 +151,14 @@ mod tests {
 
     #[test]
     fn joints_are_found_by_name_in_any_order_among_others() {
-        let positions = joint_positions(
-            &names("wheel elbow waist"),
-            &[9.0, 2.0, 1.0],
-            &names("waist elbow"),
-        );
-        assert_eq!(positions, Ok(vec![1.0, 2.0]));
-    }
-
-    #[test]
-    fn every_missing_joint_is_named() {
-        for (present, expected) in [("waist", "elbow wrist"), ("wheel", "waist elbow wrist")] {
-            let problem = joint_positions(&names(present), &[1.0], &names("waist elbow wrist")).unwrap_err();
-            let missing = names(expected);
-            assert_eq!(problem, InputProblem::MissingJoints { missing });
-        }
+        let wanted = names("waist elbow wrist");
+        let found = some_joint_positions(&names("wheel elbow waist"), &[9.0, 2.0, 1.0], "", &wanted);
+        assert_eq!(found, Ok(vec![(0, 1.0), (1, 2.0)]));
     }
 
     #[test]
     fn fewer_positions_than_names_are_refused() {
-        let problem = joint_positions(&names("waist elbow"), &[1.0], &names("waist")).unwrap_err();
+        let problem = some_joint_positions(&names("waist elbow"), &[1.0], "", &names("waist")).unwrap_err();
         assert_eq!(problem, InputProblem::Positions { found: 1, names: 2 });
     }
 
@@ -207,22 +175,21 @@ mod tests {
             none
         );
         assert_eq!(some_joint_positions(&names("waist elbow"), &[], "", &waist), none);
-        assert!(joint_positions(&names("waist"), &[], &waist).is_err());
     }
 
     #[test]
     fn a_position_that_is_no_finite_number_is_refused_and_its_joint_named() {
         for value in [f64::NAN, f64::INFINITY, 1e300] {
-            let problem =
-                joint_positions(&names("waist elbow"), &[1.0, value], &names("waist elbow")).unwrap_err();
+            let joints = names("waist elbow");
+            let problem = some_joint_positions(&joints, &[1.0, value], "", &joints).unwrap_err();
             assert!(problem.to_string().contains("elbow"), "{problem}");
         }
     }
 
     #[test]
     fn joints_that_the_policy_does_not_use_may_be_no_numbers() {
-        let positions = joint_positions(&names("waist wheel"), &[1.0, f64::NAN], &names("waist"));
-        assert_eq!(positions, Ok(vec![1.0]));
+        let found = some_joint_positions(&names("waist wheel"), &[1.0, f64::NAN], "", &names("waist"));
+        assert_eq!(found, Ok(vec![(0, 1.0)]));
     }
 
     #[test]

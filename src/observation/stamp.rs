@@ -1,8 +1,17 @@
-//! Whether a stamp can be true.
+//! Checks of stamps.
 
 use std::time::Duration;
 
 use super::InputProblem;
+
+/// Largest difference between the stamps of messages that belong together. Messages that are closer may overtake each other; a
+/// stamp that is further back belongs to another time, of a recording that starts again or a clock that was set.
+pub const TIME_JUMP: Duration = Duration::from_secs(1);
+
+/// Returns whether time jumped back from the `newest` stamp to `stamp`.
+pub fn jumped_back(newest: Duration, stamp: Duration) -> bool {
+    stamp + TIME_JUMP < newest
+}
 
 /// What is wrong with a message that is stamped `stamp` and comes at `now`: the policy's actions are for the robot as it was
 /// at that moment, so one that is further than `max_age` from the clock, before or after, is of no use.

@@ -20,7 +20,7 @@ mod value;
 use std::collections::BTreeMap;
 
 pub use declaration::{Allowed, Changeable, DECLARATIONS, Declaration, DefaultValue, in_yaml};
-pub use file::{ParameterFileError, parameters_of};
+pub use file::{ParameterFileError, parameters_of, parse_override};
 pub use help::answer;
 pub use qos_overrides::{QosEnd, QosOverride, QosOverrides};
 pub use runtime_settings::RuntimeSettings;

@@ -5,21 +5,20 @@ use std::time::Duration;
 use image::RgbImage;
 use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
-use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
+use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState as JointStateMessage};
 use r2r::std_msgs::msg::{Float64MultiArray, Header};
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
 use r2r::{QosProfile, qos::HistoryPolicy};
 
 use crate::control::{TimedChunk, TrajectoryPoint};
 use crate::observation::{
-    ImageLayout, InputProblem, SomePositions, decode_compressed_image, decode_image, some_joint_positions,
+    ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
 };
 use crate::parameters::QosOverride;
 use crate::runtime::{Level, Status};
 
-/// # Errors
-/// See [`decode_image`].
-pub fn image(message: &Image) -> Result<RgbImage, InputProblem> {
+/// Decodes an image.
+pub fn image(message: &Image) -> Stamped<Result<RgbImage, InputProblem>> {
     let layout = ImageLayout {
         width: message.width,
         height: message.height,
@@ -27,25 +26,22 @@ pub fn image(message: &Image) -> Result<RgbImage, InputProblem> {
         encoding: &message.encoding,
         is_big_endian: message.is_bigendian != 0,
     };
-    decode_image(layout, &message.data)
+    stamped(&message.header, decode_image(layout, &message.data))
 }
 
-/// # Errors
-/// See [`decode_compressed_image`].
-pub fn compressed_image(message: &CompressedImage) -> Result<RgbImage, InputProblem> {
-    decode_compressed_image(&message.format, &message.data)
+/// Decodes a JPEG or PNG image.
+pub fn compressed_image(message: &CompressedImage) -> Stamped<Result<RgbImage, InputProblem>> {
+    let image = decode_compressed_image(&message.format, &message.data);
+    stamped(&message.header, image)
 }
 
-/// The positions of those of `joints` that the message has.
-///
-/// # Errors
-/// See [`some_joint_positions`].
-pub fn positions(
-    message: &JointState,
-    prefix: &str,
-    joints: &[String],
-) -> Result<SomePositions, InputProblem> {
-    some_joint_positions(&message.name, &message.position, prefix, joints)
+/// Converts names and positions of joints.
+pub fn joint_state(message: JointStateMessage) -> Stamped<JointState> {
+    let joint_state = JointState {
+        names: message.name,
+        positions: message.position,
+    };
+    stamped(&message.header, joint_state)
 }
 
 /// `profile` with the overrides applied.
@@ -64,10 +60,12 @@ pub fn qos_profile(profile: QosProfile, overrides: &[QosOverride]) -> QosProfile
     })
 }
 
-/// Time since the epoch; none for a stamp that was never set.
-pub fn stamp(header: &Header) -> Option<Duration> {
+fn stamped<T>(header: &Header, content: T) -> Stamped<T> {
     let stamp = time(&header.stamp);
-    (!stamp.is_zero()).then_some(stamp)
+    Stamped {
+        stamp: (!stamp.is_zero()).then_some(stamp),
+        content,
+    }
 }
 
 /// Time since the epoch; a time before it is the epoch.
@@ -169,8 +167,8 @@ mod tests {
     #[test]
     fn a_stamp_that_was_never_set_is_none() {
         let mut header = Header::default();
-        assert_eq!(stamp(&header), None);
+        assert_eq!(stamped(&header, ()).stamp, None);
         header.stamp.nanosec = 5;
-        assert_eq!(stamp(&header), Some(Duration::from_nanos(5)));
+        assert_eq!(stamped(&header, ()).stamp, Some(Duration::from_nanos(5)));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::{Hold, Plan, PlayerState, Window};
+use crate::control::{Hold, Plan, PlayerState};
+use crate::statistics::Window;
 
 /// Ticks in the window of rate and jitter.
 const TICK_WINDOW: usize = 1000;

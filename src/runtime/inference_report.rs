@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::control::Window;
 use crate::policy::{Policy, PolicyReport};
+use crate::statistics::Window;
 
 /// Chunks in the windows of durations and cache hit rates.
 const CHUNK_WINDOW: usize = 200;

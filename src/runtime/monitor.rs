@@ -254,8 +254,9 @@ fn decimal(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{ChunkRefusal, Hold, Window};
+    use crate::control::{ChunkRefusal, Hold};
     use crate::policy::PolicyReport;
+    use crate::statistics::Window;
 
     /// Report of a policy of one camera that has not predicted yet.
     fn inference() -> InferenceReport {

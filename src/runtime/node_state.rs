@@ -8,7 +8,7 @@ use super::control_report::ControlReport;
 use super::inference_report::InferenceReport;
 use super::mailbox::{ChunkSlot, Shared};
 use crate::control::{Command, DescribedLimits};
-use crate::observation::{Clock, Inputs};
+use crate::observation::{Clock, Feed, Inputs};
 use crate::parameters::{RuntimeSettings, Settings};
 
 /// The state that inference, control, subscriptions and services share.
@@ -64,7 +64,15 @@ impl NodeState {
 
     /// Makes everything void that was received before, but for the prompt.
     pub fn reset(&self) {
-        self.clock.reset();
-        self.inputs.forget_before_reset(self.clock.resets());
+        self.feed().reset();
+    }
+
+    /// Entry of all messages into the inputs.
+    pub fn feed(&self) -> Feed<'_> {
+        Feed {
+            inputs: &self.inputs,
+            clock: &self.clock,
+            max_age: Some(self.settings.get().control.supervision.max_age),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What an evaluation says of a policy of which is known how good it is.
+//! Evaluation of a policy whose errors are known.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::robot::{KnowingPolicy, changed, settings};
 fn options() -> EvaluationOptions {
     EvaluationOptions {
         actions_topic: None,
-        actions_between: Some(5),
+        execution_horizon: Some(5),
         longest_gap: Duration::from_millis(500),
         still: 0.01,
         flow_matching_loss: true,
@@ -31,7 +31,7 @@ fn evaluated(
 }
 
 fn close(found: Option<f64>, expected: f64, tolerance: f64) {
-    let found = found.expect("a figure");
+    let found = found.expect("a metric");
     assert!(
         (found - expected).abs() < tolerance,
         "{found}, expected {expected}"
@@ -39,7 +39,7 @@ fn close(found: Option<f64>, expected: f64, tolerance: f64) {
 }
 
 #[test]
-fn a_policy_that_knows_the_commands_has_no_error_and_no_seams() {
+fn a_policy_that_knows_the_commands_has_no_error_and_smooth_transitions() {
     let mut policy = KnowingPolicy::of_commands();
     let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(""), &options()).unwrap();
     let accuracy = &result.accuracy;
@@ -49,8 +49,8 @@ fn a_policy_that_knows_the_commands_has_no_error_and_no_seams() {
     close(accuracy.first_action_mae, 0.0, 1e-5);
     close(accuracy.direction_agreement, 1.0, 1e-9);
     close(accuracy.chunk_difference, 0.0, 1e-5);
-    close(accuracy.seam_velocity, 0.2, 1e-3);
-    close(accuracy.inside_velocity, 0.2, 1e-3);
+    close(accuracy.transition_velocity, 0.2, 1e-3);
+    close(accuracy.within_chunk_velocity, 0.2, 1e-3);
     close(accuracy.flow_matching_loss, 1.5, 1e-9);
     assert_eq!(result.settings.actions_topic, "/joint_trajectory");
     assert_eq!(result.recording.camera_age_s["wrist"].count, 30);
@@ -66,12 +66,12 @@ fn a_policy_that_is_off_has_exactly_that_error_in_every_joint_and_at_every_step(
         .unwrap()
         .accuracy;
     close(accuracy.mse, 0.09, 1e-5);
-    close(accuracy.first_action_largest, 0.3, 1e-5);
+    close(accuracy.first_action_max, 0.3, 1e-5);
     // The joints move by less than that within a chunk, so everything goes the wrong way.
     close(accuracy.direction_agreement, 0.0, 1e-9);
     assert_eq!((accuracy.by_joint.len(), accuracy.by_step.len()), (14, 20));
     for joint in &accuracy.by_joint {
-        close(joint.mae, 0.3, 1e-5);
+        close(joint.errors.mae, 0.3, 1e-5);
     }
     for step in &accuracy.by_step {
         close(step.mse, 0.09, 1e-5);
@@ -79,7 +79,7 @@ fn a_policy_that_is_off_has_exactly_that_error_in_every_joint_and_at_every_step(
 }
 
 #[test]
-fn without_commands_predictions_are_held_against_where_the_joints_went() {
+fn without_commands_predictions_are_compared_with_where_the_joints_went() {
     let (_folder, path) = changed(|messages| messages.retain(|message| message.topic != "/joint_trajectory"));
     let mut policy = KnowingPolicy {
         ahead_s: 0.0,
@@ -233,7 +233,7 @@ fn shipped(threads: i64) -> BagResult {
 }
 
 #[test]
-fn the_same_bag_and_seed_give_the_same_figures_with_any_number_of_threads() {
+fn the_same_bag_and_seed_give_the_same_metrics_with_any_number_of_threads() {
     let one = shipped(1);
     assert!(one.accuracy.predictions > 20 && one.accuracy.flow_matching_chunks > 10);
     for threads in [1, 2, 3] {

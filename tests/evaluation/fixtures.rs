@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::messages;
+use pi0_node::observation::{JointState, some_joint_positions};
 use serde_json::{Value, json};
 
 pub fn bag(name: &str) -> PathBuf {
@@ -68,8 +69,11 @@ fn says(type_name: &str, data: &[u8]) -> Value {
             json!({"stamp": nanoseconds(image.stamp), "size": [pixels.width(), pixels.height()], "sum": sum})
         }
         messages::JOINT_STATE => {
-            let state = messages::joint_state(data, &joints()).unwrap();
-            json!({"stamp": nanoseconds(state.stamp), "positions": state.content.unwrap()})
+            let state = messages::joint_state(data).unwrap();
+            let JointState { names, positions } = state.content;
+            let found = some_joint_positions(&names, &positions, "", &joints()).unwrap();
+            let positions: Vec<f32> = found.into_iter().map(|(_, position)| position).collect();
+            json!({"stamp": nanoseconds(state.stamp), "positions": positions})
         }
         messages::JOINT_TRAJECTORY => {
             let trajectory = messages::joint_trajectory(data, "", &joints()).unwrap();
@@ -81,7 +85,7 @@ fn says(type_name: &str, data: &[u8]) -> Value {
             json!({"stamp": nanoseconds(trajectory.stamp), "positions": positions})
         }
         messages::FLOAT64_ARRAY => {
-            json!({"stamp": null, "positions": messages::float64_array(data, joints().len()).unwrap()})
+            json!({"stamp": null, "positions": messages::float64_array(data).unwrap()})
         }
         messages::STRING => json!({"stamp": null, "text": messages::string(data).unwrap()}),
         other => panic!("{other} is in no bag"),

@@ -4,17 +4,21 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use pi0_node::evaluation::bag::Bag;
-use pi0_node::evaluation::{BagTopics, ReplayOptions, ReplaySummary, Sample, replay};
+use pi0_node::evaluation::{BagTopics, ReplayOptions, ReplaySummary, ReplayedObservation, replay};
 
 use crate::fixtures::{bag, written};
 use crate::robot::{HORIZON, Message, START_S, changed, settings};
 
-fn played(path: &std::path::Path, more: &str, actions_between: usize) -> (Vec<Sample>, ReplaySummary) {
+fn replayed(
+    path: &std::path::Path,
+    more: &str,
+    execution_horizon: usize,
+) -> (Vec<ReplayedObservation>, ReplaySummary) {
     let (bag, settings) = (Bag::open(path).unwrap(), settings(more));
     let topics = BagTopics::choose(&bag, &settings, None).unwrap();
     let options = ReplayOptions {
         action_horizon: HORIZON,
-        actions_between,
+        execution_horizon,
         longest_gap: Duration::from_millis(500),
     };
     let mut samples = Vec::new();
@@ -31,7 +35,7 @@ fn since_start_ms(time: Duration) -> u128 {
 
 #[test]
 fn the_newest_frame_of_each_camera_goes_with_the_joint_state_whatever_their_rates() {
-    let (samples, summary) = played(&bag("mcap_zstd"), "", 5);
+    let (samples, summary) = replayed(&bag("mcap_zstd"), "", 5);
     assert_eq!((summary.images, summary.clock_resets), (42, 0));
     // The first joint state comes at 10 ms, when both cameras and the prompt are there; then one every 100 ms.
     assert_eq!(samples.len(), 30);
@@ -58,7 +62,7 @@ fn the_newest_frame_of_each_camera_goes_with_the_joint_state_whatever_their_rate
 
 #[test]
 fn a_camera_that_is_refreshed_less_often_shows_its_frame_again() {
-    let (samples, _) = played(&bag("mcap_zstd"), "vision_refresh_hz: [2.0, 0.0]", 5);
+    let (samples, _) = replayed(&bag("mcap_zstd"), "vision_refresh_hz: [2.0, 0.0]", 5);
     let frames_seen = |camera: &str| {
         let mut frames: Vec<_> = samples
             .iter()
@@ -74,10 +78,11 @@ fn a_camera_that_is_refreshed_less_often_shows_its_frame_again() {
 
 #[test]
 fn with_a_slop_every_observation_is_of_one_moment() {
-    let (without, _) = played(&bag("mcap_zstd"), "", 5);
-    let is_apart = |sample: &Sample| sample.camera_ages_s.iter().any(|age| age.unwrap().abs() > 0.03);
+    let (without, _) = replayed(&bag("mcap_zstd"), "", 5);
+    let is_apart =
+        |sample: &ReplayedObservation| sample.camera_ages_s.iter().any(|age| age.unwrap().abs() > 0.03);
     assert!(without.iter().any(is_apart));
-    let (with, _) = played(&bag("mcap_zstd"), "sync_slop_ms: 30.0", 5);
+    let (with, _) = replayed(&bag("mcap_zstd"), "sync_slop_ms: 30.0", 5);
     assert!(
         with.len() > 5 && !with.iter().any(is_apart),
         "{} samples",
@@ -87,7 +92,7 @@ fn with_a_slop_every_observation_is_of_one_moment() {
 
 #[test]
 fn an_observation_is_taken_when_the_actions_that_are_played_are_past() {
-    let (samples, _) = played(&bag("mcap_zstd"), "", 15);
+    let (samples, _) = replayed(&bag("mcap_zstd"), "", 15);
     // 15 actions of 20 ms are 300 ms.
     assert_eq!(samples.len(), 10);
     assert_eq!(since_start_ms(samples[1].observed_at), 308);
@@ -95,7 +100,7 @@ fn an_observation_is_taken_when_the_actions_that_are_played_are_past() {
 
 #[test]
 fn recorded_actions_are_those_of_the_chunk_s_own_times_and_none_after_the_recording() {
-    let (samples, _) = played(&bag("mcap_zstd"), "", 5);
+    let (samples, _) = replayed(&bag("mcap_zstd"), "", 5);
     let first = &samples[0];
     // The command stamped at 9 ms comes after the observation's stamp at 8 ms.
     assert_eq!(first.recorded[0], None);
@@ -119,7 +124,7 @@ fn a_bad_frame_makes_its_camera_missing_until_a_good_one_comes() {
             frame.data[place..place + 4].copy_from_slice(b"yuv9");
         }
     });
-    let (samples, summary) = played(&path, "", 5);
+    let (samples, summary) = replayed(&path, "", 5);
     let (count, problem) = &summary.bad_messages["/camera/top/image_raw"];
     assert!(*count == 5 && problem.contains("yuv9"), "{problem}");
     let times: Vec<u128> = samples
@@ -141,7 +146,7 @@ fn when_stamps_jump_back_nothing_counts_that_came_before() {
             .filter(later)
             .for_each(|message| message.move_stamp(-100));
     });
-    let (samples, summary) = played(&path, "", 5);
+    let (samples, summary) = replayed(&path, "", 5);
     assert_eq!(summary.clock_resets, 1);
     let before = samples
         .iter()
@@ -184,8 +189,8 @@ fn simulated_time_comes_from_the_recorded_clock() {
         messages.extend(clocks);
         messages.sort_by_key(|message| message.log_time_ns);
     });
-    let (_, summary) = played(&path, "use_sim_time: true", 5);
+    let (_, summary) = replayed(&path, "use_sim_time: true", 5);
     assert_eq!(summary.clock_resets, 1);
-    let (_, without) = played(&path, "", 5);
+    let (_, without) = replayed(&path, "", 5);
     assert_eq!(without.clock_resets, 0);
 }

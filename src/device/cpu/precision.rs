@@ -2,6 +2,7 @@
 
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Precision {
     F32,
     /// Half the memory; weights are rounded to 8 bits of mantissa.

@@ -1,4 +1,4 @@
-//! The files of a bag: which they are, and what they are written in.
+//! Files of a bag: finding, unpacking, and the format of their content.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,82 +6,63 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::error::BagError;
 use super::metadata::Metadata;
-use super::{BagError, Contents, mcap_file, sqlite_file};
 
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const ROS1_MAGIC: &[u8] = b"#ROSBAG";
 const SUFFIXES: [&str; 4] = [".mcap", ".db3", ".mcap.zstd", ".db3.zstd"];
 
-/// What a file is written in.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Storage {
     Mcap,
     Sqlite,
 }
 
-/// A file of a bag, compressed as a whole or not.
-#[derive(Clone, Debug)]
-pub(super) struct BagFile {
-    path: PathBuf,
-}
-
-/// A file to read from: the bag's own, or what was unpacked of it.
+/// File to read from: the bag's own, or an unpacked copy.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    /// The bag's own file, for messages.
+    /// The bag's own file, for error messages.
     pub named: PathBuf,
     pub readable: PathBuf,
     pub storage: Storage,
-    /// Says how far a damaged file could be unpacked.
+    /// Warning about a damaged file that could be unpacked in part.
     pub unpacking: Option<String>,
-    /// Removed from the disk when the reading is over.
+    /// Removes the unpacked copy when it is dropped.
     _unpacked: Option<NamedTempFile>,
 }
 
-/// The files of a bag in the order in which they were recorded, and a warning for each that is missing.
+/// Finds the files of a bag in the order in which they were recorded, with a warning for each missing one.
 pub(super) fn find(
     path: &Path,
     metadata: Option<&Metadata>,
-) -> Result<(Vec<BagFile>, Vec<String>), BagError> {
-    let not_a_bag = |problem: String| BagError::NotABag {
-        path: path.to_owned(),
-        problem,
-    };
+) -> Result<(Vec<PathBuf>, Vec<String>), BagError> {
+    let not_a_bag = |problem: &str| BagError::NotABag(path.to_owned(), problem.to_owned());
     if path.is_file() {
-        return Ok((vec![BagFile::new(path.to_owned())], Vec::new()));
+        return Ok((vec![path.to_owned()], Vec::new()));
     }
     if !path.is_dir() {
-        return Err(not_a_bag(
-            "no such file or folder, expected a rosbag2's folder, .mcap or .db3 file".to_owned(),
-        ));
+        let problem = "no such file or folder, expected a rosbag2's folder, .mcap or .db3 file";
+        return Err(not_a_bag(problem));
     }
-    let listed = metadata
-        .map(|metadata| &metadata.relative_file_paths[..])
-        .unwrap_or(&[]);
-    let (present, missing): (Vec<PathBuf>, Vec<PathBuf>) = listed
-        .iter()
-        .map(|file| path.join(file))
-        .partition(|file| file.is_file());
-    let missing = missing
-        .iter()
-        .map(|file| format!("{} is named in metadata.yaml and is missing", file.display()));
-    let missing: Vec<String> = missing.collect();
-    if !present.is_empty() {
-        return Ok((present.into_iter().map(BagFile::new).collect(), missing));
-    }
-    let mut files = files_in(path)?;
+    let listed = metadata.map_or(&[][..], |metadata| &metadata.relative_file_paths);
+    let listed = listed.iter().map(|file| path.join(file));
+    let (mut files, missing): (Vec<_>, Vec<_>) = listed.partition(|file| file.is_file());
     if files.is_empty() {
-        return Err(not_a_bag(
-            "there is no .mcap or .db3 file, expected a rosbag2's folder".to_owned(),
-        ));
+        files = files_in(path)?;
+        alphanumeric_sort::sort_path_slice(&mut files);
     }
-    files.sort_by_key(|file| natural_order(file));
-    Ok((files.into_iter().map(BagFile::new).collect(), missing))
+    if files.is_empty() {
+        let problem = "there is no .mcap or .db3 file, expected a rosbag2's folder";
+        return Err(not_a_bag(problem));
+    }
+    let warning = |file: PathBuf| format!("{} is named in metadata.yaml and is missing", file.display());
+    Ok((files, missing.into_iter().map(warning).collect()))
 }
 
-/// Whether this is a bag's folder, or a file of a bag.
+/// Returns whether a path is a bag's folder, or a file of a bag.
 pub fn is_bag(path: &Path) -> bool {
     if path.is_dir() {
         path.join("metadata.yaml").is_file() || files_in(path).is_ok_and(|files| !files.is_empty())
@@ -90,7 +71,7 @@ pub fn is_bag(path: &Path) -> bool {
     }
 }
 
-/// Every bag in a folder and in the folders below it, in the order of their names.
+/// Finds every bag in a folder and in the folders below it, in the order of their names.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -104,43 +85,27 @@ pub fn bags_below(folder: &Path) -> Result<Vec<PathBuf>, BagError> {
             bags.extend(bags_below(&path)?);
         }
     }
-    bags.sort_by_key(|bag| natural_order(bag));
+    alphanumeric_sort::sort_path_slice(&mut bags);
     Ok(bags)
 }
 
-impl BagFile {
-    fn new(path: PathBuf) -> Self {
-        Self { path }
-    }
-
-    /// What the file itself tells of its topics.
-    pub fn contents(&self) -> Result<Contents, BagError> {
-        let opened = self.open()?;
-        match opened.storage {
-            Storage::Mcap => mcap_file::contents(&opened),
-            Storage::Sqlite => sqlite_file::contents(&opened),
-        }
-    }
-
-    /// Unpacks the file where it is compressed.
-    pub fn open(&self) -> Result<OpenFile, BagError> {
-        let mut opened = OpenFile {
-            named: self.path.clone(),
-            readable: self.path.clone(),
+impl OpenFile {
+    /// Opens the file, and unpacks it if it is compressed.
+    pub fn open(path: &Path) -> Result<Self, BagError> {
+        let mut opened = Self {
+            named: path.to_owned(),
+            readable: path.to_owned(),
             storage: Storage::Mcap,
             unpacking: None,
             _unpacked: None,
         };
-        let mut magic = self.magic(&opened.readable)?;
+        let mut magic = opened.magic()?;
         if magic.starts_with(ZSTD_MAGIC) {
-            let (unpacked, damage) = self.unpack()?;
-            opened.readable = unpacked.path().to_owned();
-            opened._unpacked = Some(unpacked);
-            opened.unpacking = damage;
-            magic = self.magic(&opened.readable)?;
+            opened.unpack()?;
+            magic = opened.magic()?;
         }
         let problem = if magic.is_empty()
-            && let Some(damage) = &opened.unpacking
+            && let Some(damage) = opened.unpacking
         {
             damage
         } else if magic.starts_with(mcap::MAGIC) {
@@ -150,46 +115,39 @@ impl BagFile {
             return Ok(opened);
         } else if magic.starts_with(ROS1_MAGIC) {
             "it is a bag of ROS 1, expected one of ROS 2; rosbags-convert (PyPI: rosbags) makes one of it"
+                .to_owned()
         } else if magic.is_empty() {
-            "the file is empty, expected MCAP or SQLite3"
+            "the file is empty, expected MCAP or SQLite3".to_owned()
         } else {
-            "it is neither MCAP nor SQLite3, compressed by zstd or not"
+            "it is neither MCAP nor SQLite3, compressed by zstd or not".to_owned()
         };
-        Err(BagError::NotABag {
-            path: self.path.clone(),
-            problem: problem.to_owned(),
-        })
+        Err(BagError::NotABag(path.to_owned(), problem))
     }
 
-    fn magic(&self, readable: &Path) -> Result<Vec<u8>, BagError> {
+    fn magic(&self) -> Result<Vec<u8>, BagError> {
         let mut magic = Vec::new();
-        File::open(readable)
+        File::open(&self.readable)
             .and_then(|file| file.take(16).read_to_end(&mut magic))
-            .map_err(|source| self.io(source))?;
+            .map_err(BagError::io(&self.named))?;
         Ok(magic)
     }
 
-    /// The unpacked file, and what stopped the unpacking before its end.
-    fn unpack(&self) -> Result<(NamedTempFile, Option<String>), BagError> {
-        let mut unpacked = NamedTempFile::new().map_err(|source| self.io(source))?;
-        let packed = File::open(&self.path).map_err(|source| self.io(source))?;
-        let mut decoder = zstd::Decoder::new(packed).map_err(|source| self.io(source))?;
-        let damage = std::io::copy(&mut decoder, unpacked.as_file_mut())
-            .err()
-            .map(|error| {
-                format!(
-                    "{}: the compression ends early ({error}); what comes after is not read",
-                    self.path.display()
-                )
-            });
-        Ok((unpacked, damage))
-    }
-
-    fn io(&self, source: std::io::Error) -> BagError {
-        BagError::Io {
-            path: self.path.clone(),
-            source,
+    /// Unpacks the file into a temporary one. If the compression ends early, the rest is missing.
+    fn unpack(&mut self) -> Result<(), BagError> {
+        let io = BagError::io(&self.named);
+        let mut unpacked = NamedTempFile::new().map_err(&io)?;
+        let mut decoder = File::open(&self.named)
+            .and_then(zstd::Decoder::new)
+            .map_err(&io)?;
+        if let Err(error) = std::io::copy(&mut decoder, unpacked.as_file_mut()) {
+            let file = self.named.display();
+            let warning =
+                format!("{file}: the compression ends early ({error}); what comes after is not read");
+            self.unpacking = Some(warning);
         }
+        self.readable = unpacked.path().to_owned();
+        self._unpacked = Some(unpacked);
+        Ok(())
     }
 }
 
@@ -199,14 +157,11 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, BagError> {
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, BagError> {
-    let io = |source| BagError::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    std::fs::read_dir(folder)
-        .map_err(io)?
-        .map(|entry| Ok(entry.map_err(io)?.path()))
-        .collect()
+    let entries = std::fs::read_dir(folder).and_then(|entries| {
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        paths.collect()
+    });
+    entries.map_err(BagError::io(folder))
 }
 
 fn has_suffix(path: &Path) -> bool {
@@ -214,49 +169,12 @@ fn has_suffix(path: &Path) -> bool {
     SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// A key that puts `bag_10` after `bag_9`.
-fn natural_order(path: &Path) -> Vec<(String, u64)> {
-    let text = path.to_string_lossy();
-    let mut key = vec![(String::new(), 0_u64)];
-    let mut in_number = false;
-    for character in text.chars() {
-        match character.to_digit(10) {
-            Some(digit) => {
-                in_number = true;
-                if let Some((_, number)) = key.last_mut() {
-                    *number = number.saturating_mul(10).saturating_add(u64::from(digit));
-                }
-            }
-            None => {
-                if in_number {
-                    key.push((String::new(), 0));
-                    in_number = false;
-                }
-                if let Some((letters, _)) = key.last_mut() {
-                    letters.push(character);
-                }
-            }
-        }
-    }
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_in_file_names_are_ordered_as_numbers() {
-        let mut files = ["bag_10.mcap", "bag_9.mcap", "bag_0.mcap"].map(PathBuf::from);
-        files.sort_by_key(|file| natural_order(file));
-        assert_eq!(
-            files,
-            ["bag_0.mcap", "bag_9.mcap", "bag_10.mcap"].map(PathBuf::from)
-        );
-    }
-
-    #[test]
-    fn what_is_no_bag_is_refused_with_what_was_expected() {
+    fn a_path_that_is_no_bag_is_refused_with_what_was_expected() {
         let folder = tempfile::tempdir().unwrap();
         let empty = find(folder.path(), None).unwrap_err().to_string();
         assert!(empty.contains("no .mcap or .db3"), "{empty}");
@@ -267,7 +185,7 @@ mod tests {
         ] {
             let path = folder.path().join("file.mcap");
             std::fs::write(&path, content).unwrap();
-            let problem = BagFile::new(path).open().unwrap_err().to_string();
+            let problem = OpenFile::open(&path).unwrap_err().to_string();
             assert!(problem.contains(expected), "{problem}");
         }
         let nowhere = find(&folder.path().join("nowhere"), None)

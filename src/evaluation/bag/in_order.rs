@@ -1,19 +1,17 @@
-//! Messages of a file that has no index come in the order in which they were written, which is not quite that of their
-//! times.
+//! Sorting of messages by their times: a file without an index has them in the order of writing, which is nearly that order.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Recorded, Visit};
+use super::message::{Recorded, Visit};
+use crate::observation::TIME_JUMP;
 
-/// A message waits until one comes that is so much newer: several writers of a bag are not further apart.
-const WINDOW: Duration = Duration::from_secs(1);
-/// What may wait together, in bytes.
+/// Most bytes that wait together.
 const CAPACITY: usize = 128 << 20;
 
-/// Messages that wait for older ones.
+/// Messages that wait for older ones, until a message comes that is newer by more than [`TIME_JUMP`].
 #[derive(Debug, Default)]
 pub(super) struct InOrder {
     waiting: BinaryHeap<Reverse<Waiting>>,
@@ -33,7 +31,7 @@ struct Waiting {
 }
 
 impl InOrder {
-    /// Takes a message in and hands on those that need not wait any longer.
+    /// Adds a message and passes on the messages that need not wait any longer.
     pub fn take(&mut self, message: Recorded, visit: &mut Visit) -> ControlFlow<()> {
         self.bytes += message.data.len();
         self.count += 1;
@@ -46,14 +44,14 @@ impl InOrder {
             data: message.data.to_vec(),
         }));
         while let Some(Reverse(oldest)) = self.waiting.peek()
-            && (self.newest.saturating_sub(oldest.log_time) > WINDOW || self.bytes > CAPACITY)
+            && (self.newest.saturating_sub(oldest.log_time) > TIME_JUMP || self.bytes > CAPACITY)
         {
             self.give_oldest(visit)?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Hands on all that wait.
+    /// Passes on all waiting messages.
     pub fn finish(&mut self, visit: &mut Visit) -> ControlFlow<()> {
         while !self.waiting.is_empty() {
             self.give_oldest(visit)?;
@@ -61,12 +59,12 @@ impl InOrder {
         ControlFlow::Continue(())
     }
 
-    /// Messages that were handed on after newer ones.
+    /// Number of messages that were passed on after newer ones.
     pub fn late(&self) -> u64 {
         self.late
     }
 
-    /// Log time of the newest message that was taken in.
+    /// Log time of the newest message.
     pub fn newest(&self) -> Duration {
         self.newest
     }
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_later_than_that_is_counted() {
+    fn a_message_that_is_more_than_a_second_late_is_counted() {
         assert_eq!(given(&[0, 500, 3000, 100]), (vec![0, 500, 100, 3000], 1));
     }
 }

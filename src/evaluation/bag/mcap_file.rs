@@ -1,48 +1,47 @@
-//! One MCAP file. With an index (chunks that the summary lists) it is read in the order of log times; without one, or
-//! with a damaged end, from its beginning as far as it goes.
+//! MCAP file of a bag. With an index (chunks that the summary lists) it is read in the order of log times; without one, or
+//! with a damaged end, from its beginning up to the damage.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mcap::records::{MessageHeader, Record, SchemaHeader};
+use mcap::io::MessageReader;
+use mcap::sans_io::LinearReaderOptions;
 use mcap::sans_io::indexed_reader::{IndexedReadEvent, IndexedReader};
-use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use mcap::sans_io::summary_reader::{SummaryReadEvent, SummaryReader};
-use mcap::{McapError, Summary};
+use mcap::{Channel, McapError, Message, Summary};
 
+use super::error::BagError;
 use super::files::OpenFile;
 use super::in_order::InOrder;
+use super::message::{Contents, Recorded, Topic, Visit};
 use super::message_compression::unpacked;
-use super::{BagError, Contents, Recorded, Topic, Visit};
 
-/// A record that claims to be larger than this is damage.
+/// Largest size of a record in bytes; a larger one is damage.
 const LARGEST_RECORD: usize = 1 << 30;
-/// Bytes read at once, at least.
+/// Least bytes that are read at once.
 const READ_SIZE: usize = 1 << 16;
 
-/// What the file tells of its topics: its summary, or all of it when it has none.
+/// Reads the topics of the file from its summary, or from all of its messages when it has none.
 pub(super) fn contents(file: &OpenFile) -> Result<Contents, BagError> {
     if let Some(summary) = index(file)? {
         return Ok(of_summary(&summary));
     }
     let mut topics = BTreeMap::<String, Topic>::new();
     let mut span: Option<(Duration, Duration)> = None;
-    // Where it is damaged is told by whoever reads its messages.
-    let _damage = scan(file, |channel, header, _| {
-        let topic = topics.entry(channel.topic.clone()).or_insert_with(|| Topic {
-            type_name: channel.type_name.clone(),
-            encoding: channel.encoding.clone(),
-            messages: Some(0),
-        });
+    // Damage is reported when the messages are read.
+    let _damage = scan(file, |message| {
+        let channel = &message.channel;
+        let topic = topics
+            .entry(channel.topic.clone())
+            .or_insert_with(|| empty_topic(channel));
         topic.messages = topic.messages.map(|messages| messages + 1);
-        let time = Duration::from_nanos(header.log_time);
+        let time = Duration::from_nanos(message.log_time);
         let (start, end) = span.unwrap_or((time, time));
         span = Some((start.min(time), end.max(time)));
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(Contents {
         topics,
@@ -51,7 +50,7 @@ pub(super) fn contents(file: &OpenFile) -> Result<Contents, BagError> {
     })
 }
 
-/// Hands the messages of the topics `wanted` on, and says where a damaged file ended.
+/// Passes on the messages of the topics `wanted`, and returns a warning where a damaged file ended.
 pub(super) fn read(
     file: &OpenFile,
     wanted: &BTreeSet<String>,
@@ -63,15 +62,16 @@ pub(super) fn read(
     }
 }
 
-/// A channel with its schema, as far as they matter.
-#[derive(Clone, Debug)]
-struct Channel {
-    topic: String,
-    type_name: String,
-    encoding: String,
+fn empty_topic(channel: &Channel) -> Topic {
+    let type_name = channel.schema.as_ref().map(|schema| schema.name.clone());
+    Topic {
+        type_name: type_name.unwrap_or_default(),
+        encoding: channel.message_encoding.clone(),
+        messages: Some(0),
+    }
 }
 
-/// The summary when it has an index of all chunks.
+/// Reads the summary, if it has an index of all chunks.
 fn index(file: &OpenFile) -> Result<Option<Summary>, BagError> {
     let mut source = open(file)?;
     // A summary that cannot be read is damage of the file's end; the messages before it are still there.
@@ -102,12 +102,9 @@ fn of_summary(summary: &Summary) -> Contents {
     let mut topics = BTreeMap::<String, Topic>::new();
     for (id, channel) in &summary.channels {
         let messages = stats.map(|stats| stats.channel_message_counts.get(id).copied().unwrap_or(0));
-        let type_name = channel.schema.as_ref().map_or("", |schema| &schema.name);
-        let topic = topics.entry(channel.topic.clone()).or_insert_with(|| Topic {
-            type_name: type_name.to_owned(),
-            encoding: channel.message_encoding.clone(),
-            messages: Some(0),
-        });
+        let topic = topics
+            .entry(channel.topic.clone())
+            .or_insert_with(|| empty_topic(channel));
         topic.messages = topic.messages.zip(messages).map(|(a, b)| a + b);
     }
     Contents {
@@ -179,16 +176,17 @@ fn read_linear(
     visit: &mut Visit,
 ) -> Result<(ControlFlow<()>, Vec<String>), BagError> {
     let mut in_order = InOrder::default();
-    let (mut flow, damage) = scan(file, |channel, header, data| {
-        if !wanted.contains(&channel.topic) {
-            return ControlFlow::Continue(());
+    let (mut flow, damage) = scan(file, |message| {
+        let topic = &message.channel.topic;
+        if !wanted.contains(topic) {
+            return Ok(ControlFlow::Continue(()));
         }
-        let message = Recorded {
-            topic: &channel.topic,
-            log_time: Duration::from_nanos(header.log_time),
-            data,
+        let recorded = Recorded {
+            topic,
+            log_time: Duration::from_nanos(message.log_time),
+            data: &unpacked(&message.data)?,
         };
-        in_order.take(message, visit)
+        Ok(in_order.take(recorded, visit))
     })?;
     if flow.is_continue() {
         flow = in_order.finish(visit);
@@ -208,60 +206,26 @@ fn read_linear(
     Ok((flow, warnings))
 }
 
-/// Hands every message on in the order of the file, and answers with what stopped the reading before its end.
+/// Passes on every message in the order of the file, and returns the damage that ended the reading early.
 fn scan(
     file: &OpenFile,
-    mut each: impl FnMut(&Channel, &MessageHeader, &[u8]) -> ControlFlow<()>,
+    mut visit: impl FnMut(&Message) -> Result<ControlFlow<()>, McapError>,
 ) -> Result<(ControlFlow<()>, Option<McapError>), BagError> {
     let mut source = open(file)?;
     // Of a file that was cut off, the last chunk is read as far as it goes; of any other, a chunk only when it is whole.
     let options = LinearReaderOptions::default()
         .with_validate_chunk_crcs(true)
-        .with_prevalidate_chunk_crcs(has_end(&mut source).map_err(|source| io(file, source))?)
+        .with_prevalidate_chunk_crcs(has_end(&mut source).map_err(BagError::io(&file.named))?)
         .with_record_length_limit(LARGEST_RECORD);
-    let mut reader = LinearReader::new_with_options(options);
-    let mut schemas = HashMap::<u16, SchemaHeader>::new();
-    let mut channels = HashMap::<u16, Arc<Channel>>::new();
-    let mut run = || -> Result<ControlFlow<()>, McapError> {
-        while let Some(event) = reader.next_event() {
-            let (opcode, data) = match event? {
-                LinearReadEvent::ReadRequest(length) => {
-                    let read = source.read(reader.insert(length.max(READ_SIZE)))?;
-                    reader.notify_read(read);
-                    continue;
-                }
-                LinearReadEvent::Record { opcode, data } => (opcode, data),
-            };
-            match mcap::parse_record(opcode, data)? {
-                Record::Schema { header, .. } => {
-                    schemas.insert(header.id, header);
-                }
-                Record::Channel(channel) => {
-                    let schema = schemas.get(&channel.schema_id);
-                    let known = Channel {
-                        topic: channel.topic,
-                        type_name: schema.map(|schema| schema.name.clone()).unwrap_or_default(),
-                        encoding: channel.message_encoding,
-                    };
-                    channels.insert(channel.id, Arc::new(known));
-                }
-                Record::Message { header, data } => {
-                    let channel = channels
-                        .get(&header.channel_id)
-                        .ok_or(McapError::UnknownChannel(header.sequence, header.channel_id))?;
-                    if each(channel, &header, &unpacked(&data)?).is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                }
-                _ => {}
-            }
+    let source = BufReader::with_capacity(READ_SIZE, source);
+    for message in MessageReader::new_with_options(source, options) {
+        match message.and_then(|message| visit(&message)) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return Ok((ControlFlow::Break(()), None)),
+            Err(damage) => return Ok((ControlFlow::Continue(()), Some(damage))),
         }
-        Ok(ControlFlow::Continue(()))
-    };
-    Ok(match run() {
-        Ok(flow) => (flow, None),
-        Err(error) => (ControlFlow::Continue(()), Some(error)),
-    })
+    }
+    Ok((ControlFlow::Continue(()), None))
 }
 
 fn ended(file: &OpenFile, error: &McapError, newest: Option<Duration>) -> String {
@@ -275,7 +239,7 @@ fn ended(file: &OpenFile, error: &McapError, newest: Option<Duration>) -> String
     )
 }
 
-/// Whether the file ends as MCAP files do. It is at its beginning afterwards.
+/// Returns whether the file ends as MCAP files do, and rewinds it.
 fn has_end(source: &mut File) -> std::io::Result<bool> {
     let length = source.seek(SeekFrom::End(0))?;
     let mut end = [0; mcap::MAGIC.len()];
@@ -286,12 +250,5 @@ fn has_end(source: &mut File) -> std::io::Result<bool> {
 }
 
 fn open(file: &OpenFile) -> Result<File, BagError> {
-    File::open(&file.readable).map_err(|source| io(file, source))
-}
-
-fn io(file: &OpenFile, source: std::io::Error) -> BagError {
-    BagError::Io {
-        path: file.named.clone(),
-        source,
-    }
+    File::open(&file.readable).map_err(BagError::io(&file.named))
 }

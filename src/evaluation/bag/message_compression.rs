@@ -1,12 +1,12 @@
-//! Messages that were compressed one by one (rosbag2's compression mode MESSAGE).
+//! Compression of single messages (rosbag2's compression mode MESSAGE).
 
 use std::borrow::Cow;
 use std::io;
 
-/// The first bytes of zstd's frames. A message in CDR begins with a zero byte.
+/// First bytes of a zstd frame. A message in CDR begins with a zero byte instead.
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// The message, unpacked where it is compressed.
+/// Unpacks a message if it is compressed.
 ///
 /// # Errors
 /// When the compressed message is damaged.

@@ -1,11 +1,12 @@
-//! `metadata.yaml`, which rosbag2 writes beside a bag's files when a recording ends.
+//! `metadata.yaml`, the description that rosbag2 writes beside a bag's files when a recording ends.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{BagError, Contents, Topic};
+use super::error::BagError;
+use super::message::{Contents, Topic};
 
 const FILE_NAME: &str = "metadata.yaml";
 
@@ -14,7 +15,7 @@ struct File {
     rosbag2_bagfile_information: Metadata,
 }
 
-/// The fields that are used, of any version of the format.
+/// Fields that are used, of any version of the format.
 #[derive(Debug, Deserialize)]
 pub(super) struct Metadata {
     pub relative_file_paths: Vec<String>,
@@ -49,28 +50,22 @@ struct Nanoseconds {
 }
 
 impl Metadata {
-    /// Of a bag's folder; none when there is none.
+    /// Reads the metadata in a bag's folder, if there is any.
     ///
     /// # Errors
-    /// When the file is there and is no such metadata.
+    /// When the file has another format.
     pub fn of(folder: &Path) -> Result<Option<Self>, BagError> {
         let path = folder.join(FILE_NAME);
         if !path.is_file() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&path).map_err(|source| BagError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        match serde_norway::from_str::<File>(&text) {
-            Ok(file) => Ok(Some(file.rosbag2_bagfile_information)),
-            Err(error) => Err(BagError::Metadata {
-                path,
-                problem: error.to_string(),
-            }),
-        }
+        let text = std::fs::read_to_string(&path).map_err(BagError::io(&path))?;
+        let file = serde_norway::from_str::<File>(&text);
+        let file = file.map_err(|error| BagError::Metadata(path, error))?;
+        Ok(Some(file.rosbag2_bagfile_information))
     }
 
+    /// Topics and times, without the files being read.
     pub fn contents(&self) -> Contents {
         let topics = self.topics_with_message_count.iter().map(|topic| {
             let metadata = &topic.topic_metadata;

@@ -1,66 +1,34 @@
 //! rosbag2: MCAP and SQLite3 files, compressed or not, one or several, with `metadata.yaml` or without.
 //!
 //! Formats: the MCAP specification (mcap.dev/spec) and rosbag2's `storage_default_plugins` and `rosbag2_compression`.
-//! Messages are handed on one by one, in the order of the times at which they were recorded; what is held of a bag does
-//! not grow with it.
+//! Messages are passed on one by one, in the order of the times at which they were recorded. Memory does not grow with the bag.
 
 mod error;
 mod files;
 mod in_order;
 mod mcap_file;
+mod message;
 mod message_compression;
 mod metadata;
 mod sqlite_file;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::BagError;
 pub use files::{bags_below, is_bag};
+pub use message::{Recorded, Topic, Visit};
 
-use files::{BagFile, Storage};
+use files::{OpenFile, Storage};
+use message::Contents;
 use metadata::Metadata;
 
-/// A topic of a bag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    /// Such as `sensor_msgs/msg/Image`.
-    pub type_name: String,
-    /// How messages are written down; `cdr` for ROS 2.
-    pub encoding: String,
-    /// None when nothing tells the number before all of the bag is read.
-    pub messages: Option<u64>,
-}
-
-/// A recorded message, as it lies in the bag.
-#[derive(Clone, Copy, Debug)]
-pub struct Recorded<'a> {
-    pub topic: &'a str,
-    /// When it was recorded, since the epoch.
-    pub log_time: Duration,
-    pub data: &'a [u8],
-}
-
-/// Takes one message after the other, and says whether to go on.
-pub type Visit<'a> = dyn FnMut(Recorded<'_>) -> ControlFlow<()> + 'a;
-
-/// What is known of files before their messages are read.
-#[derive(Clone, Debug, Default)]
-struct Contents {
-    topics: BTreeMap<String, Topic>,
-    /// Log times of the first and the last message.
-    span: Option<(Duration, Duration)>,
-    /// What is missing of the bag.
-    warnings: Vec<String>,
-}
-
-/// A recording. Nothing but its description is held in memory.
+/// Recording of ROS 2, of which only the description is in memory.
 #[derive(Clone, Debug)]
 pub struct Bag {
     path: PathBuf,
-    files: Vec<BagFile>,
+    files: Vec<PathBuf>,
     contents: Contents,
 }
 
@@ -68,7 +36,7 @@ impl Bag {
     /// Opens a bag's folder, or a single file of a bag.
     ///
     /// # Errors
-    /// When there is no bag, or a file is none of a rosbag2.
+    /// When there is no bag, or a file is not one of rosbag2's.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BagError> {
         let path = path.as_ref();
         let metadata = Metadata::of(path)?;
@@ -78,7 +46,7 @@ impl Bag {
             _ => {
                 let mut contents = Contents::default();
                 for file in &files {
-                    contents.add(file.contents()?);
+                    contents.add(contents_of(&OpenFile::open(file)?)?);
                 }
                 contents
             }
@@ -91,15 +59,17 @@ impl Bag {
         })
     }
 
+    /// Path that the bag was opened by.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Topics by their names.
     pub fn topics(&self) -> &BTreeMap<String, Topic> {
         &self.contents.topics
     }
 
-    /// Log times of the first and the last message; none when the bag does not tell.
+    /// Log times of the first and the last message, if they are known before reading.
     pub fn span(&self) -> Option<(Duration, Duration)> {
         self.contents.span
     }
@@ -109,15 +79,15 @@ impl Bag {
         &self.contents.warnings
     }
 
-    /// Hands every message of the topics `wanted` to `visit`, in the order of their log times. Answers with warnings:
-    /// where a damaged file ended, and what came out of order.
+    /// Passes every message of the topics `wanted` to `visit`, in the order of their log times. Returns warnings: where a
+    /// damaged file ended, and how many messages came out of order.
     ///
     /// # Errors
     /// When a file cannot be read at all.
     pub fn read(&self, wanted: &BTreeSet<String>, visit: &mut Visit) -> Result<Vec<String>, BagError> {
         let mut warnings = Vec::new();
         for file in &self.files {
-            let opened = file.open()?;
+            let opened = OpenFile::open(file)?;
             let (flow, damage) = match opened.storage {
                 Storage::Mcap => mcap_file::read(&opened, wanted, visit)?,
                 Storage::Sqlite => sqlite_file::read(&opened, wanted, visit)?,
@@ -132,24 +102,9 @@ impl Bag {
     }
 }
 
-impl Contents {
-    fn add(&mut self, other: Self) {
-        for (name, topic) in other.topics {
-            match self.topics.get_mut(&name) {
-                Some(known) => {
-                    known.messages = known.messages.zip(topic.messages).map(|(a, b)| a + b);
-                }
-                None => {
-                    self.topics.insert(name, topic);
-                }
-            }
-        }
-        self.span = match (self.span, other.span) {
-            (Some((start, end)), Some((other_start, other_end))) => {
-                Some((start.min(other_start), end.max(other_end)))
-            }
-            (one, another) => one.or(another),
-        };
-        self.warnings.extend(other.warnings);
+fn contents_of(file: &OpenFile) -> Result<Contents, BagError> {
+    match file.storage {
+        Storage::Mcap => mcap_file::contents(file),
+        Storage::Sqlite => sqlite_file::contents(file),
     }
 }

@@ -1,5 +1,5 @@
-//! One SQLite3 file. Messages come in the order of their timestamps; of a file that was cut off, in the order in which
-//! they were written, as far as it goes.
+//! SQLite3 file of a bag. Messages are read in the order of their timestamps, or of a file that was cut off in the order of
+//! writing, up to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::error::BagError;
 use super::files::OpenFile;
 use super::in_order::InOrder;
+use super::message::{Contents, Recorded, Topic, Visit};
 use super::message_compression::unpacked;
-use super::{BagError, Contents, Recorded, Topic, Visit};
 
-/// What the file tells of its topics.
+/// Reads the topics of the file.
 pub(super) fn contents(file: &OpenFile) -> Result<Contents, BagError> {
     let connection = open(file)?;
-    let tell = |source| error(file, source);
+    let error = error(file);
     let mut statement = connection
         .prepare("SELECT name, type, serialization_format FROM topics ORDER BY name")
-        .map_err(tell)?;
+        .map_err(&error)?;
     let topics = statement
         .query_map([], |row| {
             let topic = Topic {
@@ -31,7 +32,7 @@ pub(super) fn contents(file: &OpenFile) -> Result<Contents, BagError> {
             Ok((row.get(0)?, topic))
         })
         .and_then(Iterator::collect::<Result<BTreeMap<String, Topic>, _>>)
-        .map_err(tell)?;
+        .map_err(&error)?;
     // Only progress needs the span, so a damaged file may go without.
     let span = connection
         .query_row("SELECT min(timestamp), max(timestamp) FROM messages", [], |row| {
@@ -45,17 +46,17 @@ pub(super) fn contents(file: &OpenFile) -> Result<Contents, BagError> {
     })
 }
 
-/// Hands the messages of the topics `wanted` on, and says where a damaged file ended.
+/// Passes on the messages of the topics `wanted`, and returns a warning where a damaged file ended.
 pub(super) fn read(
     file: &OpenFile,
     wanted: &BTreeSet<String>,
     visit: &mut Visit,
 ) -> Result<(ControlFlow<()>, Vec<String>), BagError> {
     let connection = open(file)?;
-    let topics = wanted_topics(&connection, wanted).map_err(|source| error(file, source))?;
+    let topics = wanted_topics(&connection, wanted).map_err(error(file))?;
     let cut_off = cut_off(file)?;
     let order = match cut_off {
-        // The index of the timestamps lies all over the file.
+        // The index of the timestamps is spread over the whole file.
         Some(_) => "id",
         None => "timestamp, id",
     };
@@ -136,16 +137,13 @@ fn wanted_topics(
     Ok(topics)
 }
 
-/// Bytes that the file has and should have, when some are missing. The header has the page size at byte 16 and the
+/// Number of bytes that the file has, and that it should have, when some are missing. The header has the page size at byte 16 and the
 /// number of pages at byte 28 (sqlite.org/fileformat.html).
 fn cut_off(file: &OpenFile) -> Result<Option<(u64, u64)>, BagError> {
-    let io = |source| BagError::Io {
-        path: file.named.clone(),
-        source,
-    };
+    let io = BagError::io(&file.named);
     let mut header = [0; 32];
-    let mut source = File::open(&file.readable).map_err(io)?;
-    let found = source.metadata().map_err(io)?.len();
+    let mut source = File::open(&file.readable).map_err(&io)?;
+    let found = source.metadata().map_err(&io)?.len();
     if source.read_exact(&mut header).is_err() {
         return Ok(Some((found, header.len() as u64)));
     }
@@ -158,26 +156,23 @@ fn cut_off(file: &OpenFile) -> Result<Option<(u64, u64)>, BagError> {
     Ok((found < expected).then_some((found, expected)))
 }
 
-/// None for a time before the epoch.
+/// Time since the epoch; `None` for an earlier one.
 fn time(nanoseconds: Option<i64>) -> Option<Duration> {
     u64::try_from(nanoseconds?).ok().map(Duration::from_nanos)
 }
 
 fn open(file: &OpenFile) -> Result<Connection, BagError> {
-    let connection = Connection::open_with_flags(&file.readable, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .map_err(|source| error(file, source))?;
+    let connection =
+        Connection::open_with_flags(&file.readable, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(error(file))?;
     if cut_off(file)?.is_some() {
-        // What SQLite offers for recovery: without it a file shorter than its header says is refused as a whole.
+        // SQLite's setting for recovery: without it a file shorter than in its header is refused as a whole.
         connection
             .pragma_update(None, "writable_schema", true)
-            .map_err(|source| error(file, source))?;
+            .map_err(error(file))?;
     }
     Ok(connection)
 }
 
-fn error(file: &OpenFile, source: rusqlite::Error) -> BagError {
-    BagError::Sqlite {
-        path: file.named.clone(),
-        source,
-    }
+fn error(file: &OpenFile) -> impl Fn(rusqlite::Error) -> BagError + use<'_> {
+    |error| BagError::Sqlite(file.named.clone(), error)
 }

@@ -1,4 +1,4 @@
-//! Every prediction as a table in a Parquet file: a row for each action of each chunk.
+//! Predictions as a Parquet file: a row for each action of each chunk.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use parquet::basic::{Compression, Repetition, Type as PhysicalType, ZstdLevel};
 use parquet::data_type::{FloatType, Int32Type, Int64Type};
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
-use tempfile::NamedTempFile;
 
-use super::evaluation::Prediction;
-use super::files::{FileError, unfinished};
+use super::FileError;
+use super::file::UnfinishedFile;
+use crate::evaluation::evaluate::Prediction;
 
-/// Rows that are written together.
+/// Rows of a group in the file.
 const ROW_GROUP: usize = 1 << 16;
 
-/// The file, which gets its name when it is whole. Columns: `prediction` (from 0), `observed_at_ns` (the joint state's
-/// stamp), `latency_ms`, `step` (in the chunk, from 0), and for each joint `predicted.NAME` and `recorded.NAME`, which is
-/// null where nothing was recorded.
+/// Writer of the file, which gets its name when it is whole. Columns: `prediction` (from 0), `observed_at_ns` (the joint
+/// state's stamp), `latency_ms`, `step` (in the chunk, from 0), and for each joint `predicted.NAME` and `recorded.NAME`, which
+/// is null where nothing was recorded.
 pub struct PredictionsFile {
     path: PathBuf,
-    temporary: NamedTempFile,
+    unfinished: UnfinishedFile,
     writer: SerializedFileWriter<File>,
     joints: usize,
     rows: Rows,
@@ -37,41 +37,40 @@ struct Rows {
     step: Vec<i32>,
     /// `[joints][rows]`
     predicted: Vec<Vec<f32>>,
-    /// `[joints]`, only of the rows where something was recorded.
+    /// `[joints][rows with a recorded action]`
     recorded: Vec<Vec<f32>>,
-    /// Whether something was recorded, a row each: 1 or 0.
+    /// 1 for a row with a recorded action, 0 for any other.
     is_recorded: Vec<i16>,
 }
 
 impl PredictionsFile {
+    /// Creates the file.
+    ///
     /// # Errors
-    /// When the file cannot be made.
-    pub fn create(path: &Path, joints: &[String]) -> std::result::Result<Self, FileError> {
-        let io = |source| FileError::Io {
-            path: path.to_owned(),
-            doing: "written",
-            source,
-        };
-        let temporary = unfinished(path).map_err(io)?;
-        let file = temporary.reopen().map_err(io)?;
-        let writer = schema(joints).and_then(|schema| {
-            let properties = WriterProperties::builder()
-                .set_compression(Compression::ZSTD(ZstdLevel::default()))
-                .build();
-            SerializedFileWriter::new(file, schema, Arc::new(properties))
-        });
+    /// When the file cannot be created.
+    pub fn create(path: &Path, joints: &[String]) -> Result<Self, FileError> {
+        let unfinished = UnfinishedFile::create(path)?;
+        let file = unfinished.reopen()?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        let writer = schema(joints)
+            .and_then(|schema| SerializedFileWriter::new(file, schema, Arc::new(properties)))
+            .map_err(not_written(path))?;
         Ok(Self {
-            writer: writer.map_err(|error| table(path, &error))?,
             path: path.to_owned(),
-            temporary,
+            unfinished,
+            writer,
             joints: joints.len(),
             rows: Rows::new(joints.len()),
         })
     }
 
+    /// Adds a row for each action of a prediction.
+    ///
     /// # Errors
-    /// When the disk takes no more.
-    pub fn add(&mut self, prediction: &Prediction) -> std::result::Result<(), FileError> {
+    /// When the rows cannot be written.
+    pub fn add(&mut self, prediction: &Prediction) -> Result<(), FileError> {
         for step in 0..prediction.chunk.horizon() {
             self.rows.add(prediction, step);
         }
@@ -81,28 +80,22 @@ impl PredictionsFile {
         Ok(())
     }
 
+    /// Writes the rest, and gives the file its name.
+    ///
     /// # Errors
-    /// When the disk takes no more.
-    pub fn finish(mut self) -> std::result::Result<(), FileError> {
+    /// When the file cannot be written.
+    pub fn finish(mut self) -> Result<(), FileError> {
         self.write_rows()?;
-        self.writer.close().map_err(|error| table(&self.path, &error))?;
-        self.temporary
-            .persist(&self.path)
-            .map_err(|error| FileError::Io {
-                path: self.path.clone(),
-                doing: "written",
-                source: error.error,
-            })?;
-        Ok(())
+        self.writer.close().map_err(not_written(&self.path))?;
+        self.unfinished.finish()
     }
 
-    fn write_rows(&mut self) -> std::result::Result<(), FileError> {
+    fn write_rows(&mut self) -> Result<(), FileError> {
         let rows = std::mem::replace(&mut self.rows, Rows::new(self.joints));
         if rows.step.is_empty() {
             return Ok(());
         }
-        rows.write(&mut self.writer)
-            .map_err(|error| table(&self.path, &error))
+        rows.write(&mut self.writer).map_err(not_written(&self.path))
     }
 }
 
@@ -118,20 +111,20 @@ impl Rows {
     fn add(&mut self, prediction: &Prediction, step: usize) {
         self.prediction.push(prediction.index as i64);
         self.observed_at_ns
-            .push(prediction.sample.observed_at.as_nanos() as i64);
+            .push(prediction.observation.observed_at.as_nanos() as i64);
         self.latency_ms.push(prediction.latency.as_secs_f32() * 1e3);
         self.step.push(step as i32);
         for (column, value) in self.predicted.iter_mut().zip(prediction.chunk.action(step)) {
             column.push(*value);
         }
-        let recorded = prediction.sample.recorded.get(step).and_then(Option::as_ref);
+        let recorded = prediction.observation.recorded.get(step).and_then(Option::as_ref);
         self.is_recorded.push(i16::from(recorded.is_some()));
         for (column, value) in self.recorded.iter_mut().zip(recorded.into_iter().flatten()) {
             column.push(*value);
         }
     }
 
-    fn write(&self, writer: &mut SerializedFileWriter<File>) -> Result<()> {
+    fn write(&self, writer: &mut SerializedFileWriter<File>) -> ParquetResult<()> {
         let mut group = writer.next_row_group()?;
         macro_rules! column {
             ($type:ty, $values:expr, $defined:expr) => {
@@ -156,8 +149,8 @@ impl Rows {
     }
 }
 
-fn schema(joints: &[String]) -> Result<Arc<Type>> {
-    let column = |name: &str, of: PhysicalType, repetition| -> Result<Arc<Type>> {
+fn schema(joints: &[String]) -> ParquetResult<Arc<Type>> {
+    let column = |name: &str, of: PhysicalType, repetition| -> ParquetResult<Arc<Type>> {
         Ok(Arc::new(
             Type::primitive_type_builder(name, of)
                 .with_repetition(repetition)
@@ -182,9 +175,6 @@ fn schema(joints: &[String]) -> Result<Arc<Type>> {
     ))
 }
 
-fn table(path: &Path, error: &parquet::errors::ParquetError) -> FileError {
-    FileError::Table {
-        path: path.to_owned(),
-        problem: error.to_string(),
-    }
+fn not_written(path: &Path) -> impl Fn(ParquetError) -> FileError + use<'_> {
+    |error| FileError::Parquet(path.to_owned(), error)
 }

@@ -1,45 +1,49 @@
-//! What a report draws of an evaluation, kept small however long the recording is.
+//! Samples of an evaluation for plots and pictures. Their number does not grow with the recording.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use image::RgbImage;
 
-use super::evaluation::Prediction;
+use crate::evaluation::evaluate::Prediction;
 
-/// Moments of a recording that are drawn at most.
+/// Most moments that are drawn.
 const LARGEST_SERIES: usize = 3000;
-/// Predictions that are shown with their camera frames.
+/// Predictions that are shown with their frames.
 const WORST: usize = 5;
 
-/// One moment: what was predicted to be done, and what was recorded.
+/// Predicted and recorded action of one moment.
 #[derive(Clone, Debug)]
 pub struct Moment {
+    /// Seconds since the first observation.
     pub time_s: f64,
-    /// Whether it is a chunk's first.
-    pub begins_chunk: bool,
+    /// `[joints]`
     pub predicted: Vec<f32>,
+    /// `[joints]`; `None` where nothing was recorded.
     pub recorded: Option<Vec<f32>>,
 }
 
-/// A prediction far from what was recorded.
+/// Prediction with a large error.
 #[derive(Clone, Debug)]
 pub struct WorstPrediction {
+    /// Seconds since the first observation.
     pub time_s: f64,
+    /// Mean square error.
     pub mse: f64,
+    /// Prompt of the observation.
     pub prompt: String,
-    /// The frames that it was made from, by camera.
+    /// Cameras and frames of the observation.
     pub frames: Vec<(String, Arc<RgbImage>)>,
 }
 
-/// Collects what is drawn.
+/// Collector of the samples.
 #[derive(Debug)]
 pub struct Pictures {
-    actions_between: usize,
+    execution_horizon: usize,
     action_period: Duration,
     start: Option<Duration>,
     moments: Vec<Moment>,
-    /// Of so many moments one is kept.
+    /// Moments for each one that is kept.
     stride: usize,
     seen: usize,
     worst: Vec<WorstPrediction>,
@@ -47,10 +51,10 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// `actions_between`: of each chunk so many actions are drawn, up to where the next one begins.
-    pub fn new(actions_between: usize, action_period: Duration) -> Self {
+    /// Creates an empty collector that takes the first `execution_horizon` actions of each chunk.
+    pub fn new(execution_horizon: usize, action_period: Duration) -> Self {
         Self {
-            actions_between,
+            execution_horizon,
             action_period,
             start: None,
             moments: Vec::new(),
@@ -61,22 +65,21 @@ impl Pictures {
         }
     }
 
-    /// Looks at a prediction.
+    /// Adds a prediction.
     pub fn add(&mut self, prediction: &Prediction) {
-        let sample = prediction.sample;
-        let start = *self.start.get_or_insert(sample.observed_at);
-        let time_s = sample.observed_at.as_secs_f64() - start.as_secs_f64();
+        let observation = prediction.observation;
+        let start = *self.start.get_or_insert(observation.observed_at);
+        let time_s = observation.observed_at.as_secs_f64() - start.as_secs_f64();
         self.latencies_ms.push(prediction.latency.as_secs_f64() * 1e3);
-        for step in 0..self.actions_between.min(prediction.chunk.horizon()) {
+        for step in 0..self.execution_horizon.min(prediction.chunk.horizon()) {
             self.seen += 1;
             if !(self.seen - 1).is_multiple_of(self.stride) {
                 continue;
             }
             self.moments.push(Moment {
                 time_s: time_s + self.action_period.as_secs_f64() * step as f64,
-                begins_chunk: step < self.stride,
                 predicted: prediction.chunk.action(step).to_vec(),
-                recorded: sample.recorded.get(step).cloned().flatten(),
+                recorded: observation.recorded.get(step).cloned().flatten(),
             });
         }
         while self.moments.len() > LARGEST_SERIES {
@@ -90,30 +93,32 @@ impl Pictures {
         if let Some(mse) = prediction.mse
             && (self.worst.len() < WORST || self.worst.last().is_some_and(|last| last.mse < mse))
         {
-            let frames = sample.observation.images.iter();
+            let frames = observation.observation.images.iter();
             let worst = WorstPrediction {
                 time_s,
                 mse,
-                prompt: sample.observation.prompt.clone(),
+                prompt: observation.observation.prompt.clone(),
                 frames: frames
                     .map(|(camera, frame)| (camera.clone(), Arc::clone(frame)))
                     .collect(),
             };
-            let place = self.worst.partition_point(|other| other.mse >= mse);
-            self.worst.insert(place, worst);
+            let index = self.worst.partition_point(|other| other.mse >= mse);
+            self.worst.insert(index, worst);
             self.worst.truncate(WORST);
         }
     }
 
+    /// Moments in their order.
     pub fn moments(&self) -> &[Moment] {
         &self.moments
     }
 
-    /// The worst first.
+    /// Predictions with the largest errors, the worst one first.
     pub fn worst(&self) -> &[WorstPrediction] {
         &self.worst
     }
 
+    /// Milliseconds of each chunk.
     pub fn latencies_ms(&self) -> &[f64] {
         &self.latencies_ms
     }
