@@ -1,16 +1,16 @@
 //! π0 at its published size on mock Tenstorrent cards: TT-NN checks and builds every operation of a chunk.
 //!
-//! A process can open one card, so each is opened by `pi0_tenstorrent_graph`. TT-NN and the mock device come from
-//! `tools/tenstorrent/install.sh --mock`.
+//! A process can open one card, so each is opened by `pi0_tenstorrent_graph`. TT-NN and the mock device come
+//! from `tools/tenstorrent/install.sh --mock`.
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pi0_node::benchmark::{AskedFor, CardGraph};
+use pi0_node::benchmark::{CardGraph, HostCommands};
 
 const MOST_OPERATIONS: usize = 3000;
 
-/// What `pi0_tenstorrent_graph` finds. One after the other, so that no two compile the same.
+/// Runs `pi0_tenstorrent_graph`, one after the other, so that no two compile the same.
 fn record(card: &str, cameras: usize) -> CardGraph {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,26 +45,26 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
         graph.uploaded_bytes
     );
-    let asked_for = |operations, uploads| AskedFor {
+    let commands = |operations, uploads| HostCommands {
         operations,
         uploads,
         read_backs: 1,
     };
     assert_eq!(
-        graph.replayed,
-        asked_for(0, uploads),
-        "nothing but uploads, replays and one read-back"
+        graph.captured,
+        commands(0, uploads),
+        "nothing but uploads, traces and one read-back"
     );
     let (selections, mask_and_velocity) = (10, 2);
     assert_eq!(
-        graph.inpainted,
-        asked_for(operations + selections, uploads + mask_and_velocity),
-        "held actions"
+        graph.frozen,
+        commands(operations + selections, uploads + mask_and_velocity),
+        "frozen actions"
     );
     assert_eq!(
-        graph.inpainted_replayed,
-        asked_for(0, uploads + mask_and_velocity),
-        "held actions, recorded"
+        graph.frozen_captured,
+        commands(0, uploads + mask_and_velocity),
+        "frozen actions, captured"
     );
     assert!(
         graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,

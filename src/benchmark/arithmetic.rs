@@ -1,4 +1,4 @@
-//! How many floating-point operations the policy asks for: a product and a sum are two.
+//! Number of floating-point operations of a policy: a multiplication and an addition are two.
 
 use crate::model::{GemmaConfig, Pi0Config};
 
@@ -16,7 +16,7 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// Of a prefix of `prefix_tokens`, all cameras' and the prompt's.
+    /// Operations behind a prefix of `prefix_tokens`, all cameras' and the prompt's.
     pub fn new(config: &Pi0Config, prefix_tokens: usize) -> Self {
         let prefix = prefix_tokens as f64;
         let horizon = config.action_horizon as f64;
@@ -34,7 +34,7 @@ impl Arithmetic {
         }
     }
 
-    /// Of a whole chunk with nothing kept from the last one.
+    /// Operations of a whole chunk with nothing reused from the last one.
     pub fn chunk(&self, cameras: usize, steps: usize) -> f64 {
         self.vision * cameras as f64 + self.prefill + self.state + self.step * steps as f64
     }
@@ -48,7 +48,7 @@ fn vision(config: &Pi0Config) -> f64 {
     patches * (ends + vision.depth as f64 * block)
 }
 
-/// Products of one layer for `tokens`, each looking at `keys`.
+/// Multiplications of one layer for `tokens`, each of which attends to `keys`.
 fn layer(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
     let width = config.width as f64;
     let query_width = (config.num_heads * config.head_dim) as f64;
@@ -56,7 +56,7 @@ fn layer(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
     tokens * (query_key_value(config) + rest + 2.0 * keys * query_width)
 }
 
-/// Of a token.
+/// Multiplications of the query, key and value projections for a token.
 fn query_key_value(config: &GemmaConfig) -> f64 {
     (config.width * (config.num_heads + 2 * config.num_kv_heads) * config.head_dim) as f64
 }

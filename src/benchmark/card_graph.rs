@@ -1,4 +1,5 @@
-//! What a chunk of π0 at its published size does on a Tenstorrent card, found on a mock of it, and the least time that takes.
+//! Operations and memory of a chunk of π0 at its published size on a Tenstorrent card, from a mock of it, and
+//! the least time that the chunk takes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,71 +8,89 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
+use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Pixels, Result, TenstorrentDevice};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
-use crate::model::prefix::{Prefix, PrefixCache};
-use crate::model::{Pi0, Pi0Config, Weights};
+use crate::model::{Pi0, Pi0Config, Session, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
-/// Actions that a chunk begins with where it is to go on from the last one.
-const COMMITTED: usize = 7;
+/// Frozen actions that a chunk begins with where it goes on from the last one.
+const FROZEN: usize = 7;
 
 /// Cards that can be mocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum MockedCard {
+    /// Wormhole, one chip.
     N150,
+    /// Blackhole, with less DRAM.
     P100,
+    /// Blackhole.
     P150,
 }
 
-/// What bounds the speed of one chip.
+/// Speeds of one chip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chip {
+    /// Product name.
     pub name: &'static str,
-    /// That compute; the rest dispatch or are harvested.
+    /// Cores that compute; the rest dispatch or are harvested.
     pub cores: f64,
+    /// Clock of the cores, in 10⁹ per second.
     pub clock_ghz: f64,
+    /// Bandwidth of the DRAM, in 10⁹ bytes per second.
     pub dram_gb_per_s: f64,
 }
 
-/// What one chunk is for a card.
+/// Operations, transfers and memory of one chunk on a card.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CardGraph {
+    /// The mocked card.
     pub card: MockedCard,
+    /// Cameras, each with a new frame.
     pub cameras: usize,
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
+    /// Tensors sent to the card.
     pub uploads: usize,
+    /// Bytes sent to the card.
     pub uploaded_bytes: u64,
     /// Operations before each read-back.
     pub read_backs: Vec<usize>,
-    /// The same chunk once it is recorded: what the host still asks for, call by call.
-    pub replayed: AskedFor,
-    /// The same chunk beginning with frozen actions, and once it is recorded.
-    pub inpainted: AskedFor,
-    pub inpainted_replayed: AskedFor,
-    /// Of weights, and the most that everything else takes beside them.
+    /// Commands of the host for the same chunk once it is captured.
+    pub captured: HostCommands,
+    /// Commands of the host for a chunk that begins with frozen actions.
+    pub frozen: HostCommands,
+    /// Commands of the host for a chunk that begins with frozen actions, once it is captured.
+    pub frozen_captured: HostCommands,
+    /// DRAM of the weights.
     pub weight_bytes: u64,
+    /// DRAM of everything else, at most.
     pub working_bytes: u64,
+    /// DRAM of the card.
     pub dram_bytes: u64,
+    /// L1 of one core that buffers take, at most.
     pub peak_l1_bytes_per_core: u64,
+    /// L1 of one core.
     pub l1_bytes_per_core: u64,
-    /// On one chip of each kind.
+    /// Least time on one chip of each kind.
     pub rooflines: Vec<Roofline>,
 }
 
-/// What the host asks for, call by call.
+/// Commands of the host for a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskedFor {
+pub struct HostCommands {
+    /// Operations that are dispatched one by one.
     pub operations: usize,
+    /// Tensors sent to the card.
     pub uploads: usize,
+    /// Tensors read back.
     pub read_backs: usize,
 }
 
-impl AskedFor {
+impl HostCommands {
     fn of(graph: &Graph) -> Self {
         Self {
             operations: graph.operations.len(),
@@ -81,26 +100,29 @@ impl AskedFor {
     }
 }
 
-/// The least time of a chunk.
+/// Least time of a chunk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Roofline {
+    /// Product name of the chip.
     pub chip: String,
-    /// With the cores that each operation keeps busy.
+    /// Least time with the cores that each operation keeps busy, in milliseconds.
     pub least_ms: f64,
-    /// If all that compute were busy all the time.
+    /// Least time if all cores were busy all the time, in milliseconds.
     pub all_busy_ms: f64,
 }
 
 /// All operations of a name.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Kind {
+    /// Number of operations.
     pub count: usize,
-    /// Inputs and outputs, each read or written once.
+    /// Bytes of inputs and outputs, each read or written once.
     pub bytes: u64,
+    /// Floating-point operations.
     pub flops: f64,
-    /// Each as often as what it multiplies is passed over for its mantissa.
+    /// Floating-point operations, each times the passes over the mantissas of its factors.
     pub passed_flops: f64,
-    /// The sum over its operations.
+    /// Busy cores, summed over the operations.
     pub busy_cores: f64,
 }
 
@@ -136,7 +158,8 @@ impl MockedCard {
 }
 
 impl Chip {
-    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the passes of its products.
+    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the
+    /// passes of its products.
     fn least_s(&self, operation: &Operation, cores: f64) -> f64 {
         // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
         const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
@@ -147,7 +170,8 @@ impl Chip {
 }
 
 impl CardGraph {
-    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame and the prompt stays.
+    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame and the
+    /// prompt stays.
     ///
     /// `folder` has the cards' descriptors; `cache` keeps what is compiled.
     ///
@@ -159,8 +183,8 @@ impl CardGraph {
             cache: cache.to_owned(),
         })?;
         let config = Pi0Config::pi0();
-        let image = vec![0.0; 3 * config.vision.image_size.pow(2)];
-        let images: Vec<(usize, Vec<f32>)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
+        let image = Pixels::Values(vec![0.0; 3 * config.vision.image_size.pow(2)]);
+        let images: Vec<(usize, Pixels)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
         let state = vec![0.0; config.max_state_dim];
         let weights = Unfilled::new(&config);
@@ -170,62 +194,62 @@ impl CardGraph {
         let schedule = model.schedule(STEPS)?;
         let mut embedded = CameraEmbeddings::default();
         let all: Vec<usize> = (0..cameras).collect();
-        let mut whole = || -> Result<PrefixCache<TenstorrentDevice>> {
+        let mut whole = || -> Result<Session<TenstorrentDevice>> {
             embedded.update(&model, &images)?;
             let cameras: Vec<_> = embedded.embeddings(&all).into_iter().map(Some).collect();
             let prompt = model.paligemma.embed_tokens(device, &[0; PROMPT_TOKENS])?;
-            let tokens = Prefix::new(&model.config, device, &cameras, &prompt, PROMPT_TOKENS)?;
-            let mut prefix = model.prefill(tokens, None)?;
-            model.denoise(&mut prefix, &state, &noise, &[], &schedule)?;
-            Ok(prefix)
+            let prefix = model.embed_prefix(&cameras, &prompt, PROMPT_TOKENS)?;
+            let mut session = model.prefill(prefix, None)?;
+            model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
+            Ok(session)
         };
-        // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
-        // has its buffers.
-        let frozen = vec![0.0; COMMITTED * model.config.max_action_dim];
-        let mut prefix = whole()?;
-        model.denoise(&mut prefix, &state, &noise, &frozen, &schedule)?;
-        drop(prefix);
-        // The next chunk makes what stays, and with it ends what was recorded before; two more record everything.
-        let mut prefix = None;
-        let first = device.capture(|| {
-            prefix = Some(whole()?);
+        // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies
+        // where an operation has its buffers.
+        let frozen = vec![0.0; FROZEN * model.config.max_action_dim];
+        let mut session = whole()?;
+        model.sample_actions(&mut session, &state, &noise, &frozen, &schedule)?;
+        drop(session);
+        // The next chunk allocates what stays, and with it ends all traces; two more capture everything.
+        let mut session = None;
+        let first = device.capture_graph(|| {
+            session = Some(whole()?);
             Ok(())
         })?;
-        let mut prefix = prefix.expect("the first chunk's prefix");
+        let mut session = session.expect("the first chunk's session");
         let mut chunk = |frozen: &[f32]| {
-            device.capture(|| {
+            device.capture_graph(|| {
                 embedded.update(&model, &images)?;
-                model.refill(&mut prefix, &embedded.embeddings(&all))?;
+                model.refill(&mut session, &embedded.embeddings(&all))?;
                 model
-                    .denoise(&mut prefix, &state, &noise, frozen, &schedule)
+                    .sample_actions(&mut session, &state, &noise, frozen, &schedule)
                     .map(drop)
             })
         };
-        let recorded = chunk(&[])?;
+        let graph = chunk(&[])?;
         chunk(&[])?;
-        let replayed = chunk(&[])?;
-        // A tensor that comes and goes ends what is recorded.
+        let captured = chunk(&[])?;
+        // A tensor that comes and goes ends all traces.
         drop(device.zeros(&[1, 1])?);
-        let inpainted = chunk(&frozen)?;
+        let frozen_graph = chunk(&frozen)?;
         chunk(&frozen)?;
-        let inpainted_replayed = chunk(&frozen)?;
+        let frozen_captured = chunk(&frozen)?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
             cameras,
-            uploads: recorded.uploads,
-            uploaded_bytes: recorded.uploaded_bytes,
-            read_backs: recorded.read_backs.clone(),
-            replayed: AskedFor::of(&replayed),
-            inpainted: AskedFor::of(&inpainted),
-            inpainted_replayed: AskedFor::of(&inpainted_replayed),
+            uploads: graph.uploads,
+            uploaded_bytes: graph.uploaded_bytes,
+            read_backs: graph.read_backs.clone(),
+            captured: HostCommands::of(&captured),
+            frozen: HostCommands::of(&frozen_graph),
+            frozen_captured: HostCommands::of(&frozen_captured),
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
-            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(recorded.peak_l1_bytes_per_core),
+            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(graph.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
-            rooflines: rooflines(card, &recorded),
-            kinds: kinds(&recorded),
+            rooflines: rooflines(card, &graph),
+            kinds: kinds(&graph),
         })
     }
 
@@ -265,7 +289,7 @@ fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
     card.chips().into_iter().map(of_chip).collect()
 }
 
-/// As docs/tenstorrent.md has it.
+/// The tables of docs/tenstorrent.md.
 impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;

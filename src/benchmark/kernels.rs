@@ -1,4 +1,4 @@
-//! How fast the CPU multiplies matrices with each kernel that this machine has.
+//! Speeds of matrix products on the CPU, with each kernel that this machine has.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,17 @@ use crate::device::{CpuDevice, Device, KernelLevel, Precision, Result};
 /// The products of one kernel.
 #[derive(Clone, Debug)]
 pub struct KernelProducts {
+    /// Level of the kernel.
     pub level: KernelLevel,
-    /// Of the weights.
+    /// Type of the weights.
     pub precision: Precision,
+    /// Speeds of its products.
     pub products: Products,
 }
 
-/// Measures every level that this machine has with every precision whose kernel belongs to that level, on so many threads (0:
-/// one for each core). The scalar level, with which the others would take minutes, has the fewest rows only.
+/// Measures every level that this machine has with every precision whose kernel belongs to that level, on so
+/// many threads (0: one for each core). The scalar level, with which the others would take minutes, has the
+/// fewest rows only.
 ///
 /// # Errors
 /// When threads cannot be started or memory is missing.
@@ -35,8 +38,9 @@ pub fn measure_kernels(threads: usize) -> Result<Vec<KernelProducts>> {
     kernels()?.into_iter().map(measure).collect()
 }
 
-/// Levels and precisions with a kernel of their own: a level that lacks instructions for a precision computes it with an
-/// earlier level's kernel, which is measured there. Only the scalar level, the first, has no peak that tells its kernel.
+/// Levels and precisions with a kernel of their own: a level that lacks instructions for a precision computes
+/// it with an earlier level's kernel, which is measured there. Only the scalar level, the first, has no peak
+/// that tells its kernel.
 fn kernels() -> Result<Vec<(KernelLevel, Precision)>> {
     let mut kernels = Vec::new();
     for level in KernelLevel::available() {
@@ -51,6 +55,7 @@ fn kernels() -> Result<Vec<(KernelLevel, Precision)>> {
 }
 
 impl KernelProducts {
+    /// The speeds as JSON.
     pub fn to_json(&self) -> Value {
         let mut values = self.products.to_json();
         values["level"] = json!(self.level.name());

@@ -1,4 +1,4 @@
-//! How long each stage of a chunk takes, and how much of the machine it uses.
+//! Benchmarks: durations of each stage of a chunk, and their share of the machine's peak.
 
 mod arithmetic;
 #[cfg(feature = "tenstorrent")]
@@ -9,21 +9,23 @@ mod products;
 mod random_weights;
 mod report;
 mod stages;
+mod workload;
 
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
-pub use card_graph::{AskedFor, CardGraph, Chip, MockedCard};
+pub use card_graph::{CardGraph, Chip, HostCommands, MockedCard};
 pub use kernels::{KernelProducts, measure_kernels};
 pub use products::{PRODUCT_ROWS, Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
-pub use stages::{Workload, run};
+pub use stages::run;
+pub use workload::Workload;
 
 use serde_json::Value;
 
 use crate::model::Pi0Config;
 
-/// The sizes of the policy that comes with the package.
+/// Sizes of the policy that comes with the package.
 pub fn demo_sized() -> Pi0Config {
     const FITS: &str = "the package's own configuration fits the program";
     let read = |text| serde_json::from_str::<Value>(text).expect(FITS);

@@ -1,9 +1,9 @@
-//! The yardstick of speeds: what the instructions reach on registers.
+//! Peak of the instructions on registers, which speeds are compared with.
 
 use crate::device::InstructionPeak;
 
-/// The larger of two measurements around the same work: the machine's clock moves, and other programs only ever slow a
-/// measurement down.
+/// The larger of two measurements around the same work: the machine's clock moves, and other programs only
+/// ever slow a measurement down.
 pub(super) fn larger(
     before: Option<InstructionPeak>,
     after: Option<InstructionPeak>,
@@ -12,7 +12,7 @@ pub(super) fn larger(
     measured.max_by(|one, other| one.gflops.total_cmp(&other.gflops))
 }
 
-/// For people: the kernel and its peak.
+/// Sentence about the kernel and its peak, for people.
 pub(super) fn sentence(peak: &InstructionPeak) -> String {
     format!(
         "{}: the instruction's peak on registers is {:.0} GFLOP/s",

@@ -1,4 +1,4 @@
-//! How fast a device multiplies matrices of the published model's shapes.
+//! Speeds of matrix products of the published model's shapes.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use super::peak;
 use crate::device::{Activation, Device, HostTensor, InstructionPeak, Result};
 use crate::model::denoise::sample_noise;
 
-/// Rows of the activations: a token, an action chunk with the state, a power of two, a camera, a prompt of 20 tokens with one,
-/// two and three cameras, and a power of two.
+/// Rows of the activations: a token, an action chunk with the state, a power of two, a camera, a prompt of 20
+/// tokens with one, two and three cameras, and a power of two.
 pub const PRODUCT_ROWS: [usize; 8] = [1, 51, 64, 256, 276, 532, 788, 1024];
-/// Those that kernels are compared at: the model's own, of an action chunk with the state, a camera, and two and three
-/// cameras with a prompt.
+/// Rows that kernels are compared at: the model's own, of an action chunk with the state, a camera, and two
+/// and three cameras with a prompt.
 pub(super) const KERNEL_ROWS: [usize; 4] = [51, 256, 532, 788];
-/// Those of the kernels without vector instructions.
+/// Rows that kernels without vector instructions are measured at.
 pub(super) const SCALAR_ROWS: [usize; 1] = [51];
 
 /// A layer's name, inputs and outputs.
@@ -33,16 +33,18 @@ const LAYERS: [Layer; 8] = [
     ("Gemma 300M, down", 4096, 1024),
 ];
 
-/// The best of as many runs as fit in counts: on a machine with other work the fastest run is the least disturbed.
+/// Time for the runs of one product, the fastest of which counts: on a machine with other work it is the
+/// least disturbed.
 const TIME_PER_PRODUCT: Duration = Duration::from_millis(300);
 
 /// Speeds of products, in GFLOP/s.
 #[derive(Clone, Debug)]
 pub struct Products {
+    /// Description of the device.
     pub device: String,
-    /// Of the device's instructions, in the same run; `None` where the device cannot measure it.
+    /// Peak of the device's instructions, in the same run; `None` where the device cannot measure it.
     pub instruction_peak: Option<InstructionPeak>,
-    /// Of the activations.
+    /// Rows of the activations.
     pub rows: Vec<usize>,
     layers: Vec<LayerSpeeds>,
 }
@@ -87,7 +89,7 @@ fn measure_layers<D: Device>(device: &D, layers: &[Layer], rows: &[usize]) -> Re
     })
 }
 
-/// How long one product takes when nothing disturbs it.
+/// Measures the duration of one product when nothing disturbs it.
 ///
 /// # Errors
 /// When the device fails.
@@ -107,6 +109,7 @@ fn best_seconds<D: Device>(device: &D, x: &D::Tensor, layer: &D::Linear) -> Resu
 }
 
 impl Products {
+    /// The speeds as JSON.
     pub fn to_json(&self) -> Value {
         let layers: Map<String, Value> = self
             .layers

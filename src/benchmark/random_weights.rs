@@ -1,4 +1,4 @@
-//! Weights for a benchmark: nothing is loaded, every value is there.
+//! Random weights for a benchmark without a checkpoint.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,16 +11,17 @@ use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
 use crate::model::{Pi0Config, Weights};
 
-/// Values drawn once; every tensor reads them from a place of its own.
+/// Values drawn once; every tensor reads them from an offset of its own.
 const DRAWN: usize = 1 << 20;
 
-/// Random weights with which activations stay near one. A tensor is made when it is asked for.
+/// Random weights with which activations stay near one. A tensor is made at every request.
 pub struct RandomWeights {
     shapes: HashMap<String, Vec<usize>>,
     drawn: Vec<f32>,
 }
 
 impl RandomWeights {
+    /// Draws the values that all weights of a network are made of.
     pub fn new(config: &Pi0Config) -> Self {
         Self {
             shapes: parameters(config)

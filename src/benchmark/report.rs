@@ -1,35 +1,44 @@
-//! What a benchmark found, for people and for programs.
+//! Report of a benchmark, for people and for programs.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Workload, peak};
+use super::peak;
+use super::workload::Workload;
 use crate::device::InstructionPeak;
 
-/// The durations of one stage.
+/// Durations of one stage.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    /// Name of the stage.
     pub name: &'static str,
-    /// Floating-point operations of one run; `None` for what is no arithmetic of the model.
+    /// Floating-point operations of one run; `None` for a stage that is no arithmetic of the model.
     pub operations: Option<f64>,
+    /// Duration of every run, in milliseconds.
     pub times_ms: Vec<f64>,
 }
 
-/// The durations of all stages, and what they are to be compared with.
+/// Durations of all stages, and the peak to compare them with.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Description of the device.
     pub device: String,
+    /// Inputs of a chunk, and the number of chunks.
     pub workload: Workload,
+    /// Tokens of all cameras and of the prompt.
     pub prefix_tokens: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
-    /// Of the device's instructions, in the same run; `None` where the device cannot measure it.
+    /// Peak of the device's instructions, in the same run; `None` where the device cannot measure it.
     pub instruction_peak: Option<InstructionPeak>,
+    /// Memory of the process in RAM.
     pub resident_bytes: Option<u64>,
-    /// The most since the process started; a checkpoint's own pages count while they are read.
+    /// Memory of the process in RAM at most, since it started; a checkpoint's own pages count while they are
+    /// read.
     pub peak_resident_bytes: Option<u64>,
+    /// Stages, in order.
     pub stages: Vec<Stage>,
 }
 
@@ -55,7 +64,7 @@ impl Stage {
         }
     }
 
-    /// The time that a share of the runs, from 0 to 1, stayed within; NaN when there was none.
+    /// Quantile of the durations at `share`, from 0 to 1, in milliseconds; NaN when there was none.
     pub fn quantile_ms(&self, share: f64) -> f64 {
         let mut sorted = self.times_ms.clone();
         sorted.sort_by(f64::total_cmp);
@@ -66,22 +75,24 @@ impl Stage {
             .unwrap_or(f64::NAN)
     }
 
+    /// Median duration, in milliseconds; NaN when there was none.
     pub fn median_ms(&self) -> f64 {
         self.quantile_ms(0.5)
     }
 
-    /// At the median.
+    /// Speed at the median, in 10⁹ floating-point operations a second.
     pub fn gflops(&self) -> Option<f64> {
         Some(self.operations? / self.median_ms() / 1e6)
     }
 }
 
 impl Report {
-    /// A stage's speed at the median as a share of the instruction's peak.
+    /// Speed of a stage at the median, as a share of the instruction's peak.
     pub fn peak_fraction(&self, stage: &Stage) -> Option<f64> {
         Some(stage.gflops()? / self.instruction_peak?.gflops)
     }
 
+    /// The report as JSON.
     pub fn to_json(&self) -> Value {
         let stages: serde_json::Map<String, Value> = self
             .stages

@@ -11,7 +11,7 @@ use pi0_node::checkpoint::Checkpoint;
 use pi0_node::chrome_trace;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
-use pi0_node::policy::{CameraOptions, Pi0Policy, Policy, PolicyOptions};
+use pi0_node::policy::{Pi0Policy, Policy, PolicyOptions};
 use pi0_node::process_memory::resident_bytes;
 use serde_json::json;
 
@@ -25,8 +25,8 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
     /// What weights are stored in, on the CPU.
-    #[arg(long, value_enum, default_value_t = WeightType::F32)]
-    precision: WeightType,
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
     /// Cameras, each with a frame of 640 × 480 pixels.
     #[arg(long, default_value_t = 1)]
     cameras: usize,
@@ -69,13 +69,6 @@ enum DeviceName {
     Tenstorrent,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum WeightType {
-    F32,
-    Bf16,
-    Int8,
-}
-
 fn main() -> ExitCode {
     let started = Instant::now();
     match benchmark(&Arguments::parse(), started) {
@@ -98,13 +91,12 @@ fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     if arguments.kernels {
         return print_kernels(arguments);
     }
-    let precision = match arguments.precision {
-        WeightType::F32 => Precision::F32,
-        WeightType::Bf16 => Precision::Bf16,
-        WeightType::Int8 => Precision::Int8,
-    };
     match arguments.device {
-        DeviceName::Cpu => measure(arguments, CpuDevice::new(precision, arguments.threads)?, started),
+        DeviceName::Cpu => measure(
+            arguments,
+            CpuDevice::new(arguments.precision, arguments.threads)?,
+            started,
+        ),
         DeviceName::Tenstorrent => measure_on_card(arguments, started),
     }
 }
@@ -186,23 +178,14 @@ fn measure_start_up<D: Device>(arguments: &Arguments, device: D, started: Instan
         "--start-up is about a checkpoint: --config is {folder:?}, expected its folder"
     );
     let checkpoint = Checkpoint::open(folder)?;
-    let camera = |name: &String| CameraOptions {
-        name: name.clone(),
-        crop: None,
-        is_optional: false,
-    };
-    let options = PolicyOptions {
-        cameras: checkpoint.config().cameras.iter().map(camera).collect(),
-        ..PolicyOptions::default()
-    };
-    let policy = Pi0Policy::new(&checkpoint, device, options)?;
+    let policy = Pi0Policy::new(&checkpoint, device, &PolicyOptions::default())?;
     let ready_s = started.elapsed().as_secs_f64();
     // The file's pages are no part of the policy.
     drop(checkpoint);
     let resident_gb = resident_bytes().map(|bytes| bytes as f64 / 1e9);
     match arguments.json {
         true => println!("{}", json!({ "ready_s": ready_s, "resident_gb": resident_gb })),
-        false => println!("{}: ready after {ready_s:.2} s", policy.description()),
+        false => println!("{}: ready after {ready_s:.2} s", policy.info().description),
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use pi0_node::control::{Blending, TickSchedule, TimedChunk};
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::observation::{Clock, InputTopics, Inputs};
 use pi0_node::parameters::{ParameterValue, Parameters};
-use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, Policy, PolicyOptions};
+use pi0_node::policy::{Observation, Pi0Policy, Policy, PolicyOptions};
 use pi0_node::runtime::{ControlLoop, NewChunk, NodeState, raise_this_thread};
 use serde_json::{Value, json};
 
@@ -219,20 +219,8 @@ fn figures(ticks: &[Instant], warm_up: Duration, period_s: f64) -> anyhow::Resul
 }
 
 fn policy(checkpoint: &Checkpoint) -> anyhow::Result<Pi0Policy<CpuDevice>> {
-    let cameras = checkpoint.config().cameras.iter().map(|name| CameraOptions {
-        name: name.clone(),
-        crop: None,
-        is_optional: false,
-    });
-    let options = PolicyOptions {
-        cameras: cameras.collect(),
-        ..PolicyOptions::default()
-    };
-    Ok(Pi0Policy::new(
-        checkpoint,
-        CpuDevice::new(Precision::F32, 1)?,
-        options,
-    )?)
+    let device = CpuDevice::new(Precision::F32, 1)?;
+    Ok(Pi0Policy::new(checkpoint, device, &PolicyOptions::default())?)
 }
 
 /// No two of the same frame, so that nothing that was computed before serves again.
@@ -243,13 +231,11 @@ fn observation(policy: &Pi0Policy<CpuDevice>, number: u64) -> Observation {
         240,
         Rgb([shade(0), shade(8), shade(16)]),
     ));
-    let images = policy
-        .cameras()
-        .iter()
-        .map(|name| (name.clone(), Arc::clone(&frame)));
+    let info = policy.info();
+    let images = info.cameras.iter().map(|name| (name.clone(), Arc::clone(&frame)));
     Observation {
         images: images.collect(),
-        state: vec![0.0; policy.state_dim()],
+        state: vec![0.0; info.state_dim],
         prompt: "pick up the cube with the right arm".to_owned(),
     }
 }

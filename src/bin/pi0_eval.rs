@@ -15,7 +15,7 @@ use pi0_node::evaluation::{
     find_bags, fingerprint, finished, index, page, result_name, run_processes, write_whole,
 };
 use pi0_node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
-use pi0_node::policy::open_for_evaluation;
+use pi0_node::policy::open_with;
 
 /// Says how well and how fast a policy predicts what was recorded in bags of ROS 2, without a robot and without ROS 2.
 #[derive(Parser)]
@@ -157,16 +157,11 @@ impl Evaluation {
 
     fn evaluate_one(&self, path: &Path, settings: &Settings) -> anyhow::Result<BagResult> {
         let bag = Bag::open(path)?;
-        let mut policy = open_for_evaluation(
-            &settings.checkpoint,
-            settings.device,
-            settings.device_options,
-            settings.policy.clone(),
-        )
-        .with_context(|| format!("no policy from the checkpoint {}", settings.checkpoint.display()))?;
+        let mut policy = open_with(&settings.checkpoint, settings.device, settings.policy.clone())
+            .with_context(|| format!("no policy from the checkpoint {}", settings.checkpoint.display()))?;
         let options = self.options();
         let inputs = fingerprint(path, settings, &options)?;
-        let actions_between = options.actions_between(settings, policy.action_horizon());
+        let actions_between = options.actions_between(settings, policy.info().action_horizon);
         let mut pictures = Pictures::new(actions_between, settings.runtime.action_period);
         let mut table = match &self.parquet {
             Some(path) => Some(PredictionsFile::create(path, &settings.commanded_joints())?),

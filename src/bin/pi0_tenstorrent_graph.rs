@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use pi0_node::benchmark::{CardGraph, MockedCard};
 
 /// Builds π0 at its published size on a mock card and prints its operations, memory and least time.
 #[derive(Parser)]
 struct Arguments {
     #[arg(long, value_enum)]
-    card: Card,
+    card: MockedCard,
     /// Cameras, each with a new frame.
     #[arg(long, default_value_t = 3)]
     cameras: usize,
@@ -25,13 +25,6 @@ struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Card {
-    N150,
-    P100,
-    P150,
-}
-
 fn main() -> ExitCode {
     match record(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,21 +36,17 @@ fn main() -> ExitCode {
 }
 
 fn record(arguments: &Arguments) -> anyhow::Result<()> {
-    let card = match arguments.card {
-        Card::N150 => MockedCard::N150,
-        Card::P100 => MockedCard::P100,
-        Card::P150 => MockedCard::P150,
-    };
     // TT-NN leaves the working folder for its own.
     std::fs::create_dir_all(&arguments.cache)?;
     let (descriptors, cache) = (
         arguments.descriptors.canonicalize()?,
         arguments.cache.canonicalize()?,
     );
-    let graph = CardGraph::record(card, arguments.cameras, &descriptors, &cache)?;
-    match arguments.json {
-        true => println!("{}", serde_json::to_string(&graph)?),
-        false => print!("{graph}"),
+    let graph = CardGraph::record(arguments.card, arguments.cameras, &descriptors, &cache)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&graph)?);
+    } else {
+        print!("{graph}");
     }
     Ok(())
 }

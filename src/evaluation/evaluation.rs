@@ -13,7 +13,7 @@ use super::result::{BadMessages, BagResult, RecordingFound, Spread, Timing, Used
 use super::topics::{BagTopics, TopicProblem};
 use crate::checkpoint::list;
 use crate::parameters::{ParameterProblem, PolicyShape, Settings};
-use crate::policy::{ActionChunk, Evaluate, Policy, RobotPolicy};
+use crate::policy::{ActionChunk, Policy, PolicyError, RobotPolicy};
 
 /// Observations that wait for the policy: enough that it never waits for them.
 const WAITING_SAMPLES: usize = 8;
@@ -30,6 +30,8 @@ pub enum EvaluationError {
     },
     #[error("the parameters do not fit the checkpoint:{}", list(.0))]
     Parameters(Vec<ParameterProblem>),
+    #[error("the policy does not take the number of denoising steps: {0}")]
+    DenoiseSteps(#[source] PolicyError),
     #[error("the bag {bag} has no observation: {reason}")]
     NoObservation { bag: String, reason: String },
     #[error("the policy could predict from none of {count} observations of {bag}: {reason}")]
@@ -81,31 +83,34 @@ pub type Look<'a> = dyn FnMut(Prediction<'_>) + 'a;
 /// When the bag cannot be read or does not fit the parameters, these do not fit the policy, or there is nothing to predict.
 pub fn evaluate(
     bag: &Bag,
-    policy: &mut dyn Evaluate,
+    policy: &mut dyn Policy,
     settings: &Settings,
     options: &EvaluationOptions,
     look: &mut Look,
 ) -> Result<BagResult, EvaluationError> {
     let name = bag.path().display().to_string();
-    let shape = PolicyShape::from(policy as &dyn Policy);
+    let info = policy.info();
     settings
-        .check_against(shape)
-        .and_then(|()| settings.check_relative(&policy.relative_actions()))
+        .check_against(PolicyShape::from(info))
+        .and_then(|()| settings.check_relative(&info.relative_actions))
         .map_err(EvaluationError::Parameters)?;
+    let horizon = info.action_horizon;
+    policy
+        .set_denoise_steps(settings.runtime.denoise_steps)
+        .map_err(EvaluationError::DenoiseSteps)?;
     let topics = BagTopics::choose(bag, settings, options.actions_topic.as_deref()).map_err(|problems| {
         EvaluationError::Topics {
             bag: name.clone(),
             problems,
         }
     })?;
-    let horizon = policy.action_horizon();
     let actions_between = options.actions_between(settings, horizon);
     let replay_options = ReplayOptions {
         action_horizon: horizon,
         actions_between,
         longest_gap: options.longest_gap,
     };
-    let policy = &mut RobotPolicy::new(policy, settings.joint_mapping.clone()) as &mut dyn Evaluate;
+    let policy = &mut RobotPolicy::new(policy, settings.joint_mapping.clone());
     let mut evaluation = Evaluation::new(settings, options, horizon);
     let started = Instant::now();
     let (summary, reading) = std::thread::scope(|scope| {
@@ -168,9 +173,9 @@ pub fn evaluate(
         bag: name,
         inputs: String::new(),
         settings: UsedSettings {
-            policy: policy.description(),
+            policy: policy.info().description.clone(),
             seed: settings.policy.seed,
-            threads: settings.device_options.threads,
+            threads: settings.device.threads,
             joints: settings.commanded_joints(),
             actions_topic: topics.actions.keys().cloned().collect::<Vec<_>>().join(", "),
             action_rate_hz: 1.0 / settings.runtime.action_period.as_secs_f64(),
@@ -227,7 +232,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn predict(&mut self, policy: &mut dyn Evaluate, sample: &Sample, look: &mut Look) {
+    fn predict(&mut self, policy: &mut dyn Policy, sample: &Sample, look: &mut Look) {
         self.samples += 1;
         for (ages, age) in self.camera_ages_s.iter_mut().zip(&sample.camera_ages_s) {
             ages.extend(age);
@@ -238,7 +243,7 @@ impl<'a> Evaluation<'a> {
             Err(error) => return self.fail(error.to_string()),
         };
         let latency = started.elapsed();
-        let stages = policy.stage_durations();
+        let stages = policy.report().durations;
         for (stage, duration) in [
             ("resize", stages.resize),
             ("vision", stages.vision),
@@ -267,6 +272,7 @@ impl<'a> Evaluation<'a> {
             mse,
             latency,
         });
+        let noise = self.predictions;
         self.predictions += 1;
         let whole: Option<Vec<&Vec<f32>>> = sample.recorded.iter().map(Option::as_ref).collect();
         if self.has_loss
@@ -274,7 +280,7 @@ impl<'a> Evaluation<'a> {
         {
             let recorded = recorded.into_iter().flatten().copied().collect();
             let recorded = ActionChunk::new(recorded, chunk.action_dim());
-            match policy.flow_matching_loss(&sample.observation, &recorded) {
+            match policy.flow_matching_loss(&sample.observation, &recorded, noise) {
                 Ok(losses) => self.metrics.add_loss(&losses),
                 Err(error) => self.fail(error.to_string()),
             }

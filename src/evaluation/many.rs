@@ -62,7 +62,7 @@ pub fn result_name(bag: &Path) -> String {
 /// When a file cannot be looked at.
 pub fn fingerprint(bag: &Path, settings: &Settings, options: &EvaluationOptions) -> io::Result<String> {
     let mut settings = settings.clone();
-    settings.device_options.threads = 0;
+    settings.device.threads = 0;
     let mut hasher = DefaultHasher::new();
     hasher.write(format!("{} {settings:?} {options:?}", env!("CARGO_PKG_VERSION")).as_bytes());
     for path in [bag, &settings.checkpoint] {

@@ -61,10 +61,11 @@ impl InferenceReport {
 
     /// Report of a policy that has not predicted yet.
     pub fn new(policy: &dyn Policy) -> Self {
-        let cameras = policy.cameras().iter();
+        let info = policy.info();
+        let cameras = info.cameras.iter();
         let hits = cameras.map(|name| (name.clone(), Window::new(CHUNK_WINDOW)));
         Self {
-            description: policy.description(),
+            description: info.description.clone(),
             policy: policy.report(),
             vision_cache_hits: hits.collect(),
             ..Self::unconfigured()
@@ -166,10 +167,11 @@ impl InferenceLoop {
                 control.played_before_arrival,
             )
         };
-        let count = count.min(self.policy.action_horizon() - 1) as u32;
+        let info = self.policy.info();
+        let count = count.min(info.action_horizon - 1) as u32;
         let actions = (0..count).map(|action| plan.positions(observed_at + settings.action_period * action));
         let values: Vec<f32> = actions.flatten().collect();
-        (count > 0).then(|| ActionChunk::new(values, self.policy.action_dim()))
+        (count > 0).then(|| ActionChunk::new(values, info.action_dim))
     }
 
     fn is_due(&self, schedule: &ObservationSchedule, observed_at: Duration) -> bool {
@@ -197,7 +199,7 @@ mod tests {
     use crate::locking::Locking;
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
-    use crate::policy::{Observation, PolicyError, Reused};
+    use crate::policy::{Observation, PolicyError, PolicyInfo, Reused};
     use crate::runtime::control_loop::tests::unlimited;
 
     /// Takes `takes` of simulated time for ten actions, fails at the prompt "nothing", and at the prompt "hang" waits to be
@@ -207,7 +209,17 @@ mod tests {
         takes: Duration,
         released: mpsc::Receiver<()>,
         observed: mpsc::Sender<Observed>,
-        cameras: Vec<String>,
+        info: PolicyInfo,
+    }
+
+    fn info(cameras: &[&str]) -> PolicyInfo {
+        PolicyInfo {
+            cameras: cameras.iter().map(|&name| name.to_owned()).collect(),
+            state_dim: 1,
+            action_dim: 1,
+            action_horizon: 10,
+            ..PolicyInfo::default()
+        }
     }
 
     /// Identifies an observation.
@@ -217,6 +229,9 @@ mod tests {
     }
 
     impl Policy for SimulatedPolicy {
+        fn info(&self) -> &PolicyInfo {
+            &self.info
+        }
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
             let observed = Observed {
                 position: observation.state[0],
@@ -235,21 +250,6 @@ mod tests {
             let clock = &self.state.clock;
             clock.set(clock.now().unwrap() + self.takes);
             Ok(ActionChunk::new(vec![0.0; 10], 1))
-        }
-        fn cameras(&self) -> &[String] {
-            &self.cameras
-        }
-        fn state_dim(&self) -> usize {
-            1
-        }
-        fn action_dim(&self) -> usize {
-            1
-        }
-        fn action_horizon(&self) -> usize {
-            10
-        }
-        fn description(&self) -> String {
-            "simulated".to_owned()
         }
     }
 
@@ -296,7 +296,7 @@ mod tests {
             takes,
             released,
             observed: observe,
-            cameras: vec!["top".to_owned()],
+            info: info(&["top"]),
         };
         *state.inference.lock() = InferenceReport::new(&policy);
         let inference = InferenceLoop {
@@ -381,7 +381,7 @@ mod tests {
             takes: Duration::ZERO,
             released,
             observed,
-            cameras: vec!["top".to_owned(), "wrist".to_owned()],
+            info: info(&["top", "wrist"]),
         };
         let mut report = InferenceReport::new(&policy);
         for (top, wrist, prompt, prefix) in [
