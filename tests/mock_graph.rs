@@ -1,7 +1,7 @@
 //! π0 at its published size on mock Tenstorrent cards: TT-NN checks and builds every operation of a chunk.
 //!
-//! A process can open one card, so each is opened by `pi0_tenstorrent_graph`. TT-NN and the mock device come from
-//! `tools/tenstorrent/install.sh --mock`.
+//! A process can open one card, so each is opened by `pi0_tenstorrent_graph`. TT-NN and the mock device come
+//! from `tools/tenstorrent/install.sh --mock`.
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use pi0_node::benchmark::{CardGraph, HostCalls};
 
 const MOST_OPERATIONS: usize = 3000;
 
-/// What `pi0_tenstorrent_graph` finds. One after the other, so that no two compile the same.
+/// Runs `pi0_tenstorrent_graph`, one after the other, so that no two compile the same.
 fn record(card: &str, cameras: usize) -> CardGraph {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

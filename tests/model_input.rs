@@ -1,10 +1,15 @@
-//! What the network does with inputs that do not fit it.
+//! The network on inputs that fit it, and on those that do not.
+
+mod common {
+    pub mod prefix_input;
+}
 
 use std::path::Path;
 
+use common::prefix_input::PrefixInput;
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, DeviceError, Precision};
-use pi0_node::model::{ModelInput, Pi0};
+use pi0_node::model::Pi0;
 
 fn small_pi0() -> Pi0<CpuDevice> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference/checkpoint");
@@ -33,13 +38,13 @@ impl Input {
     }
 
     fn sample(&self, pi0: &Pi0<CpuDevice>) -> Result<Vec<f32>, DeviceError> {
-        let input = ModelInput {
+        let input = PrefixInput {
             images: &self.images,
             tokens: &self.tokens,
             valid_tokens: self.tokens.len(),
-            state: &self.state,
         };
-        pi0.sample_actions(&input, &self.noise, &pi0.schedule(2)?)
+        let mut session = input.prefill(pi0)?;
+        pi0.sample_actions(&mut session, &self.state, &self.noise, &[], &pi0.schedule(2)?)
     }
 }
 

@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::{EvaluationOptions, evaluate, messages};
 use pi0_node::parameters::{Parameters, Settings, parameters_of};
-use pi0_node::policy::{ActionChunk, open, open_for_evaluation};
+use pi0_node::policy::{ActionChunk, open_with};
 use pi0_node::ros::Pi0Node;
 use r2r::builtin_interfaces::msg::Time;
 use r2r::rosgraph_msgs::msg::Clock;
@@ -40,13 +40,7 @@ fn settings(checkpoint: &Path) -> Settings {
 
 /// The first chunk of an evaluation, and the messages that its observation was made of.
 fn evaluated(bag: &Bag, settings: &Settings) -> (ActionChunk, Image, JointState) {
-    let mut policy = open_for_evaluation(
-        &settings.checkpoint,
-        settings.device,
-        settings.device_options,
-        settings.policy.clone(),
-    )
-    .unwrap();
+    let mut policy = open_with(&settings.checkpoint, settings.device, settings.policy.clone()).unwrap();
     let options = EvaluationOptions {
         actions_topic: None,
         execution_horizon: None,
@@ -134,12 +128,7 @@ fn start(checkpoint: &Path) -> Pi0Node {
             .insert(name.to_owned(), Parameter::new(value));
     }
     Pi0Node::start(node, |settings| {
-        open(
-            &settings.checkpoint,
-            settings.device,
-            settings.device_options,
-            settings.policy.clone(),
-        )
+        open_with(&settings.checkpoint, settings.device, settings.policy.clone())
     })
     .unwrap()
 }

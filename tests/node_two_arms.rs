@@ -4,6 +4,7 @@ mod common {
     pub mod isolation;
     pub mod node_parameters;
     pub mod ros_domain;
+    pub mod stand_in;
 }
 
 use std::io::Cursor;
@@ -11,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use common::isolation::isolated;
 use common::node_parameters::{node_with, text, texts};
+use common::stand_in::StandIn;
 use futures::{FutureExt, StreamExt};
 use image::{ImageFormat, Rgb, RgbImage};
-use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError};
+use pi0_node::parameters::Settings;
+use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo};
 use pi0_node::ros::Pi0Node;
 use r2r::sensor_msgs::msg::{CompressedImage, JointState};
 use r2r::std_msgs::msg::Float64MultiArray;
@@ -23,35 +26,16 @@ use r2r::{Context, Node, ParameterValue, Publisher, QosProfile};
 const PATIENCE: Duration = Duration::from_secs(20);
 const HORIZON: usize = 50;
 
-/// Asks for the joints that it saw; what comes after them in the state is added to each.
-struct StandIn;
-
-impl Policy for StandIn {
-    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        assert_eq!(observation.images["top"].dimensions(), (4, 3));
-        assert_eq!(observation.images["top"].get_pixel(1, 1).0, [10, 20, 30]);
-        let [joints @ .., extra] = &observation.state[..] else {
-            panic!("{:?}", observation.state)
-        };
-        let action = joints.iter().map(|joint| joint + extra);
-        let actions = action.cycle().take(HORIZON * joints.len());
-        Ok(ActionChunk::new(actions.collect(), joints.len()))
-    }
-    fn cameras(&self) -> &[String] {
-        &[]
-    }
-    fn state_dim(&self) -> usize {
-        5
-    }
-    fn action_dim(&self) -> usize {
-        4
-    }
-    fn action_horizon(&self) -> usize {
-        HORIZON
-    }
-    fn description(&self) -> String {
-        "stand-in".to_owned()
-    }
+/// Commands the joints that it saw, each plus the last value of the state.
+fn predict(observation: &Observation) -> Result<ActionChunk, PolicyError> {
+    assert_eq!(observation.images["top"].dimensions(), (4, 3));
+    assert_eq!(observation.images["top"].get_pixel(1, 1).0, [10, 20, 30]);
+    let [joints @ .., extra] = &observation.state[..] else {
+        panic!("{:?}", observation.state)
+    };
+    let action = joints.iter().map(|joint| joint + extra);
+    let actions = action.cycle().take(HORIZON * joints.len());
+    Ok(ActionChunk::new(actions.collect(), joints.len()))
 }
 
 /// Two arms whose joints have the same names, and a force sensor.
@@ -85,7 +69,16 @@ fn start(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
         ),
     ];
     let node = node_with(parameters.into_iter().chain(more.iter().cloned()));
-    Pi0Node::start(node, |_| Ok(Box::new(StandIn))).unwrap()
+    let open = |_: &Settings| {
+        let info = PolicyInfo {
+            state_dim: 5,
+            action_dim: 4,
+            action_horizon: HORIZON,
+            ..PolicyInfo::default()
+        };
+        Ok(Box::new(StandIn { info, predict }) as Box<dyn Policy + Send>)
+    };
+    Pi0Node::start(node, open).unwrap()
 }
 
 struct Robot {

@@ -1,12 +1,18 @@
-//! Once it is warm, the CPU device asks the system for no memory.
+//! Once it is warm, the CPU device asks the system for no memory while it denoises, whatever the number of
+//! steps.
+
+mod common {
+    pub mod prefix_input;
+}
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use common::prefix_input::PrefixInput;
 use pi0_node::benchmark::{RandomWeights, demo_sized};
-use pi0_node::device::{CpuDevice, Device, PatchGrid, Precision};
+use pi0_node::device::{CpuDevice, Device, PatchGrid, Pixels, Precision};
+use pi0_node::model::Pi0;
 use pi0_node::model::denoise::sample_noise;
-use pi0_node::model::{ModelInput, Pi0};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -32,42 +38,43 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Allocations of a call of `work` once every buffer has been free before.
+fn allocations_once_warm(mut work: impl FnMut()) -> usize {
+    work();
+    work();
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
 #[test]
-fn denoising_steps_allocate_nothing() {
+fn denoising_allocates_the_actions_that_it_returns_and_nothing_else() {
     for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         let config = demo_sized();
         // On one thread all work is this thread's, and so are its allocations.
         let device = CpuDevice::new(precision, 1).unwrap();
         let model = Pi0::new(config.clone(), device, &RandomWeights::new(&config)).unwrap();
-        let pixels = vec![0.5; 3 * config.vision.image_size.pow(2)];
-        let state = vec![0.1; config.max_state_dim];
-        let input = ModelInput {
-            images: &[Some(pixels)],
+        let input = PrefixInput {
+            images: &[Some(vec![0.5; 3 * config.vision.image_size.pow(2)])],
             tokens: &[2, 5, 7],
             valid_tokens: 3,
-            state: &state,
         };
-        let prefix = model.embed_prefix(&input).unwrap();
-        let mut cache = model.prefill(prefix, None).unwrap();
-        let schedule = model.schedule(3).unwrap();
+        let mut session = input.prefill(&model).unwrap();
+        let state = vec![0.1; config.max_state_dim];
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
-        let mask = model.upload_noise(&vec![1.0; noise.len()]).unwrap();
-        let mut chunk = || {
-            let state = model.embed_state(input.state).unwrap();
-            let mut x_t = model.upload_noise(&noise).unwrap();
-            for (step, time) in schedule.times.iter().enumerate() {
-                let v_t = match step {
-                    0 => model.first_denoise_step(&mut cache, &state, &x_t, time),
-                    _ => model.denoise_step(&mut cache, &x_t, time),
-                };
-                let v_t = model.device.select(&mask, &x_t, &v_t.unwrap()).unwrap();
-                x_t = model.device.euler_update(&x_t, &v_t, schedule.dt).unwrap();
+        let frozen = vec![0.1; 3 * config.max_action_dim];
+        // Mask and velocity of frozen actions are written on the host, each grown to a chunk.
+        for (frozen, expected) in [(&[][..], 1), (&frozen[..], 1 + 4)] {
+            for steps in [1, 3] {
+                let schedule = model.schedule(steps).unwrap();
+                let allocations = allocations_once_warm(|| {
+                    model
+                        .sample_actions(&mut session, &state, &noise, frozen, &schedule)
+                        .unwrap();
+                });
+                assert_eq!(allocations, expected, "{precision:?}, {steps} steps");
             }
-        };
-        chunk();
-        let before = ALLOCATIONS.get();
-        chunk();
-        assert_eq!(ALLOCATIONS.get() - before, 0, "{precision:?}");
+        }
     }
 }
 
@@ -78,14 +85,13 @@ fn a_new_frame_allocates_nothing() {
         patch_size: 14,
     };
     let device = CpuDevice::new(Precision::F32, 1).unwrap();
-    let pixels = vec![0.5; 3 * 224 * 224];
-    let mut image = device.upload_image(&pixels, 224).unwrap();
-    let mut frame = || {
-        device.write(&mut image, &pixels).unwrap();
-        device.patches(&image, grid).unwrap();
-    };
-    frame();
-    let before = ALLOCATIONS.get();
-    frame();
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let count = 3 * 224 * 224;
+    for pixels in [Pixels::Bytes(vec![7; count]), Pixels::Values(vec![0.5; count])] {
+        let mut image = device.upload_image(&pixels, 224).unwrap();
+        let allocations = allocations_once_warm(|| {
+            device.write_image(&mut image, &pixels).unwrap();
+            device.patches(&image, grid).unwrap();
+        });
+        assert_eq!(allocations, 0);
+    }
 }

@@ -8,12 +8,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Result, TenstorrentDevice};
+use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Pixels, Result, TenstorrentDevice};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
-use crate::model::prefix::{Prefix, PrefixCache};
-use crate::model::{Pi0, Pi0Config, Weights};
+use crate::model::{Pi0, Pi0Config, Session, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
@@ -182,8 +181,8 @@ impl CardGraph {
             cache: cache.to_owned(),
         })?;
         let config = Pi0Config::pi0();
-        let image = vec![0.0; 3 * config.vision.image_size.pow(2)];
-        let images: Vec<(usize, Vec<f32>)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
+        let image = Pixels::Values(vec![0.0; 3 * config.vision.image_size.pow(2)]);
+        let images: Vec<(usize, Pixels)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
         let state = vec![0.0; config.max_state_dim];
         let weights = Unfilled::new(&config);
@@ -193,14 +192,14 @@ impl CardGraph {
         let schedule = model.schedule(STEPS)?;
         let mut embedded = CameraEmbeddings::default();
         let all: Vec<usize> = (0..cameras).collect();
-        let mut whole = || -> Result<PrefixCache<TenstorrentDevice>> {
+        let mut whole = || -> Result<Session<TenstorrentDevice>> {
             embedded.update(&model, &images)?;
             let cameras: Vec<_> = embedded.embeddings(&all).into_iter().map(Some).collect();
             let prompt = model.paligemma.embed_tokens(device, &[0; PROMPT_TOKENS])?;
-            let tokens = Prefix::new(&model.config, device, &cameras, &prompt, PROMPT_TOKENS)?;
-            let mut prefix = model.prefill(tokens, None)?;
-            model.denoise(&mut prefix, &state, &noise, &[], &schedule)?;
-            Ok(prefix)
+            let prefix = model.embed_prefix(&cameras, &prompt, PROMPT_TOKENS)?;
+            let mut session = model.prefill(prefix, None)?;
+            model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
+            Ok(session)
         };
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
         // has its buffers.
@@ -214,22 +213,22 @@ impl CardGraph {
             prefix = Some(whole()?);
             Ok(())
         })?;
-        let mut prefix = prefix.expect("the first chunk's prefix");
+        let mut session = session.expect("the first chunk's session");
         let mut chunk = |frozen: &[f32]| {
-            device.capture(|| {
+            device.capture_graph(|| {
                 embedded.update(&model, &images)?;
-                model.refill(&mut prefix, &embedded.embeddings(&all))?;
+                model.refill(&mut session, &embedded.embeddings(&all))?;
                 model
-                    .denoise(&mut prefix, &state, &noise, frozen, &schedule)
+                    .sample_actions(&mut session, &state, &noise, frozen, &schedule)
                     .map(drop)
             })
         };
-        let recorded = chunk(&[])?;
+        let graph = chunk(&[])?;
         chunk(&[])?;
         let traced = chunk(&[])?;
         // A tensor that comes and goes ends what is recorded.
         drop(device.zeros(&[1, 1])?);
-        let inpainted = chunk(&frozen)?;
+        let frozen_graph = chunk(&frozen)?;
         chunk(&frozen)?;
         let inpainted_traced = chunk(&frozen)?;
         let (dram, l1) = device.card().memory()?;
@@ -245,10 +244,10 @@ impl CardGraph {
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
-            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(recorded.peak_l1_bytes_per_core),
+            peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(graph.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
-            rooflines: rooflines(card, &recorded),
-            kinds: kinds(&recorded),
+            rooflines: rooflines(card, &graph),
+            kinds: kinds(&graph),
         })
     }
 

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use image::{Rgb, RgbImage};
 use serde::Serialize;
 
-use super::start_up::all_cameras;
 use crate::checkpoint::Checkpoint;
 use crate::control::{Blending, TickSchedule, TimedChunk};
 use crate::device::{CpuDevice, Precision};
 use crate::observation::{Clock, InputTopics, Inputs};
 use crate::parameters::{ParameterProblem, ParameterValue, Parameters, Settings};
-use crate::policy::{Observation, OpenError, Pi0Policy, Policy, PolicyError};
+use crate::policy::{Observation, OpenError, Pi0Policy, Policy, PolicyError, PolicyOptions};
 use crate::runtime::{ControlLoop, NewChunk, NodeState, raise_this_thread};
 use crate::statistics::Summary;
 
@@ -232,7 +231,7 @@ fn stolen() -> io::Result<Duration> {
 
 fn policy(checkpoint: &Checkpoint) -> Result<Pi0Policy<CpuDevice>, OpenError> {
     let device = CpuDevice::new(Precision::F32, 1)?;
-    Pi0Policy::new(checkpoint, device, all_cameras(checkpoint))
+    Pi0Policy::new(checkpoint, device, &PolicyOptions::default())
 }
 
 /// Observation whose frame differs from that of every other number, so that nothing is reused.
@@ -240,11 +239,11 @@ fn observation(policy: &Pi0Policy<CpuDevice>, number: u64) -> Observation {
     let shade = |shift: u32| (number >> shift) as u8;
     let color = Rgb([shade(0), shade(8), shade(16)]);
     let frame = Arc::new(RgbImage::from_pixel(320, 240, color));
-    let cameras = policy.cameras().iter();
+    let cameras = policy.info().cameras.iter();
     let images = cameras.map(|name| (name.clone(), Arc::clone(&frame)));
     Observation {
         images: images.collect(),
-        state: vec![0.0; policy.state_dim()],
+        state: vec![0.0; policy.info().state_dim],
         prompt: "pick up the cube with the right arm".to_owned(),
     }
 }

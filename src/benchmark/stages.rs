@@ -11,7 +11,6 @@ use super::workload::Workload;
 use crate::device::{Device, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
-use crate::model::prefix::Prefix;
 use crate::policy::prepare_image;
 use crate::process_memory::{peak_resident_bytes, resident_bytes};
 
@@ -63,24 +62,21 @@ pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<R
             })?;
             images.extend(embedded.into_iter().map(Some));
         }
-        let mut cache = prefill.time(measured, || {
+        let mut session = prefill.time(measured, || {
             let prompt = model.paligemma.embed_tokens(device, &tokens)?;
-            let prefix = Prefix::new(config, device, &images, &prompt, tokens.len())?;
+            let prefix = model.embed_prefix(&images, &prompt, tokens.len())?;
             model.prefill(prefix, previous.take())
         })?;
-        let state_token = model.embed_state(&state)?;
+        let mut denoiser = model.denoiser(&mut session, &model.upload_state(&state)?)?;
         let mut x_t = model.upload_noise(&noise)?;
-        for (index, time) in schedule.times.iter().enumerate() {
+        for time in &schedule.times {
             x_t = step.time(measured, || {
-                let v_t = match index {
-                    0 => model.first_denoise_step(&mut cache, &state_token, &x_t, time)?,
-                    _ => model.denoise_step(&mut cache, &x_t, time)?,
-                };
+                let v_t = denoiser.velocity(&x_t, time)?;
                 device.euler_update(&x_t, &v_t, schedule.dt)
             })?;
         }
         device.read_back(&x_t)?;
-        previous = Some(cache);
+        previous = Some(session);
         chunk.add(measured, started.elapsed());
         instruction_peak = peak::larger(instruction_peak, device.instruction_peak());
     }

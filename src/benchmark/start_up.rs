@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
-use crate::policy::{CameraOptions, OpenError, Pi0Policy, Policy, PolicyOptions};
+use crate::policy::{OpenError, Pi0Policy, Policy, PolicyOptions};
 use crate::process_memory::resident_bytes;
 
 /// Result of a measurement.
@@ -25,25 +25,12 @@ pub struct StartUp {
 /// When the checkpoint makes no policy on this device.
 pub fn measure_start_up<D: Device>(folder: &Path, device: D, started: Instant) -> Result<StartUp, OpenError> {
     let checkpoint = Checkpoint::open(folder)?;
-    let policy = Pi0Policy::new(&checkpoint, device, all_cameras(&checkpoint))?;
+    let policy = Pi0Policy::new(&checkpoint, device, &PolicyOptions::default())?;
     let ready_s = started.elapsed().as_secs_f64();
     drop(checkpoint);
     Ok(StartUp {
-        policy: policy.description(),
+        policy: policy.info().description.clone(),
         ready_s,
         resident_bytes: resident_bytes(),
     })
-}
-
-/// Options with every camera of the checkpoint.
-pub(super) fn all_cameras(checkpoint: &Checkpoint) -> PolicyOptions {
-    let camera = |name: &String| CameraOptions {
-        name: name.clone(),
-        crop: None,
-        is_optional: false,
-    };
-    PolicyOptions {
-        cameras: checkpoint.config().cameras.iter().map(camera).collect(),
-        ..PolicyOptions::default()
-    }
 }

@@ -1,4 +1,4 @@
-//! The configuration of a checkpoint: LeRobot's `config.json`, or the one that openpi's conversion writes.
+//! Configuration of a checkpoint: LeRobot's `config.json`, or the one that openpi's conversion writes.
 
 use std::path::Path;
 
@@ -15,16 +15,17 @@ const OPENPI_CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wris
 const OPENPI_DENOISE_STEPS: usize = 10;
 const OPENPI_PROMPT_TOKENS: usize = 48;
 
-/// What a checkpoint says about its policy.
+/// Configuration of a checkpoint's policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyConfig {
+    /// Sizes of the network.
     pub model: Pi0Config,
     /// Euler steps from noise to actions.
     pub denoise_steps: usize,
-    /// Names of the cameras in the model's order, without `observation.images.`. Those that never showed anything
-    /// (`empty_camera_0` …) are not among them.
+    /// Names of the cameras in the model's order, without `observation.images.`. Cameras that were always
+    /// empty in training (`empty_camera_0` …) are not among them.
     pub cameras: Vec<String>,
-    /// Values of a state and of an action before padding, where the configuration states them.
+    /// Values of a state and of an action before padding, where the configuration has them.
     pub(super) dims: Option<Dims>,
 }
 
@@ -63,7 +64,7 @@ struct LeRobotConfig {
     empty_cameras: usize,
 }
 
-/// LeRobot `PI0Config`'s defaults.
+/// Defaults of LeRobot's `PI0Config`.
 impl Default for LeRobotConfig {
     fn default() -> Self {
         Self {
@@ -101,18 +102,19 @@ struct Feature {
 }
 
 impl PolicyConfig {
-    /// Reads `config.json` and, where it is there, `architecture.json`.
+    /// Reads `config.json` and, if it exists, `architecture.json`.
     ///
     /// # Errors
-    /// When a file is missing or no JSON, the checkpoint is of another policy, or values cannot be: all of them at
-    /// once.
+    /// When a file is missing or no JSON, the checkpoint is of another policy, or values are impossible: all
+    /// of them at once.
     pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
         let path = folder.join("config.json");
         let value: Value = json::read(&path)?;
         let architecture_path = folder.join("architecture.json");
-        let architecture = match architecture_path.exists() {
-            true => Some(json::read(&architecture_path)?),
-            false => None,
+        let architecture = if architecture_path.exists() {
+            Some(json::read(&architecture_path)?)
+        } else {
+            None
         };
         let mut problems = Vec::new();
         let policy = value.get("type").and_then(Value::as_str);
@@ -262,7 +264,7 @@ impl Architecture {
     }
 }
 
-/// The published sizes of the named variants; an unknown name is a problem.
+/// Published sizes of the named variants; an unknown name is a problem.
 fn published(vlm: &str, expert: &str, problems: &mut Vec<String>) -> Architecture {
     let mut variant = |key: &str, name: &str| match name {
         "gemma_2b" => GemmaConfig::gemma_2b(),
@@ -297,7 +299,7 @@ fn features<'a>(
     features
 }
 
-/// The length of a vector feature.
+/// Length of a vector feature.
 fn length(name: &str, feature: &Feature, max: usize, problems: &mut Vec<String>) -> usize {
     match feature.shape[..] {
         [length] if (1..=max).contains(&length) => length,

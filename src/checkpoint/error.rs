@@ -1,36 +1,53 @@
-//! What can be wrong with a checkpoint.
+//! Problems of a checkpoint.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with one tensor. Names are as the file has them, without a leading `model.`.
+/// Problem of one tensor. Names are those of the file, without a leading `model.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TensorProblem {
+    /// A parameter that is not stored.
     Missing {
+        /// Name of the tensor.
         name: String,
+        /// Shape that the configuration demands.
         expected: Vec<usize>,
     },
+    /// A tensor that the model does not have.
     Unexpected {
+        /// Name of the tensor.
         name: String,
+        /// Shape of the tensor.
         found: Vec<usize>,
     },
+    /// A parameter of another shape.
     Shape {
+        /// Name of the tensor.
         name: String,
+        /// Shape of the tensor.
         found: Vec<usize>,
+        /// Shape that the configuration demands.
         expected: Vec<usize>,
     },
+    /// A tensor of another type than F32, BF16 or F16.
     Dtype {
+        /// Name of the tensor.
         name: String,
+        /// Type of the tensor.
         found: String,
     },
+    /// A parameter that is stored under two names.
     StoredTwice {
+        /// First name of the tensor.
         name: String,
+        /// Second name of the tensor.
         also_as: String,
     },
 }
 
 impl TensorProblem {
+    /// Name of the tensor.
     pub fn name(&self) -> &str {
         match self {
             Self::Missing { name, .. }
@@ -63,35 +80,72 @@ impl fmt::Display for TensorProblem {
 /// Why a folder is no checkpoint of π0.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
+    /// A file that cannot be read.
     #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    /// A file that is missing, empty, truncated or not what its name says.
+    Read {
+        /// Path of the file.
+        path: PathBuf,
+        /// Reason.
+        source: io::Error,
+    },
+    /// A file that is missing, empty, truncated or of another format than its name says.
     #[error("{}: {problem}", path.display())]
-    File { path: PathBuf, problem: String },
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Reason, in one sentence.
+        problem: String,
+    },
+    /// A checkpoint of another policy.
     #[error("{}: this is a checkpoint of the policy {found}, expected pi0", path.display())]
-    OtherPolicy { path: PathBuf, found: String },
+    OtherPolicy {
+        /// Path of the folder.
+        path: PathBuf,
+        /// Name of the policy.
+        found: String,
+    },
+    /// A checkpoint of LeRobot before version 0.4.
     #[error(
         "{}: the normalisation statistics are among the weights, as LeRobot before version 0.4 kept them; convert \
          the checkpoint with LeRobot's src/lerobot/processor/migrate_policy_normalization.py --pretrained-path {}",
         path.display(), path.display()
     )]
-    BeforeProcessors { path: PathBuf },
+    BeforeProcessors {
+        /// Path of the folder.
+        path: PathBuf,
+    },
+    /// Values of the configuration that are impossible or unknown.
     #[error("{}: the configuration cannot be used:{}", path.display(), list(problems))]
-    Config { path: PathBuf, problems: Vec<String> },
+    Config {
+        /// Path of the file.
+        path: PathBuf,
+        /// Every problem, a sentence each.
+        problems: Vec<String>,
+    },
+    /// Weights of another configuration.
     #[error(
         "{}: the weights do not fit the configuration, {} problems:{}", path.display(), problems.len(), list(problems)
     )]
     Tensors {
+        /// Path of the folder.
         path: PathBuf,
+        /// Every problem.
         problems: Vec<TensorProblem>,
     },
+    /// Normalisation statistics of another length, or that are not finite.
     #[error("{}: the normalisation statistics cannot be used:{}", path.display(), list(problems))]
-    Statistics { path: PathBuf, problems: Vec<String> },
+    Statistics {
+        /// Path of the folder.
+        path: PathBuf,
+        /// Every problem, a sentence each.
+        problems: Vec<String>,
+    },
+    /// Problems of several parts of the checkpoint.
     #[error("{}", list(.0).trim_start())]
     Several(Vec<CheckpointError>),
 }
 
-/// Each item on a line of its own.
+/// Formats each item on a line of its own.
 pub(crate) fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  {item}")).collect()
 }

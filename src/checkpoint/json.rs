@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::error::CheckpointError;
 
-/// A JSON file as a value of `T`.
+/// Reads a JSON file as a value of `T`.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
     let text = fs::read_to_string(path).map_err(|source| CheckpointError::Read {
         path: path.to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointErro
     })
 }
 
-/// A value that was read from `path` as a value of `T`.
+/// Converts JSON that was read from `path` to a value of `T`.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, value: Value) -> Result<T, CheckpointError> {
     serde_json::from_value(value).map_err(|error| CheckpointError::File {
         path: path.to_owned(),

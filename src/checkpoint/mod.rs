@@ -24,7 +24,7 @@ use crate::device::HostTensor;
 use crate::model::{Pi0Config, Weights};
 use tensor_files::TensorFiles;
 
-/// A checkpoint of π0 whose every part was found to fit the others.
+/// A checkpoint of π0, all parts of which fit each other.
 pub struct Checkpoint {
     folder: PathBuf,
     config: PolicyConfig,
@@ -38,11 +38,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it. Weights are mapped, not read.
+    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it. Weights are mapped,
+    /// not read.
     ///
     /// # Errors
-    /// Everything that is wrong with the checkpoint, at once: files that are missing or damaged, values of the
-    /// configuration that cannot be, tensors that do not fit it, statistics that cannot be used.
+    /// All problems of the checkpoint, at once: files that are missing or damaged, impossible values of the
+    /// configuration, tensors that do not fit it, statistics that cannot be used.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref();
         if !folder.is_dir() {
@@ -87,11 +88,12 @@ impl Checkpoint {
         }
     }
 
-    /// The folder that was opened.
+    /// Folder that was opened.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
+    /// Configuration of the policy.
     pub fn config(&self) -> &PolicyConfig {
         &self.config
     }
@@ -106,10 +108,12 @@ impl Checkpoint {
         self.action_dim
     }
 
+    /// Normalisation of states and actions.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
     }
 
+    /// Tokenizer of prompts.
     pub fn tokenizer(&self) -> &PromptTokenizer {
         &self.tokenizer
     }
@@ -151,7 +155,8 @@ fn open_weights(
     }
 }
 
-/// Values of a state and of an action before padding: LeRobot states them, openpi has statistics of as many.
+/// Values of a state and of an action before padding: LeRobot's configuration has them, openpi's statistics
+/// are as many.
 fn dims(
     folder: &Path,
     config: &PolicyConfig,
@@ -174,11 +179,11 @@ fn dims(
             ));
         }
     }
-    match problems.is_empty() {
-        true => Ok((state, action)),
-        false => Err(CheckpointError::Statistics {
-            path: folder.to_owned(),
-            problems,
-        }),
+    if problems.is_empty() {
+        return Ok((state, action));
     }
+    Err(CheckpointError::Statistics {
+        path: folder.to_owned(),
+        problems,
+    })
 }

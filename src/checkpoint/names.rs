@@ -1,23 +1,24 @@
-//! From the names under which tensors are stored to the model's names.
+//! The model's name of each stored tensor.
 
 const LANGUAGE_HEAD: &str = "paligemma_with_expert.paligemma.lm_head.weight";
 const EXPERT_HEAD: &str = "paligemma_with_expert.gemma_expert.lm_head.weight";
 
-/// What a stored tensor is to the model.
+/// Use of a stored tensor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The parameter of this name, or a tensor that the model does not know.
+    /// The parameter of this name, or a tensor that the model does not have.
     Parameter(String),
-    /// PaliGemma's output layer. It is tied to the token embedding and stands in for it where that is not stored.
+    /// PaliGemma's output layer. It is tied to the token embedding and stands in for it where that is not
+    /// stored.
     LanguageHead,
-    /// Stored by the reference, read by nobody: the action expert predicts no tokens.
+    /// A tensor that the reference stores and never reads: the action expert predicts no tokens.
     Unused,
 }
 
-/// What a tensor of a LeRobot or openpi checkpoint is to the model.
+/// Finds the use of a tensor of a LeRobot or openpi checkpoint.
 ///
-/// LeRobot writes a leading `model.`, openpi's conversion does not, and early conversions call π0's time MLP as π0.5
-/// does. The reference maps the same names (`PI0Policy._fix_pytorch_state_dict_keys`).
+/// LeRobot writes a leading `model.`, openpi's conversion does not, and early conversions call π0's time MLP
+/// as π0.5 does. The reference maps the same names (`PI0Policy._fix_pytorch_state_dict_keys`).
 pub(super) fn role(stored: &str) -> Role {
     let name = stored.strip_prefix("model.").unwrap_or(stored);
     if name == LANGUAGE_HEAD {
@@ -32,7 +33,8 @@ pub(super) fn role(stored: &str) -> Role {
     Role::Parameter(name.to_owned())
 }
 
-/// Whether only π0.5 has a tensor of this name: its expert's norms are conditioned on time, and so are layers.
+/// Whether only π0.5 has a tensor of this name: its expert's norms are conditioned on time, and so are
+/// layers.
 pub(super) fn is_pi05(stored: &str) -> bool {
     stored.contains("gemma_expert.model.layers.0.input_layernorm.dense.")
 }

@@ -9,7 +9,7 @@ use super::error::CheckpointError;
 use super::json;
 use super::statistics::{Normalisation, Statistics};
 
-/// openpi `transforms.py`, `Normalize` and `Unnormalize`.
+/// Epsilon of openpi's `Normalize` and `Unnormalize` (`transforms.py`).
 const EPSILON: f32 = 1e-6;
 
 #[derive(Deserialize)]
@@ -23,14 +23,15 @@ struct ByKey {
     actions: MeanStd,
 }
 
-/// π0 scales by mean and standard deviation; the quantiles beside them are π0-FAST's and π0.5's.
+/// Statistics of one vector. π0 uses mean and standard deviation; the quantiles beside them are for π0-FAST
+/// and π0.5.
 #[derive(Deserialize)]
 struct MeanStd {
     mean: Vec<f32>,
     std: Vec<f32>,
 }
 
-/// The statistics of an openpi checkpoint.
+/// Reads the statistics of an openpi checkpoint.
 ///
 /// # Errors
 /// When there is no file of statistics, or more than one.

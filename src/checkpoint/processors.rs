@@ -1,4 +1,4 @@
-//! LeRobot's processor pipelines: what happens to a state before the model and to actions after it.
+//! LeRobot's processor pipelines: steps on the state before the model, and on actions after it.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::json;
 use super::statistics::{Normalisation, Statistics};
 use super::tensor_files::TensorFiles;
 
-/// Steps that leave states and actions as they are, or that the policy does itself for every checkpoint.
+/// Steps that do not change states and actions, or that the policy does itself for every checkpoint.
 const KNOWN_STEPS: [&str; 5] = [
     "rename_observations_processor",
     "to_batch_processor",
@@ -49,7 +49,7 @@ struct RelativeActionsConfig {
     action_names: Option<Vec<String>>,
 }
 
-/// The statistics of a LeRobot checkpoint, from the pipelines before and after the model.
+/// Reads the statistics of a LeRobot checkpoint from the pipelines before and after the model.
 ///
 /// # Errors
 /// When a pipeline or its statistics are missing, or a step of it is not one of π0's.
@@ -146,7 +146,7 @@ fn config<T: for<'a> Deserialize<'a>>(
     .transpose()
 }
 
-/// The scaling of one feature, by the step that does it (LeRobot `normalize_processor.py`).
+/// Reads the normalisation of one feature from its step (LeRobot `normalize_processor.py`).
 fn normalisation(
     folder: &Path,
     pipeline: &Pipeline,
@@ -224,7 +224,7 @@ fn normalisation(
 }
 
 impl RelativeActionsConfig {
-    /// Which values of an action are relative: all but those whose name contains an excluded one, in any case
+    /// Marks the relative values of an action: all but those whose name contains an excluded one, in any case
     /// (LeRobot `RelativeActionsProcessorStep._build_mask`).
     fn mask(&self, action_dim: usize) -> Vec<bool> {
         let names = self.action_names.as_deref().unwrap_or_default();

@@ -1,35 +1,45 @@
-//! How states and actions are scaled between the robot's units and the model's.
+//! Normalisation of states and actions between the robot's units and the model's.
 
 use super::error::CheckpointError;
 
-/// The scaling of a checkpoint's states and actions.
+/// Normalisation of a checkpoint's states and actions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
+    /// Normalisation of the state.
     pub state: Normalisation,
+    /// Normalisation of an action.
     pub action: Normalisation,
-    /// For each value of an action, whether the model gives it relative to the state; empty when it never does.
+    /// Whether the model's value is relative to the state, for each value of an action; empty when none is.
     pub relative: Vec<bool>,
 }
 
-/// The scaling of one vector. Vectors are as long as the vector that they scale.
+/// Normalisation of one vector. Its statistics are as long as that vector.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Normalisation {
     /// The model's units are the robot's.
     Identity,
     /// `(x − mean) / (std + epsilon)`, and back `x · (std + epsilon_back) + mean`.
     MeanStd {
+        /// Mean of each value.
         mean: Vec<f32>,
+        /// Standard deviation of each value.
         std: Vec<f32>,
+        /// Summand that keeps the divisor above zero.
         epsilon: f32,
-        /// openpi adds its epsilon on the way back too, LeRobot does not.
+        /// Summand on the way back: openpi adds its epsilon there too, LeRobot does not.
         epsilon_back: f32,
     },
     /// `low` to −1 and `high` to 1, linearly: minimum and maximum, or quantiles.
-    Range { low: Vec<f32>, high: Vec<f32> },
+    Range {
+        /// Value that becomes −1.
+        low: Vec<f32>,
+        /// Value that becomes 1.
+        high: Vec<f32>,
+    },
 }
 
 impl Normalisation {
-    /// Values of the vector that is scaled, where the statistics say.
+    /// Values of the normalised vector; `None` where there are no statistics.
     pub fn dim(&self) -> Option<usize> {
         match self {
             Self::Identity => None,
@@ -38,8 +48,8 @@ impl Normalisation {
         }
     }
 
-    /// Everything that cannot be used, as sentences about `name`; a vector of any length is right when `dim` is
-    /// not known.
+    /// Problems of the statistics, a sentence about `name` each; without `dim` a vector of any length is
+    /// accepted.
     pub(super) fn problems(&self, name: &str, dim: Option<usize>) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |statistic: &str, values: &[f32]| {
@@ -82,6 +92,8 @@ impl Normalisation {
 }
 
 impl Statistics {
+    /// Checks the statistics against the lengths of state and action, where these are known.
+    ///
     /// # Errors
     /// Every statistic that is not finite, cannot be divided by, or has another length than its vector.
     pub(super) fn check(
@@ -91,8 +103,9 @@ impl Statistics {
         action_dim: Option<usize>,
     ) -> Result<Self, CheckpointError> {
         let mut problems = self.state.problems("state", state_dim);
-        // An action that never changed is its mean again. A joint that never moved while the data were recorded has no
-        // scale: the smallest deviation of a live one would enter the network a million times as large.
+        // An action that never changed is its mean again. A joint that never moved while the data were
+        // recorded has no scale: the smallest deviation of a live one would enter the network a million times
+        // as large.
         if let Normalisation::MeanStd { std, .. } = &self.state {
             for (index, _) in std.iter().enumerate().filter(|(_, std)| **std == 0.0) {
                 problems.push(format!("state.std[{index}] is 0, expected more than 0"));

@@ -16,7 +16,7 @@ use crate::device::{Dtype, HostTensor};
 /// Bytes of a safetensors file before its header: the header's length.
 const HEADER_LENGTH_BYTES: usize = 8;
 
-/// Every tensor of one or several safetensors files, by the name under which it is stored.
+/// Tensors of one or several safetensors files, by their stored names.
 #[derive(Default)]
 pub(super) struct TensorFiles {
     files: Vec<Mmap>,
@@ -31,7 +31,7 @@ pub(super) struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// The element type, where it is one that weights may have.
+    /// Element type; `None` for one that weights cannot have.
     pub fn float_type(&self) -> Option<Dtype> {
         match self.dtype {
             safetensors::Dtype::F32 => Some(Dtype::F32),
@@ -49,7 +49,8 @@ struct ShardIndex {
 }
 
 impl TensorFiles {
-    /// The weights of a checkpoint: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    /// Maps the weights of a checkpoint: `model.safetensors`, or the shards that
+    /// `model.safetensors.index.json` names.
     pub fn open_model(folder: &Path) -> Result<Self, CheckpointError> {
         let whole = folder.join("model.safetensors");
         let index = folder.join("model.safetensors.index.json");
@@ -65,7 +66,7 @@ impl TensorFiles {
         }
     }
 
-    /// One file.
+    /// Maps one file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let mut files = Self::default();
         files.add(path)?;
@@ -135,7 +136,7 @@ impl TensorFiles {
         Ok(())
     }
 
-    /// Every stored name with what is stored under it, sorted by name.
+    /// Iterates over all tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &StoredTensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
@@ -145,7 +146,7 @@ impl TensorFiles {
         self.tensors.get(name)
     }
 
-    /// The tensor of a stored name, where it has a type that weights may have.
+    /// Tensor of a stored name; `None` for a type that weights cannot have.
     pub fn get(&self, name: &str) -> Option<HostTensor<'_>> {
         let tensor = self.tensors.get(name)?;
         Some(HostTensor {

@@ -1,4 +1,4 @@
-//! From a prompt in words to PaliGemma's tokens.
+//! Tokenizing of prompts, as PaliGemma does it.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use tokenizers::Tokenizer;
 
 use super::error::CheckpointError;
 
-/// The first token of every prompt.
+/// First token of every prompt.
 const BEGINNING: &str = "<bos>";
 
-/// The tokenizer of a checkpoint.
+/// Tokenizer of a checkpoint.
 #[derive(Clone)]
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,
@@ -20,26 +20,41 @@ pub struct PromptTokenizer {
 /// Why a prompt has no tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
+    /// A prompt without a word.
     #[error("the prompt is empty, expected what the robot is to do, in words")]
     Empty,
+    /// A prompt longer than the checkpoint allows.
     #[error(
         "the prompt is {found} tokens long, with its beginning and its newline, the checkpoint allows {limit}: {prompt:?}"
     )]
     TooLong {
+        /// Tokens of the prompt, with its beginning and its newline.
         found: usize,
+        /// Tokens that the checkpoint allows.
         limit: usize,
+        /// The prompt.
         prompt: String,
     },
+    /// A token that the model's embedding table does not have.
     #[error(
         "the tokenizer made token {token} of the prompt, the model's vocabulary has {vocab_size}: {prompt:?}"
     )]
     OutsideVocabulary {
+        /// Token id.
         token: u32,
+        /// Rows of the embedding table.
         vocab_size: usize,
+        /// The prompt.
         prompt: String,
     },
+    /// A failure of the tokenizer library.
     #[error("the tokenizer failed on the prompt {prompt:?}: {reason}")]
-    Tokenizer { prompt: String, reason: String },
+    Tokenizer {
+        /// The prompt.
+        prompt: String,
+        /// Message of the library.
+        reason: String,
+    },
 }
 
 impl PromptTokenizer {
@@ -81,7 +96,8 @@ impl PromptTokenizer {
         })
     }
 
-    /// The tokens of a prompt: the beginning, the words, and a newline where the prompt has none at its end.
+    /// Encodes a prompt: the beginning-of-sequence token, the words, and a newline where the prompt has none
+    /// at its end.
     ///
     /// # Errors
     /// When the prompt is empty or longer than the checkpoint allows. (LeRobot cuts it off there.)

@@ -1,4 +1,4 @@
-//! The model's parameters among the stored tensors, and everything that does not fit.
+//! The model's parameters among the stored tensors, and the problems of those that do not fit.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::tensor_files::TensorFiles;
 use crate::model::Pi0Config;
 use crate::model::parameters::{EMBED_TOKENS, parameters};
 
-/// The stored name of every parameter of the model.
+/// Finds the stored name of every parameter of the model.
 ///
 /// # Errors
-/// Every missing, unexpected, doubly stored and wrongly shaped tensor and every one of a type that weights cannot
-/// have, sorted by name.
+/// Every missing, unexpected, doubly stored and wrongly shaped tensor and every one of a type that weights
+/// cannot have, sorted by name.
 pub(super) fn stored_names(
     files: &TensorFiles,
     config: &Pi0Config,

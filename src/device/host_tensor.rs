@@ -10,8 +10,11 @@ use super::vectorised::vectorised;
 /// Element types of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
+    /// 32 bits, IEEE 754.
     F32,
+    /// 16 bits: the upper half of f32.
     Bf16,
+    /// 16 bits, IEEE 754.
     F16,
 }
 
@@ -28,14 +31,19 @@ impl Dtype {
 /// Row-major values as little-endian bytes, most often a view into a memory-mapped checkpoint.
 #[derive(Clone, Debug)]
 pub struct HostTensor<'a> {
+    /// Type of one value.
     pub dtype: Dtype,
+    /// Sizes of the dimensions, outermost first.
     pub shape: Vec<usize>,
+    /// Values, row-major and little-endian.
     pub bytes: Cow<'a, [u8]>,
 }
 
 impl HostTensor<'static> {
+    /// Copies f32 values of a shape.
+    ///
     /// # Panics
-    /// When `values` are not as many as `shape` says.
+    /// When there are not as many values as the shape has.
     pub fn from_f32(values: &[f32], shape: &[usize]) -> Self {
         assert_eq!(
             values.len(),
@@ -51,14 +59,17 @@ impl HostTensor<'static> {
 }
 
 impl HostTensor<'_> {
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Converts all values to f32.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
             Dtype::F32 => self.elements(f32::from_le_bytes),
@@ -67,7 +78,7 @@ impl HostTensor<'_> {
         }
     }
 
-    /// The values from `start` on, as many as there is room for, in f32.
+    /// Converts the values from index `start` on to f32, until `values` is full.
     ///
     /// # Panics
     /// When the tensor has fewer.
@@ -96,7 +107,10 @@ impl HostTensor<'_> {
         }
     }
 
-    /// The same values under another shape of as many elements.
+    /// Changes the shape to another one of as many values.
+    ///
+    /// # Panics
+    /// When the shape has another number of values.
     pub fn reshape(mut self, shape: &[usize]) -> Self {
         assert_eq!(
             self.len(),
@@ -108,7 +122,7 @@ impl HostTensor<'_> {
         self
     }
 
-    /// Columns of `[rows, columns]`.
+    /// Copies a range of columns of `[rows, columns]`.
     ///
     /// # Panics
     /// When the tensor is no matrix or has fewer.

@@ -1,12 +1,13 @@
-//! The device contract: what π0 asks of a machine that computes.
+//! The device contract: the operations that π0 is made of, and the machines that compute them.
 //!
-//! [`model`](crate::model) is written once against [`Device`]; a device is added by implementing it. The
-//! operations are at the height of what an accelerator library offers, so that each can be one fused kernel.
-//! Between [`Device::upload`] and [`Device::read_back`] nothing comes back to the host.
+//! The model is written once against [`Device`]; a device is added by implementing it. The operations are at
+//! the height of what an accelerator library offers, so that each can be one fused kernel. Between
+//! [`Device::upload`] and [`Device::read_back`] nothing comes back to the host.
 
 mod cpu;
 mod host_tensor;
 mod patches;
+mod pixels;
 #[cfg(feature = "tenstorrent")]
 mod tenstorrent;
 mod vectorised;
@@ -16,30 +17,41 @@ use std::ops::Range;
 pub use cpu::{CpuDevice, CpuTensor, KERNEL_VARIABLE, KernelLevel, Precision};
 pub use host_tensor::{Dtype, HostTensor};
 pub use patches::PatchGrid;
+pub use pixels::Pixels;
 #[cfg(feature = "tenstorrent")]
 pub use tenstorrent::{
     Graph, Operation, TenstorrentDevice, TenstorrentLinear, TenstorrentOptions, TenstorrentTable,
     TenstorrentTensor,
 };
 
-/// What went wrong on a device, with the operation and the shapes that it met.
+/// Failure of a device, with the operation and the shapes.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// Shapes that do not fit an operation.
     #[error("{operation}: {problem}")]
     Shape {
+        /// Name of the operation.
         operation: &'static str,
+        /// Shapes that were found, and those that were expected.
         problem: String,
     },
+    /// The device is there and cannot be used.
     #[error("{0}")]
     Unavailable(String),
-    /// There is no such device here, or not what it takes to use one.
+    /// There is no such device here, or its software is not installed.
     #[error("{0}")]
     Absent(String),
     /// The device failed during work; it has to be opened again.
     #[error("the device failed: {0}")]
     Lost(String),
+    /// A token that the embedding table does not have.
     #[error("embedding: token {token} is not in the vocabulary of {vocab_size}")]
-    Token { token: u32, vocab_size: usize },
+    Token {
+        /// Token id.
+        token: u32,
+        /// Rows of the table.
+        vocab_size: usize,
+    },
 }
 
 impl DeviceError {
@@ -65,11 +77,25 @@ impl From<tt_metal_sys::Error> for DeviceError {
     }
 }
 
+/// Result of an operation on a device.
 pub type Result<T> = std::result::Result<T, DeviceError>;
 
-/// What a linear layer applies to its output before storing it.
+/// Checks that there are as many values as a shape has.
+fn expect_count(operation: &'static str, count: usize, shape: &[usize]) -> Result<()> {
+    if count == shape.iter().product::<usize>() {
+        Ok(())
+    } else {
+        Err(DeviceError::shape(
+            operation,
+            format!("{count} values for shape {shape:?}"),
+        ))
+    }
+}
+
+/// Activation function of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
+    /// The identity.
     None,
     /// Gaussian error linear unit, tanh approximation.
     GeluTanh,
@@ -77,40 +103,47 @@ pub enum Activation {
     Silu,
 }
 
-/// How a joint query, key and value product divides: its rows into sequences, its columns into heads.
+/// Division of a joint query, key and value product: its rows into sequences, its columns into heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLayout {
     /// Sequences of one length, one below the other, that do not attend to each other.
     pub sequences: usize,
+    /// Query heads.
     pub num_heads: usize,
+    /// Key heads, and as many value heads; each serves `num_heads / num_kv_heads` query heads.
     pub num_kv_heads: usize,
+    /// Values of one head.
     pub head_dim: usize,
 }
 
-/// Queries, keys and values of one layer: `[sequences · heads, tokens, head_dim]`, keys and values with
-/// `num_kv_heads`.
+/// Queries, keys and values of one layer.
 pub struct Heads<T> {
+    /// `[sequences · num_heads, tokens, head_dim]`
     pub queries: T,
+    /// `[sequences · num_kv_heads, tokens, head_dim]`
     pub keys: T,
+    /// `[sequences · num_kv_heads, tokens, head_dim]`
     pub values: T,
 }
 
-/// What queries attend to: keys (rotated, where positions are rotary) and values, `[sequences · num_kv_heads,
-/// tokens, head_dim]` both.
+/// Keys and values that queries attend to.
 pub struct KeysValues<T> {
+    /// `[sequences · num_kv_heads, tokens, head_dim]`, rotated where positions are rotary.
     pub keys: T,
+    /// `[sequences · num_kv_heads, tokens, head_dim]`
     pub values: T,
 }
 
-/// What a rotation multiplies every value and its partner in the other half of the head with:
-/// `[tokens, head_dim]` each, the second half of a row like the first.
+/// Cosines and sines of a rotation: the second half of a row is like the first.
 #[derive(Clone)]
 pub struct RopeTable<T> {
+    /// `[tokens, head_dim]`
     pub cos: T,
+    /// `[tokens, head_dim]`
     pub sin: T,
 }
 
-/// What the hardware could do if products read no memory: the yardstick of every share of peak.
+/// Peak speed of the hardware if products read no memory: the yardstick of every share of peak.
 #[derive(Clone, Copy, Debug)]
 pub struct InstructionPeak {
     /// The instructions, as [`KernelLevel`] names them.
@@ -121,8 +154,8 @@ pub struct InstructionPeak {
 
 /// A machine that computes π0's operations on tensors that live on it.
 ///
-/// Shapes are row-major; `[rows, width]` unless an operation says otherwise. Every operation checks the shapes
-/// it is given and fails with [`DeviceError::Shape`] when they do not fit.
+/// Shapes are row-major; `[rows, width]` unless an operation says otherwise. Every operation checks the
+/// shapes it is given and fails with [`DeviceError::Shape`] when they do not fit.
 pub trait Device: Send + Sync + 'static {
     /// A tensor on the device. Cloning shares it.
     type Tensor: Clone + Send + Sync;
@@ -130,97 +163,106 @@ pub trait Device: Send + Sync + 'static {
     type Linear: Send + Sync;
     /// An embedding table, `[vocab_size, width]`.
     type Table: Send + Sync;
-    /// What is kept of a piece of work, to do it again.
-    type Recording: Default + Send + Sync;
+    /// Captured commands of one piece of work; new ones have captured nothing.
+    type Trace: Default + Send + Sync;
 
-    /// For logs and errors: the device, its precision, its size.
+    /// Name of the device, its precision and its size, for logs and errors.
     fn description(&self) -> String;
 
-    /// What the weights of linear layers are stored in, in the words of the device.
+    /// Type that the weights of linear layers are stored in, by the device's own name.
     fn precision(&self) -> &'static str;
 
-    /// The peak of the instructions that products are computed with, measured now on all cores that the device computes
-    /// with; None where the device cannot measure it.
+    /// Peak of the instructions that products are computed with, measured now on all cores of the device;
+    /// `None` where the device cannot measure it.
     fn instruction_peak(&self) -> Option<InstructionPeak> {
         None
     }
 
-    /// Whether work takes much longer the first times than from then on, because it is compiled and recorded.
-    fn is_slow_at_first(&self) -> bool {
+    /// Whether the first runs of any work take much longer, because it is compiled and captured.
+    fn needs_warm_up(&self) -> bool {
         false
     }
 
-    /// Host values to the device. `values` are row-major and as many as `shape` says.
+    /// Uploads host values: row-major, as many as `shape` has.
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
 
-    /// An image `[3, image_size, image_size]` with values in [−1, 1] to the device. [`write`](Device::write) puts others in its
-    /// place; only [`patches`](Device::patches) reads it.
-    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<Self::Tensor>;
+    /// Uploads an image `[3, image_size, image_size]`. [`write_image`](Device::write_image) replaces its
+    /// pixels; only [`patches`](Device::patches) reads it.
+    fn upload_image(&self, pixels: &Pixels, image_size: usize) -> Result<Self::Tensor>;
 
-    /// Other values for a tensor, in its place where they fit there: as many as its shape says. Clones made before may keep the
-    /// old ones.
+    /// Overwrites the values of a tensor, at the same address: as many as its shape has. Clones made before
+    /// may keep the old ones.
     fn write(&self, tensor: &mut Self::Tensor, values: &[f32]) -> Result<()>;
 
-    /// Does `work` on tensors that stay in their places: always the same operations for the same recording. A device may keep
-    /// its commands, and do them again without calling `work`.
+    /// Overwrites the pixels of an image, at the same address where the device stores both in one type.
+    /// Clones made before may keep the old ones.
+    fn write_image(&self, image: &mut Self::Tensor, pixels: &Pixels) -> Result<()>;
+
+    /// Runs `work`, like CUDA graphs and TT-Metalium trace capture: a device may capture its commands in
+    /// `trace`, and run those from then on without calling `work`.
     ///
-    /// So `work` neither uploads, writes, embeds nor reads back; it leaves its results in tensors that were there before, by
-    /// [`copy`](Device::copy) or [`write_tokens`](Device::write_tokens), and makes no others that outlive it. `inputs` are
-    /// all that it reads of what is written between one time and the next by [`write`](Device::write).
-    fn replay(
+    /// `work` is always the same operations on the same tensors for the same trace. It neither uploads,
+    /// writes, embeds nor reads back; it leaves its results in tensors that were there before, by
+    /// [`copy`](Device::copy) or [`write_tokens`](Device::write_tokens), and no other tensor of it outlives
+    /// it. `inputs` are all tensors that it reads and that are [written](Device::write) between two runs.
+    fn run_captured(
         &self,
-        recording: &mut Self::Recording,
+        trace: &mut Self::Trace,
         inputs: &[&Self::Tensor],
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()>;
 
-    /// A norm's weight or bias, or position embeddings, to the device.
+    /// Uploads a norm's weight or bias, or position embeddings.
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<Self::Tensor>;
 
-    /// One linear layer of weights `[outputs, inputs]` stacked along their outputs, so that several products of
-    /// one input become one. `biases` is empty or has one `[outputs]` for each weight.
+    /// Uploads one linear layer of weights `[outputs, inputs]` stacked along their outputs, so that several
+    /// products of one input become one. `biases` is empty or has one `[outputs]` for each weight.
     fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<Self::Linear>;
 
-    /// A layer whose product is always added to a residual, in the type in which the device adds it best.
+    /// Uploads a layer whose product is always added to a residual, in the type in which the device adds it
+    /// best.
     fn upload_residual_linear(&self, weight: &HostTensor, bias: Option<&HostTensor>) -> Result<Self::Linear> {
         let bias: Vec<HostTensor> = bias.into_iter().cloned().collect();
         self.upload_linear(std::slice::from_ref(weight), &bias)
     }
 
-    /// An embedding table `[vocab_size, width]` to the device.
+    /// Uploads an embedding table `[vocab_size, width]`.
     fn upload_table(&self, table: &HostTensor) -> Result<Self::Table>;
 
-    /// The tensor's values on the host, row-major. The one operation that leaves the device.
+    /// Downloads a tensor's values, row-major. The one operation that leaves the device.
     fn read_back(&self, tensor: &Self::Tensor) -> Result<Vec<f32>>;
 
-    /// How often [`Device::read_back`] was called.
+    /// Number of calls of [`Device::read_back`] so far.
     fn read_backs(&self) -> u64;
 
+    /// Shape of a tensor.
     fn shape<'a>(&self, tensor: &'a Self::Tensor) -> &'a [usize];
 
-    /// Rows and columns come in tiles of this many: where tokens are put into a cache or cut apart, and how wide a
-    /// head is, must be a multiple of it. The model pads to that. 1 where memory is flat; even where it is not.
-    fn tile(&self) -> usize;
+    /// Rows and columns of a tile of memory; 1 where memory is flat, even where it is not. The index of a
+    /// token in a cache, the rows of a slice and the width of a head are multiples of it; the model pads
+    /// them.
+    fn tile_size(&self) -> usize;
 
-    /// All zeros.
+    /// Makes a tensor of zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
 
-    /// All zeros, for a point that many small steps are [added to](Device::euler_update): in f32 where other tensors are
-    /// narrower. A step that vanishes beside the point would be lost. Otherwise only [`linear`](Device::linear) and
-    /// [`select`](Device::select) read it, and [`write`](Device::write), [`copy`](Device::copy) and
-    /// [`read_back`](Device::read_back) move it.
-    fn zeros_for_sums(&self, shape: &[usize]) -> Result<Self::Tensor> {
+    /// Makes a tensor of zeros that is f32 even where other tensors of the device are narrower: an
+    /// accumulator for many small [Euler steps](Device::euler_update), which would vanish beside a rounded
+    /// value. Otherwise only [`linear`](Device::linear) and [`select`](Device::select) read it, and
+    /// [`write`](Device::write), [`copy`](Device::copy) and [`read_back`](Device::read_back) move it.
+    fn zeros_f32(&self, shape: &[usize]) -> Result<Self::Tensor> {
         self.zeros(shape)
     }
 
-    /// An image cut into patches: `[tokens, 3 · patch_size²]`. A row is a patch: channel by channel, each from top to bottom and
-    /// from left to right, as a convolution reads it. Tokens are the patches, up to the next tile; rows behind them are zero.
+    /// Cuts an image into patches: `[tokens, 3 · patch_size²]`. A row is a patch: channel by channel, each
+    /// from top to bottom and from left to right, as a convolution reads it. Tokens are the patches, padded
+    /// with zeros to a tile.
     fn patches(&self, image: &Self::Tensor, grid: PatchGrid) -> Result<Self::Tensor>;
 
     /// `activation(x · weightᵀ + bias)`: `[rows, inputs]` to `[rows, outputs]`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
 
-    /// The layer with another bias, `[1, outputs]`, and the same weight in memory.
+    /// Makes a layer of the same weight, shared in memory, and another bias `[1, outputs]`.
     fn with_bias(&self, layer: &Self::Linear, bias: &Self::Tensor) -> Result<Self::Linear>;
 
     /// `residual + x · weightᵀ + bias`, the residual `[rows, outputs]`.
@@ -231,13 +273,14 @@ pub trait Device: Send + Sync + 'static {
         residual: &Self::Tensor,
     ) -> Result<Self::Tensor>;
 
-    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)`, gate and up stacked in one layer: `[rows, outputs / 2]` (Shazeer 2020).
+    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)`, gate and up stacked in one layer: `[rows, outputs / 2]` (Shazeer
+    /// 2020).
     fn geglu(&self, x: &Self::Tensor, gate_up: &Self::Linear) -> Result<Self::Tensor>;
 
-    /// Rows of the table, each times `scale`: `[tokens, width]`.
+    /// Looks up rows of the table, each times `scale`: `[tokens, width]`.
     fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Self::Tensor>;
 
-    /// Mean and variance over the width taken out, then `weight · x + bias`.
+    /// `(x − mean(x)) / √(variance(x) + eps) · weight + bias`, over the width.
     fn layer_norm(
         &self,
         x: &Self::Tensor,
@@ -249,17 +292,18 @@ pub trait Device: Send + Sync + 'static {
     /// `x / rms(x) · weight` (Zhang and Sennrich 2019), the mean square in f32.
     fn rms_norm(&self, x: &Self::Tensor, weight: &Self::Tensor, eps: f32) -> Result<Self::Tensor>;
 
-    /// `[sequences · tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then values, to heads.
+    /// Splits `[sequences · tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then
+    /// values, into heads.
     fn split_heads(&self, qkv: &Self::Tensor, layout: HeadLayout) -> Result<Heads<Self::Tensor>>;
 
-    /// Rotates `[heads, tokens, head_dim]`: the first half of each head against the second (RoFormer, Su et al.
-    /// 2021, in the half-split form).
+    /// Rotates `[heads, tokens, head_dim]`: the first half of each head against the second (RoFormer, Su et
+    /// al. 2021, in the half-split form).
     fn rope(&self, x: &Self::Tensor, table: &RopeTable<Self::Tensor>) -> Result<Self::Tensor>;
 
     /// `softmax(scale · q · kᵀ + mask) · v`, heads merged: `[sequences · queries, num_heads · head_dim]`.
     ///
-    /// Queries `[sequences · num_heads, queries, head_dim]`; each key head serves `num_heads / num_kv_heads` query
-    /// heads. The mask `[queries, keys]` is added to the scores of every head of every sequence.
+    /// Queries `[sequences · num_heads, queries, head_dim]`; each key head serves `num_heads / num_kv_heads`
+    /// query heads. The mask `[queries, keys]` is added to the scores of every head of every sequence.
     fn attention(
         &self,
         queries: &Self::Tensor,
@@ -269,16 +313,17 @@ pub trait Device: Send + Sync + 'static {
         scale: f32,
     ) -> Result<Self::Tensor>;
 
-    /// The values of a tensor into the place of another of its shape. Clones made before may keep the old ones.
+    /// Overwrites the values of `to` with those of `from`, of the same shape. Clones of `to` made before may
+    /// keep the old ones.
     fn copy(&self, from: &Self::Tensor, to: &mut Self::Tensor) -> Result<()>;
 
     /// `x + y`; `y` is repeated down the rows of `x` where it has fewer.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
-    /// Tensors of one width, one below the other.
+    /// Joins tensors of one width, one below the other.
     fn concat_rows(&self, parts: &[&Self::Tensor]) -> Result<Self::Tensor>;
 
-    /// These rows of `[rows, width]`.
+    /// Copies a range of rows of `[rows, width]`.
     fn slice_rows(&self, x: &Self::Tensor, rows: Range<usize>) -> Result<Self::Tensor>;
 
     /// Writes keys and values of tokens into a cache `[heads, capacity, head_dim]`, from token `start` on.
@@ -289,8 +334,8 @@ pub trait Device: Send + Sync + 'static {
         tokens: &KeysValues<Self::Tensor>,
     ) -> Result<()>;
 
-    /// The values of `x` where the mask is not 0, those of `y` where it is, unchanged: three tensors of one shape. They come out
-    /// in the type of [sums](Device::zeros_for_sums).
+    /// Takes the values of `x` where the mask is not 0, those of `y` where it is, unchanged: three tensors of
+    /// one shape. The result has the type of [`zeros_f32`](Device::zeros_f32).
     fn select(&self, mask: &Self::Tensor, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// One Euler step of the flow: `x_t + dt · v_t`.
@@ -317,7 +362,7 @@ mod tests {
                 shapes: shapes.clone(),
                 message: message.clone(),
             },
-            // What TT-NN says when the driver is gone is not known, so everything that it says counts.
+            // TT-NN's message when the driver is gone is not known, so every message counts.
             Error::Operation {
                 operation,
                 shapes,

@@ -2,12 +2,13 @@
 
 use super::{DeviceError, Result};
 
-/// How square images are cut into square patches. Pixels that are left over at the right and below are not read.
+/// Division of a square image into square patches. Pixels that are left over at the right and below are not
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatchGrid {
-    /// Pixels a side.
+    /// Side of the image, in pixels.
     pub image_size: usize,
-    /// Pixels a side.
+    /// Side of a patch, in pixels.
     pub patch_size: usize,
 }
 
@@ -22,7 +23,7 @@ impl PatchGrid {
         3 * self.patch_size.pow(2)
     }
 
-    /// Whether an image of this shape can be cut so.
+    /// Checks that an image of this shape can be divided so.
     pub(super) fn check(self, image: &[usize]) -> Result<()> {
         let Self {
             image_size,
@@ -43,28 +44,28 @@ impl PatchGrid {
         }
     }
 
-    /// The patches of an image, one below the other; zeros behind them.
+    /// Writes the patches of an image one below the other, and zeros behind them.
     pub(super) fn unfold(self, image: &[f32], unfolded: &mut [f32]) {
         let Self {
             image_size,
             patch_size,
         } = self;
         let patches_a_side = image_size / patch_size;
-        let stretches = 3 * patch_size;
-        let (patches, behind) = unfolded.split_at_mut(self.num_patches() * self.patch_dim());
-        for (index, place) in patches.chunks_exact_mut(patch_size).enumerate() {
-            let (patch, stretch) = (index / stretches, index % stretches);
-            let (channel, row) = (stretch / patch_size, stretch % patch_size);
+        let rows_a_patch = 3 * patch_size;
+        let (patches, padding) = unfolded.split_at_mut(self.num_patches() * self.patch_dim());
+        for (index, unfolded_row) in patches.chunks_exact_mut(patch_size).enumerate() {
+            let (patch, patch_row) = (index / rows_a_patch, index % rows_a_patch);
+            let (channel, row) = (patch_row / patch_size, patch_row % patch_size);
             let y = patch / patches_a_side * patch_size + row;
             let x = patch % patches_a_side * patch_size;
             let start = (channel * image_size + y) * image_size + x;
-            place.copy_from_slice(&image[start..start + patch_size]);
+            unfolded_row.copy_from_slice(&image[start..start + patch_size]);
         }
-        behind.fill(0.0);
+        padding.fill(0.0);
     }
 }
 
-/// Of an image with pixels of three colours.
+/// Shape of an image with pixels of three colours.
 pub(super) fn image_shape(image_size: usize) -> [usize; 3] {
     [3, image_size, image_size]
 }

@@ -1,11 +1,11 @@
 //! Plain loops, compiled for the widest registers of the machine that runs them.
 
-/// Calls `work`, compiled once for each width and chosen at run time. Results do not depend on the width: nothing contracts a
-/// product and a sum.
+/// Calls `work`, compiled once for each width and chosen at run time. Results do not depend on the width:
+/// nothing contracts a product and a sum.
 ///
-/// Only what is inlined into `work` is compiled so: closures that it calls in its loops are `#[inline(always)]`, and it is
-/// given by [`vectorised!`], which marks `work` itself. It is an `FnMut`: as an `FnOnce` it would be called through a function
-/// of the compiler's own, which is not inlined.
+/// Only what is inlined into `work` is compiled so: closures that it calls in its loops are
+/// `#[inline(always)]`, and it is given by [`vectorised!`], which marks `work` itself. It is an `FnMut`: as
+/// an `FnOnce` it would be called through a function of the compiler's own, which is not inlined.
 #[inline(always)]
 pub(crate) fn at_full_width<R>(mut work: impl FnMut() -> R) -> R {
     #[cfg(target_arch = "x86_64")]

@@ -14,7 +14,7 @@ use super::fingerprint::fingerprint;
 use super::report::{FileError, Report, ReportFiles, ReportWriter};
 use crate::checkpoint::list;
 use crate::parameters::{ParameterProblem, ParameterValue, Parameters, Settings};
-use crate::policy::{OpenError, open_for_evaluation};
+use crate::policy::{OpenError, open_with};
 
 /// Reason why bags could not be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -91,15 +91,12 @@ impl Batch {
         observer: &mut dyn FnMut(&Prediction),
     ) -> Result<Report, BatchError> {
         let settings = &self.settings;
-        let mut policy = open_for_evaluation(
-            &settings.checkpoint,
-            settings.device,
-            settings.device_options,
-            settings.policy.clone(),
-        )
-        .map_err(|error| BatchError::Policy(settings.checkpoint.clone(), error))?;
+        let mut policy = open_with(&settings.checkpoint, settings.device, settings.policy.clone())
+            .map_err(|error| BatchError::Policy(settings.checkpoint.clone(), error))?;
         let fingerprint = self.fingerprint(bag.path())?;
-        let execution_horizon = self.options.execution_horizon(settings, policy.action_horizon());
+        let execution_horizon = self
+            .options
+            .execution_horizon(settings, policy.info().action_horizon);
         let mut writer = ReportWriter::create(files, settings, execution_horizon)?;
         let result = evaluate(bag, &mut *policy, settings, &self.options, &mut |prediction| {
             observer(&prediction);

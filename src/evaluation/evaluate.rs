@@ -15,7 +15,7 @@ use super::report::{BadMessages, BagResult, RecordingFound, Timing, UsedSettings
 use super::topics::{BagTopics, TopicProblem};
 use crate::checkpoint::list;
 use crate::parameters::{ParameterProblem, PolicyShape, Settings};
-use crate::policy::{ActionChunk, Evaluate, Policy, RobotPolicy, StageDurations};
+use crate::policy::{ActionChunk, Policy, PolicyError, RobotPolicy, StageDurations};
 use crate::statistics::Summary;
 
 /// Observations that wait for the policy, so that it never waits for them.
@@ -33,6 +33,9 @@ pub enum EvaluationError {
     /// Parameters that do not fit the policy.
     #[error("the parameters do not fit the checkpoint:{}", list(.0))]
     Parameters(Vec<ParameterProblem>),
+    /// Number of denoising steps that the policy refuses.
+    #[error("the policy does not take the number of denoising steps: {0}")]
+    DenoiseSteps(#[source] PolicyError),
     /// Bag without a complete observation, and the problems of its inputs.
     #[error("the bag {0} has no observation: {1}")]
     NoObservation(String, String),
@@ -90,16 +93,19 @@ pub type PredictionObserver<'a> = dyn FnMut(Prediction<'_>) + 'a;
 /// predicted.
 pub fn evaluate(
     bag: &Bag,
-    policy: &mut dyn Evaluate,
+    policy: &mut dyn Policy,
     settings: &Settings,
     options: &EvaluationOptions,
     observer: &mut PredictionObserver,
 ) -> Result<BagResult, EvaluationError> {
     let name = bag.path().display().to_string();
     check_parameters(policy, settings)?;
+    policy
+        .set_denoise_steps(settings.runtime.denoise_steps)
+        .map_err(EvaluationError::DenoiseSteps)?;
     let topics = BagTopics::choose(bag, settings, options.actions_topic.as_deref());
     let topics = topics.map_err(|problems| EvaluationError::Topics(name.clone(), problems))?;
-    let action_horizon = policy.action_horizon();
+    let action_horizon = policy.info().action_horizon;
     let replay_options = ReplayOptions {
         action_horizon,
         execution_horizon: options.execution_horizon(settings, action_horizon),
@@ -120,11 +126,11 @@ pub fn evaluate(
     })
 }
 
-fn check_parameters(policy: &dyn Evaluate, settings: &Settings) -> Result<(), EvaluationError> {
-    let shape = PolicyShape::from(policy as &dyn Policy);
+fn check_parameters(policy: &dyn Policy, settings: &Settings) -> Result<(), EvaluationError> {
+    let info = policy.info();
     settings
-        .check_against(shape)
-        .and_then(|()| settings.check_relative(&policy.relative_actions()))
+        .check_against(PolicyShape::from(info))
+        .and_then(|()| settings.check_relative(&info.relative_actions))
         .map_err(EvaluationError::Parameters)
 }
 
@@ -136,9 +142,9 @@ fn used_settings(
 ) -> UsedSettings {
     let actions_topics: Vec<&str> = topics.actions.keys().map(String::as_str).collect();
     UsedSettings {
-        policy: policy.description(),
+        policy: policy.info().description.clone(),
         seed: settings.policy.seed,
-        threads: settings.device_options.threads,
+        threads: settings.device.threads,
         joints: settings.commanded_joints(),
         actions_topic: actions_topics.join(", "),
         action_rate_hz: 1.0 / settings.runtime.action_period.as_secs_f64(),
@@ -230,7 +236,7 @@ impl<'a> Measurements<'a> {
 
     fn predict(
         &mut self,
-        policy: &mut dyn Evaluate,
+        policy: &mut dyn Policy,
         observation: &ReplayedObservation,
         observer: &mut PredictionObserver,
     ) {
@@ -245,7 +251,7 @@ impl<'a> Measurements<'a> {
         };
         let latency = started.elapsed();
         self.latencies.push(latency);
-        self.add_stages(policy.stage_durations());
+        self.add_stages(policy.report().durations);
         let mse = self.compare(&chunk, observation);
         observer(Prediction {
             index: self.predictions,
@@ -254,8 +260,8 @@ impl<'a> Measurements<'a> {
             mse,
             latency,
         });
-        self.predictions += 1;
         self.add_loss(policy, observation, chunk.action_dim());
+        self.predictions += 1;
     }
 
     fn add_stages(&mut self, stages: StageDurations) {
@@ -286,14 +292,14 @@ impl<'a> Measurements<'a> {
             .add(&commanded, chunk, &observation.recorded, since_previous)
     }
 
-    /// Adds the flow-matching loss of an observation whose actions were all recorded.
-    fn add_loss(&mut self, policy: &mut dyn Evaluate, observation: &ReplayedObservation, action_dim: usize) {
+    /// Adds the flow-matching loss of an observation whose actions were all recorded, with the noise of its chunk.
+    fn add_loss(&mut self, policy: &mut dyn Policy, observation: &ReplayedObservation, action_dim: usize) {
         let recorded: Option<Vec<&Vec<f32>>> = observation.recorded.iter().map(Option::as_ref).collect();
         let Some(recorded) = recorded.filter(|_| self.has_loss) else {
             return;
         };
         let recorded = ActionChunk::new(recorded.into_iter().flatten().copied().collect(), action_dim);
-        match policy.flow_matching_loss(&observation.observation, &recorded) {
+        match policy.flow_matching_loss(&observation.observation, &recorded, self.predictions) {
             Ok(losses) => self.metrics.add_loss(&losses),
             Err(error) => self.fail(error.to_string()),
         }

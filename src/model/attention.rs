@@ -1,4 +1,4 @@
-//! Who attends to whom: masks and positions, made on the host once per observation.
+//! Attention masks and positions, computed on the host once a prefix.
 
 use std::ops::Range;
 
@@ -28,18 +28,14 @@ impl AttentionMask {
         }
     }
 
-    /// Every token attends to itself and to what came before.
-    pub fn causal(tokens: usize) -> Self {
-        Self::from_fn(tokens, tokens, |query, key| key <= query)
-    }
-
-    /// `queries` that all attend to the valid keys.
+    /// Mask under which all of `queries` attend to the valid keys alone.
     pub fn padding(queries: usize, valid_keys: &[bool]) -> Self {
         Self::from_fn(queries, valid_keys.len(), |_, key| valid_keys[key])
     }
 
-    /// Block-wise prefix-LM attention (openpi, after big_vision): a token that starts a block is hidden from all
-    /// earlier ones; every token attends to its own block and to all blocks before it.
+    /// Mask of block-wise prefix-LM attention (openpi's `make_attn_mask`, after big_vision): a token that
+    /// starts a block is masked for all earlier ones; every token attends to its own block and to all blocks
+    /// before it.
     pub fn prefix_lm(starts_block: &[bool]) -> Self {
         let block: Vec<usize> = starts_block
             .iter()
@@ -51,7 +47,7 @@ impl AttentionMask {
         Self::from_fn(block.len(), block.len(), |query, key| block[key] <= block[query])
     }
 
-    /// Pairs that both masks allow.
+    /// Mask of the pairs that both masks allow.
     ///
     /// # Panics
     /// When the masks differ in shape.
@@ -66,22 +62,7 @@ impl AttentionMask {
         })
     }
 
-    /// The mask without padded tokens, neither as queries nor as keys.
-    ///
-    /// # Panics
-    /// When the mask is not square or `valid` has another length.
-    pub fn without_padding(&self, valid: &[bool]) -> Self {
-        assert_eq!(
-            (self.queries, self.keys),
-            (valid.len(), valid.len()),
-            "a token each"
-        );
-        Self::from_fn(self.queries, self.keys, |query, key| {
-            self.allows(query, key) && valid[query] && valid[key]
-        })
-    }
-
-    /// What these queries may attend to.
+    /// Mask of a range of queries.
     pub fn rows(&self, rows: Range<usize>) -> Self {
         Self {
             allowed: self.allowed[rows.start * self.keys..rows.end * self.keys].to_vec(),
@@ -90,32 +71,23 @@ impl AttentionMask {
         }
     }
 
-    pub fn allows(&self, query: usize, key: usize) -> bool {
+    fn allows(&self, query: usize, key: usize) -> bool {
         self.allowed[query * self.keys + key]
     }
 
-    /// Whether nothing is masked.
-    pub fn allows_all(&self) -> bool {
-        self.allowed.iter().all(|&allowed| allowed)
-    }
-
-    /// The mask on a device, or none when it masks nothing.
+    /// Uploads the mask, `[queries, keys]`; `None` when it masks nothing.
     ///
     /// # Errors
     /// When the device fails.
     pub fn upload<D: Device>(&self, device: &D) -> Result<Option<D::Tensor>> {
-        match self.allows_all() {
-            true => Ok(None),
-            false => device.upload(&self.additive(), &self.shape()).map(Some),
+        if self.allowed.iter().all(|&allowed| allowed) {
+            return Ok(None);
         }
+        let shape = [self.queries, self.keys];
+        device.upload(&self.additive(), &shape).map(Some)
     }
 
-    /// `[queries, keys]`
-    pub fn shape(&self) -> [usize; 2] {
-        [self.queries, self.keys]
-    }
-
-    /// What is added to the attention scores, `[queries, keys]`: 0 where allowed, −∞ elsewhere.
+    /// Summands of the attention scores, `[queries, keys]`: 0 where allowed, −∞ elsewhere.
     pub fn additive(&self) -> Vec<f32> {
         self.allowed
             .iter()
@@ -124,8 +96,8 @@ impl AttentionMask {
     }
 }
 
-/// The position of every token: how many valid ones come before it. A padded token repeats the position of the
-/// last valid one before it (−1 before the first), as the reference has it.
+/// Computes the position of every token: the number of valid ones before it. A padded token repeats the
+/// position of the last valid one before it (−1 before the first), as in the reference.
 pub fn positions(valid: &[bool]) -> Vec<i64> {
     valid
         .iter()
@@ -151,9 +123,14 @@ mod tests {
             .collect()
     }
 
+    /// A block a token is causal attention.
+    fn causal(tokens: usize) -> AttentionMask {
+        AttentionMask::prefix_lm(&vec![true; tokens])
+    }
+
     #[test]
-    fn causal_hides_the_future() {
-        assert_eq!(rows(&AttentionMask::causal(3)), ["100", "110", "111"]);
+    fn a_block_a_token_hides_the_future() {
+        assert_eq!(rows(&causal(3)), ["100", "110", "111"]);
     }
 
     #[test]
@@ -172,7 +149,7 @@ mod tests {
 
     #[test]
     fn combined_masks_allow_what_both_allow() {
-        let mask = AttentionMask::causal(2).and(&AttentionMask::padding(2, &[false, true]));
+        let mask = causal(2).and(&AttentionMask::padding(2, &[false, true]));
         assert_eq!(rows(&mask), ["00", "01"]);
         assert_eq!(
             mask.additive(),
@@ -182,7 +159,7 @@ mod tests {
 
     #[test]
     fn rows_of_a_mask_are_those_queries() {
-        assert_eq!(rows(&AttentionMask::causal(3).rows(1..3)), ["110", "111"]);
+        assert_eq!(rows(&causal(3).rows(1..3)), ["110", "111"]);
     }
 
     #[test]

@@ -1,43 +1,59 @@
-//! The sizes of π0. Every size comes from a checkpoint's configuration; none is a constant in the model.
+//! Sizes of π0. Every size comes from a checkpoint's configuration; none is a constant in the model.
 
 use serde::{Deserialize, Serialize};
 
 use crate::device::PatchGrid;
 
-/// SigLIP vision tower (Zhai et al. 2023; So400m/14 in π0).
+/// Sizes of the SigLIP vision tower (Zhai et al. 2023; So400m/14 in π0).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SiglipConfig {
     /// Side of the square input image, in pixels.
     pub image_size: usize,
     /// Side of a square patch, in pixels; divides `image_size`.
     pub patch_size: usize,
+    /// Values of a token.
     pub width: usize,
+    /// Transformer blocks.
     pub depth: usize,
+    /// Width of the MLP's hidden layer.
     pub mlp_dim: usize,
+    /// Attention heads.
     pub num_heads: usize,
+    /// Added to the variance in layer norm.
     pub layer_norm_eps: f32,
 }
 
-/// One Gemma transformer: the vision-language model or the action expert.
+/// Sizes of one Gemma transformer: the vision-language model or the action expert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GemmaConfig {
+    /// Values of a token.
     pub width: usize,
+    /// Transformer blocks.
     pub depth: usize,
+    /// Width of the MLP's hidden layer.
     pub mlp_dim: usize,
+    /// Query heads.
     pub num_heads: usize,
+    /// Key and value heads; each serves `num_heads / num_kv_heads` query heads.
     pub num_kv_heads: usize,
+    /// Values of one head.
     pub head_dim: usize,
+    /// Added to the mean square in RMS norm.
     pub rms_norm_eps: f32,
     /// Base of the rotary position embedding.
     pub rope_theta: f32,
 }
 
-/// The whole of π0 (Black et al. 2024).
+/// Sizes of π0 (Black et al. 2024).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pi0Config {
+    /// Vision tower.
     pub vision: SiglipConfig,
+    /// Vision-language model.
     pub vlm: GemmaConfig,
+    /// Action expert.
     pub expert: GemmaConfig,
+    /// Token ids of the vision-language model.
     pub vocab_size: usize,
     /// Width of the padded robot state.
     pub max_state_dim: usize,
@@ -45,7 +61,7 @@ pub struct Pi0Config {
     pub max_action_dim: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
-    /// Longest prompt, in tokens, with its beginning-of-sequence token and its newline.
+    /// Length of the longest prompt, in tokens, with its beginning-of-sequence token and its newline.
     pub max_prompt_tokens: usize,
     /// Shortest period of the time embedding, in units of flow-matching time.
     pub min_period: f64,
@@ -67,10 +83,12 @@ impl SiglipConfig {
         }
     }
 
+    /// Values of one head.
     pub fn head_dim(&self) -> usize {
         self.width / self.num_heads
     }
 
+    /// Division of an image into patches.
     pub fn patch_grid(&self) -> PatchGrid {
         PatchGrid {
             image_size: self.image_size,
@@ -78,7 +96,7 @@ impl SiglipConfig {
         }
     }
 
-    /// Tokens an image becomes.
+    /// Patches of an image, which are its tokens.
     pub fn num_patches(&self) -> usize {
         self.patch_grid().num_patches()
     }
@@ -131,7 +149,7 @@ impl Pi0Config {
         }
     }
 
-    /// Everything about these sizes that cannot be built, one sentence each; empty when all is well.
+    /// Problems of these sizes, one sentence each; empty when such a network can be built.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |holds: bool, problem: String| {

@@ -4,13 +4,15 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// The times of Euler integration with `num_steps` equal steps.
+/// Times of Euler integration with equal steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EulerSteps {
     num_steps: usize,
 }
 
 impl EulerSteps {
+    /// Divides the time from 1 to 0 into `num_steps` steps.
+    ///
     /// # Panics
     /// When there is no step.
     pub fn new(num_steps: usize) -> Self {
@@ -18,44 +20,29 @@ impl EulerSteps {
         Self { num_steps }
     }
 
-    /// What each step adds to the time: −1 / steps.
+    /// Length of each step: −1 / steps.
     pub fn dt(self) -> f64 {
         -1.0 / self.num_steps as f64
     }
 
-    /// The time at which each step's velocity is taken, from 1 down to 1 / steps.
+    /// Time at which each step's velocity is computed, from 1 down to 1 / steps.
     pub fn times(self) -> impl ExactSizeIterator<Item = f32> {
         let dt = self.dt();
         (0..self.num_steps).map(move |step| (1.0 + step as f64 * dt) as f32)
     }
 }
 
-/// How much of the action is left at time t: α(t) = 1 − t.
-pub fn alpha(t: f32) -> f32 {
-    1.0 - t
-}
-
-/// How much noise there is at time t: σ(t) = t.
-pub fn sigma(t: f32) -> f32 {
-    t
-}
-
-/// The signal-to-noise ratio (α(t) / σ(t))²; infinite at t = 0.
-pub fn signal_to_noise_ratio(t: f32) -> f32 {
-    (alpha(t) / sigma(t)).powi(2)
-}
-
-/// The point of the flow between action and noise: x_t = σ(t) · noise + α(t) · action.
+/// Computes the point of the flow between action and noise: x_t = t · noise + (1 − t) · action.
 ///
 /// # Panics
 /// When `noise` and `action` differ in length.
 pub fn add_noise(action: &[f32], noise: &[f32], t: f32) -> Vec<f32> {
     assert_eq!(action.len(), noise.len(), "a noise for every value");
-    let mix = |(action, noise)| sigma(t) * noise + alpha(t) * action;
+    let mix = |(action, noise)| t * noise + (1.0 - t) * action;
     action.iter().zip(noise).map(mix).collect()
 }
 
-/// The velocity that the model learns at every point of that flow: u = noise − action.
+/// Computes the velocity that the model learns at every point of that flow: u = noise − action.
 ///
 /// # Panics
 /// When `noise` and `action` differ in length.
@@ -68,8 +55,8 @@ pub fn target_velocity(action: &[f32], noise: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// Standard normal noise: the same for the same seed and chunk, on every machine and device. Each chunk has a stream
-/// of its own, so that it can be made again without those before it.
+/// Draws standard normal noise: the same for the same seed and chunk, on every machine and device. Each chunk
+/// has a stream of its own, so that it can be drawn again without those before it.
 pub fn sample_noise(seed: u64, chunk: u64, count: usize) -> Vec<f32> {
     let mut generator = ChaCha12Rng::seed_from_u64(seed);
     generator.set_stream(chunk);
@@ -98,13 +85,6 @@ mod tests {
         }
         assert_eq!(add_noise(&action, &noise, 1.0), noise);
         assert_eq!(add_noise(&action, &noise, 0.0), action);
-    }
-
-    #[test]
-    fn signal_to_noise_ratio_grows_from_nothing_to_infinity() {
-        assert_eq!(signal_to_noise_ratio(1.0), 0.0);
-        assert_eq!(signal_to_noise_ratio(0.5), 1.0);
-        assert_eq!(signal_to_noise_ratio(0.0), f32::INFINITY);
     }
 
     #[test]

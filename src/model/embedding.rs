@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use super::weights::HeadWidth;
 use crate::device::{Device, Result, RopeTable};
 
-/// The sine-cosine embedding of a flow-matching time: `[width]`, sines first.
+/// Computes the sine-cosine embedding of a flow-matching time: `[width]`, sines first.
 ///
 /// Periods lie geometrically between `min_period` and `max_period`, both included. Computed in f64, since the
 /// argument reaches 2π / min_period. π0 appendix B; reference `create_sinusoidal_pos_embedding`.
@@ -32,7 +32,7 @@ pub fn sinusoidal_embedding(time: f32, width: usize, min_period: f64, max_period
     sines.chain(cosines).collect()
 }
 
-/// Cosines and sines of rotary positions (RoFormer, Su et al. 2021), each `[tokens, head_dim / 2]`.
+/// Computes cosines and sines of rotary positions (RoFormer, Su et al. 2021), each `[tokens, head_dim / 2]`.
 pub fn rope_angles(positions: &[i64], head_dim: usize, theta: f32) -> (Vec<f32>, Vec<f32>) {
     let half = head_dim / 2;
     let frequencies: Vec<f32> = (0..half)
@@ -49,7 +49,8 @@ pub fn rope_angles(positions: &[i64], head_dim: usize, theta: f32) -> (Vec<f32>,
         .unzip()
 }
 
-/// The rotation of tokens at these positions, on the device, times `scale`.
+/// Uploads the rotation of tokens at these positions, times `scale`: `[tokens, head_dim]`, padded to the
+/// device's tile.
 ///
 /// # Errors
 /// When the device fails.
@@ -60,7 +61,7 @@ pub fn rope_table<D: Device>(
     theta: f32,
     scale: f32,
 ) -> Result<RopeTable<D::Tensor>> {
-    let width = HeadWidth::new(head_dim, device.tile());
+    let width = HeadWidth::new(head_dim, device.tile_size());
     let upload = |half_rows: Vec<f32>| {
         let rows = half_rows.chunks_exact((head_dim / 2).max(1));
         let both_halves = |row: &[f32]| {

@@ -7,15 +7,21 @@ use crate::device::{Activation, Device, HeadLayout, Heads, HostTensor, KeysValue
 
 /// One transformer. The two of π0 have weights of their own and share attention through a [`KvCache`].
 pub struct Gemma<D: Device> {
+    /// Transformer blocks, in order.
     pub layers: Vec<Layer<D>>,
+    /// Norm after the last block.
     pub norm: RmsNorm<D>,
 }
 
 /// One block: attention and GeGLU MLP, each after a norm and around a residual.
 pub struct Layer<D: Device> {
+    /// Norm before attention.
     pub input_layernorm: RmsNorm<D>,
+    /// Attention to the tokens of the pass, or to the whole cache.
     pub attention: Attention<D>,
+    /// Norm before the MLP.
     pub post_attention_layernorm: RmsNorm<D>,
+    /// GeGLU MLP.
     pub mlp: Mlp<D>,
 }
 
@@ -30,36 +36,64 @@ pub struct Mlp<D: Device> {
 
 /// `x / rms(x) · (1 + weight)`.
 pub struct RmsNorm<D: Device> {
-    /// With the one in it.
+    /// `1 + weight`
     weight: D::Tensor,
     eps: f32,
 }
 
-/// Keys (rotated) and values that later tokens attend to, one pair `[num_kv_heads, capacity, head_dim]` a layer.
+/// Keys (rotated) and values that later tokens attend to, one pair `[num_kv_heads, capacity, head_dim]` a
+/// layer.
 pub struct KvCache<D: Device> {
+    /// Cache of every layer, in order.
     pub layers: Vec<LayerCache<D>>,
 }
 
 /// Keys and values of one layer.
 pub type LayerCache<D> = KeysValues<<D as Device>::Tensor>;
 
-/// Where tokens stand: in the cache from `start` on, turned by their positions, seeing what `mask` lets them.
-pub struct Placement<'a, D: Device> {
-    /// Tokens at 0 attend to themselves alone, all others to the whole cache.
-    pub start: usize,
-    pub rope: &'a Rope<D>,
-    /// Added to the scores, `[tokens, tokens]` at 0, else `[tokens, capacity]`.
-    pub mask: Option<&'a D::Tensor>,
+/// One pass of tokens through a transformer: their positions, and the tokens that they attend to.
+pub struct Pass<D: Device> {
+    /// Tokens of the cache that they attend to.
+    pub kind: PassKind,
+    /// Rotation of the tokens at their positions.
+    pub rope: Rope<D>,
+    /// Added to the scores: `[tokens, tokens]` in a prefill, `[tokens, capacity]` in a suffix. `None` masks
+    /// nothing.
+    pub mask: Option<D::Tensor>,
 }
 
-/// The rotation of tokens at their positions.
+/// Tokens of the cache that the tokens of a pass attend to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassKind {
+    /// The first tokens of the cache, which attend to each other alone.
+    Prefill,
+    /// Tokens from index `start` of the cache on, which attend to the whole cache.
+    Suffix {
+        /// Index in the cache of the first token.
+        start: usize,
+    },
+}
+
+impl PassKind {
+    /// Index in the cache of the first token.
+    fn start(self) -> usize {
+        match self {
+            Self::Prefill => 0,
+            Self::Suffix { start } => start,
+        }
+    }
+}
+
+/// Rotation of tokens at their positions.
 pub struct Rope<D: Device> {
-    /// Has attention's scale, head_dim^−½, in it, so that the scores need no pass of their own.
+    /// Includes attention's scale, head_dim^−½, so that the scores need no pass of their own.
     queries: RopeTable<D::Tensor>,
     keys: RopeTable<D::Tensor>,
 }
 
 impl<D: Device> Rope<D> {
+    /// Computes the rotation at these positions, one a token.
+    ///
     /// # Errors
     /// When the device fails.
     pub fn new(config: &GemmaConfig, device: &D, positions: &[i64]) -> Result<Self> {
@@ -72,6 +106,10 @@ impl<D: Device> Rope<D> {
 }
 
 impl<D: Device> Gemma<D> {
+    /// Uploads the transformer whose parameters begin with `name`.
+    ///
+    /// # Errors
+    /// When the device has no memory for it or fails.
     pub fn new(config: &GemmaConfig, device: &D, weights: &dyn Weights, name: &str) -> Result<Self> {
         Ok(Self {
             layers: (0..config.depth)
@@ -81,39 +119,40 @@ impl<D: Device> Gemma<D> {
         })
     }
 
-    /// Tokens `[tokens, width]` through all layers and the final norm, their keys and values left in the cache.
+    /// Runs tokens `[tokens, width]` through all layers and the final norm, and leaves their keys and values
+    /// in the cache.
     pub fn forward(
         &self,
         device: &D,
         tokens: D::Tensor,
-        placement: &Placement<D>,
+        pass: &Pass<D>,
         cache: &mut KvCache<D>,
     ) -> Result<D::Tensor> {
         let mut hidden = tokens;
         for (layer, cache) in self.layers.iter().zip(&mut cache.layers) {
-            hidden = layer.forward(device, &hidden, placement, cache)?;
+            hidden = layer.forward(device, &hidden, pass, cache)?;
         }
         self.norm.forward(device, &hidden)
     }
 
-    /// The same for tokens of which only the keys and values are wanted: nothing reads what the last layer does
-    /// beyond them, so it is not computed.
+    /// Runs tokens `[tokens, width]` for their keys and values alone: nothing reads the output of the last
+    /// layer, so it is not computed.
     pub fn fill_cache(
         &self,
         device: &D,
         tokens: D::Tensor,
-        placement: &Placement<D>,
+        pass: &Pass<D>,
         cache: &mut KvCache<D>,
     ) -> Result<()> {
         let mut hidden = tokens;
         let last = self.layers.len() - 1;
         for (layer, cache) in self.layers[..last].iter().zip(&mut cache.layers) {
-            hidden = layer.forward(device, &hidden, placement, cache)?;
+            hidden = layer.forward(device, &hidden, pass, cache)?;
         }
         let normed = self.layers[last].input_layernorm.forward(device, &hidden)?;
         let attention = &self.layers[last].attention;
-        let (_, tokens) = attention.project(device, &normed, placement)?;
-        device.write_tokens(&mut cache.layers[last], placement.start, &tokens)
+        let (_, tokens) = attention.project(device, &normed, pass)?;
+        device.write_tokens(&mut cache.layers[last], pass.kind.start(), &tokens)
     }
 }
 
@@ -147,50 +186,48 @@ impl<D: Device> Layer<D> {
         })
     }
 
-    /// `[tokens, width]` to the same shape.
+    /// Runs the block: `[tokens, width]` to the same shape.
     pub fn forward(
         &self,
         device: &D,
         hidden: &D::Tensor,
-        placement: &Placement<D>,
+        pass: &Pass<D>,
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
         let normed = self.input_layernorm.forward(device, hidden)?;
-        let hidden = self
-            .attention
-            .forward(device, &normed, hidden, placement, cache)?;
+        let hidden = self.attention.forward(device, &normed, hidden, pass, cache)?;
         let normed = self.post_attention_layernorm.forward(device, &hidden)?;
         self.mlp.forward(device, &normed, &hidden)
     }
 }
 
 impl<D: Device> Attention<D> {
-    /// `residual` and the attention of `[tokens, width]`, whose keys and values stay in the cache.
+    /// Adds the attention of `[tokens, width]` to `residual`, and leaves keys and values in the cache.
     pub fn forward(
         &self,
         device: &D,
         hidden: &D::Tensor,
         residual: &D::Tensor,
-        placement: &Placement<D>,
+        pass: &Pass<D>,
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
-        let (queries, tokens) = self.project(device, hidden, placement)?;
-        device.write_tokens(cache, placement.start, &tokens)?;
-        let queries = device.rope(&queries, &placement.rope.queries)?;
-        let attended = match placement.start {
-            0 => &tokens,
-            _ => cache,
+        let (queries, tokens) = self.project(device, hidden, pass)?;
+        device.write_tokens(cache, pass.kind.start(), &tokens)?;
+        let queries = device.rope(&queries, &pass.rope.queries)?;
+        let attended = match pass.kind {
+            PassKind::Prefill => &tokens,
+            PassKind::Suffix { .. } => cache,
         };
-        let attended = device.attention(&queries, attended, 1, placement.mask, 1.0)?;
+        let attended = device.attention(&queries, attended, 1, pass.mask.as_ref(), 1.0)?;
         device.linear_add(&attended, &self.0.out, residual)
     }
 
-    /// The queries of tokens, not yet rotated, and their rotated keys and their values.
+    /// Projects tokens to queries, which are not yet rotated, to rotated keys, and to values.
     fn project(
         &self,
         device: &D,
         hidden: &D::Tensor,
-        placement: &Placement<D>,
+        pass: &Pass<D>,
     ) -> Result<(D::Tensor, KeysValues<D::Tensor>)> {
         let qkv = device.linear(hidden, &self.0.qkv, Activation::None)?;
         let Heads {
@@ -198,13 +235,13 @@ impl<D: Device> Attention<D> {
             keys,
             values,
         } = device.split_heads(&qkv, self.0.layout)?;
-        let keys = device.rope(&keys, &placement.rope.keys)?;
+        let keys = device.rope(&keys, &pass.rope.keys)?;
         Ok((queries, KeysValues { keys, values }))
     }
 }
 
 impl<D: Device> Mlp<D> {
-    /// `residual` and the MLP of `[tokens, width]`.
+    /// Adds the MLP of `[tokens, width]` to `residual`.
     pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: &D::Tensor) -> Result<D::Tensor> {
         let gated = device.geglu(hidden, &self.gate_up)?;
         device.linear_add(&gated, &self.down, residual)
@@ -221,16 +258,19 @@ impl<D: Device> RmsNorm<D> {
         })
     }
 
-    /// `[tokens, width]` to the same shape.
+    /// Normalises `[tokens, width]`.
     pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
         device.rms_norm(hidden, &self.weight, self.eps)
     }
 }
 
 impl<D: Device> KvCache<D> {
-    /// An empty cache for `capacity` tokens.
+    /// Allocates a cache for `capacity` tokens.
+    ///
+    /// # Errors
+    /// When the device has no memory for it.
     pub fn new(config: &GemmaConfig, device: &D, capacity: usize) -> Result<Self> {
-        let head_dim = HeadWidth::new(config.head_dim, device.tile()).padded;
+        let head_dim = HeadWidth::new(config.head_dim, device.tile_size()).padded;
         let shape = [config.num_kv_heads, capacity, head_dim];
         let layer = |_| -> Result<LayerCache<D>> {
             Ok(KeysValues {

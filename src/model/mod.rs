@@ -1,22 +1,30 @@
-//! π0 itself: what the paper says and nothing else.
+//! The π0 network: what the paper defines and nothing else.
 //!
-//! Black et al., "π0: A Vision-Language-Action Flow Model for General Robot Control", 2024. The numerics follow
-//! the reference implementation, LeRobot's `policies/pi0`.
+//! Black et al., "π0: A Vision-Language-Action Flow Model for General Robot Control", 2024. The numerics
+//! follow the reference implementation, LeRobot's `policies/pi0`. [`Pi0`] has the functions of openpi's
+//! `pi0.py`: [`embed_prefix`](Pi0::embed_prefix), [`prefill`](Pi0::prefill) and
+//! [`sample_actions`](Pi0::sample_actions). They are called one by one, so that the caller can skip what has
+//! not changed since the last chunk.
 
 pub mod attention;
 pub mod cameras;
 mod config;
 pub mod denoise;
+mod denoiser;
 pub mod embedding;
 pub mod gemma;
 pub mod paligemma;
 pub mod parameters;
-pub mod prefix;
+mod prefix;
+mod session;
 pub mod siglip;
 pub mod suffix;
 mod weights;
 
 pub use config::{GemmaConfig, Pi0Config, SiglipConfig};
+pub use denoiser::Denoiser;
+pub use prefix::Prefix;
+pub use session::Session;
 pub use weights::Weights;
 
 use std::borrow::Cow;
@@ -24,43 +32,37 @@ use std::borrow::Cow;
 use self::denoise::{EulerSteps, target_velocity};
 use self::gemma::Gemma;
 use self::paligemma::PaliGemma;
-use self::prefix::{Held, Prefix, PrefixCache};
+use self::session::{Denoising, FrozenActions};
 use self::suffix::SuffixProjections;
 use crate::device::{Device, DeviceError, Result};
 
 /// The policy network of one checkpoint on one device.
 pub struct Pi0<D: Device> {
+    /// Sizes of the network.
     pub config: Pi0Config,
+    /// Device that holds the weights.
     pub device: D,
+    /// Vision-language model: images and prompt.
     pub paligemma: PaliGemma<D>,
+    /// Action expert: state and actions.
     pub expert: Gemma<D>,
+    /// Projections between robot and action expert.
     pub suffix: SuffixProjections<D>,
 }
 
-/// What the network sees, prepared: one observation.
-pub struct ModelInput<'a> {
-    /// One image `[3, image_size, image_size]` in [−1, 1] a camera; `None` for an absent camera.
-    pub images: &'a [Option<Vec<f32>>],
-    /// Token ids of the prompt, padded or not.
-    pub tokens: &'a [u32],
-    /// How many of the tokens are no padding.
-    pub valid_tokens: usize,
-    /// Normalised joint positions, padded to `max_state_dim`.
-    pub state: &'a [f32],
-}
-
-/// The steps of an integration, what depends on their times alone computed and on the device.
+/// Euler steps of an integration from noise to actions, with everything that depends on their times alone.
 pub struct Schedule<D: Device> {
+    /// Length of a step in flow-matching time; negative.
     pub dt: f32,
-    /// For each step, the first layer of the time fusion at its time.
+    /// First layer of the time fusion at the time of each step, whose bias has the time.
     pub times: Vec<D::Linear>,
 }
 
 impl<D: Device> Pi0<D> {
-    /// Brings a checkpoint's weights to a device.
+    /// Uploads a checkpoint's weights.
     ///
     /// # Errors
-    /// When the device has no room for them or fails.
+    /// When the device has no memory for them or fails.
     pub fn new(config: Pi0Config, device: D, weights: &dyn Weights) -> Result<Self> {
         Ok(Self {
             paligemma: PaliGemma::new(&config, &device, weights)?,
@@ -71,7 +73,10 @@ impl<D: Device> Pi0<D> {
         })
     }
 
-    /// Integration in `num_steps` steps, for [`Pi0::sample_actions`]; made once and kept.
+    /// Prepares an integration in `num_steps` steps, for any number of chunks.
+    ///
+    /// # Errors
+    /// When the device fails.
     ///
     /// # Panics
     /// When there is no step.
@@ -89,85 +94,112 @@ impl<D: Device> Pi0<D> {
         })
     }
 
-    /// From noise `[horizon, max_action_dim]` to normalised actions of the same shape, read back once.
+    /// Joins the embeddings of [images](cameras::CameraEmbeddings), one a camera and `None` for an absent
+    /// one, and of the [prompt](PaliGemma::embed_tokens), of which the first `valid_tokens` are no padding:
+    /// `[tokens, vlm.width]` each.
     ///
     /// # Errors
-    /// When an input has a wrong shape, a token is not in the vocabulary, or the device fails.
-    pub fn sample_actions(
+    /// When the device fails.
+    pub fn embed_prefix(
         &self,
-        input: &ModelInput,
-        noise: &[f32],
-        schedule: &Schedule<D>,
-    ) -> Result<Vec<f32>> {
-        let prefix = self.embed_prefix(input)?;
-        self.denoise(
-            &mut self.prefill(prefix, None)?,
-            input.state,
-            noise,
-            &[],
-            schedule,
-        )
+        images: &[Option<D::Tensor>],
+        prompt: &D::Tensor,
+        valid_tokens: usize,
+    ) -> Result<Prefix<D>> {
+        Prefix::new(&self.config, &self.device, images, prompt, valid_tokens)
     }
 
-    /// The same behind a prefix that was run before. The chunk begins with the normalised actions `frozen`,
-    /// `[count, max_action_dim]`: at every step they are where the flow leads from their noise to them, so that the rest
-    /// is denoised to go on from them (real-time chunking, Black et al. 2025, without its gradient).
+    /// Runs a prefix through the language model. `previous`: a session that is no longer needed, whose memory
+    /// is used again where it fits.
     ///
     /// # Errors
-    /// As [`sample_actions`](Self::sample_actions), and when there are more of them than a chunk has.
-    pub fn denoise(
+    /// When the device has no memory for it or fails.
+    #[tracing::instrument(name = "prefix", level = "trace", skip_all)]
+    pub fn prefill(&self, prefix: Prefix<D>, previous: Option<Session<D>>) -> Result<Session<D>> {
+        let mut session = Session::new(&self.config, &self.device, prefix, previous)?;
+        session.prefill(&self.device, &self.paligemma)?;
+        Ok(session)
+    }
+
+    /// Runs the prefix of a session through the language model again, for the same prompt behind new images:
+    /// the tensors that the prefix was made of, or others of their shapes.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When there are more images than the prefix has.
+    pub fn refill(&self, session: &mut Session<D>, images: &[D::Tensor]) -> Result<()> {
+        session.set_images(images);
+        session.prefill(&self.device, &self.paligemma)
+    }
+
+    /// Samples a chunk behind the prefix of a session: from noise `[action_horizon, max_action_dim]` to
+    /// normalised actions of the same shape, read back once. `state`: `[max_state_dim]`, normalised.
+    ///
+    /// The chunk begins with the normalised actions `frozen`, `[count, max_action_dim]`: at every step they
+    /// are at the point between their noise and themselves, so that the rest is denoised to go on from them
+    /// (real-time chunking, Black et al. 2025, without its guidance).
+    ///
+    /// # Errors
+    /// When an input has a wrong shape, there are more frozen actions than a chunk has, or the device fails.
+    pub fn sample_actions(
         &self,
-        prefix: &mut PrefixCache<D>,
+        session: &mut Session<D>,
         state: &[f32],
         noise: &[f32],
         frozen: &[f32],
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let device = &self.device;
-        let uploaded = self.pad_rows(noise, self.config.max_action_dim, self.config.action_horizon)?;
-        device.write(
-            &mut prefix.inputs.state,
-            &self.pad_rows(state, self.config.max_state_dim, 1)?,
-        )?;
-        device.write(&mut prefix.inputs.x_t, &uploaded)?;
-        if !frozen.is_empty() {
-            self.write_held(&mut prefix.inputs.held, frozen, noise, uploaded.len())?;
+        let denoising = Denoising {
+            steps: schedule.times.len(),
+            has_frozen_actions: !frozen.is_empty(),
+        };
+        let padded_noise = self.pad_rows(noise, self.config.max_action_dim, self.config.action_horizon)?;
+        let padded_state = self.pad_rows(state, self.config.max_state_dim, 1)?;
+        device.write(&mut session.inputs.state, &padded_state)?;
+        device.write(&mut session.inputs.x_t, &padded_noise)?;
+        if denoising.has_frozen_actions {
+            self.write_frozen(&mut session.inputs.frozen, frozen, noise, padded_noise.len())?;
         }
-        let (state, x_t) = (prefix.inputs.state.clone(), prefix.inputs.x_t.clone());
-        let held = (!frozen.is_empty()).then(|| prefix.inputs.held.clone());
-        let mut inputs = vec![&state, &x_t];
-        inputs.extend(held.iter().flat_map(|held| [&held.mask, &held.velocity]));
-        let (steps, is_held) = (schedule.times.len(), held.is_some());
-        let mut denoising = prefix.inputs.take_recording(steps, is_held);
-        device.replay(&mut denoising, &inputs, || {
-            let actions = self.integrate(prefix, &state, &x_t, held.as_ref(), schedule)?;
-            device.copy(&actions, &mut prefix.inputs.x_t)
+        let mut trace = session.take_trace(denoising);
+        let (state, x_t) = (session.inputs.state.clone(), session.inputs.x_t.clone());
+        let frozen_tensors = session.inputs.frozen.clone();
+        let (mask, velocity) = (&frozen_tensors.mask, &frozen_tensors.velocity);
+        let inputs = [&state, &x_t, mask, velocity];
+        let (inputs, frozen_tensors) = if denoising.has_frozen_actions {
+            (&inputs[..], Some(&frozen_tensors))
+        } else {
+            (&inputs[..2], None)
+        };
+        device.run_captured(&mut trace, inputs, || {
+            let actions = self.integrate(session, &state, &x_t, frozen_tensors, schedule)?;
+            device.copy(&actions, &mut session.inputs.x_t)
         })?;
-        prefix.inputs.denoising.insert((steps, is_held), denoising);
-        let mut actions = device.read_back(&prefix.inputs.x_t)?;
+        session.put_trace(denoising, trace);
+        let mut actions = device.read_back(&session.inputs.x_t)?;
         actions.truncate(self.config.action_horizon * self.config.max_action_dim);
         actions[..frozen.len()].copy_from_slice(frozen);
         Ok(actions)
     }
 
-    /// From the point at t = 1 to the one at t = 0. What is held moves at its own velocity instead of the expert's.
+    /// Integrates from noise at t = 1 to actions at t = 0. Frozen actions move at their own velocity instead
+    /// of the expert's.
     fn integrate(
         &self,
-        prefix: &mut PrefixCache<D>,
+        session: &mut Session<D>,
         state: &D::Tensor,
         noise: &D::Tensor,
-        held: Option<&Held<D>>,
+        frozen: Option<&FrozenActions<D>>,
         schedule: &Schedule<D>,
     ) -> Result<D::Tensor> {
         let device = &self.device;
-        let state = self.suffix.embed_state(device, state)?;
+        let mut denoiser = self.denoiser(session, state)?;
         let mut x_t = noise.clone();
-        for (step, time) in schedule.times.iter().enumerate() {
-            let mut v_t = match step {
-                0 => self.first_denoise_step(prefix, &state, &x_t, time)?,
-                _ => self.denoise_step(prefix, &x_t, time)?,
-            };
-            if let Some(Held { mask, velocity }) = held {
+        for time in &schedule.times {
+            let mut v_t = denoiser.velocity(&x_t, time)?;
+            if let Some(FrozenActions { mask, velocity }) = frozen {
                 v_t = device.select(mask, velocity, &v_t)?;
             }
             x_t = device.euler_update(&x_t, &v_t, schedule.dt)?;
@@ -175,62 +207,50 @@ impl<D: Device> Pi0<D> {
         Ok(x_t)
     }
 
-    /// The straight way from the noise of the first actions to what they are frozen to, of `count` values in all.
-    fn write_held(&self, held: &mut Held<D>, frozen: &[f32], noise: &[f32], count: usize) -> Result<()> {
+    /// Prepares denoising behind the prefix of a session. `state`: from [`upload_state`](Self::upload_state).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn denoiser<'a>(&'a self, session: &'a mut Session<D>, state: &D::Tensor) -> Result<Denoiser<'a, D>> {
+        Denoiser::new(&self.device, &self.expert, &self.suffix, session, state)
+    }
+
+    /// Writes mask and velocity of frozen actions, padded with zeros to `count` values.
+    fn write_frozen(
+        &self,
+        tensors: &mut FrozenActions<D>,
+        frozen: &[f32],
+        noise: &[f32],
+        count: usize,
+    ) -> Result<()> {
         let Some(noise) = noise.get(..frozen.len()) else {
             return Err(DeviceError::Shape {
                 operation: "denoise",
-                problem: format!("{} frozen values for {} of a chunk", frozen.len(), noise.len()),
+                problem: format!("{} frozen values in a chunk of {}", frozen.len(), noise.len()),
             });
         };
         let mut mask = vec![1.0; frozen.len()];
         mask.resize(count, 0.0);
         let mut velocity = target_velocity(frozen, noise);
         velocity.resize(count, 0.0);
-        self.device.write(&mut held.mask, &mask)?;
-        self.device.write(&mut held.velocity, &velocity)
+        self.device.write(&mut tensors.mask, &mask)?;
+        self.device.write(&mut tensors.velocity, &velocity)
     }
 
-    /// Images through SigLIP and the prompt through the embedding table, side by side.
-    pub fn embed_prefix(&self, input: &ModelInput) -> Result<Prefix<D>> {
-        let present = input.images.iter().flatten();
-        let uploaded: Vec<D::Tensor> = present
-            .map(|pixels| self.paligemma.vision_tower.upload_image(&self.device, pixels))
-            .collect::<Result<_>>()?;
-        let uploaded: Vec<&D::Tensor> = uploaded.iter().collect();
-        let mut embedded = self.paligemma.embed_images(&self.device, &uploaded)?.into_iter();
-        let images: Vec<Option<D::Tensor>> = input
-            .images
-            .iter()
-            .map(|image| image.as_ref().and_then(|_| embedded.next()))
-            .collect();
-        let prompt = self.paligemma.embed_tokens(&self.device, input.tokens)?;
-        Prefix::new(&self.config, &self.device, &images, &prompt, input.valid_tokens)
-    }
-
-    /// Runs a prefix through the language model; `previous` is one that is not needed any more.
-    #[tracing::instrument(name = "prefix", level = "trace", skip_all)]
-    pub fn prefill(&self, prefix: Prefix<D>, previous: Option<PrefixCache<D>>) -> Result<PrefixCache<D>> {
-        prefix.prefill(&self.config, &self.device, &self.paligemma, previous)
-    }
-
-    /// The same again, in its place, for the same prompt behind images that were written to since: the tensors that the
-    /// prefix was made of.
+    /// Uploads a normalised state `[max_state_dim]`, in the first row of a tile: `[tile_size,
+    /// max_state_dim]`.
     ///
-    /// # Panics
-    /// When there are more than then.
-    pub fn refill(&self, prefix: &mut PrefixCache<D>, images: &[D::Tensor]) -> Result<()> {
-        prefix.update_images(images);
-        prefix.fill(&self.device, &self.paligemma)
+    /// # Errors
+    /// When it has another length, or the device fails.
+    pub fn upload_state(&self, state: &[f32]) -> Result<D::Tensor> {
+        self.upload_rows(state, self.config.max_state_dim, 1)
     }
 
-    /// The state `[max_state_dim]` to its token, in the first row of a tile: `[tile, expert.width]`.
-    pub fn embed_state(&self, state: &[f32]) -> Result<D::Tensor> {
-        let state = self.upload_rows(state, self.config.max_state_dim, 1)?;
-        self.suffix.embed_state(&self.device, &state)
-    }
-
-    /// Noise `[horizon, max_action_dim]` on the device, zeros behind it up to the next tile.
+    /// Uploads noise, or any point of the flow, `[action_horizon, max_action_dim]`, padded with zeros to a
+    /// tile.
+    ///
+    /// # Errors
+    /// When it has another length, or the device fails.
     pub fn upload_noise(&self, noise: &[f32]) -> Result<D::Tensor> {
         self.upload_rows(noise, self.config.max_action_dim, self.config.action_horizon)
     }
@@ -240,7 +260,7 @@ impl<D: Device> Pi0<D> {
         self.device.upload(&values, &[values.len() / width, width])
     }
 
-    /// `[rows, width]`, with zeros behind them up to the next tile.
+    /// Pads `[rows, width]` with zeros to a tile.
     fn pad_rows<'a>(&self, values: &'a [f32], width: usize, rows: usize) -> Result<Cow<'a, [f32]>> {
         if values.len() != rows * width {
             return Err(DeviceError::Shape {
@@ -248,47 +268,12 @@ impl<D: Device> Pi0<D> {
                 problem: format!("{} values for shape [{rows}, {width}]", values.len()),
             });
         }
-        let tiles = rows.next_multiple_of(self.device.tile());
-        if tiles == rows {
+        let padded_rows = rows.next_multiple_of(self.device.tile_size());
+        if padded_rows == rows {
             return Ok(values.into());
         }
         let mut padded = values.to_vec();
-        padded.resize(tiles * width, 0.0);
+        padded.resize(padded_rows * width, 0.0);
         Ok(padded.into())
-    }
-
-    /// The velocity v_t at a point x_t of the flow, `[horizon, max_action_dim]` both, behind prefix and state.
-    ///
-    /// The state attends to the prefix and itself, never to the actions, so its keys and values hold for every step:
-    /// [`first_denoise_step`](Self::first_denoise_step) leaves them in the cache.
-    #[tracing::instrument(level = "trace", skip_all)]
-    pub fn denoise_step(
-        &self,
-        prefix: &mut PrefixCache<D>,
-        x_t: &D::Tensor,
-        time: &D::Linear,
-    ) -> Result<D::Tensor> {
-        let tokens = self.suffix.embed_actions(&self.device, x_t, time)?;
-        let (cache, placement) = prefix.for_actions();
-        let outputs = self.expert.forward(&self.device, tokens, &placement, cache)?;
-        self.suffix.project_velocity(&self.device, &outputs)
-    }
-
-    /// The same with the state's token in front of the actions.
-    #[tracing::instrument(name = "denoise_step", level = "trace", skip_all)]
-    pub fn first_denoise_step(
-        &self,
-        prefix: &mut PrefixCache<D>,
-        state: &D::Tensor,
-        x_t: &D::Tensor,
-        time: &D::Linear,
-    ) -> Result<D::Tensor> {
-        let device = &self.device;
-        let actions = self.suffix.embed_actions(device, x_t, time)?;
-        let tokens = device.concat_rows(&[state, &actions])?;
-        let (cache, placement) = prefix.for_suffix();
-        let outputs = self.expert.forward(device, tokens, &placement, cache)?;
-        let outputs = device.slice_rows(&outputs, device.tile()..device.shape(&outputs)[0])?;
-        self.suffix.project_velocity(device, &outputs)
     }
 }

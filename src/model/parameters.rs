@@ -1,24 +1,31 @@
-//! Every parameter of π0: its name and its shape.
+//! Parameters of π0: names and shapes.
 //!
 //! The names are those of the reference (LeRobot `PI0Pytorch`, which are openpi's PyTorch names too), without
 //! LeRobot's leading `model.`. A linear layer's weight is `[outputs, inputs]`.
 
 use super::config::{GemmaConfig, Pi0Config, SiglipConfig};
 
+/// Prefix of the vision tower's parameters.
 pub const VISION_TOWER: &str = "paligemma_with_expert.paligemma.model.vision_tower.vision_model";
+/// Prefix of the parameters of the projector between vision tower and language model.
 pub const PROJECTOR: &str = "paligemma_with_expert.paligemma.model.multi_modal_projector.linear";
+/// Prefix of the language model's parameters.
 pub const LANGUAGE_MODEL: &str = "paligemma_with_expert.paligemma.model.language_model";
+/// Prefix of the action expert's parameters.
 pub const EXPERT: &str = "paligemma_with_expert.gemma_expert.model";
+/// Name of the embedding table.
 pub const EMBED_TOKENS: &str = "paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight";
 
 /// Name and shape of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
+    /// The reference's name.
     pub name: String,
+    /// Sizes of the dimensions, outermost first.
     pub shape: Vec<usize>,
 }
 
-/// All parameters that a model of this configuration reads, in the order of the data's way through it.
+/// Lists all parameters that a model of this configuration reads, in the order in which data passes them.
 pub fn parameters(config: &Pi0Config) -> Vec<Parameter> {
     let mut list = List(Vec::new());
     list.siglip(&config.vision);

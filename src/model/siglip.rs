@@ -1,28 +1,32 @@
-//! SigLIP vision tower: an image becomes one token per patch (Zhai et al. 2023; a pre-norm ViT).
+//! SigLIP vision tower: an image becomes one token a patch (Zhai et al. 2023; a pre-norm ViT).
 
 use super::attention::AttentionMask;
 use super::config::SiglipConfig;
 use super::parameters::VISION_TOWER;
 use super::weights::{AttentionLinears, Weights, linear_with_bias, residual_linear};
-use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Result};
+use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Pixels, Result};
 
-/// The tower of one checkpoint.
+/// Vision tower of one checkpoint.
 pub struct Siglip<D: Device> {
     config: SiglipConfig,
     patch_embedding: D::Linear,
     /// `[tokens, width]`
     position_embedding: D::Tensor,
-    /// Hides the tokens that are no patches, `[tokens, tokens]`; none where all are.
+    /// Masks the tokens that are no patches, `[tokens, tokens]`; `None` where all are.
     mask: Option<D::Tensor>,
+    /// Transformer blocks, in order.
     pub blocks: Vec<Block<D>>,
     post_layernorm: LayerNorm<D>,
 }
 
 /// One transformer block: attention and MLP, each after a norm and around a residual.
 pub struct Block<D: Device> {
+    /// Norm before attention.
     pub layer_norm1: LayerNorm<D>,
+    /// Attention within an image.
     pub attention: Attention<D>,
     layer_norm2: LayerNorm<D>,
+    /// MLP with a GELU.
     pub mlp: Mlp<D>,
 }
 
@@ -34,6 +38,7 @@ pub struct Attention<D: Device> {
 
 /// Images that go through the tower together.
 pub struct Images<'a, D: Device> {
+    /// Number of images.
     pub count: usize,
     /// Added to the scores within an image, `[tokens, tokens]`.
     pub mask: Option<&'a D::Tensor>,
@@ -45,7 +50,7 @@ pub struct Mlp<D: Device> {
     fc2: D::Linear,
 }
 
-/// Mean and variance of each token taken out, then `weight · x + bias`.
+/// `(x − mean(x)) / √(variance(x) + eps) · weight + bias`, over each token.
 pub struct LayerNorm<D: Device> {
     weight: D::Tensor,
     bias: D::Tensor,
@@ -53,6 +58,10 @@ pub struct LayerNorm<D: Device> {
 }
 
 impl<D: Device> Siglip<D> {
+    /// Uploads the weights.
+    ///
+    /// # Errors
+    /// When the device has no memory for them or fails.
     pub fn new(config: &SiglipConfig, device: &D, weights: &dyn Weights) -> Result<Self> {
         let embeddings = format!("{VISION_TOWER}.embeddings");
         // A convolution whose stride is its kernel is a linear layer of unfolded patches.
@@ -87,7 +96,8 @@ impl<D: Device> Siglip<D> {
         })
     }
 
-    /// Images `[3, image_size, image_size]` on the device to one token a patch, `[images · tokens, width]`.
+    /// Runs images `[3, image_size, image_size]` that are on the device to one token a patch, `[images ·
+    /// tokens, width]`.
     pub fn forward(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
         let mut hidden = self.embed_patches(device, images)?;
         let images = Images {
@@ -100,7 +110,8 @@ impl<D: Device> Siglip<D> {
         self.post_layernorm.forward(device, &hidden)
     }
 
-    /// Images `[3, image_size, image_size]` to their patches' embeddings with their positions, `[images · tokens, width]`.
+    /// Embeds the patches of images `[3, image_size, image_size]` with their positions: `[images · tokens,
+    /// width]`.
     pub fn embed_patches(&self, device: &D, images: &[&D::Tensor]) -> Result<D::Tensor> {
         let embedded = device.linear(
             &self.patches(device, images)?,
@@ -123,18 +134,18 @@ impl<D: Device> Siglip<D> {
         device.concat_rows(&patches.iter().collect::<Vec<_>>())
     }
 
-    /// An image `[3, image_size, image_size]` in [−1, 1] to the device.
+    /// Uploads an image `[3, image_size, image_size]`.
     ///
     /// # Errors
-    /// When it has another size.
-    pub fn upload_image(&self, device: &D, pixels: &[f32]) -> Result<D::Tensor> {
+    /// When it has another size, or the device fails.
+    pub fn upload_image(&self, device: &D, pixels: &Pixels) -> Result<D::Tensor> {
         device.upload_image(pixels, self.config.image_size)
     }
 }
 
-/// Tokens that an image becomes on a device: its patches, up to the next tile.
+/// Tokens of an image on a device: its patches, padded to a tile.
 pub fn tokens_of_an_image<D: Device>(config: &SiglipConfig, device: &D) -> usize {
-    config.num_patches().next_multiple_of(device.tile())
+    config.num_patches().next_multiple_of(device.tile_size())
 }
 
 impl<D: Device> Block<D> {
@@ -150,7 +161,7 @@ impl<D: Device> Block<D> {
         })
     }
 
-    /// `[images · tokens, width]` to the same shape.
+    /// Runs the block: `[images · tokens, width]` to the same shape.
     pub fn forward(&self, device: &D, hidden: &D::Tensor, images: &Images<D>) -> Result<D::Tensor> {
         let normed = self.layer_norm1.forward(device, hidden)?;
         let hidden = self.attention.forward(device, &normed, hidden, images)?;
@@ -175,7 +186,7 @@ impl<D: Device> Attention<D> {
         })
     }
 
-    /// `residual` and the attention within each image of `[images · tokens, width]`.
+    /// Adds the attention within each image of `[images · tokens, width]` to `residual`.
     pub fn forward(
         &self,
         device: &D,
@@ -201,7 +212,7 @@ impl<D: Device> Attention<D> {
 }
 
 impl<D: Device> Mlp<D> {
-    /// `residual` and the MLP of `[images · tokens, width]`.
+    /// Adds the MLP of `[images · tokens, width]` to `residual`.
     pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: &D::Tensor) -> Result<D::Tensor> {
         let hidden = device.linear(hidden, &self.fc1, Activation::GeluTanh)?;
         device.linear_add(&hidden, &self.fc2, residual)
@@ -217,7 +228,7 @@ impl<D: Device> LayerNorm<D> {
         })
     }
 
-    /// `[images · tokens, width]` to the same shape.
+    /// Normalises `[images · tokens, width]`.
     pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
         device.layer_norm(hidden, &self.weight, &self.bias, self.eps)
     }

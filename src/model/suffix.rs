@@ -9,14 +9,19 @@ use crate::device::{Activation, Device, Result};
 pub struct SuffixProjections<D: Device> {
     state_proj: D::Linear,
     action_in_proj: D::Linear,
-    /// The columns of `action_time_mlp_in` that see the action; those that see the time, and the bias.
+    /// Columns of `action_time_mlp_in` that multiply the action.
     action_time_mlp_in: D::Linear,
+    /// Columns of `action_time_mlp_in` that multiply the time, and the bias.
     time_mlp_in: D::Linear,
     action_time_mlp_out: D::Linear,
     action_out_proj: D::Linear,
 }
 
 impl<D: Device> SuffixProjections<D> {
+    /// Uploads the weights.
+    ///
+    /// # Errors
+    /// When the device has no memory for them or fails.
     pub fn new(device: &D, weights: &dyn Weights) -> Result<Self> {
         let linear = |name: &str| linear_with_bias(device, weights, &[name.to_owned()]);
         // A product with two inputs side by side is the sum of two products.
@@ -33,33 +38,34 @@ impl<D: Device> SuffixProjections<D> {
         })
     }
 
-    /// The state `[1, max_state_dim]` to its token, `[1, expert.width]`.
+    /// Embeds the state `[1, max_state_dim]` as one token, `[1, expert.width]`.
     pub fn embed_state(&self, device: &D, state: &D::Tensor) -> Result<D::Tensor> {
         device.linear(state, &self.state_proj, Activation::None)
     }
 
-    /// The first layer of the time fusion at one time, `[1, expert.width]` its embedding: the same for every action
-    /// and every chunk, so what it adds is the layer's bias.
+    /// Makes the first layer of the time fusion at one time, whose embedding is `[1, expert.width]`. Its
+    /// product is the same for every action and every chunk, so it becomes the layer's bias.
     pub fn fuse_time(&self, device: &D, time: &D::Tensor) -> Result<D::Linear> {
         let bias = device.linear(time, &self.time_mlp_in, Activation::None)?;
         device.with_bias(&self.action_time_mlp_in, &bias)
     }
 
-    /// Noisy actions `[actions, max_action_dim]` at the time of a [`fuse_time`](Self::fuse_time) to action tokens
-    /// `[actions, expert.width]` (π0 appendix B).
+    /// Embeds noisy actions `[actions, max_action_dim]` at the time of a [`fuse_time`](Self::fuse_time) as
+    /// action tokens `[actions, expert.width]` (π0 appendix B).
     pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: &D::Linear) -> Result<D::Tensor> {
         let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
         let fused = device.linear(&actions, time, Activation::Silu)?;
         device.linear(&fused, &self.action_time_mlp_out, Activation::None)
     }
 
-    /// The expert's outputs for the actions, `[actions, expert.width]`, to velocities `[actions, max_action_dim]`.
+    /// Projects the expert's outputs for the actions, `[actions, expert.width]`, to velocities `[actions,
+    /// max_action_dim]`.
     pub fn project_velocity(&self, device: &D, outputs: &D::Tensor) -> Result<D::Tensor> {
         device.linear(outputs, &self.action_out_proj, Activation::None)
     }
 }
 
-/// The embedding of one flow-matching time, `[1, expert.width]`.
+/// Uploads the embedding of one flow-matching time, `[1, expert.width]`.
 ///
 /// # Errors
 /// When the device fails.

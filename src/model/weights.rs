@@ -1,14 +1,14 @@
-//! From named parameters to layers on a device.
+//! Layers on a device, made of named parameters.
 
 use crate::device::{Device, HeadLayout, HostTensor, Result};
 
-/// Where the model takes its parameters from.
+/// A source of the model's parameters.
 pub trait Weights {
-    /// The tensor of a name from [`parameters`](super::parameters::parameters), with the shape given there.
+    /// Tensor of a name from [`parameters`](super::parameters::parameters), with the shape given there.
     fn tensor(&self, name: &str) -> HostTensor<'_>;
 }
 
-/// Layers of one input with weight and bias, as one product.
+/// Uploads layers of one input, with weight and bias, as one product.
 pub(super) fn linear_with_bias<D: Device>(
     device: &D,
     weights: &dyn Weights,
@@ -20,7 +20,7 @@ pub(super) fn linear_with_bias<D: Device>(
     )
 }
 
-/// Layers of one input with weight alone, as one product.
+/// Uploads layers of one input, with weight alone, as one product.
 pub(super) fn linear_without_bias<D: Device>(
     device: &D,
     weights: &dyn Weights,
@@ -29,7 +29,7 @@ pub(super) fn linear_without_bias<D: Device>(
     device.upload_linear(&tensors(weights, names, "weight"), &[])
 }
 
-/// A layer whose product is added to a residual.
+/// Uploads a layer whose product is added to a residual.
 pub(super) fn residual_linear<D: Device>(
     device: &D,
     weights: &dyn Weights,
@@ -49,16 +49,16 @@ fn tensors<'a>(weights: &'a dyn Weights, names: &[String], kind: &str) -> Vec<Ho
 
 /// The projections around one layer's attention.
 pub(super) struct AttentionLinears<D: Device> {
-    /// Of one sequence.
+    /// Heads of one sequence.
     pub layout: HeadLayout,
     pub qkv: D::Linear,
     pub out: D::Linear,
 }
 
-/// How wide a head is on a device: as the model has it, or up to the device's next tile.
+/// Width of a head on a device: that of the model, padded to a tile.
 ///
-/// What is added are zeros behind each half of a head: they change no product of a query and a key, put zeros behind the
-/// values, and leave alone that rotation pairs the halves.
+/// Zeros are added behind each half of a head: they change no product of a query and a key, put zeros behind
+/// the values, and rotation still pairs the halves.
 #[derive(Clone, Copy)]
 pub(super) struct HeadWidth {
     head_dim: usize,
@@ -66,7 +66,7 @@ pub(super) struct HeadWidth {
 }
 
 impl<D: Device> AttentionLinears<D> {
-    /// Queries, keys and values of the named layers as one product, and the output layer of the heads' results.
+    /// Uploads queries, keys and values of the named layers as one product, and the output layer.
     pub fn new(
         device: &D,
         weights: &dyn Weights,
@@ -75,7 +75,7 @@ impl<D: Device> AttentionLinears<D> {
         out: &str,
         with_bias: bool,
     ) -> Result<Self> {
-        let width = HeadWidth::new(layout.head_dim, device.tile());
+        let width = HeadWidth::new(layout.head_dim, device.tile_size());
         let heads = |kind| -> Vec<HostTensor> {
             let tensors = tensors(weights, qkv, kind);
             tensors
@@ -84,9 +84,10 @@ impl<D: Device> AttentionLinears<D> {
                 .collect()
         };
         let out_weight = width.pad_inputs(weights.tensor(&format!("{out}.weight")));
-        let (biases, out_bias) = match with_bias {
-            true => (heads("bias"), Some(weights.tensor(&format!("{out}.bias")))),
-            false => (Vec::new(), None),
+        let (biases, out_bias) = if with_bias {
+            (heads("bias"), Some(weights.tensor(&format!("{out}.bias"))))
+        } else {
+            (Vec::new(), None)
         };
         Ok(Self {
             layout: HeadLayout {
@@ -107,14 +108,14 @@ impl HeadWidth {
         }
     }
 
-    /// A row `[head_dim]` to `[padded]`.
+    /// Pads a row `[head_dim]` to `[padded]`.
     pub fn pad_row(self, row: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
         let row: Vec<f32> = row.collect();
         self.pad_outputs(HostTensor::from_f32(&row, &[self.head_dim]))
             .to_f32()
     }
 
-    /// `[heads · head_dim, …]`
+    /// Pads `[heads · head_dim, …]`.
     fn pad_outputs<'a>(self, tensor: HostTensor<'a>) -> HostTensor<'a> {
         let mut shape = tensor.shape.clone();
         shape[0] = shape[0] / self.head_dim * self.padded;
@@ -122,17 +123,17 @@ impl HeadWidth {
         self.pad_halves(tensor, inner, &shape)
     }
 
-    /// `[outputs, heads · head_dim]`
+    /// Pads `[outputs, heads · head_dim]`.
     fn pad_inputs<'a>(self, tensor: HostTensor<'a>) -> HostTensor<'a> {
         let shape = [tensor.shape[0], tensor.shape[1] / self.head_dim * self.padded];
         self.pad_halves(tensor, 1, &shape)
     }
 
     fn pad_halves<'a>(self, tensor: HostTensor<'a>, inner: usize, shape: &[usize]) -> HostTensor<'a> {
-        match self.padded == self.head_dim {
-            true => tensor,
-            false => tensor.pad_groups(self.head_dim / 2 * inner, self.padded / 2 * inner, shape),
+        if self.padded == self.head_dim {
+            return tensor;
         }
+        tensor.pad_groups(self.head_dim / 2 * inner, self.padded / 2 * inner, shape)
     }
 }
 

@@ -207,7 +207,9 @@ mod tests {
         let parameters = Parameters::from_overrides(parameters.into_iter()).unwrap();
         assert_eq!(parameters.settings().joint_names.len(), 14);
         assert_eq!(
-            parameters.settings().policy.cameras[0].crop.map(|crop| crop.x),
+            parameters.settings().policy.cameras.as_ref().unwrap()[0]
+                .crop
+                .map(|crop| crop.x),
             Some(120)
         );
     }

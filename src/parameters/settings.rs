@@ -1,6 +1,5 @@
 //! What the parameters mean together.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::control::OutputTopic;
 use crate::device::Precision;
 use crate::observation::InputTopics;
 use crate::policy::{
-    ActionMode, CameraOptions, DeviceChoice, DeviceOptions, JointMapping, Policy, PolicyOptions,
+    ActionMode, CameraOptions, DeviceChoice, DeviceOptions, JointMapping, PolicyInfo, PolicyOptions,
     VisionRefresh,
 };
 
@@ -27,12 +26,12 @@ pub struct PolicyShape {
     pub action_horizon: usize,
 }
 
-impl From<&dyn Policy> for PolicyShape {
-    fn from(policy: &dyn Policy) -> Self {
+impl From<&PolicyInfo> for PolicyShape {
+    fn from(policy: &PolicyInfo) -> Self {
         Self {
-            state_dim: policy.state_dim(),
-            action_dim: policy.action_dim(),
-            action_horizon: policy.action_horizon(),
+            state_dim: policy.state_dim,
+            action_dim: policy.action_dim,
+            action_horizon: policy.action_horizon,
         }
     }
 }
@@ -41,8 +40,7 @@ impl From<&dyn Policy> for PolicyShape {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub checkpoint: PathBuf,
-    pub device: DeviceChoice,
-    pub device_options: DeviceOptions,
+    pub device: DeviceOptions,
     pub policy: PolicyOptions,
     pub inputs: InputTopics,
     pub joint_names: Vec<String>,
@@ -102,12 +100,12 @@ impl Settings {
             });
         Ok(Self {
             checkpoint: PathBuf::from(text(values, "checkpoint")),
-            device: match text(values, "device").as_str() {
-                "cpu" => DeviceChoice::Cpu,
-                "tenstorrent" => DeviceChoice::Tenstorrent,
-                _ => DeviceChoice::Auto,
-            },
-            device_options: DeviceOptions {
+            device: DeviceOptions {
+                device: match text(values, "device").as_str() {
+                    "cpu" => DeviceChoice::Cpu,
+                    "tenstorrent" => DeviceChoice::Tenstorrent,
+                    _ => DeviceChoice::Auto,
+                },
                 precision: match text(values, "precision").as_str() {
                     "bf16" => Precision::Bf16,
                     "int8" => Precision::Int8,
@@ -116,9 +114,8 @@ impl Settings {
                 threads: count(values, "threads"),
             },
             policy: PolicyOptions {
-                denoise_steps: nonzero(values, "denoise_steps").map(NonZeroUsize::get),
                 seed: count(values, "seed") as u64,
-                cameras: camera_options.collect(),
+                cameras: Some(camera_options.collect()),
                 absent_cameras: texts(values, "absent_cameras"),
             },
             inputs,
@@ -397,6 +394,6 @@ mod tests {
             width: 7,
             height: 8,
         };
-        assert_eq!(settings.policy.cameras[1].crop, Some(crop));
+        assert_eq!(settings.policy.cameras.as_ref().unwrap()[1].crop, Some(crop));
     }
 }

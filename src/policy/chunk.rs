@@ -1,18 +1,18 @@
-//! What goes into a policy and what comes out of it.
+//! Input and output of a policy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use image::RgbImage;
 
-/// What the robot sees, feels and is asked to do, at one moment.
+/// Camera images, joint positions and task of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
-    /// The newest frame of each camera, by the camera's name, as it came: any size, not cropped, not resized.
+    /// Newest frame of each camera, by the camera's name: of any size, neither cropped nor resized.
     pub images: BTreeMap<String, Arc<RgbImage>>,
     /// Joint positions in the robot's units and in the checkpoint's order.
     pub state: Vec<f32>,
-    /// What to do, in words.
+    /// The task, in words.
     pub prompt: String,
 }
 
@@ -24,6 +24,8 @@ pub struct ActionChunk {
 }
 
 impl ActionChunk {
+    /// Makes a chunk of values `[horizon, action_dim]`.
+    ///
     /// # Panics
     /// When `values` is empty or no whole number of actions.
     pub fn new(values: Vec<f32>, action_dim: usize) -> Self {
@@ -35,17 +37,17 @@ impl ActionChunk {
         Self { values, action_dim }
     }
 
-    /// Actions in the chunk.
+    /// Number of actions.
     pub fn horizon(&self) -> usize {
         self.values.len() / self.action_dim
     }
 
-    /// Values of one action: one per joint.
+    /// Values of one action: one a joint.
     pub fn action_dim(&self) -> usize {
         self.action_dim
     }
 
-    /// The targets of every joint, `index` actions after the observation.
+    /// Targets of every joint, `index` actions after the observation.
     pub fn action(&self, index: usize) -> &[f32] {
         &self.values[index * self.action_dim..][..self.action_dim]
     }

@@ -1,19 +1,127 @@
-//! What can go wrong between an observation and its actions.
+//! Failures between a checkpoint and its policy, and between an observation and its actions.
 
 use super::preprocess::ImageError;
 use crate::checkpoint::{CheckpointError, PromptError, list};
 use crate::device::DeviceError;
 
-/// Why no policy could be made.
+/// Why no policy could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The folder is no complete checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Options that the checkpoint does not have.
     #[error("the policy's options do not fit the checkpoint:{}", list(problems))]
-    Options { problems: Vec<String> },
+    Options {
+        /// Every problem, a sentence each.
+        problems: Vec<String>,
+    },
+    /// There is no such device.
     #[error("no {device} device: {reason}")]
-    NoDevice { device: &'static str, reason: String },
+    NoDevice {
+        /// Name of the device.
+        device: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The device failed, or has no memory for the model.
     #[error("the model could not be put on the device: {0}")]
+    Device(#[from] DeviceError),
+}
+
+/// Why an observation gave no actions.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// A camera that is not optional has no image.
+    #[error("the observation has no image of camera {camera}; it has images of: {present}")]
+    CameraMissing {
+        /// Name of the camera.
+        camera: String,
+        /// Names of the cameras that have an image.
+        present: String,
+    },
+    /// An image that cannot be prepared.
+    #[error("camera {camera}: {error}")]
+    Image {
+        /// Name of the camera.
+        camera: String,
+        /// Reason.
+        error: ImageError,
+    },
+    /// A state of another length.
+    #[error("the state has {found} values, expected {expected}")]
+    StateLength {
+        /// Values that the observation has.
+        found: usize,
+        /// Values that the policy expects.
+        expected: usize,
+    },
+    /// A value of the state that is not finite.
+    #[error("value {index} of the state is {value}, expected a finite number")]
+    State {
+        /// Index in the state.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A prompt that is empty, too long, or not in the vocabulary.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// Noise of another length.
+    #[error("the noise has {found} values, expected {expected}")]
+    NoiseLength {
+        /// Values that the noise has.
+        found: usize,
+        /// Values of a padded chunk.
+        expected: usize,
+    },
+    /// Recorded actions of another shape than a chunk.
+    #[error("the recorded actions have the shape {found:?}, expected {expected:?}")]
+    RecordedActions {
+        /// `[horizon, action_dim]` of the recorded actions.
+        found: [usize; 2],
+        /// `[horizon, action_dim]` of a chunk.
+        expected: [usize; 2],
+    },
+    /// Frozen actions of another shape than the beginning of a chunk.
+    #[error(
+        "the frozen actions have the shape {found:?}, expected fewer than {} of {} values", expected[0], expected[1]
+    )]
+    FrozenActions {
+        /// `[count, action_dim]` of the frozen actions.
+        found: [usize; 2],
+        /// `[horizon, action_dim]` of a chunk.
+        expected: [usize; 2],
+    },
+    /// A value of the frozen actions that is not finite.
+    #[error("value {index} of the frozen actions is {value}, expected a finite number")]
+    FrozenValue {
+        /// Index in the frozen actions.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A policy that cannot begin a chunk with frozen actions, by its description.
+    #[error("this policy cannot begin a chunk with frozen actions: {0}")]
+    CannotFreeze(String),
+    /// A policy whose denoising steps cannot be set, by its description.
+    #[error("this policy's number of denoising steps cannot be set: {0}")]
+    FixedSteps(String),
+    /// A policy without a flow-matching loss, by its description.
+    #[error("this policy has no flow-matching loss: {0}")]
+    NoLoss(String),
+    /// A predicted value that is not finite.
+    #[error("value {dimension} of action {action} came out of the model as {value}; the chunk is discarded")]
+    Action {
+        /// Index of the action in the chunk.
+        action: usize,
+        /// Index of the value in the action.
+        dimension: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The device failed.
+    #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
@@ -22,44 +130,7 @@ impl PolicyError {
     pub fn is_not_finite(&self) -> bool {
         matches!(
             self,
-            Self::State { .. } | Self::Committed { .. } | Self::Action { .. }
+            Self::State { .. } | Self::FrozenValue { .. } | Self::Action { .. }
         )
     }
-}
-
-/// Why an observation gave no actions.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    #[error("the observation has no image of camera {camera}; it has images of: {present}")]
-    CameraMissing { camera: String, present: String },
-    #[error("camera {camera}: {error}")]
-    Image { camera: String, error: ImageError },
-    #[error("the state has {found} values, expected {expected}")]
-    StateLength { found: usize, expected: usize },
-    #[error("value {index} of the state is {value}, expected a finite number")]
-    State { index: usize, value: f32 },
-    #[error(transparent)]
-    Prompt(#[from] PromptError),
-    #[error("the noise has {found} values, expected {expected}")]
-    NoiseLength { found: usize, expected: usize },
-    #[error("the recorded actions have the shape {found:?}, expected {expected:?}")]
-    RecordedActions { found: [usize; 2], expected: [usize; 2] },
-    #[error(
-        "the frozen actions have the shape {found:?}, expected fewer than {} of {} values", expected[0], expected[1]
-    )]
-    FrozenActions { found: [usize; 2], expected: [usize; 2] },
-    #[error("value {index} of the frozen actions is {value}, expected a finite number")]
-    Committed { index: usize, value: f32 },
-    #[error("this policy cannot hold frozen actions: {0}")]
-    CannotInpaint(String),
-    #[error("this policy's number of steps cannot be set: {0}")]
-    FixedSteps(String),
-    #[error("value {dimension} of action {action} came out of the model as {value}; the chunk is discarded")]
-    Action {
-        action: usize,
-        dimension: usize,
-        value: f32,
-    },
-    #[error(transparent)]
-    Device(#[from] DeviceError),
 }

@@ -1,11 +1,11 @@
-//! A robot's joint_mapping: between its joints and the state and actions that a policy learned from.
+//! Joint mapping: between a robot's joints and the state and actions that a policy learned from.
 //!
-//! A policy learned from one robot's driver: its zeros, its directions, its units, its idea of an open gripper. Another
-//! driver of the same robot may have others. Here, and nowhere else, one becomes the other.
+//! A policy learned from one robot's driver: its zeros, its directions, its units, its value of an open
+//! gripper. Another driver of the same robot may have others. This file alone converts between them.
 
 use super::ActionChunk;
 
-/// How the policy writes down the position of a joint: `scale · (robot − offset)`.
+/// Conversion of a joint's position from the robot's units to the policy's: `scale · (robot − offset)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitTransform {
     /// The policy's units in one of the robot's; negative where their directions differ.
@@ -14,34 +14,35 @@ pub struct UnitTransform {
     pub offset: f64,
 }
 
-/// What a value of an action is counted from.
+/// Position that a value of an action is relative to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ActionMode {
-    /// From 0: it is the joint's position.
+    /// 0: the value is the joint's position.
     #[default]
     Absolute,
-    /// From where the joint was when it was observed.
+    /// The joint's observed position.
     Relative,
-    /// From the action before; the first from where the joint was when it was observed.
+    /// The action before; for the first action, the joint's observed position.
     Increment,
 }
 
-/// What a value of an action is for.
+/// Meaning of one value of the policy's actions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActionValue {
-    /// Place of the joint in the state.
+    /// Index of the joint in the state.
     pub joint: usize,
+    /// Position that the value is relative to.
     pub mode: ActionMode,
-    /// What the value is multiplied by to be in the policy's units of that joint.
+    /// Factor from the value to the policy's units of that joint.
     pub scale: f64,
 }
 
-/// The joint_mapping of a robot that a policy drives.
+/// Mapping between a robot's joints and a policy's state and actions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JointMapping {
-    /// Of the joints at the beginning of the state; what follows them is left as it is.
+    /// Unit transforms of the joints at the beginning of the state; values behind them are not converted.
     pub joints: Vec<UnitTransform>,
-    /// Of each value of the policy's actions; none for one that is not used.
+    /// Meaning of each value of the policy's actions; `None` for one that is not used.
     pub actions: Vec<Option<ActionValue>>,
 }
 
@@ -55,7 +56,7 @@ impl Default for UnitTransform {
 }
 
 impl UnitTransform {
-    /// Of a gripper that goes from one end to the other in both units.
+    /// Transform of a joint that goes from one end to the other in both units, such as a gripper.
     pub fn of_ranges(robot: [f64; 2], policy: [f64; 2]) -> Self {
         let scale = (policy[1] - policy[0]) / (robot[1] - robot[0]);
         Self {
@@ -74,8 +75,9 @@ impl UnitTransform {
 }
 
 impl ActionMode {
-    /// In the policy's units, as are where the joint was when it was observed, and where the action before took it.
-    fn counted_from(self, observed: f64, previous: f64) -> f64 {
+    /// Position that a value is relative to, in the policy's units. `previous`: position of the action
+    /// before.
+    fn origin(self, observed: f64, previous: f64) -> f64 {
         match self {
             Self::Absolute => 0.0,
             Self::Relative => observed,
@@ -85,7 +87,7 @@ impl ActionMode {
 }
 
 impl JointMapping {
-    /// Of a robot that has the policy's own: `joints` joints, each with a value of an action.
+    /// Mapping that changes nothing: `joints` joints, each with a value of an action.
     pub fn same(joints: usize) -> Self {
         let action = |joint| ActionValue {
             joint,
@@ -103,12 +105,12 @@ impl JointMapping {
         self.actions.iter().all(Option::is_some)
     }
 
-    /// The joints that are told to move, as places in the state, in the order of the robot's actions.
+    /// Indices in the state of the commanded joints, in the order of the robot's actions.
     pub fn commanded(&self) -> impl Iterator<Item = usize> {
         self.actions.iter().flatten().map(|action| action.joint)
     }
 
-    /// The policy's state of a robot's, of any length.
+    /// Converts a robot's state of any length to the policy's.
     pub fn state_to_policy(&self, state: &[f32]) -> Vec<f32> {
         let mut state = state.to_vec();
         for (value, joint) in state.iter_mut().zip(&self.joints) {
@@ -117,8 +119,8 @@ impl JointMapping {
         state
     }
 
-    /// The robot's actions, absolute positions of the [`commanded`](Self::commanded) joints, of the policy's, which it
-    /// gave for the robot's `state`.
+    /// Converts actions of the policy, predicted for the robot's `state`, to the robot's: absolute positions
+    /// of the [`commanded`](Self::commanded) joints.
     ///
     /// # Panics
     /// When there is an action of another length, or no joint is commanded.
@@ -132,16 +134,16 @@ impl JointMapping {
                 let Some(ActionValue { joint, mode, scale }) = *action else {
                     continue;
                 };
-                let counted_from = mode.counted_from(observed[joint], previous[joint]);
-                previous[joint] = counted_from + scale * f64::from(*value);
+                let origin = mode.origin(observed[joint], previous[joint]);
+                previous[joint] = origin + scale * f64::from(*value);
                 values.push(self.joints[joint].to_robot(previous[joint]) as f32);
             }
         }
         ActionChunk::new(values, self.commanded().count())
     }
 
-    /// The policy's actions of the robot's: what [`actions_to_robot`](Self::actions_to_robot) takes back. Values that are
-    /// not used are 0.
+    /// Converts actions of the robot to the policy's: the inverse of
+    /// [`actions_to_robot`](Self::actions_to_robot). Values that are not used are 0.
     ///
     /// # Panics
     /// When there is an action of another length.
@@ -159,15 +161,15 @@ impl JointMapping {
                     values.push(0.0);
                     continue;
                 };
-                let counted_from = mode.counted_from(observed[joint], previous[joint]);
+                let origin = mode.origin(observed[joint], previous[joint]);
                 previous[joint] = self.joints[joint].to_policy(f64::from(*value));
-                values.push(((previous[joint] - counted_from) / scale) as f32);
+                values.push(((previous[joint] - origin) / scale) as f32);
             }
         }
         ActionChunk::new(values, self.actions.len())
     }
 
-    /// The joints of a robot's state in the policy's units.
+    /// Positions of a robot's joints in the policy's units.
     fn observed(&self, state: &[f32]) -> Vec<f64> {
         let joints = self.joints.iter().zip(state);
         joints
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_s_own_conventions_change_no_bit() {
+    fn the_mapping_of_the_policy_s_own_robot_changes_no_bit() {
         let joint_mapping = JointMapping::same(3);
         let state = [0.1, -1.0e-30, 3.3e5, 7.7];
         assert_eq!(joint_mapping.state_to_policy(&state), state);
@@ -227,8 +229,8 @@ mod tests {
         assert!((gripper.to_robot(0.5) - 0.4).abs() < 1e-12);
     }
 
-    /// openpi's `_gripper_to_angular` and `_gripper_from_angular`, whose linear position is what the driver makes of the
-    /// gripper's angle.
+    /// openpi's `_gripper_to_angular` and `_gripper_from_angular`, whose linear position is what the driver
+    /// makes of the gripper's angle.
     #[test]
     fn aloha_s_gripper_is_openpi_s() {
         let joint_mapping = JointMapping {

@@ -1,18 +1,18 @@
-//! An observation becomes an action chunk in the robot's units.
+//! A policy: an observation becomes an action chunk in the robot's units.
 
 mod chunk;
 mod error;
-mod evaluate;
 mod joint_mapping;
-mod memory;
 mod normalise;
 mod open;
 mod options;
 mod pi0_policy;
+mod prefix_cache;
 mod preprocess;
 // Only a card gets lost.
 #[cfg(any(feature = "tenstorrent", test))]
 mod reopen;
+mod report;
 mod robot_policy;
 mod vision_refresh;
 
@@ -20,93 +20,103 @@ use std::num::NonZeroUsize;
 
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
-pub use evaluate::{Evaluate, StageDurations};
 pub use joint_mapping::{ActionMode, ActionValue, JointMapping, UnitTransform};
-pub use memory::Reused;
-pub use open::{open, open_for_evaluation};
+pub use open::{open, open_with};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Pi0Policy;
 pub use preprocess::{ImageError, prepare_image};
+pub use report::{PolicyReport, Reused, StageDurations};
 pub use robot_policy::RobotPolicy;
 pub use vision_refresh::VisionRefresh;
 
-/// How a policy runs.
+/// Facts about a policy that do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PolicyReport {
-    /// The device, its precision, its size; empty where that is not known.
-    pub device: String,
-    /// What its weights are stored in; empty where that is not known.
-    pub precision: String,
-    /// Of the newest chunk's prefix; none where that is not known.
-    pub reused: Option<Reused>,
+pub struct PolicyInfo {
+    /// Names of the cameras of an observation, in the checkpoint's order.
+    pub cameras: Vec<String>,
+    /// Values of an observation's state.
+    pub state_dim: usize,
+    /// Values of one action.
+    pub action_dim: usize,
+    /// Actions in a chunk.
+    pub action_horizon: usize,
+    /// Whether the checkpoint's own steps count a value from the state, for each value of an action; empty
+    /// when none is.
+    pub relative_actions: Vec<bool>,
+    /// The checkpoint, its sizes and its device, for logs.
+    pub description: String,
 }
 
-/// A policy on some device: what a node or a replay needs of it.
+/// A policy on some device.
 pub trait Policy {
-    /// The next actions for an observation.
+    /// Facts about the policy that do not change.
+    fn info(&self) -> &PolicyInfo;
+
+    /// Predicts the next actions for an observation.
     ///
     /// # Errors
-    /// When the observation does not fit the policy, or no finite actions came out. The next observation can be
-    /// predicted as if nothing had happened.
+    /// When the observation does not fit the policy, or no finite actions came out. The next observation can
+    /// be predicted as if nothing had happened.
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError>;
 
-    /// The same when the robot will play `frozen`, in its units, whatever comes out: the chunk begins with these
-    /// actions and goes on from them.
+    /// Predicts a chunk that begins with `frozen` actions, in the robot's units, and goes on from them: the
+    /// robot will play those in any case.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); when they are as many as a chunk has or more, or of another shape; and by a policy
-    /// that knows of no such thing.
+    /// When [`predict`](Self::predict) would fail; when the frozen actions are as many as a chunk has or
+    /// more, or of another shape; and when the policy cannot freeze actions.
     fn predict_after(
         &mut self,
         observation: &Observation,
         frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
         let _ = (observation, frozen);
-        Err(PolicyError::CannotInpaint(self.description()))
+        Err(PolicyError::CannotFreeze(self.info().description.clone()))
     }
 
-    /// Integrates in so many Euler steps from the next prediction on; none for the checkpoint's number.
+    /// Sets the number of denoising steps from the next prediction on; `None` for the checkpoint's.
     ///
     /// # Errors
-    /// When the device fails, and by a policy that has no steps to choose.
+    /// When the device fails, and when the policy has no steps to choose.
     fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
         match steps {
             None => Ok(()),
-            Some(_) => Err(PolicyError::FixedSteps(self.description())),
+            Some(_) => Err(PolicyError::FixedSteps(self.info().description.clone())),
         }
     }
 
-    /// Does what would make the first prediction slower than those after it. No prediction is another one for it.
+    /// Does everything that would make the first prediction slower than those after it. No prediction
+    /// changes.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict), and when the prompt does not fit the policy.
+    /// When the device fails, or the prompt does not fit the policy.
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
         let _ = prompt;
         Ok(())
     }
 
-    /// Names of the cameras that every observation must have an image of.
-    fn cameras(&self) -> &[String];
-
-    /// Values of an observation's state.
-    fn state_dim(&self) -> usize;
-
-    /// Values of one action.
-    fn action_dim(&self) -> usize;
-
-    /// Actions in a chunk.
-    fn action_horizon(&self) -> usize;
-
-    /// For each value of an action, whether the checkpoint's own steps count it from the state; empty when none does.
-    fn relative_actions(&self) -> Vec<bool> {
-        Vec::new()
-    }
-
-    /// For logs: the checkpoint, its size, the device.
-    fn description(&self) -> String;
-
-    /// For diagnostics. Nothing is known of a policy that does not tell.
+    /// State of the policy, for diagnostics; nothing of it is known by default.
     fn report(&self) -> PolicyReport {
         PolicyReport::default()
+    }
+
+    /// Computes the flow-matching loss (π0, equation 1) of recorded actions in the robot's units under their
+    /// observation, at the time of every denoising step: `[time, loss]` each, from noise to actions. `noise`:
+    /// the number of a chunk, from 0, whose noise the actions are mixed with.
+    ///
+    /// The loss is the mean square of the distance from the predicted velocity to the true one, over the
+    /// horizon and the robot's joints, in the model's normalised units.
+    ///
+    /// # Errors
+    /// When [`predict`](Self::predict) would fail, when the actions have another shape than a chunk, and when
+    /// the policy has no such loss.
+    fn flow_matching_loss(
+        &mut self,
+        observation: &Observation,
+        recorded: &ActionChunk,
+        noise: u64,
+    ) -> Result<Vec<[f64; 2]>, PolicyError> {
+        let _ = (observation, recorded, noise);
+        Err(PolicyError::NoLoss(self.info().description.clone()))
     }
 }

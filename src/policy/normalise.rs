@@ -1,8 +1,8 @@
-//! Between the robot's units and the model's.
+//! Normalisation: between the robot's units and the model's.
 
 use crate::checkpoint::Normalisation;
 
-/// A vector of the robot's units in the model's.
+/// Converts a vector of the robot's units to the model's.
 pub(super) fn normalise(normalisation: &Normalisation, values: &mut [f32]) {
     match normalisation {
         Normalisation::Identity => {}
@@ -17,7 +17,7 @@ pub(super) fn normalise(normalisation: &Normalisation, values: &mut [f32]) {
     }
 }
 
-/// A vector of the model's units in the robot's.
+/// Converts a vector of the model's units to the robot's.
 pub(super) fn denormalise(normalisation: &Normalisation, values: &mut [f32]) {
     match normalisation {
         Normalisation::Identity => {}
@@ -35,7 +35,7 @@ pub(super) fn denormalise(normalisation: &Normalisation, values: &mut [f32]) {
     }
 }
 
-/// An action relative to a state becomes absolute, where `relative` says so.
+/// Makes an action absolute where it is relative to the state.
 pub(super) fn add_state(action: &mut [f32], state: &[f32], relative: &[bool]) {
     for ((value, state), relative) in action.iter_mut().zip(state).zip(relative) {
         if *relative {
@@ -44,7 +44,7 @@ pub(super) fn add_state(action: &mut [f32], state: &[f32], relative: &[bool]) {
     }
 }
 
-/// An absolute action becomes relative to a state, where `relative` says so: what [`add_state`] takes back.
+/// Makes an absolute action relative to the state where `relative` is set: the inverse of [`add_state`].
 pub(super) fn subtract_state(action: &mut [f32], state: &[f32], relative: &[bool]) {
     for ((value, state), relative) in action.iter_mut().zip(state).zip(relative) {
         if *relative {

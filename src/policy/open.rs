@@ -2,96 +2,64 @@
 
 use std::path::Path;
 
+use super::Policy;
+use super::error::OpenError;
+use super::options::{DeviceChoice, DeviceOptions, PolicyOptions};
+use super::pi0_policy::Pi0Policy;
 #[cfg(feature = "tenstorrent")]
 use super::reopen::ReopenOnLoss;
-use super::{DeviceChoice, DeviceOptions, Evaluate, OpenError, Pi0Policy, Policy, PolicyOptions};
 use crate::checkpoint::Checkpoint;
 use crate::device::CpuDevice;
 #[cfg(feature = "tenstorrent")]
 use crate::device::{DeviceError, TenstorrentDevice, TenstorrentOptions};
 
-type Opened = Result<Box<dyn Evaluate + Send>, OpenError>;
+type Opened = Result<Box<dyn Policy + Send>, OpenError>;
 
-/// The policy of a checkpoint, on the device of choice; a card that gets lost is opened again.
+/// Opens the policy of a checkpoint's folder on the fastest device of this machine, for all of its cameras.
+///
+/// # Errors
+/// When the checkpoint is no complete π0, or the device fails.
+pub fn open(checkpoint: impl AsRef<Path>) -> Opened {
+    open_with(checkpoint, DeviceOptions::default(), PolicyOptions::default())
+}
+
+/// Opens the policy of a checkpoint's folder. A card that gets lost is opened again.
 ///
 /// # Errors
 /// When the checkpoint is no complete π0, the options do not fit it, or there is no such device. With
-/// [`DeviceChoice::Auto`] a card that is there and does not open is an error too, and no reason to go on without.
-pub fn open(
-    checkpoint: &Path,
-    device: DeviceChoice,
-    device_options: DeviceOptions,
-    options: PolicyOptions,
-) -> Result<Box<dyn Policy + Send>, OpenError> {
-    choose(
-        device,
-        || reopening_card(checkpoint, &options),
-        || Ok(open_on_cpu(checkpoint, device_options, &options)?),
-    )
-}
-
-/// The same policy for who also wants to know how it does; a card that gets lost stays lost.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_for_evaluation(
-    checkpoint: &Path,
-    device: DeviceChoice,
-    device_options: DeviceOptions,
-    options: PolicyOptions,
-) -> Opened {
-    choose(
-        device,
-        || open_on_card(checkpoint, &options),
-        || open_on_cpu(checkpoint, device_options, &options),
-    )
-}
-
-fn choose<P>(
-    device: DeviceChoice,
-    on_card: impl FnOnce() -> Result<P, OpenError>,
-    on_cpu: impl FnOnce() -> Result<P, OpenError>,
-) -> Result<P, OpenError> {
-    if device != DeviceChoice::Cpu {
-        match on_card() {
-            Err(OpenError::NoDevice { reason, .. }) if device == DeviceChoice::Auto => {
+/// [`DeviceChoice::Auto`] a card that is there and does not open is an error too, and no reason to go on
+/// without.
+pub fn open_with(checkpoint: impl AsRef<Path>, device: DeviceOptions, options: PolicyOptions) -> Opened {
+    let checkpoint = checkpoint.as_ref();
+    if device.device != DeviceChoice::Cpu {
+        match open_on_card(checkpoint, &options) {
+            Err(OpenError::NoDevice { reason, .. }) if device.device == DeviceChoice::Auto => {
                 tracing::info!("on the CPU, for there is no Tenstorrent device: {reason}");
             }
             opened => return opened,
         }
     }
-    on_cpu()
-}
-
-fn open_on_cpu(checkpoint: &Path, device_options: DeviceOptions, options: &PolicyOptions) -> Opened {
     let checkpoint = Checkpoint::open(checkpoint)?;
-    let device = CpuDevice::new(device_options.precision, device_options.threads)?;
-    Ok(Box::new(Pi0Policy::new(&checkpoint, device, options.clone())?))
-}
-
-#[cfg(feature = "tenstorrent")]
-fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn Policy + Send>, OpenError> {
-    let (folder, options) = (checkpoint.to_owned(), options.clone());
-    let open = move || -> Result<Box<dyn Policy + Send>, OpenError> { Ok(open_on_card(&folder, &options)?) };
-    Ok(Box::new(ReopenOnLoss::new(Box::new(open))?))
-}
-
-#[cfg(not(feature = "tenstorrent"))]
-fn reopening_card(checkpoint: &Path, options: &PolicyOptions) -> Result<Box<dyn Policy + Send>, OpenError> {
-    Ok(open_on_card(checkpoint, options)?)
+    let device = CpuDevice::new(device.precision, device.threads)?;
+    Ok(Box::new(Pi0Policy::new(&checkpoint, device, &options)?))
 }
 
 #[cfg(feature = "tenstorrent")]
 fn open_on_card(checkpoint: &Path, options: &PolicyOptions) -> Opened {
-    let device = TenstorrentDevice::open(&TenstorrentOptions::default()).map_err(|error| match error {
-        DeviceError::Absent(reason) => OpenError::NoDevice {
-            device: "Tenstorrent",
-            reason,
-        },
-        error => OpenError::Device(error),
-    })?;
-    let checkpoint = Checkpoint::open(checkpoint)?;
-    Ok(Box::new(Pi0Policy::new(&checkpoint, device, options.clone())?))
+    let (folder, options) = (checkpoint.to_owned(), options.clone());
+    let open = move || -> Opened {
+        let device =
+            TenstorrentDevice::open(&TenstorrentOptions::default()).map_err(|error| match error {
+                DeviceError::Absent(reason) => OpenError::NoDevice {
+                    device: "Tenstorrent",
+                    reason,
+                },
+                error => OpenError::Device(error),
+            })?;
+        let checkpoint = Checkpoint::open(&folder)?;
+        Ok(Box::new(Pi0Policy::new(&checkpoint, device, &options)?))
+    };
+    Ok(Box::new(ReopenOnLoss::new(Box::new(open))?))
 }
 
 #[cfg(not(feature = "tenstorrent"))]

@@ -1,53 +1,84 @@
-//! What a user chooses about a policy and the device it runs on.
+//! Choices of a user about a policy and the device that it runs on.
 
 use crate::device::Precision;
 
 /// A rectangle of a camera's frame, in pixels from its top left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
+    /// First column.
     pub x: u32,
+    /// First row.
     pub y: u32,
+    /// Number of columns.
     pub width: u32,
+    /// Number of rows.
     pub height: u32,
 }
 
-/// How the frames of one camera are used.
+/// Use of one camera's frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CameraOptions {
     /// The checkpoint's name of the camera, without `observation.images.`.
     pub name: String,
     /// The part of the frame that the policy sees; all of it when `None`.
     pub crop: Option<Crop>,
-    /// Whether an observation may come without it; the model is then told that it is missing.
+    /// Whether an observation may come without it; its tokens are then masked.
     pub is_optional: bool,
 }
 
-/// What a user chooses about a policy. Every camera of the checkpoint is in `cameras` or in `absent_cameras`.
+impl CameraOptions {
+    /// A camera whose whole frame is in every observation.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            crop: None,
+            is_optional: false,
+        }
+    }
+}
+
+/// Choices of a user about a policy: by default every camera of the checkpoint, with whole frames, and seed
+/// 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyOptions {
-    /// Euler steps from noise to actions; the checkpoint's when `None`.
-    pub denoise_steps: Option<usize>,
     /// Seed of the noise. The chunks of two policies of one seed and the same observations are the same.
     pub seed: u64,
-    /// Cameras that this robot has.
-    pub cameras: Vec<CameraOptions>,
-    /// Cameras of the checkpoint that this robot does not have; the model is told that they are missing.
+    /// Cameras that this robot has; `None` for every camera of the checkpoint that is not absent. Every
+    /// camera of the checkpoint is in exactly one of `cameras` and `absent_cameras`.
+    pub cameras: Option<Vec<CameraOptions>>,
+    /// Cameras of the checkpoint that this robot does not have; their tokens are masked.
     pub absent_cameras: Vec<String>,
 }
 
 impl PolicyOptions {
-    /// Everything that does not fit a checkpoint of these cameras, one sentence each; empty when all is well.
-    pub(super) fn problems(&self, checkpoint_cameras: &[String]) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.denoise_steps == Some(0) {
-            problems.push("denoise_steps is 0, expected at least 1".to_owned());
+    /// Cameras with images, in the checkpoint's order.
+    ///
+    /// # Errors
+    /// Every problem of these options with a checkpoint of these cameras, one sentence each.
+    pub(super) fn cameras(&self, checkpoint_cameras: &[String]) -> Result<Vec<CameraOptions>, Vec<String>> {
+        let present = checkpoint_cameras
+            .iter()
+            .filter(|name| !self.absent_cameras.contains(name));
+        let mut cameras = match &self.cameras {
+            Some(cameras) => cameras.clone(),
+            None => present.map(CameraOptions::new).collect(),
+        };
+        let problems = self.problems(&cameras, checkpoint_cameras);
+        if !problems.is_empty() {
+            return Err(problems);
         }
-        if self.cameras.iter().all(|camera| camera.is_optional) {
+        cameras.sort_by_key(|camera| checkpoint_cameras.iter().position(|name| *name == camera.name));
+        Ok(cameras)
+    }
+
+    fn problems(&self, cameras: &[CameraOptions], checkpoint_cameras: &[String]) -> Vec<String> {
+        let mut problems = Vec::new();
+        if cameras.iter().all(|camera| camera.is_optional) {
             problems.push(
                 "no camera is configured that is always there, the policy needs at least one".to_owned(),
             );
         }
-        let mut named: Vec<&String> = self.cameras.iter().map(|camera| &camera.name).collect();
+        let mut named: Vec<&String> = cameras.iter().map(|camera| &camera.name).collect();
         named.extend(&self.absent_cameras);
         for camera in checkpoint_cameras {
             match named.iter().filter(|name| **name == camera).count() {
@@ -66,7 +97,7 @@ impl PolicyOptions {
                 ));
             }
         }
-        for CameraOptions { name, crop, .. } in &self.cameras {
+        for CameraOptions { name, crop, .. } in cameras {
             if let Some(Crop { width, height, .. }) = crop
                 && (*width == 0 || *height == 0)
             {
@@ -79,50 +110,82 @@ impl PolicyOptions {
     }
 }
 
-/// Where the model runs.
+/// Choice of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum DeviceChoice {
-    /// The fastest device there is.
+    /// The fastest device of this machine.
     #[default]
     Auto,
+    /// The host's cores.
     Cpu,
+    /// A Tenstorrent card.
     Tenstorrent,
 }
 
-/// How a device computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Choices of a user about the device: by default the fastest one, and on the CPU f32 weights and all cores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceOptions {
-    /// What the CPU device stores weights in.
+    /// Device that computes.
+    pub device: DeviceChoice,
+    /// Type that the CPU device stores weights in.
     pub precision: Precision,
-    /// Threads of the CPU device; 0 is one for each core.
+    /// Threads of the CPU device; 0 for one on each core.
     pub threads: usize,
+}
+
+impl DeviceOptions {
+    /// The CPU device with f32 weights and all cores.
+    pub const fn cpu() -> Self {
+        Self {
+            device: DeviceChoice::Cpu,
+            precision: Precision::F32,
+            threads: 0,
+        }
+    }
+
+    /// Sets the type that the CPU device stores weights in.
+    pub const fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// Sets the threads of the CPU device; 0 for one on each core.
+    pub const fn threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn camera(name: &str) -> CameraOptions {
-        CameraOptions {
-            name: name.to_owned(),
-            crop: None,
-            is_optional: false,
-        }
-    }
-
     fn checkpoint_cameras() -> Vec<String> {
         ["top", "left", "right"].map(str::to_owned).to_vec()
+    }
+
+    fn names(options: &PolicyOptions) -> Vec<String> {
+        let cameras = options.cameras(&checkpoint_cameras()).unwrap();
+        cameras.into_iter().map(|camera| camera.name).collect()
     }
 
     #[test]
     fn every_camera_configured_or_absent_is_well() {
         let options = PolicyOptions {
-            cameras: vec![camera("right"), camera("top")],
+            cameras: Some(["right", "top"].map(CameraOptions::new).to_vec()),
             absent_cameras: vec!["left".to_owned()],
             ..PolicyOptions::default()
         };
-        assert_eq!(options.problems(&checkpoint_cameras()), Vec::<String>::new());
+        assert_eq!(names(&options), ["top", "right"]);
+    }
+
+    #[test]
+    fn by_default_every_camera_that_is_not_absent_is_used() {
+        assert_eq!(names(&PolicyOptions::default()), checkpoint_cameras());
+        let options = PolicyOptions {
+            absent_cameras: vec!["left".to_owned()],
+            ..PolicyOptions::default()
+        };
+        assert_eq!(names(&options), ["top", "right"]);
     }
 
     #[test]
@@ -133,23 +196,16 @@ mod tests {
             width: 0,
             height: 5,
         };
+        let mut cameras = ["top", "wrist", "right"].map(CameraOptions::new).to_vec();
+        cameras[0].crop = Some(crop);
         let options = PolicyOptions {
-            denoise_steps: Some(0),
-            cameras: vec![
-                CameraOptions {
-                    crop: Some(crop),
-                    ..camera("top")
-                },
-                camera("wrist"),
-                camera("right"),
-            ],
+            cameras: Some(cameras),
             absent_cameras: vec!["right".to_owned()],
             ..PolicyOptions::default()
         };
         assert_eq!(
-            options.problems(&checkpoint_cameras()),
+            options.cameras(&checkpoint_cameras()).unwrap_err(),
             [
-                "denoise_steps is 0, expected at least 1",
                 "camera left is neither configured nor said to be absent",
                 "camera right is named more than once",
                 "camera wrist is unknown, the checkpoint has: top, left, right",
@@ -160,10 +216,17 @@ mod tests {
 
     #[test]
     fn no_camera_at_all_is_a_problem() {
-        let options = PolicyOptions {
+        let none_configured = PolicyOptions {
+            cameras: Some(Vec::new()),
             absent_cameras: checkpoint_cameras(),
             ..PolicyOptions::default()
         };
-        assert_eq!(options.problems(&checkpoint_cameras()).len(), 1);
+        let all_absent = PolicyOptions {
+            cameras: None,
+            ..none_configured.clone()
+        };
+        for options in [none_configured, all_absent] {
+            assert_eq!(options.cameras(&checkpoint_cameras()).unwrap_err().len(), 1);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! π0 with everything around the network: preparation, noise, scaling.
+//! The policy of a checkpoint: the network with preparation, noise and normalisation around it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,96 +8,89 @@ use std::time::Instant;
 
 use image::{Rgb, RgbImage};
 
-use super::memory::Memory;
+use super::chunk::{ActionChunk, Observation};
+use super::error::{OpenError, PolicyError};
 use super::normalise::{add_state, denormalise, normalise, subtract_state};
+use super::options::{CameraOptions, PolicyOptions};
+use super::prefix_cache::PrefixCache;
 use super::preprocess::prepare_image;
-use super::{
-    ActionChunk, CameraOptions, Observation, OpenError, Policy, PolicyError, PolicyOptions, PolicyReport,
-    StageDurations,
-};
+use super::report::{PolicyReport, StageDurations};
+use super::{Policy, PolicyInfo};
 use crate::checkpoint::{Checkpoint, PromptTokenizer, Statistics};
 use crate::device::Device;
-use crate::model::denoise::sample_noise;
-use crate::model::prefix::PrefixCache;
-use crate::model::{Pi0, Schedule};
+use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
+use crate::model::{Pi0, Schedule, Session};
 
 /// A checkpoint's policy on a device.
 pub struct Pi0Policy<D: Device> {
-    pub(super) model: Pi0<D>,
-    /// By the number of steps. None is dropped: a device may have recorded work on it.
+    model: Pi0<D>,
+    /// By the number of steps. None is dropped: traces of the device may refer to it.
     schedules: BTreeMap<usize, Schedule<D>>,
     steps: usize,
     checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
-    pub(super) statistics: Statistics,
+    statistics: Statistics,
     /// Cameras with images, in the checkpoint's order.
     cameras: Vec<CameraOptions>,
-    camera_names: Vec<String>,
-    state_dim: usize,
-    pub(super) action_dim: usize,
-    pub(super) seed: u64,
+    seed: u64,
     /// Chunks whose noise was drawn.
-    pub(super) num_chunks: u64,
-    pub(super) memory: Memory<D>,
-    description: String,
+    num_chunks: u64,
+    prefix_cache: PrefixCache<D>,
+    info: PolicyInfo,
 }
 
-/// The model, the prefix, the state and the times of the steps.
-type Prepared<'a, D> = (&'a Pi0<D>, &'a mut PrefixCache<D>, Vec<f32>, &'a Schedule<D>);
+/// The model, the session of the prefix, the state `[max_state_dim]` and the schedule: everything that
+/// denoising needs but noise.
+type Prepared<'a, D> = (&'a Pi0<D>, &'a mut Session<D>, Vec<f32>, &'a Schedule<D>);
 
 impl<D: Device> Pi0Policy<D> {
-    /// Brings a checkpoint to a device.
+    /// Uploads a checkpoint to a device.
     ///
     /// # Errors
-    /// When the options do not fit the checkpoint (all problems at once), or the device has no room for it.
-    pub fn new(checkpoint: &Checkpoint, device: D, options: PolicyOptions) -> Result<Self, OpenError> {
+    /// When the options do not fit the checkpoint (all problems at once), or the device has no memory for it.
+    pub fn new(checkpoint: &Checkpoint, device: D, options: &PolicyOptions) -> Result<Self, OpenError> {
         let config = checkpoint.config();
-        let problems = options.problems(&config.cameras);
-        if !problems.is_empty() {
-            return Err(OpenError::Options { problems });
-        }
-        let mut cameras = options.cameras;
-        cameras.sort_by_key(|camera| config.cameras.iter().position(|name| *name == camera.name));
-        let steps = options.denoise_steps.unwrap_or(config.denoise_steps);
-        let description = format!(
-            "{}: {} actions of {} values in {steps} steps, on {}",
-            checkpoint.folder().display(),
-            config.model.action_horizon,
-            checkpoint.action_dim(),
-            device.description()
-        );
+        let cameras = options
+            .cameras(&config.cameras)
+            .map_err(|problems| OpenError::Options { problems })?;
+        let info = PolicyInfo {
+            cameras: cameras.iter().map(|camera| camera.name.clone()).collect(),
+            state_dim: checkpoint.state_dim(),
+            action_dim: checkpoint.action_dim(),
+            action_horizon: config.model.action_horizon,
+            relative_actions: checkpoint.statistics().relative.clone(),
+            description: format!(
+                "{}: {} actions of {} values, on {}",
+                checkpoint.folder().display(),
+                config.model.action_horizon,
+                checkpoint.action_dim(),
+                device.description()
+            ),
+        };
         let model = Pi0::new(config.model.clone(), device, checkpoint)?;
+        let steps = config.denoise_steps;
         Ok(Self {
             schedules: BTreeMap::from([(steps, model.schedule(steps)?)]),
             steps,
-            checkpoint_steps: config.denoise_steps,
+            checkpoint_steps: steps,
             model,
             tokenizer: checkpoint.tokenizer().clone(),
             statistics: checkpoint.statistics().clone(),
-            memory: Memory::new(),
-            camera_names: cameras.iter().map(|camera| camera.name.clone()).collect(),
+            prefix_cache: PrefixCache::new(),
             cameras,
-            state_dim: checkpoint.state_dim(),
-            action_dim: checkpoint.action_dim(),
             seed: options.seed,
             num_chunks: 0,
-            description,
+            info,
         })
     }
 
-    /// The actions that noise `[action_horizon, max_action_dim]` becomes under an observation.
+    /// Predicts the chunk that noise `[action_horizon, max_action_dim]` becomes, beginning with `frozen`
+    /// actions if there are any.
     ///
     /// # Errors
-    /// As [`Policy::predict`], and when the noise has another length.
+    /// When the observation or the frozen actions do not fit the policy, the noise has another length, or no
+    /// finite actions came out.
     pub fn predict_from_noise(
-        &mut self,
-        observation: &Observation,
-        noise: &[f32],
-    ) -> Result<ActionChunk, PolicyError> {
-        self.denoise(observation, noise, None)
-    }
-
-    fn denoise(
         &mut self,
         observation: &Observation,
         noise: &[f32],
@@ -111,38 +104,46 @@ impl<D: Device> Pi0Policy<D> {
                 expected,
             });
         }
-        if let Some(frozen) = frozen {
-            self.check_frozen(frozen)?;
-        }
-        self.check_state(&observation.state)?;
-        let frozen = frozen.map(|frozen| self.to_model_units(frozen, &observation.state));
-        self.memory.durations = StageDurations::default();
-        let (model, prefix, state, schedule) = self.prepare(observation)?;
+        let frozen = match frozen {
+            Some(frozen) => {
+                self.check_frozen(frozen)?;
+                self.to_model_units(frozen, &observation.state)
+            }
+            None => Vec::new(),
+        };
+        self.prefix_cache.durations = StageDurations::default();
+        let (model, session, state, schedule) = self.prepare(observation)?;
         let started = Instant::now();
-        let frozen = frozen.as_deref().unwrap_or_default();
-        let actions = model.denoise(prefix, &state, noise, frozen, schedule)?;
-        self.memory.durations.denoise = started.elapsed();
+        let actions = model.sample_actions(session, &state, noise, &frozen, schedule)?;
+        self.prefix_cache.durations.denoise = started.elapsed();
         self.to_robot_units(&actions, &observation.state)
     }
 
-    fn next_noise(&self) -> Vec<f32> {
+    /// Noise of a chunk, `[action_horizon, max_action_dim]`.
+    fn noise(&self, chunk: u64) -> Vec<f32> {
         let config = &self.model.config;
-        sample_noise(
-            self.seed,
-            self.num_chunks,
-            config.action_horizon * config.max_action_dim,
-        )
+        sample_noise(self.seed, chunk, config.action_horizon * config.max_action_dim)
     }
 
-    /// What denoising starts from under an observation, beside the noise: the prefix and the state `[max_state_dim]`.
-    pub(super) fn prepare(&mut self, observation: &Observation) -> Result<Prepared<'_, D>, PolicyError> {
+    fn predict_next(
+        &mut self,
+        observation: &Observation,
+        frozen: Option<&ActionChunk>,
+    ) -> Result<ActionChunk, PolicyError> {
+        let noise = self.noise(self.num_chunks);
+        let chunk = self.predict_from_noise(observation, &noise, frozen)?;
+        self.num_chunks += 1;
+        Ok(chunk)
+    }
+
+    fn prepare(&mut self, observation: &Observation) -> Result<Prepared<'_, D>, PolicyError> {
         self.check_state(&observation.state)?;
         let frames = self.frames(observation)?;
         let mut state = observation.state.clone();
         normalise(&self.statistics.state, &mut state);
         state.resize(self.model.config.max_state_dim, 0.0);
         let image_size = self.model.config.vision.image_size;
-        let prefix = self.memory.prefix(
+        let session = self.prefix_cache.session(
             &self.model,
             &frames,
             &observation.prompt,
@@ -155,14 +156,14 @@ impl<D: Device> Pi0Policy<D> {
             },
             |prompt| Ok(self.tokenizer.encode(prompt)?),
         )?;
-        Ok((&self.model, prefix, state, &self.schedules[&self.steps]))
+        Ok((&self.model, session, state, &self.schedules[&self.steps]))
     }
 
     fn check_state(&self, state: &[f32]) -> Result<(), PolicyError> {
-        if state.len() != self.state_dim {
+        if state.len() != self.info.state_dim {
             return Err(PolicyError::StateLength {
                 found: state.len(),
-                expected: self.state_dim,
+                expected: self.info.state_dim,
             });
         }
         match state.iter().enumerate().find(|(_, value)| !value.is_finite()) {
@@ -173,18 +174,19 @@ impl<D: Device> Pi0Policy<D> {
 
     fn check_frozen(&self, frozen: &ActionChunk) -> Result<(), PolicyError> {
         let found = [frozen.horizon(), frozen.action_dim()];
-        let expected = [self.model.config.action_horizon, self.action_dim];
+        let expected = [self.info.action_horizon, self.info.action_dim];
         if found[0] >= expected[0] || found[1] != expected[1] {
             return Err(PolicyError::FrozenActions { found, expected });
         }
         let mut values = frozen.values().iter().enumerate();
         match values.find(|(_, value)| !value.is_finite()) {
-            Some((index, &value)) => Err(PolicyError::Committed { index, value }),
+            Some((index, &value)) => Err(PolicyError::FrozenValue { index, value }),
             None => Ok(()),
         }
     }
 
-    /// The newest frame of every camera, in the checkpoint's order; none where an optional one has none.
+    /// The newest frame of every camera, in the checkpoint's order; `None` for an optional camera without
+    /// one.
     fn frames<'a>(
         &self,
         observation: &'a Observation,
@@ -192,9 +194,10 @@ impl<D: Device> Pi0Policy<D> {
         let frame = |camera: &CameraOptions| match observation.images.get(&camera.name) {
             None if !camera.is_optional => Err(PolicyError::CameraMissing {
                 camera: camera.name.clone(),
-                present: match observation.images.is_empty() {
-                    true => "no camera".to_owned(),
-                    false => observation.images.keys().cloned().collect::<Vec<_>>().join(", "),
+                present: if observation.images.is_empty() {
+                    "no camera".to_owned()
+                } else {
+                    observation.images.keys().cloned().collect::<Vec<_>>().join(", ")
                 },
             }),
             frame => Ok(frame),
@@ -202,9 +205,9 @@ impl<D: Device> Pi0Policy<D> {
         self.cameras.iter().map(frame).collect()
     }
 
-    /// Actions in the robot's units, under a state, as the model has them: normalised, and padded to
-    /// `[horizon, max_action_dim]`.
-    pub(super) fn to_model_units(&self, chunk: &ActionChunk, state: &[f32]) -> Vec<f32> {
+    /// Converts actions in the robot's units to the model's: relative where the checkpoint's are, normalised,
+    /// and padded to `[horizon, max_action_dim]`.
+    fn to_model_units(&self, chunk: &ActionChunk, state: &[f32]) -> Vec<f32> {
         let mut values = Vec::with_capacity(chunk.horizon() * self.model.config.max_action_dim);
         for index in 0..chunk.horizon() {
             let mut action = chunk.action(index).to_vec();
@@ -216,31 +219,34 @@ impl<D: Device> Pi0Policy<D> {
         values
     }
 
-    /// Normalised, padded actions of the model in the robot's units.
+    /// Converts the model's actions `[horizon, max_action_dim]` to the robot's units.
     fn to_robot_units(&self, actions: &[f32], state: &[f32]) -> Result<ActionChunk, PolicyError> {
-        let mut values = Vec::with_capacity(self.model.config.action_horizon * self.action_dim);
+        let action_dim = self.info.action_dim;
+        let mut values = Vec::with_capacity(self.info.action_horizon * action_dim);
         for padded in actions.chunks_exact(self.model.config.max_action_dim) {
-            let mut action = padded[..self.action_dim].to_vec();
+            let mut action = padded[..action_dim].to_vec();
             denormalise(&self.statistics.action, &mut action);
             add_state(&mut action, state, &self.statistics.relative);
             values.extend(action);
         }
         match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             Some((index, &value)) => Err(PolicyError::Action {
-                action: index / self.action_dim,
-                dimension: index % self.action_dim,
+                action: index / action_dim,
+                dimension: index % action_dim,
                 value,
             }),
-            None => Ok(ActionChunk::new(values, self.action_dim)),
+            None => Ok(ActionChunk::new(values, action_dim)),
         }
     }
 }
 
 impl<D: Device> Policy for Pi0Policy<D> {
+    fn info(&self) -> &PolicyInfo {
+        &self.info
+    }
+
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        let chunk = self.denoise(observation, &self.next_noise(), None)?;
-        self.num_chunks += 1;
-        Ok(chunk)
+        self.predict_next(observation, None)
     }
 
     fn predict_after(
@@ -248,9 +254,7 @@ impl<D: Device> Policy for Pi0Policy<D> {
         observation: &Observation,
         frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
-        let chunk = self.denoise(observation, &self.next_noise(), Some(frozen))?;
-        self.num_chunks += 1;
-        Ok(chunk)
+        self.predict_next(observation, Some(frozen))
     }
 
     fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
@@ -264,60 +268,76 @@ impl<D: Device> Policy for Pi0Policy<D> {
 
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
         let Pi0 { config, device, .. } = &self.model;
-        if !device.is_slow_at_first() {
+        if !device.needs_warm_up() {
             return Ok(());
         }
         let noise = vec![0.0; config.action_horizon * config.max_action_dim];
         let size = config.vision.image_size as u32;
-        // Actions are held in work of its own.
-        let held = ActionChunk::new(vec![0.0; self.action_dim], self.action_dim);
-        let held = (config.action_horizon > 1).then_some(held);
-        // The first makes what stays, two more compile and record all work on it, and the last is as every one from then on.
+        // Frozen actions have a trace of their own.
+        let action_dim = self.info.action_dim;
+        let frozen = ActionChunk::new(vec![0.0; action_dim], action_dim);
+        let frozen = (config.action_horizon > 1).then_some(frozen);
+        // The first chunk allocates what stays, two more compile and capture all work on it, and the last is
+        // as every later one.
         for shade in 0..4 {
             let frame = Arc::new(RgbImage::from_pixel(size, size, Rgb([shade; 3])));
-            let cameras = self.camera_names.iter();
+            let cameras = self.info.cameras.iter();
             let observation = Observation {
                 images: cameras.map(|name| (name.clone(), Arc::clone(&frame))).collect(),
-                state: vec![0.0; self.state_dim],
+                state: vec![0.0; self.info.state_dim],
                 prompt: prompt.to_owned(),
             };
-            self.denoise(&observation, &noise, None)?;
-            if held.is_some() {
-                self.denoise(&observation, &noise, held.as_ref())?;
+            self.predict_from_noise(&observation, &noise, None)?;
+            if frozen.is_some() {
+                self.predict_from_noise(&observation, &noise, frozen.as_ref())?;
             }
         }
         Ok(())
-    }
-
-    fn cameras(&self) -> &[String] {
-        &self.camera_names
-    }
-
-    fn state_dim(&self) -> usize {
-        self.state_dim
-    }
-
-    fn action_dim(&self) -> usize {
-        self.action_dim
-    }
-
-    fn action_horizon(&self) -> usize {
-        self.model.config.action_horizon
-    }
-
-    fn relative_actions(&self) -> Vec<bool> {
-        self.statistics.relative.clone()
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
     }
 
     fn report(&self) -> PolicyReport {
         PolicyReport {
             device: self.model.device.description(),
             precision: self.model.device.precision().to_owned(),
-            reused: Some(self.memory.reused.clone()),
+            reused: Some(self.prefix_cache.reused.clone()),
+            durations: self.prefix_cache.durations,
         }
+    }
+
+    fn flow_matching_loss(
+        &mut self,
+        observation: &Observation,
+        recorded: &ActionChunk,
+        noise: u64,
+    ) -> Result<Vec<[f64; 2]>, PolicyError> {
+        let (horizon, width) = (self.info.action_horizon, self.model.config.max_action_dim);
+        let joints = self.info.action_dim;
+        let found = [recorded.horizon(), recorded.action_dim()];
+        let expected = [horizon, joints];
+        if found != expected {
+            return Err(PolicyError::RecordedActions { found, expected });
+        }
+        let actions = self.to_model_units(recorded, &observation.state);
+        let noise = self.noise(noise);
+        let target = target_velocity(&actions, &noise);
+        let (model, session, state, schedule) = self.prepare(observation)?;
+        let mut denoiser = model.denoiser(session, &model.upload_state(&state)?)?;
+        let steps = EulerSteps::new(schedule.times.len());
+        let mut losses = Vec::with_capacity(schedule.times.len());
+        for (time, at_time) in steps.times().zip(&schedule.times) {
+            let x_t = model.upload_noise(&add_noise(&actions, &noise, time))?;
+            let v_t = model.device.read_back(&denoiser.velocity(&x_t, at_time)?)?;
+            let mut sum = 0.0;
+            for (v, u) in v_t.chunks_exact(width).zip(target.chunks_exact(width)) {
+                let squares = v
+                    .iter()
+                    .zip(u)
+                    .take(joints)
+                    .map(|(v, u)| f64::from(v - u).powi(2));
+                sum += squares.sum::<f64>();
+            }
+            losses.push([f64::from(time), sum / (horizon * joints) as f64]);
+        }
+        Ok(losses)
     }
 }

@@ -1,38 +1,62 @@
-//! From a camera's frame to the image that SigLIP sees.
+//! A camera's frame becomes the image that SigLIP sees.
 
 use fast_image_resize as fir;
 use fir::images::{TypedImage, TypedImageRef};
 use fir::pixels::F32x3;
 use image::RgbImage;
 
-use super::Crop;
+use super::options::Crop;
+use crate::device::Pixels;
 
-/// Why a frame cannot be seen.
+/// Why a frame cannot be prepared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
+    /// A frame without pixels.
     #[error("the image is {width} × {height} pixels, expected at least 1 × 1")]
-    Empty { width: u32, height: u32 },
+    Empty {
+        /// Width of the frame, in pixels.
+        width: u32,
+        /// Height of the frame, in pixels.
+        height: u32,
+    },
+    /// A crop that is not within the frame.
     #[error(
         "the crop of {} × {} pixels at ({}, {}) is empty or reaches out of the image of {width} × {height}",
         crop.width, crop.height, crop.x, crop.y
     )]
-    Crop { crop: Crop, width: u32, height: u32 },
+    Crop {
+        /// The crop.
+        crop: Crop,
+        /// Width of the frame, in pixels.
+        width: u32,
+        /// Height of the frame, in pixels.
+        height: u32,
+    },
+    /// A frame that is too narrow to leave a pixel.
     #[error("nothing is left of {width} × {height} pixels in a square of {side}, the image is too narrow")]
-    AspectRatio { width: u32, height: u32, side: usize },
+    AspectRatio {
+        /// Width of the cropped frame, in pixels.
+        width: u32,
+        /// Height of the cropped frame, in pixels.
+        height: u32,
+        /// Side of the square, in pixels.
+        side: usize,
+    },
+    /// A failure of the resizing library.
     #[error("the image could not be resized: {0}")]
     Resize(String),
 }
 
-/// Crops a frame, fits it into a square of `side` pixels with its aspect kept, black around it, and maps it to
-/// [−1, 1]: `[3, side, side]`.
+/// Crops a frame and fits it into a square of `side` pixels with its aspect kept, black around it: bytes
+/// where it fits without resampling, else values.
 ///
-/// The reference is LeRobot's `resize_with_pad_torch`: bilinear between pixel centres without antialiasing, sizes
-/// rounded down, the odd pixel of padding to the right and below.
+/// The reference is LeRobot's `resize_with_pad_torch`: bilinear between pixel centres without antialiasing,
+/// sizes rounded down, the odd pixel of padding to the right and below.
 ///
 /// # Errors
-/// When there is no pixel to see.
+/// When no pixel is left.
 #[tracing::instrument(name = "resize", level = "trace", skip_all)]
-pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Result<Vec<f32>, ImageError> {
+pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Result<Pixels, ImageError> {
     let (frame_width, frame_height) = frame.dimensions();
     if frame_width == 0 || frame_height == 0 {
         return Err(ImageError::Empty {
@@ -65,28 +89,44 @@ pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Resul
             side,
         });
     }
-    let pixels = resize(&cropped(frame, crop), crop, width, height)
-        .map_err(|error| ImageError::Resize(error.to_string()))?;
+    if (crop.width, crop.height) == (width, height) {
+        let pixels: Vec<[u8; 3]> = cropped(frame, crop).collect();
+        let bytes = planes(&pixels, width, side, 0, |pixel, channel| pixel[channel]);
+        return Ok(Pixels::Bytes(bytes));
+    }
+    let resized =
+        resize(frame, crop, width, height).map_err(|error| ImageError::Resize(error.to_string()))?;
+    let value = |pixel: &F32x3, channel: usize| pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
+    Ok(Pixels::Values(planes(&resized, width, side, -1.0, value)))
+}
 
-    let (width, height) = (width as usize, height as usize);
+/// Puts pixels, `width` a row, into the middle of a square of three planes that are otherwise `black`.
+fn planes<P, T: Copy>(
+    pixels: &[P],
+    width: u32,
+    side: usize,
+    black: T,
+    value: impl Fn(&P, usize) -> T,
+) -> Vec<T> {
+    let width = width as usize;
     let left = (side - width) / 2;
-    let top = (side - height) / 2;
-    let mut image = vec![-1.0; 3 * side * side];
+    let top = (side - pixels.len() / width) / 2;
+    let mut image = vec![black; 3 * side * side];
     for (channel, plane) in image.chunks_exact_mut(side * side).enumerate() {
         for (row, pixels) in plane[top * side..]
             .chunks_exact_mut(side)
             .zip(pixels.chunks_exact(width))
         {
-            for (value, pixel) in row[left..].iter_mut().zip(pixels) {
-                *value = pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
+            for (image, pixel) in row[left..].iter_mut().zip(pixels) {
+                *image = value(pixel, channel);
             }
         }
     }
-    Ok(image)
+    image
 }
 
-/// Size of an image in a square that it fits into. Rounded down after a division by a ratio that is itself rounded,
-/// so that it is one below the exact size where the reference's is.
+/// Size of an image in a square that it fits into. Rounded down after a division by a ratio that is itself
+/// rounded, so that it is one below the exact size where the reference's is.
 fn fit(width: u32, height: u32, side: usize) -> (u32, u32) {
     let side = side as f64;
     let (width, height) = (f64::from(width), f64::from(height));
@@ -94,28 +134,30 @@ fn fit(width: u32, height: u32, side: usize) -> (u32, u32) {
     ((width / ratio) as u32, (height / ratio) as u32)
 }
 
-fn cropped(frame: &RgbImage, crop: Crop) -> Vec<F32x3> {
+/// Pixels of a crop, row by row.
+fn cropped(frame: &RgbImage, crop: Crop) -> impl Iterator<Item = [u8; 3]> {
     let stride = 3 * frame.width() as usize;
     let columns = 3 * crop.x as usize..3 * (crop.x + crop.width) as usize;
     frame
         .chunks_exact(stride)
         .skip(crop.y as usize)
         .take(crop.height as usize)
-        .flat_map(|row| row[columns.clone()].as_chunks::<3>().0)
-        .map(|rgb| F32x3::new(rgb.map(|value| f32::from(value) / 255.0)))
-        .collect()
+        .flat_map(move |row| row[columns.clone()].as_chunks::<3>().0)
+        .copied()
 }
 
+/// Resamples a crop, in [0, 1].
 fn resize(
-    pixels: &[F32x3],
+    frame: &RgbImage,
     crop: Crop,
     width: u32,
     height: u32,
 ) -> Result<Vec<F32x3>, Box<dyn std::error::Error>> {
-    if (crop.width, crop.height) == (width, height) {
-        return Ok(pixels.to_vec());
-    }
-    let frame = TypedImageRef::new(crop.width, crop.height, pixels)?;
+    let value = |byte: u8| f32::from(byte) / 255.0;
+    let pixels: Vec<F32x3> = cropped(frame, crop)
+        .map(|rgb| F32x3::new(rgb.map(value)))
+        .collect();
+    let frame = TypedImageRef::new(crop.width, crop.height, &pixels)?;
     let mut resized = TypedImage::new(width, height);
     let bilinear = fir::ResizeOptions::new()
         .resize_alg(fir::ResizeAlg::Interpolation(fir::FilterType::Bilinear))
@@ -194,15 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_the_models_size_is_not_resampled() {
-        let frame = picture(6, 6);
-        let image = prepare_image(&frame, WHOLE, 6).unwrap();
+    fn a_frame_of_the_model_s_size_stays_bytes_and_a_resampled_one_does_not() {
+        let frame = picture(6, 5);
+        let Pixels::Bytes(bytes) = prepare_image(&frame, WHOLE, 6).unwrap() else {
+            panic!("not resampled");
+        };
         for (x, y, pixel) in frame.enumerate_pixels() {
             for (channel, value) in pixel.0.into_iter().enumerate() {
-                let expected = f32::from(value) / 255.0 * 2.0 - 1.0;
-                assert_eq!(image[channel * 36 + (y * 6 + x) as usize], expected);
+                assert_eq!(bytes[channel * 36 + (y * 6 + x) as usize], value);
             }
         }
+        assert_eq!(bytes[5 * 6..6 * 6], [0; 6], "black below");
+        let resampled = prepare_image(&picture(7, 7), WHOLE, 6).unwrap();
+        assert!(matches!(resampled, Pixels::Values(_)));
     }
 
     /// Bilinear interpolation between the centres of pixels, written as its definition.
@@ -232,17 +278,16 @@ mod tests {
             let image = prepare_image(&frame, WHOLE, side).unwrap();
             let left = (side as u32 - fit_width) / 2;
             let top = (side as u32 - fit_height) / 2;
-            for (index, value) in image.into_iter().enumerate() {
+            for (index, &value) in image.values().iter().enumerate() {
                 let (channel, pixel) = (index / (side * side), (index % (side * side)) as u32);
                 let (x, y) = (pixel % side as u32, pixel / side as u32);
                 let inside = (left..left + fit_width).contains(&x) && (top..top + fit_height).contains(&y);
-                let expected = match inside {
-                    false => -1.0,
-                    true => {
-                        let x = (f64::from(x - left) + 0.5) * f64::from(width) / f64::from(fit_width) - 0.5;
-                        let y = (f64::from(y - top) + 0.5) * f64::from(height) / f64::from(fit_height) - 0.5;
-                        2.0 * sample(&frame, channel, x, y) - 1.0
-                    }
+                let expected = if inside {
+                    let x = (f64::from(x - left) + 0.5) * f64::from(width) / f64::from(fit_width) - 0.5;
+                    let y = (f64::from(y - top) + 0.5) * f64::from(height) / f64::from(fit_height) - 0.5;
+                    2.0 * sample(&frame, channel, x, y) - 1.0
+                } else {
+                    -1.0
                 };
                 let error = (f64::from(value) - expected).abs();
                 assert!(

@@ -3,7 +3,10 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::{ActionChunk, Observation, OpenError, Policy, PolicyError, PolicyReport};
+use super::chunk::{ActionChunk, Observation};
+use super::error::{OpenError, PolicyError};
+use super::report::PolicyReport;
+use super::{Policy, PolicyInfo};
 use crate::device::DeviceError;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -11,85 +14,111 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 type Open = Box<dyn FnMut() -> Result<Box<dyn Policy + Send>, OpenError> + Send>;
 
-/// Drops the policy when its device is lost and opens it again, each time after twice the wait. Until then every
-/// prediction fails, so that nothing old is played as new.
+/// Drops the policy when its device is lost and opens it again, each time after twice the wait. Until then
+/// every prediction fails, so that nothing old is played as new. A policy that was opened again has the
+/// denoising steps of the one before, and is warmed up if that one was.
 pub(super) struct ReopenOnLoss {
     open: Open,
     policy: Option<Box<dyn Policy + Send>>,
-    /// Why there is no policy, and when to try again.
-    lost: String,
-    next_try: Instant,
+    info: PolicyInfo,
+    denoise_steps: Option<NonZeroUsize>,
+    /// Prompt of the newest chunk, once the policy was warmed up.
+    warm_prompt: Option<String>,
+    /// Why there is no policy.
+    loss: String,
+    next_attempt: Instant,
     wait: Duration,
-    cameras: Vec<String>,
-    state_dim: usize,
-    action_dim: usize,
-    action_horizon: usize,
-    relative_actions: Vec<bool>,
-    description: String,
 }
 
 impl ReopenOnLoss {
+    /// Opens the policy the first time.
+    ///
     /// # Errors
-    /// When it cannot be opened the first time.
+    /// When it cannot be opened.
     pub fn new(mut open: Open) -> Result<Self, OpenError> {
         let policy = open()?;
         Ok(Self {
-            lost: String::new(),
-            next_try: Instant::now(),
-            wait: FIRST_WAIT,
-            cameras: policy.cameras().to_vec(),
-            state_dim: policy.state_dim(),
-            action_dim: policy.action_dim(),
-            action_horizon: policy.action_horizon(),
-            relative_actions: policy.relative_actions(),
-            description: policy.description(),
+            info: policy.info().clone(),
             policy: Some(policy),
             open,
+            denoise_steps: None,
+            warm_prompt: None,
+            loss: String::new(),
+            next_attempt: Instant::now(),
+            wait: FIRST_WAIT,
         })
     }
 
-    /// What `predict` makes of the policy at `now`.
-    fn with_policy(
+    /// Predicts with the policy, which is opened again if it is lost and `now` is late enough.
+    fn predict_with<T>(
         &mut self,
         now: Instant,
-        predict: impl FnOnce(&mut dyn Policy) -> Result<ActionChunk, PolicyError>,
-    ) -> Result<ActionChunk, PolicyError> {
-        if self.policy.is_none() && now >= self.next_try {
-            match (self.open)() {
+        prompt: &str,
+        predict: impl FnOnce(&mut dyn Policy) -> Result<T, PolicyError>,
+    ) -> Result<T, PolicyError> {
+        if self.policy.is_none() && now >= self.next_attempt {
+            match self.reopen() {
                 Ok(policy) => self.policy = Some(policy),
-                Err(error) => self.wait_after(error.to_string(), now),
+                Err(reason) => self.wait_after(reason, now),
             }
         }
         let Some(policy) = &mut self.policy else {
-            return Err(PolicyError::Device(DeviceError::Lost(self.lost.clone())));
+            return Err(PolicyError::Device(DeviceError::Lost(self.loss.clone())));
         };
         let result = predict(&mut **policy);
-        match &result {
-            Ok(_) => self.wait = FIRST_WAIT,
-            Err(PolicyError::Device(DeviceError::Lost(reason))) => {
-                let reason = reason.clone();
-                // The device is closed before it can be opened again.
-                self.policy = None;
-                self.wait_after(reason, now);
+        if result.is_ok() {
+            self.wait = FIRST_WAIT;
+            if let Some(warm_prompt) = &mut self.warm_prompt
+                && warm_prompt != prompt
+            {
+                prompt.clone_into(warm_prompt);
             }
-            Err(_) => {}
+        }
+        self.watched(result, now)
+    }
+
+    /// Opens the policy in the state of the one that was lost.
+    fn reopen(&mut self) -> Result<Box<dyn Policy + Send>, String> {
+        let mut policy = (self.open)().map_err(|error| error.to_string())?;
+        let prepared = policy
+            .set_denoise_steps(self.denoise_steps)
+            .and_then(|()| match &self.warm_prompt {
+                Some(prompt) => policy.warm_up(prompt),
+                None => Ok(()),
+            });
+        prepared.map_err(|error| error.to_string())?;
+        Ok(policy)
+    }
+
+    /// Returns a result of the policy, which is dropped if its device is lost.
+    fn watched<T>(&mut self, result: Result<T, PolicyError>, now: Instant) -> Result<T, PolicyError> {
+        if let Err(PolicyError::Device(DeviceError::Lost(reason))) = &result {
+            // The device is closed before it can be opened again.
+            self.policy = None;
+            self.wait_after(reason.clone(), now);
         }
         result
     }
 
     fn wait_after(&mut self, reason: String, now: Instant) {
-        self.lost = format!(
+        self.loss = format!(
             "{reason}; it is opened again every {} s at most",
             LONGEST_WAIT.as_secs()
         );
-        self.next_try = now + self.wait;
+        self.next_attempt = now + self.wait;
         self.wait = LONGEST_WAIT.min(2 * self.wait);
     }
 }
 
 impl Policy for ReopenOnLoss {
+    fn info(&self) -> &PolicyInfo {
+        &self.info
+    }
+
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        self.with_policy(Instant::now(), |policy| policy.predict(observation))
+        self.predict_with(Instant::now(), &observation.prompt, |policy| {
+            policy.predict(observation)
+        })
     }
 
     fn predict_after(
@@ -97,64 +126,84 @@ impl Policy for ReopenOnLoss {
         observation: &Observation,
         frozen: &ActionChunk,
     ) -> Result<ActionChunk, PolicyError> {
-        self.with_policy(Instant::now(), |policy| policy.predict_after(observation, frozen))
+        self.predict_with(Instant::now(), &observation.prompt, |policy| {
+            policy.predict_after(observation, frozen)
+        })
     }
 
     fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
+        self.denoise_steps = steps;
         let policy = self.policy.as_mut();
-        policy.map_or(Ok(()), |policy| policy.set_denoise_steps(steps))
+        let set = policy.map_or(Ok(()), |policy| policy.set_denoise_steps(steps));
+        self.watched(set, Instant::now())
     }
 
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
         let policy = self.policy.as_mut();
-        policy.map_or(Ok(()), |policy| policy.warm_up(prompt))
+        let warm = policy.map_or(Ok(()), |policy| policy.warm_up(prompt));
+        if warm.is_ok() {
+            self.warm_prompt = Some(prompt.to_owned());
+        }
+        self.watched(warm, Instant::now())
     }
 
-    fn cameras(&self) -> &[String] {
-        &self.cameras
-    }
-
-    fn state_dim(&self) -> usize {
-        self.state_dim
-    }
-
-    fn action_dim(&self) -> usize {
-        self.action_dim
-    }
-
-    fn action_horizon(&self) -> usize {
-        self.action_horizon
-    }
-
-    fn relative_actions(&self) -> Vec<bool> {
-        self.relative_actions.clone()
-    }
-
-    fn description(&self) -> String {
-        self.description.clone()
-    }
-
-    /// Of no device while it is lost.
+    /// Nothing is known while the device is lost.
     fn report(&self) -> PolicyReport {
         self.policy
             .as_ref()
             .map(|policy| policy.report())
             .unwrap_or_default()
     }
+
+    fn flow_matching_loss(
+        &mut self,
+        observation: &Observation,
+        recorded: &ActionChunk,
+        noise: u64,
+    ) -> Result<Vec<[f64; 2]>, PolicyError> {
+        self.predict_with(Instant::now(), &observation.prompt, |policy| {
+            policy.flow_matching_loss(observation, recorded, noise)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, MutexGuard};
 
     use super::*;
 
-    /// Fails as the prompt says.
-    struct Simulated;
+    /// Calls of all policies that were opened one after the other.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl Log {
+        fn note(&self, call: impl Into<String>) {
+            self.calls().push(call.into());
+        }
+
+        fn calls(&self) -> MutexGuard<'_, Vec<String>> {
+            self.0.lock().unwrap()
+        }
+
+        fn opened(&self) -> usize {
+            self.calls().iter().filter(|call| *call == "open").count()
+        }
+    }
+
+    /// Fails as the prompt demands.
+    struct Simulated {
+        info: PolicyInfo,
+        log: Log,
+    }
 
     impl Policy for Simulated {
+        fn info(&self) -> &PolicyInfo {
+            &self.info
+        }
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+            self.log.note("predict");
             match observation.prompt.as_str() {
                 "lose" => Err(PolicyError::Device(DeviceError::Lost("it hangs".to_owned()))),
                 "misshape" => Err(PolicyError::StateLength {
@@ -164,20 +213,19 @@ mod tests {
                 _ => Ok(ActionChunk::new(vec![0.0; 2], 1)),
             }
         }
-        fn cameras(&self) -> &[String] {
-            &[]
+        fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
+            match steps {
+                Some(NonZeroUsize::MAX) => Err(PolicyError::Device(DeviceError::Lost("it hangs".to_owned()))),
+                _ => {
+                    let steps = steps.map_or(0, NonZeroUsize::get);
+                    self.log.note(format!("{steps} steps"));
+                    Ok(())
+                }
+            }
         }
-        fn state_dim(&self) -> usize {
-            1
-        }
-        fn action_dim(&self) -> usize {
-            1
-        }
-        fn action_horizon(&self) -> usize {
-            2
-        }
-        fn description(&self) -> String {
-            "simulated".to_owned()
+        fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
+            self.log.note(format!("warm up to {prompt}"));
+            Ok(())
         }
         fn report(&self) -> PolicyReport {
             PolicyReport {
@@ -187,7 +235,7 @@ mod tests {
         }
     }
 
-    fn told(prompt: &str) -> Observation {
+    fn observation(prompt: &str) -> Observation {
         Observation {
             images: BTreeMap::new(),
             state: vec![0.0],
@@ -196,39 +244,37 @@ mod tests {
     }
 
     impl ReopenOnLoss {
-        fn predict_at(
-            &mut self,
-            observation: &Observation,
-            now: Instant,
-        ) -> Result<ActionChunk, PolicyError> {
-            self.with_policy(now, |policy| policy.predict(observation))
+        fn predict_at(&mut self, prompt: &str, now: Instant) -> Result<ActionChunk, PolicyError> {
+            self.predict_with(now, prompt, |policy| policy.predict(&observation(prompt)))
         }
     }
 
-    /// A policy, and how often it was opened; it cannot be opened a second and a third time.
-    fn reopening() -> (ReopenOnLoss, Arc<Mutex<usize>>) {
-        let opened = Arc::new(Mutex::new(0));
-        let counter = Arc::clone(&opened);
+    /// A policy that cannot be opened a second and a third time.
+    fn reopening() -> (ReopenOnLoss, Log) {
+        let log = Log::default();
+        let noted = log.clone();
         let open = move || -> Result<Box<dyn Policy + Send>, OpenError> {
-            let mut opened = counter.lock().unwrap();
-            *opened += 1;
-            match *opened {
+            noted.note("open");
+            match noted.opened() {
                 2 | 3 => Err(OpenError::Device(DeviceError::Unavailable("in use".to_owned()))),
-                _ => Ok(Box::new(Simulated)),
+                _ => Ok(Box::new(Simulated {
+                    info: PolicyInfo::default(),
+                    log: noted.clone(),
+                })),
             }
         };
-        (ReopenOnLoss::new(Box::new(open)).unwrap(), opened)
+        (ReopenOnLoss::new(Box::new(open)).unwrap(), log)
     }
 
     #[test]
     fn a_lost_device_is_opened_again_after_growing_waits() {
-        let (mut policy, opened) = reopening();
+        let (mut policy, log) = reopening();
         let start = Instant::now();
         let mut works_after = |seconds: u64, prompt: &str| {
             let works = policy
-                .predict_at(&told(prompt), start + Duration::from_secs(seconds))
+                .predict_at(prompt, start + Duration::from_secs(seconds))
                 .is_ok();
-            (works, *opened.lock().unwrap())
+            (works, log.opened())
         };
         assert_eq!(works_after(0, "wave"), (true, 1));
         assert_eq!(works_after(0, "lose"), (false, 1));
@@ -241,22 +287,63 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_is_opened_again_keeps_its_denoising_steps_and_is_warmed_up_before_it_predicts() {
+        let (mut policy, log) = reopening();
+        let start = Instant::now();
+        policy.warm_up("wave").unwrap();
+        policy.set_denoise_steps(NonZeroUsize::new(5)).unwrap();
+        policy.predict_at("point", start).unwrap();
+        policy.predict_at("lose", start).unwrap_err();
+        policy.set_denoise_steps(NonZeroUsize::new(7)).unwrap();
+        for seconds in [1, 3] {
+            let now = start + Duration::from_secs(seconds);
+            policy.predict_at("wave", now).unwrap_err();
+        }
+        log.calls().clear();
+        // The log is empty, so that this is the first time.
+        policy.predict_at("wave", start + Duration::from_secs(7)).unwrap();
+        assert_eq!(*log.calls(), ["open", "7 steps", "warm up to point", "predict"]);
+    }
+
+    #[test]
+    fn a_device_that_was_not_warmed_up_is_not_when_it_is_opened_again() {
+        let (mut policy, log) = reopening();
+        let start = Instant::now();
+        policy.predict_at("lose", start).unwrap_err();
+        log.calls().clear();
+        policy.predict_at("wave", start + Duration::from_secs(1)).unwrap();
+        assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+    }
+
+    #[test]
+    fn a_device_that_is_lost_while_its_steps_are_set_is_opened_again() {
+        let (mut policy, log) = reopening();
+        assert!(policy.set_denoise_steps(Some(NonZeroUsize::MAX)).is_err());
+        policy.set_denoise_steps(None).unwrap();
+        log.calls().clear();
+        policy
+            .predict_at("wave", Instant::now() + Duration::from_secs(1))
+            .unwrap();
+        assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+    }
+
+    #[test]
     fn while_it_is_lost_the_error_says_why() {
         let (mut policy, _) = reopening();
         let now = Instant::now();
         assert_eq!(policy.report().device, "a card");
-        let _ = policy.predict_at(&told("lose"), now);
-        let error = policy.predict_at(&told("wave"), now).unwrap_err().to_string();
+        let _ = policy.predict_at("lose", now);
+        let error = policy.predict_at("wave", now).unwrap_err().to_string();
         assert!(error.contains("it hangs"), "{error}");
         assert_eq!(policy.report(), PolicyReport::default());
     }
 
     #[test]
     fn other_errors_keep_the_device_open() {
-        let (mut policy, opened) = reopening();
+        let (mut policy, log) = reopening();
         let now = Instant::now();
-        assert!(policy.predict_at(&told("misshape"), now).is_err());
-        assert!(policy.predict_at(&told("wave"), now).is_ok());
-        assert_eq!(*opened.lock().unwrap(), 1);
+        assert!(policy.predict_at("misshape", now).is_err());
+        assert!(policy.predict_at("wave", now).is_ok());
+        assert_eq!(log.opened(), 1);
     }
 }

@@ -1,27 +1,35 @@
-//! A policy in the joint_mapping of the robot that it drives.
+//! A policy in the units, directions and joint order of the robot that it drives.
 
 use std::num::NonZeroUsize;
 use std::ops::DerefMut;
 
-use super::{
-    ActionChunk, Evaluate, JointMapping, Observation, Policy, PolicyError, PolicyReport, StageDurations,
-};
+use super::chunk::{ActionChunk, Observation};
+use super::error::PolicyError;
+use super::joint_mapping::JointMapping;
+use super::report::PolicyReport;
+use super::{Policy, PolicyInfo};
 
-/// A policy that takes the robot's state and gives the robot's actions: absolute positions of the joints that are told
-/// to move.
+/// A policy that takes the robot's state and gives the robot's actions: absolute positions of the commanded
+/// joints.
 pub struct RobotPolicy<P> {
     policy: P,
     joint_mapping: JointMapping,
+    info: PolicyInfo,
 }
 
-impl<P: DerefMut> RobotPolicy<P>
-where
-    P::Target: Policy,
-{
+impl<P: DerefMut<Target: Policy>> RobotPolicy<P> {
+    /// Wraps a policy whose state and actions `joint_mapping` is for.
     pub fn new(policy: P, joint_mapping: JointMapping) -> Self {
+        let info = PolicyInfo {
+            action_dim: joint_mapping.commanded().count(),
+            // The robot's actions are absolute.
+            relative_actions: Vec::new(),
+            ..policy.info().clone()
+        };
         Self {
             policy,
             joint_mapping,
+            info,
         }
     }
 
@@ -33,10 +41,11 @@ where
     }
 }
 
-impl<P: DerefMut> Policy for RobotPolicy<P>
-where
-    P::Target: Policy,
-{
+impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
+    fn info(&self) -> &PolicyInfo {
+        &self.info
+    }
+
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         let of_policy = self.to_policy(observation);
         let actions = self.policy.predict(&of_policy)?;
@@ -50,7 +59,7 @@ where
     ) -> Result<ActionChunk, PolicyError> {
         let state = &observation.state;
         let found = [frozen.horizon(), frozen.action_dim()];
-        let expected = [self.action_horizon(), self.action_dim()];
+        let expected = [self.info.action_horizon, self.info.action_dim];
         if found[0] >= expected[0] || found[1] != expected[1] {
             return Err(PolicyError::FrozenActions { found, expected });
         }
@@ -68,42 +77,8 @@ where
         self.policy.warm_up(prompt)
     }
 
-    fn cameras(&self) -> &[String] {
-        self.policy.cameras()
-    }
-
-    fn state_dim(&self) -> usize {
-        self.policy.state_dim()
-    }
-
-    /// Of the robot: the joints that are told to move.
-    fn action_dim(&self) -> usize {
-        self.joint_mapping.commanded().count()
-    }
-
-    fn action_horizon(&self) -> usize {
-        self.policy.action_horizon()
-    }
-
-    fn relative_actions(&self) -> Vec<bool> {
-        self.policy.relative_actions()
-    }
-
-    fn description(&self) -> String {
-        self.policy.description()
-    }
-
     fn report(&self) -> PolicyReport {
         self.policy.report()
-    }
-}
-
-impl<P: DerefMut> Evaluate for RobotPolicy<P>
-where
-    P::Target: Evaluate,
-{
-    fn stage_durations(&self) -> StageDurations {
-        self.policy.stage_durations()
     }
 
     /// Values of the policy's actions that the robot does not use count as 0.
@@ -111,22 +86,23 @@ where
         &mut self,
         observation: &Observation,
         recorded: &ActionChunk,
+        noise: u64,
     ) -> Result<Vec<[f64; 2]>, PolicyError> {
         let found = [recorded.horizon(), recorded.action_dim()];
-        let expected = [self.action_horizon(), self.action_dim()];
+        let expected = [self.info.action_horizon, self.info.action_dim];
         if found != expected {
             return Err(PolicyError::RecordedActions { found, expected });
         }
         let state = &observation.state;
-        if state.len() != self.state_dim() {
+        if state.len() != self.info.state_dim {
             return Err(PolicyError::StateLength {
                 found: state.len(),
-                expected: self.state_dim(),
+                expected: self.info.state_dim,
             });
         }
         let recorded = self.joint_mapping.actions_to_policy(recorded, state);
         let of_policy = self.to_policy(observation);
-        self.policy.flow_matching_loss(&of_policy, &recorded)
+        self.policy.flow_matching_loss(&of_policy, &recorded, noise)
     }
 }
 
@@ -137,10 +113,13 @@ mod tests {
     use super::*;
     use crate::policy::{ActionMode, ActionValue, UnitTransform};
 
-    /// Its chunks are the frozen actions and then rows of what it was told of the state.
-    struct StandIn;
+    /// Its chunks are the frozen actions and then rows of 0.5.
+    struct StandIn(PolicyInfo);
 
     impl Policy for StandIn {
+        fn info(&self) -> &PolicyInfo {
+            &self.0
+        }
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
             self.predict_after(observation, &ActionChunk::new(vec![0.0; 3], 3))
         }
@@ -152,23 +131,8 @@ mod tests {
             assert_eq!(frozen.action_dim(), 3);
             assert_eq!(observation.state, [-2.0, 3.0]);
             let mut values = frozen.values().to_vec();
-            values.resize(3 * self.action_horizon(), 0.5);
+            values.resize(3 * self.0.action_horizon, 0.5);
             Ok(ActionChunk::new(values, 3))
-        }
-        fn cameras(&self) -> &[String] {
-            &[]
-        }
-        fn state_dim(&self) -> usize {
-            2
-        }
-        fn action_dim(&self) -> usize {
-            3
-        }
-        fn action_horizon(&self) -> usize {
-            4
-        }
-        fn description(&self) -> String {
-            "stand-in".to_owned()
         }
         fn report(&self) -> PolicyReport {
             PolicyReport {
@@ -178,7 +142,8 @@ mod tests {
         }
     }
 
-    /// Two joints, the first of them in the other direction; the second one is told first, and a value is not used.
+    /// Two joints, the first of them in the other direction; the second one is commanded first, and a value
+    /// is not used.
     fn policy() -> RobotPolicy<Box<StandIn>> {
         let action = |joint, mode| {
             Some(ActionValue {
@@ -199,7 +164,13 @@ mod tests {
                 action(0, ActionMode::Increment),
             ],
         };
-        RobotPolicy::new(Box::new(StandIn), joint_mapping)
+        let info = PolicyInfo {
+            state_dim: 2,
+            action_dim: 3,
+            action_horizon: 4,
+            ..PolicyInfo::default()
+        };
+        RobotPolicy::new(Box::new(StandIn(info)), joint_mapping)
     }
 
     fn observation() -> Observation {
@@ -211,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn committed_actions_of_the_robot_come_back_as_they_are_and_the_rest_goes_on_from_them() {
+    fn frozen_actions_of_the_robot_come_back_as_they_are_and_the_rest_goes_on_from_them() {
         let frozen = ActionChunk::new(vec![3.25, 2.5, 3.5, 3.0], 2);
         let chunk = policy().predict_after(&observation(), &frozen).unwrap();
         assert_eq!(chunk.values()[..4], *frozen.values());
@@ -219,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn diagnostics_hear_what_the_policy_reports() {
+    fn the_report_is_that_of_the_policy() {
         assert_eq!(policy().report().device, "a device");
     }
 
     #[test]
-    fn committed_actions_of_another_shape_are_refused_before_they_are_converted() {
+    fn frozen_actions_of_another_shape_are_refused_before_they_are_converted() {
         for (values, dim) in [(vec![0.0; 6], 3), (vec![0.0; 8], 2)] {
             let refused = policy().predict_after(&observation(), &ActionChunk::new(values, dim));
             assert!(

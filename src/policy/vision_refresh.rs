@@ -1,4 +1,4 @@
-//! Cameras whose frames the policy looks at less often than it infers.
+//! Cameras whose frames are embedded less often than the policy predicts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use image::RgbImage;
 
 use super::Observation;
 
-/// Gives the policy a camera's last frame again until the camera's refresh period has passed: the same frame costs
-/// neither the vision tower nor, when no camera has a new one, the prefix.
+/// Repeats a camera's last frame until the camera's refresh period has passed: a repeated frame costs neither
+/// the vision tower nor, when no camera has a new one, the prefix.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VisionRefresh {
     cameras: BTreeMap<String, Camera>,
@@ -18,12 +18,12 @@ pub struct VisionRefresh {
 #[derive(Clone, Debug, PartialEq)]
 struct Camera {
     period: Duration,
-    /// The frame that the policy saw last, and when it was new to it.
+    /// The newest frame that the policy got, and its time.
     shown: Option<(Arc<RgbImage>, Duration)>,
 }
 
 impl VisionRefresh {
-    /// Of cameras by the checkpoint's names; every frame of any other camera is looked at.
+    /// Sets the periods of cameras by the checkpoint's names; any other camera is never held back.
     pub fn new(periods: impl IntoIterator<Item = (String, Duration)>) -> Self {
         let camera = |(name, period)| (name, Camera { period, shown: None });
         Self {
@@ -31,7 +31,7 @@ impl VisionRefresh {
         }
     }
 
-    /// Goes on with the periods of `other`, and with the frames that were shown here.
+    /// Takes over the periods of `other`; shown frames stay.
     pub fn set_periods(&mut self, other: &Self) {
         self.cameras.retain(|name, _| other.cameras.contains_key(name));
         for (name, camera) in &other.cameras {
@@ -43,8 +43,8 @@ impl VisionRefresh {
         }
     }
 
-    /// Puts back the frames that were shown before, in an observation that the policy is to see next, where it is
-    /// too early for a new one.
+    /// Replaces frames of the next observation by those shown before, for cameras whose period has not
+    /// passed.
     pub fn hold_back(&mut self, observation: &mut Observation, observed_at: Duration) {
         for (name, camera) in &mut self.cameras {
             let Some(frame) = observation.images.get_mut(name) else {
@@ -61,7 +61,7 @@ impl VisionRefresh {
         }
     }
 
-    /// Shows every camera's next frame, as at the start.
+    /// Forgets all shown frames, so that every camera's next frame is new.
     pub fn forget(&mut self) {
         self.cameras.values_mut().for_each(|camera| camera.shown = None);
     }
@@ -71,7 +71,7 @@ impl VisionRefresh {
 mod tests {
     use super::*;
 
-    /// The frame, told by its width, that the policy sees of a camera's `newest`.
+    /// Width of the frame that the policy gets when a camera's newest frame is `newest` wide.
     fn seen(refresh: &mut VisionRefresh, camera: &str, newest: u32, at_ms: u64) -> u32 {
         let mut observation = Observation {
             images: BTreeMap::from([(camera.to_owned(), Arc::new(RgbImage::new(newest, 1)))]),

@@ -24,7 +24,7 @@ use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
 use super::{logging, messages};
 use crate::control::TimedChunk;
 use crate::parameters::{Parameters, QosOverrides, Settings};
-use crate::policy::{OpenError, Policy, open};
+use crate::policy::{OpenError, Policy, open_with};
 use crate::runtime::{
     ChangeError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState, Shared,
     UnexpectedExit, WatchedThread, wait_for_rest,
@@ -64,12 +64,7 @@ pub fn run() -> Result<(), NodeError> {
         Node::create(context, "pi0_node", "").map_err(|source| NodeError::ros("the node", source))?;
     logging::publish_on_rosout(&mut node).map_err(|source| NodeError::ros("/rosout", source))?;
     let running = Pi0Node::start(node, |settings| {
-        open(
-            &settings.checkpoint,
-            settings.device,
-            settings.device_options,
-            settings.policy.clone(),
-        )
+        open_with(&settings.checkpoint, settings.device, settings.policy.clone())
     })?;
     running.run_until_signal()
 }

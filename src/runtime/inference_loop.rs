@@ -96,10 +96,11 @@ impl InferenceLoop {
                 control.played_before_arrival,
             )
         };
-        let count = count.min(self.policy.action_horizon() - 1) as u32;
+        let info = self.policy.info();
+        let count = count.min(info.action_horizon - 1) as u32;
         let actions = (0..count).map(|action| plan.positions(observed_at + settings.action_period * action));
         let values: Vec<f32> = actions.flatten().collect();
-        (count > 0).then(|| ActionChunk::new(values, self.policy.action_dim()))
+        (count > 0).then(|| ActionChunk::new(values, info.action_dim))
     }
 
     fn is_due(&self, schedule: &ObservationSchedule, observed_at: Duration) -> bool {
@@ -127,7 +128,7 @@ mod tests {
     use crate::locking::Locking;
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
-    use crate::policy::{Observation, PolicyError};
+    use crate::policy::{Observation, PolicyError, PolicyInfo};
     use crate::runtime::InferenceReport;
     use crate::runtime::control_loop::tests::unlimited;
 
@@ -138,7 +139,17 @@ mod tests {
         takes: Duration,
         released: mpsc::Receiver<()>,
         observed: mpsc::Sender<Observed>,
-        cameras: Vec<String>,
+        info: PolicyInfo,
+    }
+
+    fn info(cameras: &[&str]) -> PolicyInfo {
+        PolicyInfo {
+            cameras: cameras.iter().map(|&name| name.to_owned()).collect(),
+            state_dim: 1,
+            action_dim: 1,
+            action_horizon: 10,
+            ..PolicyInfo::default()
+        }
     }
 
     /// Identifies an observation.
@@ -148,6 +159,9 @@ mod tests {
     }
 
     impl Policy for SimulatedPolicy {
+        fn info(&self) -> &PolicyInfo {
+            &self.info
+        }
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
             let observed = Observed {
                 position: observation.state[0],
@@ -166,21 +180,6 @@ mod tests {
             let clock = &self.state.clock;
             clock.set(clock.now().unwrap() + self.takes);
             Ok(ActionChunk::new(vec![0.0; 10], 1))
-        }
-        fn cameras(&self) -> &[String] {
-            &self.cameras
-        }
-        fn state_dim(&self) -> usize {
-            1
-        }
-        fn action_dim(&self) -> usize {
-            1
-        }
-        fn action_horizon(&self) -> usize {
-            10
-        }
-        fn description(&self) -> String {
-            "simulated".to_owned()
         }
     }
 
@@ -227,7 +226,7 @@ mod tests {
             takes,
             released,
             observed: observe,
-            cameras: vec!["top".to_owned()],
+            info: info(&["top"]),
         };
         *state.inference.lock() = InferenceReport::new(&policy);
         let inference = InferenceLoop {

@@ -49,10 +49,10 @@ impl InferenceReport {
 
     /// Report of a policy that has not predicted yet.
     pub fn new(policy: &dyn Policy) -> Self {
-        let cameras = policy.cameras().iter();
+        let cameras = policy.info().cameras.iter();
         let hits = cameras.map(|name| (name.clone(), Window::new(CHUNK_WINDOW)));
         Self {
-            description: policy.description(),
+            description: policy.info().description.clone(),
             policy: policy.report(),
             vision_cache_hits: hits.collect(),
             ..Self::unconfigured()

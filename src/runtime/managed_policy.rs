@@ -57,11 +57,14 @@ impl ManagedPolicy {
             source,
         })?;
         settings
-            .check_against(PolicyShape::from(&*policy as &dyn Policy))
-            .and_then(|()| settings.check_relative(&policy.relative_actions()))
+            .check_against(PolicyShape::from(policy.info()))
+            .and_then(|()| settings.check_relative(&policy.info().relative_actions))
             .map_err(ConfigureError::Parameters)?;
         let mut policy = RobotPolicy::new(policy, settings.joint_mapping.clone());
-        policy.warm_up(&settings.prompt).map_err(ConfigureError::WarmUp)?;
+        policy
+            .set_denoise_steps(settings.runtime.denoise_steps)
+            .and_then(|()| policy.warm_up(&settings.prompt))
+            .map_err(ConfigureError::WarmUp)?;
         Ok(policy)
     }
 }
@@ -89,8 +92,8 @@ impl Managed for ManagedPolicy {
         // The parameters cannot change during the transition.
         let settings = self.parameters.lock().settings().clone();
         let policy = self.policy(&settings)?;
-        let description = policy.description();
-        self.shape.set(Some(PolicyShape::from(&policy as &dyn Policy)));
+        let description = policy.info().description.clone();
+        self.shape.set(Some(PolicyShape::from(policy.info())));
         *self.state.inference.lock() = InferenceReport::new(&policy);
         let joints = settings.commanded_joints();
         let show_chunk = Arc::clone(&self.show_chunk);

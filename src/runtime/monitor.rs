@@ -265,7 +265,7 @@ mod tests {
             policy: PolicyReport {
                 device: "CPU, 2 threads, int8 weights".to_owned(),
                 precision: "int8".to_owned(),
-                reused: None,
+                ..PolicyReport::default()
             },
             vision_cache_hits: vec![("top".to_owned(), window([]))],
             ..InferenceReport::unconfigured()

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Completion, Failed, Trial};
-use pi0_node::device::{Device, DeviceError, PatchGrid, RopeTable, TenstorrentDevice, TenstorrentOptions};
+use pi0_node::device::{
+    Device, DeviceError, PatchGrid, Pixels, RopeTable, TenstorrentDevice, TenstorrentOptions,
+};
 use tt_metal_sys::{Dtype, Kernel, Layout, MockCard, Program};
 
 use crate::common::values::values;
@@ -28,14 +30,14 @@ pub fn trials() -> Vec<Trial> {
     };
     let of_cards: [Behaviour<TenstorrentDevice>; 4] = [
         (
-            "a camera's images travel as bytes until one is resampled",
+            "bytes are uploaded as bytes and values as bfloat16",
             Source::ElementWise,
-            a_camera_s_images_travel_as_bytes_until_one_is_resampled,
+            bytes_are_uploaded_as_bytes_and_values_as_bfloat16,
         ),
         (
-            "the first resampled frame ends a recording and no other frame does",
+            "pixels of another type end a trace and others do not",
             Source::ElementWise,
-            the_first_resampled_frame_ends_a_recording_and_no_other_frame_does,
+            pixels_of_another_type_end_a_trace_and_others_do_not,
         ),
         (
             "an image is refused where a matrix or heads are expected",
@@ -93,57 +95,64 @@ fn on_card(
     Ok(Completion::Completed)
 }
 
-fn a_camera_s_images_travel_as_bytes_until_one_is_resampled(tested: Tested<TenstorrentDevice>) {
-    let device = &tested.device;
-    let pixels = 3 * 32 * 32;
-    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
-    let [mut camera, mut other] = [(); 2].map(|()| device.upload_image(&black, 32).unwrap());
-    let mut uploaded = |image: &[f32]| {
-        let graph = device.capture(|| device.write(&mut camera, image));
-        graph.unwrap().uploaded_bytes
-    };
-    let bytes = [&black, &resampled, &black].map(|image| uploaded(image));
-    assert_eq!(
-        bytes,
-        [1, 2, 2].map(|bytes_a_pixel| bytes_a_pixel * pixels as u64)
-    );
-    let of_other = device.capture(|| device.write(&mut other, &black)).unwrap();
-    assert_eq!(of_other.uploaded_bytes, pixels as u64, "another camera's");
+/// Values of an image of 32 pixels a side.
+const SMALL_IMAGE: usize = 3 * 32 * 32;
+
+fn small_images() -> [Pixels; 2] {
+    [
+        Pixels::Bytes(vec![0; SMALL_IMAGE]),
+        Pixels::Values(values(SMALL_IMAGE, 3)),
+    ]
 }
 
-fn the_first_resampled_frame_ends_a_recording_and_no_other_frame_does(tested: Tested<TenstorrentDevice>) {
+fn bytes_are_uploaded_as_bytes_and_values_as_bfloat16(tested: Tested<TenstorrentDevice>) {
     let device = &tested.device;
-    let pixels = 3 * 32 * 32;
-    let (black, resampled) = (vec![-1.0; pixels], values(pixels, 3));
-    let mut image = device.upload_image(&black, 32).unwrap();
+    let [bytes, resampled] = small_images();
+    let mut image = device.upload_image(&bytes, 32).unwrap();
+    let mut uploaded_bytes = |pixels: &Pixels| {
+        let graph = device.capture_graph(|| device.write_image(&mut image, pixels));
+        graph.unwrap().uploaded_bytes
+    };
+    let uploaded = [&bytes, &resampled, &bytes].map(|pixels| uploaded_bytes(pixels));
+    assert_eq!(
+        uploaded,
+        [1, 2, 1].map(|bytes_a_value| bytes_a_value * SMALL_IMAGE as u64)
+    );
+}
+
+fn pixels_of_another_type_end_a_trace_and_others_do_not(tested: Tested<TenstorrentDevice>) {
+    let device = &tested.device;
+    let [bytes, resampled] = small_images();
+    let mut image = device.upload_image(&bytes, 32).unwrap();
     let mut patches = device.zeros(&[32, 192]).unwrap();
-    let mut recording = Default::default();
-    let mut operations = |frame: &[f32]| {
-        let graph = device.capture(|| {
-            device.write(&mut image, frame)?;
-            device.replay(&mut recording, &[&image], || {
+    let mut trace = Default::default();
+    let mut operations = |pixels: &Pixels| {
+        let graph = device.capture_graph(|| {
+            device.write_image(&mut image, pixels)?;
+            device.run_captured(&mut trace, &[&image], || {
                 device.copy(&device.patches(&image, SMALL_GRID)?, &mut patches)
             })
         });
         graph.unwrap().operations.len()
     };
-    let asked: Vec<bool> = [
-        &black, &black, &black, &resampled, &black, &resampled, &black, &black,
-    ]
-    .map(|frame| operations(frame) > 0)
-    .into();
-    // Run and recorded once as bytes, and once as bfloat16.
-    assert_eq!(asked, [true, true, false, true, true, false, false, false]);
+    let dispatched: Vec<bool> = [&bytes, &bytes, &bytes, &resampled, &resampled, &resampled, &bytes]
+        .map(|pixels| operations(pixels) > 0)
+        .into();
+    // Run and captured once for each type.
+    assert_eq!(dispatched, [true, true, false, true, true, false, true]);
 }
 
-/// An image is no activation: its values lie otherwise.
+/// An image is no activation: its values have another layout.
 fn an_image_is_refused_where_a_matrix_or_heads_are_expected(tested: Tested<TenstorrentDevice>) {
     let device = &tested.device;
-    let mut image = device.upload_image(&[0.0; 3 * 32 * 32], 32).unwrap();
-    let mut tensor = tested.upload(&[0.0; 3 * 32 * 32], &[3, 32, 32]);
+    let [pixels, _] = small_images();
+    let mut image = device.upload_image(&pixels, 32).unwrap();
+    let mut tensor = tested.upload(&[0.0; SMALL_IMAGE], &[3, 32, 32]);
     tested.refuse("a read-back", device.read_back(&image));
+    tested.refuse("values", device.write(&mut image, &[0.0; SMALL_IMAGE]));
+    tested.refuse("pixels", device.write_image(&mut tensor, &pixels));
     tested.refuse("a copy", device.copy(&image, &mut tensor));
-    tested.refuse("a copy's place", device.copy(&tensor, &mut image));
+    tested.refuse("a copy's target", device.copy(&tensor, &mut image));
     tested.refuse("patches of no image", device.patches(&tensor, SMALL_GRID));
     let table = RopeTable {
         cos: tested.upload(&[0.0; 32 * 32], &[32, 32]),

@@ -48,7 +48,7 @@ pub fn norms_take_mean_and_scale_out_of_every_row<D: Device>(tested: Tested<D>) 
 
 pub fn rows_are_joined_and_cut_apart<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let tile = device.tile();
+    let tile = device.tile_size();
     let (top, bottom) = (values(2 * tile * 3, 17), values(tile * 3, 18));
     let a = tested.upload(&top, &[2 * tile, 3]);
     let b = tested.upload(&bottom, &[tile, 3]);
@@ -69,7 +69,7 @@ pub fn rows_are_joined_and_cut_apart<D: Device>(tested: Tested<D>) {
 
 pub fn sums_and_euler_updates_go_value_by_value<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let tile = device.tile();
+    let tile = device.tile_size();
     let x = tested.upload(&[1.0, 2.0], &[1, 2]);
     let y = tested.upload(&[10.0, -20.0], &[1, 2]);
     tested.expect("add", device.add(&x, &y), &[1, 2], &[11.0, -18.0]);
@@ -97,7 +97,7 @@ pub fn sums_and_euler_updates_go_value_by_value<D: Device>(tested: Tested<D>) {
 
 pub fn steps_too_small_for_bfloat16_add_up<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let mut point = device.zeros_for_sums(&[1, 2]).unwrap();
+    let mut point = device.zeros_f32(&[1, 2]).unwrap();
     tested.expect("zeros", Ok(point.clone()), &[1, 2], &[0.0, 0.0]);
     device.write(&mut point, &[1.0, -1.0]).unwrap();
     let velocity = tested.upload(&[1.0, -1.0], &[1, 2]);
@@ -119,7 +119,7 @@ pub fn steps_too_small_for_bfloat16_add_up<D: Device>(tested: Tested<D>) {
 pub fn values_are_selected_by_a_mask_and_stay_as_they_are<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
     let for_sums = |values: &[f32]| {
-        let mut place = device.zeros_for_sums(&[values.len() / 3, 3]).unwrap();
+        let mut place = device.zeros_f32(&[values.len() / 3, 3]).unwrap();
         device.write(&mut place, values).unwrap();
         place
     };

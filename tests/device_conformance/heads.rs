@@ -7,7 +7,7 @@ use crate::tested::{Tested, wide};
 
 pub fn heads_are_split_queries_keys_values<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let (tokens, head_dim) = (2 * device.tile(), 3 * device.tile());
+    let (tokens, head_dim) = (2 * device.tile_size(), 3 * device.tile_size());
     let layout = HeadLayout {
         sequences: 2,
         num_heads: 2,
@@ -57,7 +57,7 @@ pub fn heads_are_split_queries_keys_values<D: Device>(tested: Tested<D>) {
 
 pub fn rope_rotates_the_first_half_of_a_head_against_the_second<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let (tokens, half) = (device.tile(), 2 * device.tile());
+    let (tokens, half) = (device.tile_size(), 2 * device.tile_size());
     let angles = values(tokens * half, 15);
     let both_halves = |f: fn(f32) -> f32| -> Vec<f32> {
         angles.chunks(half).flat_map(|row| row.repeat(2)).map(f).collect()
@@ -156,7 +156,7 @@ pub fn attention_weighs_keys_by_masked_softmax_within_each_sequence<D: Device>(t
         (2, 4, 1, 9, 30, 16),
     ] {
         let device = &tested.device;
-        let tiled = |size: usize| size.next_multiple_of(device.tile());
+        let tiled = |size: usize| size.next_multiple_of(device.tile_size());
         let shape = Attention {
             sequences,
             num_heads,
@@ -209,7 +209,7 @@ pub fn attention_weighs_keys_by_masked_softmax_within_each_sequence<D: Device>(t
 
 pub fn a_cache_keeps_what_is_written_where_it_is_written<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let tile = device.tile();
+    let tile = device.tile_size();
     let zeros = || device.zeros(&[2, 3 * tile, tile]).unwrap();
     let mut cache = KeysValues {
         keys: zeros(),

@@ -1,5 +1,6 @@
-//! What every device must do: each operation of the contract against a plain definition in f64, and each refusal of shapes
-//! that do not fit; on the CPU device at every kernel level, and with the feature `tenstorrent` on a card.
+//! What every device must do: each operation of the contract against a plain definition in f64, and each
+//! refusal of shapes that do not fit; on the CPU device at every kernel level, and with the feature
+//! `tenstorrent` on a card.
 
 #[cfg(feature = "tenstorrent")]
 mod card;
@@ -10,6 +11,7 @@ mod common {
     pub mod ignored;
     pub mod levels;
     pub mod pearson;
+    pub mod prefix_input;
     pub mod values;
 }
 mod element_wise;
@@ -112,9 +114,9 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             heads::a_cache_keeps_what_is_written_where_it_is_written,
         ),
         (
-            "work that is done again sees what was written since",
+            "captured work reads what was written since",
             ElementWise,
-            whole::work_that_is_done_again_sees_what_was_written_since,
+            whole::captured_work_reads_what_was_written_since,
         ),
         (
             "uploads are checked and read-backs are counted",

@@ -101,7 +101,7 @@ pub fn products_are_right_for_every_number_of_rows<D: Device>(tested: Tested<D>)
 
 pub fn geglu_gates_one_half_of_a_product_with_the_other<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let (rows, inputs, width) = (5, 40, 33_usize.next_multiple_of(device.tile()));
+    let (rows, inputs, width) = (5, 40, 33_usize.next_multiple_of(device.tile_size()));
     let x = values(rows * inputs, 14);
     let (gate, up) = (values(width * inputs, 15), values(width * inputs, 16));
     let gates = product(&x, &gate, &[], inputs);

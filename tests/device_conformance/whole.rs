@@ -1,4 +1,4 @@
-//! Recorded work, transfers, and a policy as a whole.
+//! Captured work, transfers, and a policy as a whole.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,24 +7,23 @@ use std::sync::LazyLock;
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{CpuDevice, Device, HostTensor, Precision};
 use pi0_node::model::parameters::parameters;
-use pi0_node::model::{ModelInput, Pi0, Pi0Config, Weights};
+use pi0_node::model::{Pi0, Pi0Config, Weights};
 
 use crate::common::pearson::pearson_correlation;
+use crate::common::prefix_input::PrefixInput;
 use crate::common::values::values;
 use crate::tested::Tested;
 
-pub fn work_that_is_done_again_sees_what_was_written_since<D: Device>(tested: Tested<D>) {
+pub fn captured_work_reads_what_was_written_since<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
     let [mut x, mut y] = [(); 2].map(|()| tested.upload(&[0.0; 2], &[1, 2]));
     let step = tested.upload(&[1.0, -1.0], &[1, 2]);
-    let mut recording = D::Recording::default();
+    let mut trace = D::Trace::default();
     for turn in 1..5 {
         let values = [turn as f32, 10.0];
         device.write(&mut x, &values).unwrap();
         device
-            .replay(&mut recording, &[&x], || {
-                device.copy(&device.add(&x, &step)?, &mut y)
-            })
+            .run_captured(&mut trace, &[&x], || device.copy(&device.add(&x, &step)?, &mut y))
             .unwrap();
         let expected = [f64::from(turn) + 1.0, 9.0];
         tested.expect(&format!("turn {turn}"), Ok(y.clone()), &[1, 2], &expected);
@@ -75,14 +74,15 @@ fn small_policy_s_actions<D: Device>(device: D) -> Vec<f32> {
     let image = values(3 * config.vision.image_size.pow(2), 24);
     let state = values(config.max_state_dim, 25);
     let pi0 = Pi0::new(config, device, &*WEIGHTS).unwrap();
-    let input = ModelInput {
+    let input = PrefixInput {
         images: &[Some(image.clone()), None, Some(image)],
         tokens: &[2, 5, 7, 0, 0],
         valid_tokens: 3,
-        state: &state,
     };
+    let mut session = input.prefill(&pi0).unwrap();
     let schedule = pi0.schedule(4).unwrap();
-    pi0.sample_actions(&input, &noise, &schedule).unwrap()
+    pi0.sample_actions(&mut session, &state, &noise, &[], &schedule)
+        .unwrap()
 }
 
 pub fn a_small_policy_s_actions_are_those_of_f32<D: Device>(tested: Tested<D>) {

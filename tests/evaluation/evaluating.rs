@@ -6,7 +6,7 @@ use std::time::Duration;
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::{BagResult, EvaluationError, EvaluationOptions, evaluate};
 use pi0_node::parameters::{ParameterValue, Parameters, Settings, parameters_of};
-use pi0_node::policy::open_for_evaluation;
+use pi0_node::policy::open_with;
 
 use crate::fixtures::{bag, joints};
 use crate::robot::{KnowingPolicy, changed, settings};
@@ -221,13 +221,7 @@ fn shipped(threads: i64) -> BagResult {
         .unwrap()
         .settings()
         .clone();
-    let mut policy = open_for_evaluation(
-        &settings.checkpoint,
-        settings.device,
-        settings.device_options,
-        settings.policy.clone(),
-    )
-    .unwrap();
+    let mut policy = open_with(&settings.checkpoint, settings.device, settings.policy.clone()).unwrap();
     let bag = Bag::open(bag("sqlite3_message_zstd")).unwrap();
     evaluate(&bag, &mut *policy, &settings, &options(), &mut |_| {}).unwrap()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::parameters::{Parameters, Settings, parameters_of};
-use pi0_node::policy::{ActionChunk, Evaluate, Observation, Policy, PolicyError, StageDurations};
+use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo};
 use tempfile::TempDir;
 
 use crate::fixtures::{bag, joints};
@@ -40,6 +40,7 @@ pub struct KnowingPolicy {
     pub ahead_s: f32,
     pub off: f32,
     pub seen: Vec<Observation>,
+    pub info: PolicyInfo,
 }
 
 impl KnowingPolicy {
@@ -49,11 +50,21 @@ impl KnowingPolicy {
             ahead_s: 0.1,
             off: 0.0,
             seen: Vec::new(),
+            info: PolicyInfo {
+                state_dim: 14,
+                action_dim: 14,
+                action_horizon: HORIZON,
+                description: "knowing".to_owned(),
+                ..PolicyInfo::default()
+            },
         }
     }
 }
 
 impl Policy for KnowingPolicy {
+    fn info(&self) -> &PolicyInfo {
+        &self.info
+    }
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
         self.seen.push(observation.clone());
         let action = |step: usize| {
@@ -62,32 +73,13 @@ impl Policy for KnowingPolicy {
         };
         Ok(ActionChunk::new((0..HORIZON).flat_map(action).collect(), 14))
     }
-    fn cameras(&self) -> &[String] {
-        &[]
-    }
-    fn state_dim(&self) -> usize {
-        14
-    }
-    fn action_dim(&self) -> usize {
-        14
-    }
-    fn action_horizon(&self) -> usize {
-        HORIZON
-    }
-    fn description(&self) -> String {
-        "knowing".to_owned()
-    }
-}
-
-impl Evaluate for KnowingPolicy {
-    fn stage_durations(&self) -> StageDurations {
-        StageDurations::default()
-    }
     fn flow_matching_loss(
         &mut self,
         _: &Observation,
         recorded: &ActionChunk,
+        noise: u64,
     ) -> Result<Vec<[f64; 2]>, PolicyError> {
+        assert_eq!(noise, self.seen.len() as u64 - 1, "the chunk's own noise");
         assert_eq!(recorded.horizon(), HORIZON);
         Ok(vec![[1.0, 2.0], [0.5, 1.0]])
     }

@@ -13,7 +13,7 @@ use r2r::rcl_interfaces::msg::ParameterValue as ParameterValueMessage;
 
 use crate::common::isolation::isolated;
 use crate::common::node_parameters::text;
-use crate::robot::{Robot, StandIn, anywhere, holds, node_with, qos};
+use crate::robot::{Robot, anywhere, holds, node_with, qos, stand_in};
 
 /// Opens stand-ins, and tells how many there were and are. The checkpoint "/missing" is none.
 #[derive(Clone, Default)]
@@ -34,7 +34,7 @@ impl Checkpoints {
                 });
             }
             checkpoints.opened.fetch_add(1, Ordering::Relaxed);
-            Ok(Box::new(StandIn::new(Arc::clone(&checkpoints.presence))))
+            Ok(stand_in(Arc::clone(&checkpoints.presence)))
         })
         .unwrap()
     }

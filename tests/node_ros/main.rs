@@ -5,6 +5,7 @@ mod common {
     pub mod isolation;
     pub mod node_parameters;
     pub mod ros_domain;
+    pub mod stand_in;
 }
 mod lifecycle;
 mod robot;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
-use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError};
+use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo};
 use pi0_node::ros::Pi0Node;
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus};
 use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
@@ -16,30 +16,17 @@ use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, ParameterValue, Publisher, QosProfile};
 
 use crate::common::node_parameters::{self, text, texts};
+use crate::common::stand_in::StandIn;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const HORIZON: usize = 50;
 pub const JOINTS: [&str; 2] = ["waist", "elbow"];
 
-/// Asks for the state it saw, then ten more of it with every action; begins ten further when told to "jump", and fails when
-/// told to "fail".
-pub struct StandIn {
-    cameras: Vec<String>,
-    /// Held while the policy is there.
-    _presence: Arc<()>,
-}
-
-impl StandIn {
-    pub fn new(presence: Arc<()>) -> Self {
-        Self {
-            cameras: vec!["top".to_owned()],
-            _presence: presence,
-        }
-    }
-}
-
-impl Policy for StandIn {
-    fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
+/// A policy that commands the state it saw, then ten more of it with every action; begins ten further at the prompt "jump", and
+/// fails at the prompt "fail". Holds `presence` while it is there.
+pub fn stand_in(presence: Arc<()>) -> Box<dyn Policy + Send> {
+    let predict = move |observation: &Observation| {
+        let _presence = &presence;
         if observation.prompt == "fail" {
             return Err(PolicyError::StateLength {
                 found: 0,
@@ -53,22 +40,16 @@ impl Policy for StandIn {
             state.map(move |position| position + 10.0 * action as f32)
         });
         Ok(ActionChunk::new(actions.collect(), JOINTS.len()))
-    }
-    fn cameras(&self) -> &[String] {
-        &self.cameras
-    }
-    fn state_dim(&self) -> usize {
-        JOINTS.len()
-    }
-    fn action_dim(&self) -> usize {
-        JOINTS.len()
-    }
-    fn action_horizon(&self) -> usize {
-        HORIZON
-    }
-    fn description(&self) -> String {
-        "stand-in".to_owned()
-    }
+    };
+    let info = PolicyInfo {
+        cameras: vec!["top".to_owned()],
+        state_dim: JOINTS.len(),
+        action_dim: JOINTS.len(),
+        action_horizon: HORIZON,
+        description: "stand-in".to_owned(),
+        ..PolicyInfo::default()
+    };
+    Box::new(StandIn { info, predict })
 }
 
 pub type Messages<T> = Pin<Box<dyn Stream<Item = T>>>;
@@ -214,7 +195,7 @@ pub fn anywhere() -> [(&'static str, ParameterValue); 2] {
 }
 
 pub fn start_with(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
-    Pi0Node::start(node_with(more), |_| Ok(Box::new(StandIn::new(Arc::default())))).unwrap()
+    Pi0Node::start(node_with(more), |_| Ok(stand_in(Arc::default()))).unwrap()
 }
 
 /// The node of these tests that is to be started, with more parameters.

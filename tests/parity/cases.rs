@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 use pi0_node::device::{CpuDevice, Device};
-use pi0_node::model::{ModelInput, Pi0, Pi0Config};
+use pi0_node::model::{Pi0, Pi0Config};
 
+use crate::common::prefix_input::PrefixInput;
 use crate::fixture::Fixture;
 use crate::measure::Measurements;
 use crate::modules::{first_tokens, valid_rows};
@@ -23,7 +24,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
     let input = recorded.input();
     let state = &recorded.state;
 
-    let prefix = pi0.embed_prefix(&input)?;
+    let prefix = input.embed(pi0)?;
     let valid = prefix.valid.clone();
     measurements.compare_mask(part("prefix mask"), &valid, &fixture.mask("prefix_pad_mask")?);
     measurements.compare(
@@ -37,8 +38,8 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         &valid_rows(&fixture.f32("prefix_embeddings")?, &valid, config.vlm.width),
     );
 
-    let mut prefix = pi0.prefill(prefix, None)?;
-    for (layer, layer_cache) in prefix.cache.layers.iter().enumerate() {
+    let mut session = pi0.prefill(prefix, None)?;
+    for (layer, layer_cache) in session.cache.layers.iter().enumerate() {
         for (kind, cached) in [("keys", &layer_cache.keys), ("values", &layer_cache.values)] {
             let name = format!("layer.{layer}.{kind}");
             if !fixture.has(&name)? {
@@ -54,7 +55,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         }
     }
 
-    let state_token = pi0.embed_state(state)?;
+    let mut denoiser = pi0.denoiser(&mut session, &pi0.upload_state(state)?)?;
     let reference_v_t = fixture.f32("v_t")?;
     let reference_x_t = fixture.f32("x_t")?;
     let length = config.action_horizon * config.max_action_dim;
@@ -62,10 +63,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
     let schedule = pi0.schedule(num_steps)?;
     for (step, time) in schedule.times.iter().enumerate() {
         let x_t = pi0.upload_noise(&reference_x_t[step * length..][..length])?;
-        let v_t = match step {
-            0 => pi0.first_denoise_step(&mut prefix, &state_token, &x_t, time)?,
-            _ => pi0.denoise_step(&mut prefix, &x_t, time)?,
-        };
+        let v_t = denoiser.velocity(&x_t, time)?;
         let next = device.euler_update(&x_t, &v_t, schedule.dt)?;
         let reference_v_t = &reference_v_t[step * length..][..length];
         let reference_next = &reference_x_t[(step + 1) * length..][..length];
@@ -86,7 +84,8 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
     }
 
     let read_backs = device.read_backs();
-    let actions = pi0.sample_actions(&input, &fixture.f32("noise")?, &schedule)?;
+    let noise = fixture.f32("noise")?;
+    let actions = pi0.sample_actions(&mut input.prefill(pi0)?, state, &noise, &[], &schedule)?;
     ensure!(
         device.read_backs() == read_backs + 1,
         "{}: one read-back a chunk",
@@ -105,13 +104,15 @@ pub fn measure_in_tiles(
     let num_steps = fixture.f32("v_t")?.len() / fixture.f32("noise")?.len();
     let recorded = Recorded::read(fixture, &pi0.config)?;
     let schedule = pi0.schedule(num_steps)?;
-    let actions = pi0.sample_actions(&recorded.input(), &fixture.f32("noise")?, &schedule)?;
+    let mut session = recorded.input().prefill(pi0)?;
+    let noise = fixture.f32("noise")?;
+    let actions = pi0.sample_actions(&mut session, &recorded.state, &noise, &[], &schedule)?;
     let part = format!("{}: actions", fixture.name());
     measurements.compare("pi0, in tiles", part, &actions, &fixture.f32("actions")?);
     Ok(())
 }
 
-/// What the reference's network was given.
+/// Inputs of the reference's network.
 struct Recorded {
     images: Vec<Option<Vec<f32>>>,
     tokens: Vec<u32>,
@@ -136,12 +137,11 @@ impl Recorded {
         })
     }
 
-    fn input(&self) -> ModelInput<'_> {
-        ModelInput {
+    fn input(&self) -> PrefixInput<'_> {
+        PrefixInput {
             images: &self.images,
             tokens: &self.tokens,
             valid_tokens: self.valid_tokens,
-            state: &self.state,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy, at every kernel
-//! level of the CPU device.
+//! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy, at
+//! every kernel level of the CPU device.
 //!
 //! A trial measures one module, or one recorded case of the whole policy, and fails when a comparison is below its bar; at
 //! the end the tables of Pearson correlations of what was measured are printed. The fixtures come from `pi0_tools.reference`;
@@ -13,6 +13,7 @@ mod common {
     pub mod ignored;
     pub mod levels;
     pub mod pearson;
+    pub mod prefix_input;
 }
 mod fixture;
 mod measure;

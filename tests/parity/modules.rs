@@ -1,15 +1,16 @@
 //! Every module of the model, alone, on the reference's own inputs.
 
 use anyhow::Result;
-use pi0_node::device::{CpuDevice, CpuTensor, Device, KeysValues};
+use pi0_node::device::{CpuDevice, CpuTensor, Device, KeysValues, Pixels};
 use pi0_node::model::attention::{AttentionMask, positions};
 use pi0_node::model::denoise::{EulerSteps, add_noise, target_velocity};
 use pi0_node::model::embedding::{rope_angles, rope_table, sinusoidal_embedding};
-use pi0_node::model::gemma::{Gemma, KvCache, Placement, Rope};
+use pi0_node::model::gemma::{Gemma, KvCache, Pass, PassKind, Rope};
 use pi0_node::model::siglip::Images;
 use pi0_node::model::suffix::embed_time;
-use pi0_node::model::{GemmaConfig, ModelInput, Pi0};
+use pi0_node::model::{GemmaConfig, Pi0};
 
+use crate::common::prefix_input::PrefixInput;
 use crate::fixture::Fixture;
 use crate::measure::Measurements;
 
@@ -55,7 +56,7 @@ impl Modules<'_> {
             device, paligemma, ..
         } = self.pi0;
         let tower = &paligemma.vision_tower;
-        let image = self.fixture.f32("siglip.image")?;
+        let image = Pixels::Values(self.fixture.f32("siglip.image")?);
         let embedded = tower.embed_patches(device, &[&tower.upload_image(device, &image)?])?;
         self.compare("siglip", "siglip.embeddings.output", &embedded)?;
         let block = &tower.blocks[0];
@@ -97,7 +98,8 @@ impl Modules<'_> {
         let valid = self.fixture.mask("gemma.vlm.pad_mask")?;
         let mut cache = KvCache::new(&config.vlm, device, valid.len() + 1 + config.action_horizon)?;
         let language_model = &paligemma.language_model;
-        self.transformer("vlm", &config.vlm, language_model, &valid, 0, &mut cache)?;
+        let prefill = PassKind::Prefill;
+        self.transformer("vlm", &config.vlm, language_model, &valid, prefill, &mut cache)?;
         for (layer, cache) in cache.layers.iter_mut().enumerate() {
             for (kind, cached) in [("keys", &cache.keys), ("values", &cache.values)] {
                 let name = format!("gemma.vlm.layer.{layer}.{kind}");
@@ -116,7 +118,9 @@ impl Modules<'_> {
             device.write_tokens(cache, 0, &KeysValues { keys, values })?;
         }
         let suffix = vec![true; self.fixture.i64("gemma.expert.rope.positions")?.len()];
-        self.transformer("expert", &config.expert, expert, &suffix, valid.len(), &mut cache)
+        let start = valid.len();
+        let behind = PassKind::Suffix { start };
+        self.transformer("expert", &config.expert, expert, &suffix, behind, &mut cache)
     }
 
     fn transformer(
@@ -125,7 +129,7 @@ impl Modules<'_> {
         config: &GemmaConfig,
         gemma: &Gemma<CpuDevice>,
         valid: &[bool],
-        start: usize,
+        kind: PassKind,
         cache: &mut KvCache<CpuDevice>,
     ) -> Result<()> {
         let device = &self.pi0.device;
@@ -135,10 +139,11 @@ impl Modules<'_> {
             .iter()
             .map(|&allowed| if allowed { 0.0 } else { -1e30 })
             .collect();
-        let placement = Placement {
-            start,
-            rope: &Rope::new(config, device, &positions)?,
-            mask: Some(&device.upload(&additive, &[positions.len(), start + positions.len()])?),
+        let queries = positions.len();
+        let pass = Pass {
+            kind,
+            rope: Rope::new(config, device, &positions)?,
+            mask: Some(device.upload(&additive, &[queries, additive.len() / queries])?),
         };
         let mut compare = |part: &str, output: &CpuTensor| -> Result<()> {
             let name = format!("gemma.{name}.{part}");
@@ -164,7 +169,7 @@ impl Modules<'_> {
         let nothing = device.zeros(input.shape())?;
         let attended = first
             .attention
-            .forward(device, &input, &nothing, &placement, &mut cache.layers[0])?;
+            .forward(device, &input, &nothing, &pass, &mut cache.layers[0])?;
         compare("layer.0.attention.output", &attended)?;
         compare(
             "layer.0.mlp.output",
@@ -174,7 +179,7 @@ impl Modules<'_> {
         )?;
         for (index, (layer, cache)) in gemma.layers.iter().zip(&mut cache.layers).enumerate() {
             let input = upload(&format!("layer.{index}.input"))?;
-            let output = layer.forward(device, &input, &placement, cache)?;
+            let output = layer.forward(device, &input, &pass, cache)?;
             compare(&format!("layer.{index}.output"), &output)?;
         }
         compare(
@@ -262,14 +267,13 @@ impl Modules<'_> {
         let pi0 = self.pi0;
         let tokens = self.fixture.tokens("inputs.tokens")?;
         let valid_tokens = self.fixture.mask("inputs.token_mask")?;
-        let input = ModelInput {
+        let input = PrefixInput {
             images: &[Some(self.fixture.f32("inputs.images")?)],
             tokens: &tokens,
             valid_tokens: valid_tokens.iter().filter(|&&valid| valid).count(),
-            state: &self.fixture.f32("inputs.state")?,
         };
-        let mut prefix = pi0.prefill(pi0.embed_prefix(&input)?, None)?;
-        let state = pi0.embed_state(input.state)?;
+        let mut session = input.prefill(pi0)?;
+        let state = pi0.upload_state(&self.fixture.f32("inputs.state")?)?;
         let actions = self.fixture.f32("denoise.flow.actions")?;
         let noise = self.fixture.f32("denoise.flow.noise")?;
         let (mut x_t, mut u_t, mut v_t, mut loss) = (vec![], vec![], vec![], vec![]);
@@ -278,7 +282,8 @@ impl Modules<'_> {
             let target = target_velocity(&actions, &noise);
             let embedding = embed_time(&pi0.config, &pi0.device, time)?;
             let time = pi0.suffix.fuse_time(&pi0.device, &embedding)?;
-            let velocity = pi0.first_denoise_step(&mut prefix, &state, &pi0.upload_noise(&noisy)?, &time)?;
+            let mut denoiser = pi0.denoiser(&mut session, &state)?;
+            let velocity = denoiser.velocity(&pi0.upload_noise(&noisy)?, &time)?;
             let velocity = pi0.device.read_back(&velocity)?;
             loss.extend(velocity.iter().zip(&target).map(|(v, u)| (u - v).powi(2)));
             x_t.extend(noisy);
@@ -311,10 +316,15 @@ impl Modules<'_> {
         ] {
             let valid = self.fixture.mask(&format!("masks.{name}.pad"))?;
             let starts_block = self.fixture.mask(&format!("masks.{name}.block_start"))?;
-            let mask = AttentionMask::prefix_lm(&starts_block).without_padding(&valid);
+            let keys = AttentionMask::padding(valid.len(), &valid);
+            let mut mask = allowed(&AttentionMask::prefix_lm(&starts_block).and(&keys));
+            // The reference masks padded queries too, whose results nothing reads.
+            for (query, row) in mask.chunks_mut(valid.len()).enumerate() {
+                row.iter_mut().for_each(|allowed| *allowed &= valid[query]);
+            }
             self.measurements.compare_mask(
                 format!("masks.{name}"),
-                &allowed(&mask),
+                &mask,
                 &self.fixture.mask(&format!("masks.{name}.mask"))?,
             );
             let part = format!("masks.{name}.positions");
@@ -330,9 +340,9 @@ impl Modules<'_> {
                 .compare("attention", part, &in_f32(positions(&valid)), &reference);
         }
         let causal = self.fixture.mask("masks.causal.mask")?;
-        let ours = allowed(&AttentionMask::causal(causal.len().isqrt()));
+        let ours = allowed(&AttentionMask::prefix_lm(&vec![true; causal.len().isqrt()]));
         self.measurements
-            .compare_mask("masks.causal, without blocks", &ours, &causal);
+            .compare_mask("masks.causal, a block a token", &ours, &causal);
         Ok(())
     }
 

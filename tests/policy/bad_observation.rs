@@ -1,24 +1,24 @@
-//! An observation that does not fit gives one message that names what does not, and no actions; the next one that
-//! fits gives them.
+//! An observation that does not fit gives one message that names what does not, and no actions; the next one
+//! that fits gives them.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use image::RgbImage;
-use pi0_node::device::Precision;
+use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::policy::{
-    self, Crop, DeviceChoice, DeviceOptions, Observation, OpenError, Policy, PolicyOptions,
+    Crop, DeviceChoice, DeviceOptions, Observation, OpenError, Pi0Policy, Policy, PolicyOptions, open_with,
 };
 
 use crate::folder::{Folder, reference};
-use crate::robot::{observation, options};
+use crate::robot::{FEW_STEPS, frame, observation, options};
 
-const DEVICE: DeviceOptions = DeviceOptions {
-    precision: Precision::F32,
-    threads: 1,
-};
+const CPU: DeviceOptions = DeviceOptions::cpu().threads(1);
 
 fn open(options: PolicyOptions) -> Box<dyn Policy + Send> {
-    policy::open(&reference("checkpoint"), DeviceChoice::Auto, DEVICE, options).unwrap()
+    let mut policy = open_with(reference("checkpoint"), CPU, options).unwrap();
+    policy.set_denoise_steps(FEW_STEPS).unwrap();
+    policy
 }
 
 /// The message for an observation after a change; one without the change must be predicted afterwards.
@@ -76,7 +76,7 @@ fn image_without_pixels() {
 #[test]
 fn crop_that_leaves_the_image() {
     let mut options = options();
-    options.cameras[1].crop = Some(Crop {
+    options.cameras.as_mut().unwrap()[1].crop = Some(Crop {
         x: 10,
         y: 0,
         width: 31,
@@ -105,10 +105,10 @@ fn prompt_that_is_empty_or_too_long() {
 #[test]
 fn noise_of_another_length() {
     let checkpoint = pi0_node::checkpoint::Checkpoint::open(reference("checkpoint")).unwrap();
-    let device = pi0_node::device::CpuDevice::new(Precision::F32, 1).unwrap();
-    let mut policy = policy::Pi0Policy::new(&checkpoint, device, options()).unwrap();
+    let device = CpuDevice::new(Precision::F32, 1).unwrap();
+    let mut policy = Pi0Policy::new(&checkpoint, device, &options()).unwrap();
     let message = policy
-        .predict_from_noise(&observation(), &[0.0; 3])
+        .predict_from_noise(&observation(), &[0.0; 3], None)
         .unwrap_err()
         .to_string();
     assert_eq!(message, "the noise has 3 values, expected 1600");
@@ -121,11 +121,8 @@ fn actions_that_are_not_finite_are_discarded() {
         let bias = tensors.get_mut("model.action_out_proj.bias").unwrap();
         bias.bytes[4 * 2..4 * 3].copy_from_slice(&f32::NAN.to_le_bytes());
     });
-    let one_step = PolicyOptions {
-        denoise_steps: Some(1),
-        ..options()
-    };
-    let mut policy = policy::open(folder.path(), DeviceChoice::Cpu, DEVICE, one_step).unwrap();
+    let mut policy = open_with(folder.path(), CPU, options()).unwrap();
+    policy.set_denoise_steps(NonZeroUsize::new(1)).unwrap();
     let message = policy.predict(&observation()).unwrap_err().to_string();
     assert_eq!(
         message,
@@ -141,7 +138,7 @@ fn token_outside_the_vocabulary() {
         let newline = tokens.values_mut().find(|id| **id == 4).unwrap();
         *newline = 300.into();
     });
-    let mut policy = policy::open(folder.path(), DeviceChoice::Cpu, DEVICE, options()).unwrap();
+    let mut policy = open_with(folder.path(), CPU, options()).unwrap();
     let message = policy.predict(&observation()).unwrap_err().to_string();
     assert!(
         message.contains("token 300") && message.contains("vocabulary has 300"),
@@ -153,10 +150,8 @@ fn token_outside_the_vocabulary() {
 fn cameras_that_do_not_fit_the_checkpoint() {
     let mut wrong = options();
     wrong.absent_cameras.clear();
-    wrong.cameras[0].name = "wrist".to_owned();
-    let error = policy::open(&reference("checkpoint"), DeviceChoice::Auto, DEVICE, wrong)
-        .err()
-        .unwrap();
+    wrong.cameras.as_mut().unwrap()[0].name = "wrist".to_owned();
+    let error = open_with(reference("checkpoint"), CPU, wrong).err().unwrap();
     let message = error.to_string();
     for named in [
         "left_wrist is neither",
@@ -169,14 +164,11 @@ fn cameras_that_do_not_fit_the_checkpoint() {
 
 #[test]
 fn device_that_this_build_does_not_have() {
-    let error = policy::open(
-        &reference("checkpoint"),
-        DeviceChoice::Tenstorrent,
-        DEVICE,
-        options(),
-    )
-    .err()
-    .unwrap();
+    let card = DeviceOptions {
+        device: DeviceChoice::Tenstorrent,
+        ..DeviceOptions::default()
+    };
+    let error = open_with(reference("checkpoint"), card, options()).err().unwrap();
     assert!(matches!(error, OpenError::NoDevice { .. }), "{error}");
     if cfg!(not(feature = "tenstorrent")) {
         assert!(error.to_string().contains("this build has none"), "{error}");
@@ -184,18 +176,27 @@ fn device_that_this_build_does_not_have() {
 }
 
 #[test]
-fn the_policy_tells_what_it_expects_in_the_order_of_the_checkpoint() {
+fn the_policy_s_cameras_are_in_the_order_of_the_checkpoint() {
     let policy = open(options());
-    assert_eq!(policy.cameras(), ["top", "right_wrist"]);
+    let info = policy.info();
+    assert_eq!(info.cameras, ["top", "right_wrist"]);
     assert_eq!(
-        (policy.state_dim(), policy.action_dim(), policy.action_horizon()),
+        (info.state_dim, info.action_dim, info.action_horizon),
         (14, 14, 50)
     );
-    assert!(
-        policy.description().contains("2 steps"),
-        "{}",
-        policy.description()
-    );
+    let description = &info.description;
+    assert!(description.contains("50 actions of 14 values"), "{description}");
+}
+
+#[test]
+fn a_checkpoint_opens_with_all_of_its_cameras_when_no_option_is_chosen() {
+    let mut policy = open(PolicyOptions::default());
+    assert_eq!(policy.info().cameras, ["top", "left_wrist", "right_wrist"]);
+    let mut observation = observation();
+    let missing = policy.predict(&observation).unwrap_err().to_string();
+    assert!(missing.contains("no image of camera left_wrist"), "{missing}");
+    observation.images.insert("left_wrist".to_owned(), frame(40));
+    policy.predict(&observation).unwrap();
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn images_of_any_size() {
         };
         let output = &fixture[&format!("{case}.output")];
         let image = prepare_image(&picture(input), None, output.shape[1]).unwrap();
-        let difference = max_difference(&image, &output.to_f32());
+        let difference = max_difference(&image.values(), &output.to_f32());
         assert!(difference < 1e-4, "{case}: off by {difference}");
         cases += 1;
     }
@@ -93,19 +93,13 @@ fn compare_policy(
             .filter_map(|(name, tensor)| Some((name.strip_prefix("picture.")?.to_owned(), tensor)))
     };
     let options = PolicyOptions {
-        cameras: pictures()
-            .map(|(name, _)| CameraOptions {
-                name,
-                crop: None,
-                is_optional: false,
-            })
-            .collect(),
+        cameras: Some(pictures().map(|(name, _)| CameraOptions::new(name)).collect()),
         absent_cameras: absent_cameras.iter().map(|name| (*name).to_owned()).collect(),
         ..PolicyOptions::default()
     };
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     let device = CpuDevice::new(precision, 1).unwrap();
-    let mut policy = Pi0Policy::new(&checkpoint, device, options).unwrap();
+    let mut policy = Pi0Policy::new(&checkpoint, device, &options).unwrap();
     let observation = Observation {
         images: pictures()
             .map(|(name, tensor)| (name, Arc::new(picture(tensor))))
@@ -114,7 +108,7 @@ fn compare_policy(
         prompt: "pick up the cube".to_owned(),
     };
     let chunk = policy
-        .predict_from_noise(&observation, &fixture["noise"].to_f32())
+        .predict_from_noise(&observation, &fixture["noise"].to_f32(), None)
         .unwrap();
     let actions = &fixture["actions"];
     assert_eq!([chunk.horizon(), chunk.action_dim()], actions.shape[..]);

@@ -1,21 +1,24 @@
-//! A chunk that begins with frozen actions: what they are held at, and that the rest goes on from them.
+//! A chunk that begins with frozen actions: their point of the flow at every step, and the rest that goes on
+//! from them.
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, DeviceError, Precision};
+use pi0_node::model::Pi0;
 use pi0_node::model::denoise::{EulerSteps, sample_noise};
-use pi0_node::model::{ModelInput, Pi0};
 use pi0_node::policy::{ActionChunk, Pi0Policy, Policy, PolicyError};
 
+use crate::common::prefix_input::PrefixInput;
 use crate::equals_reference::max_difference;
 use crate::folder::reference;
 use crate::robot::{observation, options};
 
 const STEPS: usize = 5;
-const COMMITTED: usize = 7;
+const FROZEN: usize = 7;
 
 fn policy() -> Pi0Policy<CpuDevice> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
-    Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options()).unwrap()
+    let device = CpuDevice::new(Precision::F32, 1).unwrap();
+    Pi0Policy::new(&checkpoint, device, &options()).unwrap()
 }
 
 /// Euler's method in f64, written down plainly: before every step the frozen rows of x_t are t · noise +
@@ -43,89 +46,87 @@ fn by_definition(
 }
 
 #[test]
-fn committed_actions_are_held_in_x_t_at_every_step() {
+fn frozen_actions_are_at_their_point_of_the_flow_at_every_step() {
     for tile in [1, 32] {
-        check_held(CpuDevice::new(Precision::F32, 1).unwrap().with_tile(tile));
+        check_frozen(CpuDevice::new(Precision::F32, 1).unwrap().with_tile(tile));
     }
 }
 
-fn check_held(device: CpuDevice) {
+fn check_frozen(device: CpuDevice) {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
     let config = checkpoint.config().model.clone();
     let model = Pi0::new(config.clone(), device, &checkpoint).unwrap();
     let pixels = vec![0.5; 3 * config.vision.image_size.pow(2)];
     let state = vec![0.1; config.max_state_dim];
-    let input = ModelInput {
+    let input = PrefixInput {
         images: &[Some(pixels)],
         tokens: &[2, 5, 7],
         valid_tokens: 3,
-        state: &state,
     };
     let noise = sample_noise(3, 0, config.action_horizon * config.max_action_dim);
-    let frozen: Vec<f32> = (0..COMMITTED * config.max_action_dim)
+    let frozen: Vec<f32> = (0..FROZEN * config.max_action_dim)
         .map(|index| (index as f32 * 0.37).sin())
         .collect();
     let schedule = model.schedule(STEPS).unwrap();
-    let prefix = || model.prefill(model.embed_prefix(&input).unwrap(), None).unwrap();
-    let mut cache = prefix();
-    let state = model.embed_state(input.state).unwrap();
+    let mut session = input.prefill(&model).unwrap();
+    let uploaded_state = model.upload_state(&state).unwrap();
     assert_eq!(EulerSteps::new(STEPS).times().len(), schedule.times.len());
     let mut velocity = |step: usize, x_t: &[f32]| {
         let x_t = model.upload_noise(x_t).unwrap();
-        let v_t = model.first_denoise_step(&mut cache, &state, &x_t, &schedule.times[step]);
-        let mut v_t = model.device.read_back(&v_t.unwrap()).unwrap();
+        let mut denoiser = model.denoiser(&mut session, &uploaded_state).unwrap();
+        let v_t = denoiser.velocity(&x_t, &schedule.times[step]).unwrap();
+        let mut v_t = model.device.read_back(&v_t).unwrap();
         v_t.truncate(noise.len());
         v_t
     };
     let expected = by_definition(&mut velocity, &noise, &frozen);
-    let mut cache = prefix();
+    let mut session = input.prefill(&model).unwrap();
     let actions = model
-        .denoise(&mut cache, input.state, &noise, &frozen, &schedule)
+        .sample_actions(&mut session, &state, &noise, &frozen, &schedule)
         .unwrap();
     let difference = max_difference(&actions, &expected);
     assert!(difference < 1e-5, "off by {difference}");
     assert_eq!(actions[..frozen.len()], frozen);
     let free = model
-        .denoise(&mut cache, input.state, &noise, &[], &schedule)
+        .sample_actions(&mut session, &state, &noise, &[], &schedule)
         .unwrap();
     let rest = frozen.len()..;
     assert!(
         max_difference(&free[rest.clone()], &actions[rest]) > 1e-3,
-        "the rest does not hear of the frozen actions"
+        "the rest does not depend on the frozen actions"
     );
-    // In one step x_t is all noise, held or not, so that what is free has no way to hear of the rest.
+    // In one step x_t is all noise, frozen or not, so that free actions cannot depend on frozen ones.
     let one_step = model.schedule(1).unwrap();
     let mut in_one_step = |frozen: &[f32]| {
-        let state = input.state;
         model
-            .denoise(&mut cache, state, &noise, frozen, &one_step)
+            .sample_actions(&mut session, &state, &noise, frozen, &one_step)
             .unwrap()
     };
-    let (held, free) = (in_one_step(&frozen), in_one_step(&[]));
-    assert_eq!(held[frozen.len()..], free[frozen.len()..]);
+    let (with_frozen, free) = (in_one_step(&frozen), in_one_step(&[]));
+    assert_eq!(with_frozen[frozen.len()..], free[frozen.len()..]);
     let too_many = vec![0.0; noise.len() + 1];
-    let refused = model.denoise(&mut cache, input.state, &noise, &too_many, &schedule);
+    let refused = model.sample_actions(&mut session, &state, &noise, &too_many, &schedule);
     assert!(matches!(refused, Err(DeviceError::Shape { .. })));
 }
 
 #[test]
-fn a_policy_s_chunk_begins_with_the_committed_actions_in_the_robot_s_units() {
+fn a_policy_s_chunk_begins_with_the_frozen_actions_in_the_robot_s_units() {
     for checkpoint in ["checkpoint", "checkpoint_relative_actions"] {
         let folder = crate::folder::Folder::overlaid(&[checkpoint]);
         let checkpoint = Checkpoint::open(folder.path()).unwrap();
         let device = CpuDevice::new(Precision::F32, 1).unwrap();
-        let mut policy = Pi0Policy::new(&checkpoint, device, options()).unwrap();
-        let values = (0..COMMITTED * 14).map(|index| 0.3 * (index as f32 * 0.7).sin());
+        let mut policy = Pi0Policy::new(&checkpoint, device, &options()).unwrap();
+        let values = (0..FROZEN * 14).map(|index| 0.3 * (index as f32 * 0.7).sin());
         let frozen = ActionChunk::new(values.collect(), 14);
         let chunk = policy.predict_after(&observation(), &frozen).unwrap();
         assert_eq!(chunk.horizon(), 50);
-        let difference = max_difference(&chunk.values()[..COMMITTED * 14], frozen.values());
+        let difference = max_difference(&chunk.values()[..FROZEN * 14], frozen.values());
         assert!(difference < 1e-5, "off by {difference}");
     }
 }
 
 #[test]
-fn committed_actions_that_do_not_fit_are_refused() {
+fn frozen_actions_that_do_not_fit_are_refused() {
     let mut policy = policy();
     let mut refusal = |values: Vec<f32>, action_dim| {
         let frozen = ActionChunk::new(values, action_dim);
@@ -138,7 +139,7 @@ fn committed_actions_that_do_not_fit_are_refused() {
     values[3] = f32::INFINITY;
     let error = refusal(values, 14);
     assert!(
-        matches!(error, PolicyError::Committed { index: 3, .. }),
+        matches!(error, PolicyError::FrozenValue { index: 3, .. }),
         "{error}"
     );
 }

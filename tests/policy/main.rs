@@ -2,13 +2,17 @@
 
 mod bad_checkpoint;
 mod bad_observation;
+mod captured;
+mod capturing_device;
 mod checkpoint_layouts;
+#[path = "../common"]
+mod common {
+    pub mod prefix_input;
+}
 mod computed_once;
 mod equals_reference;
 mod flow_matching_loss;
 mod folder;
 mod frozen_actions;
-mod recording_device;
-mod replayed;
 mod robot;
 mod shipped_checkpoint;

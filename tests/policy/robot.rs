@@ -1,27 +1,24 @@
-//! A robot with two of the reference checkpoint's three cameras, and what it sees.
+//! A robot with two of the reference checkpoint's three cameras, and its observation.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use image::{Rgb, RgbImage};
 use pi0_node::policy::{CameraOptions, Observation, PolicyOptions};
 
+/// Denoising steps that are enough where the actions are not compared with the reference's.
+pub const FEW_STEPS: Option<NonZeroUsize> = NonZeroUsize::new(2);
+
 /// Cameras in another order than the checkpoint's, whose whole frames are seen.
 pub fn options() -> PolicyOptions {
     PolicyOptions {
-        denoise_steps: Some(2),
         seed: 5,
-        cameras: ["right_wrist", "top"]
-            .map(|name| CameraOptions {
-                name: name.to_owned(),
-                crop: None,
-                is_optional: false,
-            })
-            .to_vec(),
+        cameras: Some(["right_wrist", "top"].map(CameraOptions::new).to_vec()),
         absent_cameras: vec!["left_wrist".to_owned()],
     }
 }
 
-/// 40 × 30 pixels, others for every shade.
+/// A frame of 40 × 30 pixels, another one for every shade.
 pub fn frame(shade: u8) -> Arc<RgbImage> {
     Arc::new(RgbImage::from_fn(40, 30, |x, y| {
         Rgb([shade, x as u8 * 5, y as u8 * 7])

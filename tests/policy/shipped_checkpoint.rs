@@ -29,15 +29,14 @@ fn every_skill_gets_the_reference_s_actions_from_the_same_noise() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checkpoint = Checkpoint::open(root.join("checkpoints/aloha_sim")).unwrap();
     let options = PolicyOptions {
-        cameras: vec![CameraOptions {
-            name: "top".to_owned(),
+        cameras: Some(vec![CameraOptions {
             crop: Some(CROP),
-            is_optional: false,
-        }],
+            ..CameraOptions::new("top")
+        }]),
         ..PolicyOptions::default()
     };
     let mut policy =
-        Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), options).unwrap();
+        Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), &options).unwrap();
     for (skill, prompt) in PROMPTS {
         let fixture = read_tensors(&root.join(format!("tests/fixtures/aloha_sim/{skill}.safetensors")));
         let observation = Observation {
@@ -46,7 +45,7 @@ fn every_skill_gets_the_reference_s_actions_from_the_same_noise() {
             prompt: prompt.to_owned(),
         };
         let noise = fixture["noise"].to_f32();
-        let chunk = policy.predict_from_noise(&observation, &noise).unwrap();
+        let chunk = policy.predict_from_noise(&observation, &noise, None).unwrap();
         let actions = &fixture["actions"];
         assert_eq!([chunk.horizon(), chunk.action_dim()], actions.shape[..]);
         let difference = max_difference(chunk.values(), &actions.to_f32());

@@ -1,19 +1,22 @@
-//! Kernels of bf16 and int8 weights in Intel's matrix registers: 16 rows meet 16 outputs in one instruction.
+//! Kernels of bf16 and int8 weights in Intel's matrix registers: one instruction multiplies 16 rows by 16
+//! outputs.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, __get_cpuid_max, _xgetbv};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::kernel::{Kernel, Operands, PANEL, Part};
+use super::kernel::{Kernel, Operands, PANEL};
 use super::kernel_level::KernelLevel;
+use super::part::Part;
 use super::row_order::RowOrder;
 
 /// Rows of a register.
 const TILE: usize = 16;
 /// Bytes of a row.
 const ROW: usize = 64;
-/// Tiles of rows that are multiplied side by side: an instruction's sums are there when three others have begun.
+/// Tiles of rows that are multiplied side by side: an instruction's sums are there when three others have
+/// begun.
 const TILES_AT_ONCE: usize = 4;
 
 /// A register holds 16 words of each of its rows.
@@ -74,7 +77,7 @@ fn saved_by_system() -> bool {
     has && unsafe { _xgetbv(0) } & TILE_STATES == TILE_STATES
 }
 
-/// A process has to ask, as its threads need more room for their registers.
+/// Requests permission for the process, whose threads need more memory for their registers.
 #[cfg(target_os = "linux")]
 fn system_permits() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
@@ -88,7 +91,7 @@ fn system_permits() -> bool {
     false
 }
 
-/// The registers' shapes, all of 16 rows of 64 bytes.
+/// Shapes of the registers, all of 16 rows of 64 bytes.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
@@ -98,7 +101,8 @@ struct Shapes {
     rows: [u8; 16],
 }
 
-/// The registers, shaped, until they are dropped: a thread that holds some has more to save when it is interrupted.
+/// The registers, shaped, until they are dropped: a thread that holds some has more to save when it is
+/// interrupted.
 struct Registers;
 
 impl Registers {
@@ -138,11 +142,11 @@ impl Drop for Registers {
     }
 }
 
-/// Sums of some tiles, 32 bits each.
+/// Accumulators of some tiles, 32 bits each.
 #[repr(align(64))]
 struct Sums<T>([[[T; PANEL]; TILE]; TILES_AT_ONCE]);
 
-/// The loop over the registers of some tiles and of the weights: sets the tiles' sums.
+/// Loops over the registers of some tiles and of the weights, and sets the tiles' accumulators.
 macro_rules! sum_tiles {
     ($product:literal, $x:ident, $weights:expr, $steps:expr, $sums:expr, $($tile:literal $operand:ident $register:literal),+) => {
         asm!(
@@ -195,7 +199,7 @@ fn groups(rows: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..tiles.min(first + size))
 }
 
-/// Where the words of tiles begin, of which each has enough for so many steps.
+/// Beginnings of the words of tiles, each of which has enough words for the steps.
 fn words_of<'x>(
     tiles: &Range<usize>,
     steps: usize,
@@ -210,11 +214,11 @@ fn words_of<'x>(
     starts
 }
 
-/// The loop over four accumulators, which are multiplied `steps` times from registers alone.
+/// Loops over four accumulators, which are multiplied `steps` times from registers alone.
 macro_rules! multiply_registers {
     ($name:ident, $product:literal, $group:literal) => {
         /// # Safety
-        /// Of [`Kernel::multiply_registers`].
+        /// The conditions of [`Kernel::multiply_registers`].
         unsafe fn $name(steps: usize) -> f64 {
             // SAFETY: the machine has the instructions, as promised.
             unsafe {
@@ -247,7 +251,7 @@ multiply_registers!(bf16_registers, "tdpbf16ps", 2);
 multiply_registers!(int8_registers, "tdpbsud", 4);
 
 /// # Safety
-/// Of [`Kernel::multiply`].
+/// The conditions of [`Kernel::multiply`].
 #[target_feature(enable = "avx512f")]
 unsafe fn bf16(mut part: Part) {
     let mut sums = Sums([[[0.0f32; PANEL]; TILE]; TILES_AT_ONCE]);
@@ -263,7 +267,8 @@ unsafe fn bf16(mut part: Part) {
         });
         let x = &x[..tiles.len()];
         let (weights, sums_of_tiles) = (part.weights[0].as_ptr(), sums.0.as_mut_ptr());
-        // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room for the sums.
+        // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room
+        // for the sums.
         unsafe { sum_any_tiles!("tdpbf16ps", x, weights, steps, sums_of_tiles) };
         let (rows, _) = part.sums[tiles.start * TILE * PANEL..].as_chunks_mut::<PANEL>();
         let left = part.rows.len() - tiles.start * TILE;
@@ -280,7 +285,7 @@ unsafe fn bf16(mut part: Part) {
 }
 
 /// # Safety
-/// Of [`Kernel::multiply`].
+/// The conditions of [`Kernel::multiply`].
 #[target_feature(enable = "avx512f")]
 unsafe fn int8(mut part: Part) {
     let mut sums = Sums([[[0i32; PANEL]; TILE]; TILES_AT_ONCE]);
@@ -297,7 +302,8 @@ unsafe fn int8(mut part: Part) {
         });
         let x = &x[..tiles.len()];
         let (weights, sums_of_tiles) = (part.weights[0].as_ptr(), sums.0.as_mut_ptr());
-        // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room for the sums.
+        // SAFETY: the registers are shaped; weights and words are read to their last step, and there is room
+        // for the sums.
         unsafe { sum_any_tiles!("tdpbsud", x, weights, steps, sums_of_tiles) };
         for (tile, sums) in tiles.zip(&sums.0) {
             let (steps, first_sums) = part.x.tile(first_tile + tile).quantisation(block, TILE);

@@ -13,9 +13,9 @@ use super::threads::Threads;
 use crate::device::vectorised::vectorised;
 use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
-/// Queries that are attended with at once: few enough that the scores stay in cache, and whole tiles of a product.
+/// Queries that are computed at once: few enough that the scores stay in cache, and whole tiles of a product.
 const QUERY_BLOCK: usize = 60;
-/// Elementary operations that reading, perhaps converting, and placing a value take.
+/// Elementary operations that reading, perhaps converting, and storing a value take.
 const OPERATIONS_A_MOVED_VALUE: usize = 16;
 
 pub(super) fn split_heads(
@@ -199,8 +199,8 @@ pub(super) fn attention(
     Ok(merged)
 }
 
-/// The matrices of `[heads, tokens, head_dim]`, each `[inner, columns]` in panels that `pack` fills from a column on:
-/// `[heads, panels · inner / group · PANEL]`.
+/// The matrices of `[heads, tokens, head_dim]`, each `[inner, columns]` in panels that `pack` fills from a
+/// column on: `[heads, panels · inner / group · PANEL]`.
 fn packed_heads(
     matrices: &CpuTensor,
     (inner, columns): (usize, usize),

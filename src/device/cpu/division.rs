@@ -1,4 +1,4 @@
-//! The division of a matrix among threads.
+//! Division of a matrix among threads.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use std::ops::Range;
 const TASKS_A_THREAD: [usize; 4] = [8, 4, 2, 1];
 /// Units of a task that keep what is read from memory for them in the caches of one thread.
 const UNITS_A_TASK: usize = 4;
-/// What a thread may do above its share for the sake of larger pieces.
+/// Work above its equal share that a thread may get for the sake of larger pieces.
 const TOLERATED_EXCESS: f64 = 0.05;
 
 /// A matrix `[rows, columns]` in tasks of nearly equal size, as many for every thread.
 ///
-/// Units are counted column by column, and each task gets a range of them: whole columns where that divides evenly
-/// enough, else parts of some.
+/// Units are counted column by column, and each task gets a range of them: whole columns where that divides
+/// evenly enough, else parts of some.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Division {
     rows: usize,
@@ -23,7 +23,7 @@ pub(super) struct Division {
 }
 
 impl Division {
-    /// Of rows that can be parted at multiples of `row_unit`.
+    /// Divides a matrix whose rows can be parted at multiples of `row_unit`.
     pub fn new(rows: usize, row_unit: usize, columns: usize, threads: usize) -> Self {
         let division = |row_unit: usize, column_unit: usize, tasks_a_thread: usize| Self {
             rows,
@@ -72,7 +72,7 @@ impl Division {
         self.row_units() * self.columns.div_ceil(self.column_unit)
     }
 
-    /// What a thread with the largest tasks does above an equal share, as a part of it.
+    /// Work above an equal share of the thread with the largest tasks, as a part of that share.
     fn excess(&self, threads: usize) -> f64 {
         let units_of_thread = self.tasks / threads * self.units().div_ceil(self.tasks);
         let unit = self.row_unit.min(self.rows) * self.column_unit.min(self.columns);

@@ -1,28 +1,29 @@
-//! A kernel: the innermost loop of a matrix product in the instructions of one level, and what it reads and writes.
+//! A kernel: the innermost loop of a matrix product in the instructions of one level.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::kernel_level::KernelLevel;
-use super::packed_rows::PackedRows;
-use super::prefetch::Prefetch;
+use super::part::Part;
 use super::row_order::RowOrder;
 use super::threads::Threads;
 
 /// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
 pub(super) const PANEL: usize = 16;
 
-/// Types that a kernel multiplies. Activations come in words of 32 bits, each a group along the inner dimension.
+/// Types that a kernel multiplies. Activations come in words of 32 bits, each a group along the inner
+/// dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operands {
-    /// Weights of other types are upcast.
+    /// f32; weights of other types are upcast.
     F32,
-    /// Accumulated in f32.
+    /// bf16 (`vdpbf16ps`), accumulated in f32.
     Bf16,
-    /// 16-bit activations and int8 weights: rounding activations adds nothing to the error of the weights.
+    /// 16-bit activations and int8 weights (`vpmaddwd`): rounding activations adds nothing to the error of
+    /// the weights.
     Int16,
-    /// 8-bit activations and int8 weights to which 128 was added, as the instruction takes one of both without a sign.
+    /// 8-bit activations and int8 weights to which 128 was added: `vpdpbusd` takes one of both without a
+    /// sign.
     Int8,
 }
 
@@ -44,12 +45,12 @@ impl Operands {
         }
     }
 
-    /// Whether activations are integers, counted in steps of their own.
+    /// Whether activations are quantised to integers, with quantisation steps of their own.
     pub const fn is_quantised(self) -> bool {
         matches!(self, Self::Int16 | Self::Int8)
     }
 
-    /// What the largest activation of a block becomes.
+    /// Integer of the largest activation of a block.
     pub const fn largest(self) -> i32 {
         match self {
             Self::Int16 => i16::MAX as i32,
@@ -57,7 +58,7 @@ impl Operands {
         }
     }
 
-    /// What is added to weights.
+    /// Zero point of the weights: the number that is added to them.
     pub const fn weight_offset(self) -> i32 {
         match self {
             Self::Int8 => 128,
@@ -66,18 +67,19 @@ impl Operands {
     }
 }
 
-/// A kernel, for which activations and weights are laid out.
+/// A kernel, which determines the layout of activations and weights.
 #[derive(Debug)]
 pub(super) struct Kernel {
     pub level: KernelLevel,
     pub operands: Operands,
-    /// Activations of a row that are counted in the same step, where they are integers: the fewer, the less does a large
-    /// one spoil others. A divisor of `inner_block`.
+    /// Activations of a row that share a quantisation step, where they are integers: the fewer, the less does
+    /// a large one spoil others. A divisor of `inner_block`.
     pub quantisation_block: usize,
-    /// Length of the inner dimension that is multiplied before the next columns: their weights stay in the nearest cache.
+    /// Length of the inner dimension that is multiplied before the next columns: their weights stay in the
+    /// nearest cache.
     pub inner_block: usize,
-    /// Rows that are multiplied by some columns before the next ones, a multiple of the tile's: their part of the inner dimension
-    /// stays in the second-level cache.
+    /// Rows that are multiplied by some columns before the next ones, a multiple of the tile's: their part of
+    /// the inner dimension stays in the second-level cache.
     pub row_block: usize,
     /// Panels that are multiplied side by side, 1 or 2.
     pub panels_at_once: usize,
@@ -87,25 +89,12 @@ pub(super) struct Kernel {
     /// # Safety
     /// The machine has the level's instructions, and shapes are as [`Kernel::add_product`] checks them.
     pub multiply: unsafe fn(Part),
-    /// Multiplies registers so many times, reads no memory, and returns the number of operations, two a product. None where
-    /// the compiler chooses the instructions.
+    /// Multiplies registers so many times, reads no memory, and returns the number of operations, two a
+    /// product. None where the compiler chooses the instructions.
     ///
     /// # Safety
     /// The machine has the level's instructions.
     pub multiply_registers: Option<unsafe fn(usize) -> f64>,
-}
-
-/// `sums (+)= x · weights` for some rows, one panel or two, and a part of the inner dimension.
-pub(super) struct Part<'a> {
-    pub x: PackedRows<'a>,
-    pub rows: Range<usize>,
-    /// Begins at a multiple of the kernel's `inner_block`.
-    pub inner: Range<usize>,
-    /// Of each panel `[inner / group, PANEL, group]`.
-    pub weights: &'a [&'a [u8]],
-    /// `[panels, rows, PANEL]`; overwritten by the first part of the inner dimension.
-    pub sums: &'a mut [f32],
-    pub prefetch: Prefetch<'a>,
 }
 
 impl Kernel {
@@ -114,7 +103,7 @@ impl Kernel {
         self.operands.group() * self.order.run
     }
 
-    /// Bytes of so many weights of a panel.
+    /// Bytes of some weights of a panel.
     pub fn part_bytes(&self, inner: usize) -> usize {
         inner.next_multiple_of(self.weights_at_once()) / self.operands.group()
             * PANEL
@@ -129,8 +118,8 @@ impl Kernel {
                 <= i32::MAX as i64
     }
 
-    /// Operations a second of all threads together when they multiply registers and read no memory: the best of several
-    /// short runs, as other work on the machine slows down some.
+    /// Operations a second of all threads together when they multiply registers and read no memory: the best
+    /// of several short runs, as other work on the machine slows down some.
     pub fn peak_operations_per_second(&self, threads: &Threads) -> Option<f64> {
         const STEPS: usize = 200_000;
         const RUNS: usize = 15;

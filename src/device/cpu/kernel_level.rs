@@ -1,24 +1,22 @@
-//! Levels of instructions, each with a kernel of matrix products for every precision.
+//! Levels of instructions that kernels are written in.
 
 use std::env::{self, VarError};
 use std::fmt;
 use std::str::FromStr;
 
-use super::kernel::Kernel;
-use super::precision::Precision;
-use super::vectors;
 use crate::device::{DeviceError, Result};
 
-/// The environment variable that chooses a level, for measurements and for a machine whose fastest one is at fault.
+/// Environment variable that chooses a level, for measurements and for a machine whose fastest one is faulty.
 pub const KERNEL_VARIABLE: &str = "PI0_CPU_KERNEL";
 
-/// Instructions that matrix products and attention are computed with. A later level is faster where a machine has both.
+/// Instructions that matrix products and attention are computed with. A later level is faster where a machine
+/// has both.
 ///
-/// Norms, activations and other element-wise operations take the widest registers at every level; their results do not
-/// depend on the width.
+/// Norms, activations and other element-wise operations take the widest registers at every level; their
+/// results do not depend on the width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KernelLevel {
-    /// No vector instructions but those that the compiler may use everywhere.
+    /// Instructions that every machine of the architecture has.
     Scalar,
     /// 64-bit Arm.
     Neon,
@@ -37,6 +35,7 @@ pub enum KernelLevel {
 }
 
 impl KernelLevel {
+    /// All levels; a later one is faster where a machine has both.
     pub const ALL: [Self; 8] = [
         Self::Scalar,
         Self::Neon,
@@ -48,7 +47,7 @@ impl KernelLevel {
         Self::Amx,
     ];
 
-    /// As [`KERNEL_VARIABLE`] and reports have it.
+    /// Name in [`KERNEL_VARIABLE`] and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
@@ -88,20 +87,20 @@ impl KernelLevel {
         self == Self::Scalar || (self == Self::Neon && cfg!(target_arch = "aarch64"))
     }
 
-    /// The levels that this machine has, the fastest last.
+    /// Levels that this machine has, the fastest last.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|level| level.is_available())
     }
 
-    /// The fastest level that this machine has.
+    /// Fastest level that this machine has.
     pub fn fastest() -> Self {
         Self::available().last().unwrap_or(Self::Scalar)
     }
 
-    /// The level that the environment chooses by [`KERNEL_VARIABLE`], or the fastest.
+    /// Level that the environment chooses by [`KERNEL_VARIABLE`], or the fastest.
     ///
     /// # Errors
-    /// When the variable names no level, or one that this machine has not.
+    /// When the variable names no level, or one that this machine lacks.
     pub fn from_environment() -> Result<Self> {
         let name = match env::var(KERNEL_VARIABLE) {
             Ok(name) => name,
@@ -119,53 +118,6 @@ impl KernelLevel {
         match self.is_available() {
             true => Ok(()),
             false => Err(unavailable(self.name(), "this machine lacks its instructions")),
-        }
-    }
-
-    /// The kernel for weights of a precision.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn kernel(self, precision: Precision) -> &'static Kernel {
-        use super::amx;
-        use super::vectors::x86::*;
-        match (self, precision) {
-            (Self::Scalar | Self::Neon, _) => &vectors::SCALAR_F32,
-            (Self::Avx2, Precision::F32 | Precision::Bf16) => &AVX2_F32,
-            (Self::AvxVnni, Precision::F32 | Precision::Bf16) => &AVX2_F32,
-            (Self::Avx2, Precision::Int8) => &AVX2_INT16,
-            (Self::AvxVnni, Precision::Int8) => &AVX_VNNI_INT8,
-            (Self::Avx512 | Self::Avx512Vnni, Precision::F32 | Precision::Bf16) => &AVX512_F32,
-            (Self::Avx512Bf16 | Self::Amx, Precision::F32) => &AVX512_F32,
-            (Self::Avx512Bf16, Precision::Bf16) => &AVX512_BF16,
-            (Self::Amx, Precision::Bf16) => &amx::BF16,
-            (Self::Avx512, Precision::Int8) => &AVX512_INT16,
-            (Self::Avx512Vnni | Self::Avx512Bf16, Precision::Int8) => &AVX512_VNNI_INT8,
-            (Self::Amx, Precision::Int8) => &amx::INT8,
-        }
-    }
-
-    /// The kernel for weights of a precision.
-    #[cfg(target_arch = "aarch64")]
-    pub(super) fn kernel(self, _: Precision) -> &'static Kernel {
-        match self {
-            Self::Neon => &vectors::neon::NEON_F32,
-            _ => &vectors::SCALAR_F32,
-        }
-    }
-
-    /// The kernel for weights of a precision.
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    pub(super) fn kernel(self, _: Precision) -> &'static Kernel {
-        &vectors::SCALAR_F32
-    }
-
-    /// The kernel of attention, whose both matrices are activations: in bf16 where weights are rounded and the machine
-    /// multiplies bf16. One vector kernel for all: heads are too narrow for matrix registers.
-    pub(super) fn attention_kernel(self, precision: Precision) -> &'static Kernel {
-        match (self, precision) {
-            (Self::Avx512Bf16 | Self::Amx, Precision::Bf16 | Precision::Int8) => {
-                Self::Avx512Bf16.kernel(Precision::Bf16)
-            }
-            _ => self.kernel(Precision::F32),
         }
     }
 }

@@ -127,8 +127,8 @@ impl CpuLinear {
         )
     }
 
-    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)`, of which the layer has the rows of gate and then those of up, without bias.
-    /// None where they are no whole panels.
+    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)` of a layer that has the rows of gate and then those of up, without
+    /// bias. `None` where they are no whole panels.
     pub(super) fn geglu(
         &self,
         x: &CpuTensor,
@@ -148,7 +148,7 @@ impl CpuLinear {
         .map(Some)
     }
 
-    /// What `finish` makes of `x · weightᵀ`, in one set of columns for SETS of the layer's.
+    /// Applies `finish` to `x · weightᵀ`, which makes one set of columns of SETS sets of the layer's.
     fn product<const SETS: usize>(
         &self,
         x: &CpuTensor,
@@ -250,7 +250,7 @@ impl CpuTable {
     }
 }
 
-/// A table's rows in another type; `convert` gets a row's index and its values.
+/// Converts a table's rows to another type; `convert` gets a row's index and its values.
 fn converted<T: Pod + Send>(
     table: &HostTensor,
     threads: &Threads,

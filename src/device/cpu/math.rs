@@ -1,11 +1,12 @@
 //! Norms, activations and element-wise operations on rows, vectorised for the machine that runs them.
 //!
-//! Nothing here contracts a product and a sum into one rounding, so results do not depend on the machine's width.
+//! Nothing here contracts a product and a sum into one rounding, so results do not depend on the machine's
+//! width.
 
 use crate::device::Activation;
 use crate::device::vectorised::vectorised;
 
-/// Partial sums that go on side by side: the lanes of the widest registers.
+/// Accumulators that are summed side by side: the lanes of the widest registers.
 const LANES: usize = 16;
 
 pub(super) fn activate(row: &mut [f32], activation: Activation) {
@@ -49,7 +50,7 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
     });
 }
 
-/// In place, stable for large scores. A row whose every score is −∞ becomes zeros, not NaN.
+/// Softmax in place, stable for large scores. A row whose every score is −∞ becomes zeros, not NaN.
 pub(super) fn softmax(scores: &mut [f32]) {
     vectorised!({
         let largest = largest(scores);
@@ -63,7 +64,7 @@ pub(super) fn softmax(scores: &mut [f32]) {
     });
 }
 
-/// The largest absolute value, 0 of nothing; NaN when a value is not finite.
+/// Largest absolute value, 0 of no value; NaN when a value is not finite.
 pub(super) fn largest_magnitude(values: &[f32]) -> f32 {
     // The bits of positive numbers are in the order of the numbers, infinity and NaN behind them.
     let largest = vectorised!({
@@ -75,10 +76,10 @@ pub(super) fn largest_magnitude(values: &[f32]) -> f32 {
     if largest.is_finite() { largest } else { f32::NAN }
 }
 
-/// Added to a number below 2²², it leaves the nearest integer, ties to even, in the lowest bits.
+/// Summand that leaves the nearest integer, ties to even, in the lowest bits of a number below 2²².
 const ROUND: f32 = 12_582_912.0;
 
-/// The integer nearest to a number below 2²², ties to even, in one sum; anything for a larger one.
+/// Integer nearest to a number below 2²², ties to even, in one addition; meaningless for a larger one.
 #[inline(always)]
 pub(super) fn nearest_integer(x: f32) -> i32 {
     ((x + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
@@ -94,7 +95,7 @@ pub(super) fn to_bf16(value: f32) -> u16 {
     (if value.is_nan() { quiet_nan } else { rounded }) as u16
 }
 
-/// Hendrycks and Gimpel 2016, the tanh approximation: `x/2 · (1 + tanh u)` is `x · sigmoid(2u)`.
+/// GELU (Hendrycks and Gimpel 2016), the tanh approximation: `x/2 · (1 + tanh u)` is `x · sigmoid(2u)`.
 #[inline(always)]
 fn gelu_tanh(x: f32) -> f32 {
     const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
@@ -106,8 +107,8 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// eˣ within two units in the last place, without branches; 0 where it is below the smallest normal number, and
-/// 2¹²⁷ where it would be above.
+/// eˣ within two units in the last place, without branches; 0 where it is below the smallest normal number,
+/// and 2¹²⁷ where it would be above.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // ln 2 in two parts, so that n · ln 2 is exact in the first.
@@ -130,7 +131,7 @@ fn exp(x: f32) -> f32 {
     if x < -87.336_54 { 0.0 } else { power }
 }
 
-/// The sum of `f` over the values.
+/// Sum of `f` over the values.
 #[inline(always)]
 fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (blocks, rest) = values.as_chunks::<LANES>();
@@ -144,7 +145,7 @@ fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// −∞ of nothing; NaN is passed over.
+/// Maximum of the values, −∞ of no value; NaN is passed over.
 #[inline(always)]
 fn largest(values: &[f32]) -> f32 {
     let (blocks, rest) = values.as_chunks::<LANES>();
@@ -165,7 +166,7 @@ fn largest(values: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    /// From the smallest to the largest that do not overflow, closer together near zero.
+    /// Values from the smallest to the largest that do not overflow, closer together near zero.
     fn arguments() -> impl Iterator<Item = f32> {
         (-87_000..88_000).map(|step| step as f32 * 1e-3)
     }

@@ -5,11 +5,13 @@ mod amx;
 mod attention;
 mod division;
 mod kernel;
+mod kernel_choice;
 mod kernel_level;
 mod linear;
 mod math;
 mod packed_rows;
 mod panels;
+mod part;
 mod precision;
 mod prefetch;
 mod product;
@@ -32,11 +34,11 @@ use self::threads::Threads;
 use super::patches::image_shape;
 use super::{
     Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, InstructionPeak, KeysValues, PatchGrid,
-    Result, RopeTable,
+    Pixels, Result, RopeTable, expect_count,
 };
 
-/// Computes on the host's cores, with weights in f32, bf16 or int8: in f32, and where the machine has the instructions,
-/// products with bf16 weights in bf16 and with int8 weights in integers.
+/// The host's cores, with weights in f32, bf16 or int8. They compute in f32, and where the machine has the
+/// instructions, products with bf16 weights in bf16 and with int8 weights in integers.
 pub struct CpuDevice {
     threads: Threads,
     precision: Precision,
@@ -47,16 +49,16 @@ pub struct CpuDevice {
 }
 
 impl CpuDevice {
-    /// A device on `threads` threads, 0 for as many as the machine runs at once, with the kernels that the environment
-    /// chooses ([`KERNEL_VARIABLE`]), or the fastest.
+    /// Opens the device on `threads` threads, 0 for as many as the machine runs at once, with the kernels
+    /// that the environment chooses ([`KERNEL_VARIABLE`]), or the fastest.
     ///
     /// # Errors
-    /// When the threads cannot be started, or the environment chooses kernels that this machine has not.
+    /// When the threads cannot be started, or the environment chooses kernels that this machine lacks.
     pub fn new(precision: Precision, threads: usize) -> Result<Self> {
         Self::with_kernel_level(precision, threads, KernelLevel::from_environment()?)
     }
 
-    /// The same with the kernels of a level.
+    /// Opens the device with the kernels of a level.
     ///
     /// # Errors
     /// When the threads cannot be started, or this machine lacks the level's instructions.
@@ -76,7 +78,8 @@ impl CpuDevice {
         })
     }
 
-    /// The device as one whose memory comes in tiles: what the model pads for those can be proven here.
+    /// Makes the device demand tiles, as devices do whose memory comes in tiles, to test the model's padding
+    /// without them.
     pub fn with_tile(self, tile: usize) -> Self {
         Self { tile, ..self }
     }
@@ -86,7 +89,7 @@ impl Device for CpuDevice {
     type Tensor = CpuTensor;
     type Linear = CpuLinear;
     type Table = CpuTable;
-    type Recording = ();
+    type Trace = ();
 
     fn description(&self) -> String {
         let threads = self.threads.count();
@@ -110,32 +113,29 @@ impl Device for CpuDevice {
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<CpuTensor> {
-        if values.len() != shape.iter().product::<usize>() {
-            return Err(DeviceError::shape(
-                "upload",
-                format!("{} values for shape {shape:?}", values.len()),
-            ));
-        }
+        expect_count("upload", values.len(), shape)?;
         self.tensor_from(shape, values)
     }
 
-    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<CpuTensor> {
-        self.upload(pixels, &image_shape(image_size))
+    fn upload_image(&self, pixels: &Pixels, image_size: usize) -> Result<CpuTensor> {
+        let mut image = self.buffers.tensor(&image_shape(image_size))?;
+        self.write_image(&mut image, pixels)?;
+        Ok(image)
     }
 
     fn write(&self, tensor: &mut CpuTensor, values: &[f32]) -> Result<()> {
-        let shape = tensor.shape();
-        if values.len() != shape.iter().product::<usize>() {
-            return Err(DeviceError::shape(
-                "write",
-                format!("{} values for shape {shape:?}", values.len()),
-            ));
-        }
+        expect_count("write", values.len(), tensor.shape())?;
         tensor.values_mut().copy_from_slice(values);
         Ok(())
     }
 
-    fn replay(&self, _: &mut (), _: &[&CpuTensor], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn write_image(&self, image: &mut CpuTensor, pixels: &Pixels) -> Result<()> {
+        expect_count("write_image", pixels.len(), image.shape())?;
+        pixels.write_values(image.values_mut());
+        Ok(())
+    }
+
+    fn run_captured(&self, _: &mut (), _: &[&CpuTensor], work: impl FnOnce() -> Result<()>) -> Result<()> {
         work()
     }
 
@@ -169,7 +169,7 @@ impl Device for CpuDevice {
         tensor.shape()
     }
 
-    fn tile(&self) -> usize {
+    fn tile_size(&self) -> usize {
         self.tile
     }
 
@@ -347,7 +347,7 @@ impl CpuDevice {
         Ok(tensor)
     }
 
-    /// A new tensor of the shape of `x`, whose every value is made from its own and the next of `others`.
+    /// Makes a tensor of the shape of `x`, each value from its own and the next of `others`.
     fn zip<'a>(
         &self,
         x: &CpuTensor,
@@ -361,7 +361,7 @@ impl CpuDevice {
         Ok(result)
     }
 
-    /// A new tensor of `width` columns whose every row is made from the row of `x`.
+    /// Makes a tensor of `width` columns, each row from the row of `x`.
     fn map_rows(
         &self,
         x: &CpuTensor,

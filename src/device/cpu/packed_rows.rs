@@ -8,17 +8,18 @@ use super::prefetch::ask_for_all;
 use super::threads::Threads;
 use crate::device::vectorised::vectorised;
 
-/// Elementary operations that reading, converting and placing an activation take: it comes from another core's cache.
+/// Elementary operations that reading, converting and storing an activation take: it comes from another
+/// core's cache.
 const OPERATIONS_A_VALUE: usize = 64;
 
 /// Activations `[rows, inner]` in a kernel's [`RowOrder`], tile by tile.
 ///
-/// Where they are integers, every tile begins with the steps in which each block of its rows is counted, and with what
-/// their sums of products begin with: `[blocks, 2, tile_rows]`. A block with a value that is not finite is counted in NaN,
-/// so that its products are NaN.
+/// Where they are integers, every tile begins with the quantisation steps of each block of its rows, and with
+/// the values that the accumulators begin with: `[blocks, 2, tile_rows]`. The step of a block with a value
+/// that is not finite is NaN, so that its products are NaN.
 #[derive(Clone, Copy)]
 pub(super) struct PackedRows<'a> {
-    /// Steps and f32 as they are, all else as bits.
+    /// Steps and f32 as such, everything else as bits.
     tiles: &'a [f32],
     kernel: &'static Kernel,
     rows: usize,
@@ -34,7 +35,7 @@ pub(super) struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    /// Steps and first sums of a block, each `[tile_rows]`.
+    /// Steps and initial accumulators of a block, each `[tile_rows]`.
     pub fn quantisation(&self, block: usize, tile_rows: usize) -> (&'a [f32], &'a [i32]) {
         let (steps, first_sums) = self.header[2 * block * tile_rows..][..2 * tile_rows].split_at(tile_rows);
         (steps, cast_slice(first_sums))
@@ -42,12 +43,12 @@ impl<'a> Tile<'a> {
 }
 
 impl<'a> PackedRows<'a> {
-    /// Values of f32 that such a matrix takes.
+    /// Memory for such a matrix, in values of f32.
     pub fn length(kernel: &Kernel, rows: usize, inner: usize) -> usize {
         rows.div_ceil(kernel.order.tile_rows) * tile_length(kernel, inner)
     }
 
-    /// Of a row-major matrix `[rows, inner]`, in the first values of `memory`.
+    /// Packs a row-major matrix `[rows, inner]` into the first values of `memory`.
     pub fn pack(
         kernel: &'static Kernel,
         (matrix, rows, inner): (&[f32], usize, usize),
@@ -127,7 +128,7 @@ fn tile_length(kernel: &Kernel, inner: usize) -> usize {
     header_length(kernel, inner) + kernel.order.tile_rows * words
 }
 
-/// Writes a row of a tile, each block of its values counted in a step of its own.
+/// Writes a row of a tile, each block of its values quantised with a step of its own.
 fn quantise<T: Pod, const GROUP: usize>(
     kernel: &Kernel,
     values: &[f32],

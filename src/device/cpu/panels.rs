@@ -1,4 +1,14 @@
-//! Matrices laid out in panels of columns: weights in the type they are stored in, and keys and values of attention.
+//! Matrices laid out in panels of columns: weights in the type they are stored in, and keys and values of
+//! attention.
+//!
+//! A panel has 16 columns. The values along the inner dimension that one instruction multiplies for a column lie
+//! side by side, for 8-bit integers four (`vpdpbusd`), for bf16 two (`vdpbf16ps`):
+//!
+//! ```text
+//!               column 0        column 1              column 15
+//! inner 0 – 3   w₀ w₁ w₂ w₃     w₀ w₁ w₂ w₃     …     w₀ w₁ w₂ w₃     64 bytes, one register of AVX-512
+//! inner 4 – 7   w₄ w₅ w₆ w₇     w₄ w₅ w₆ w₇     …     w₄ w₅ w₆ w₇
+//! ```
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,13 +25,13 @@ use super::threads::Threads;
 use crate::device::Result;
 use crate::device::vectorised::vectorised;
 
-/// Elementary operations that reading, rounding and placing a weight take; more where its page is met first.
+/// Elementary operations that reading, rounding and storing a weight take; more where its page is read first.
 pub(super) const OPERATIONS_A_VALUE: usize = 8;
 
 /// Inputs of a panel that are converted at once.
 const CONVERTED_AT_ONCE: usize = 256;
 
-/// The matrix `w` of a product, `[inner, columns]`, in panels of columns as a kernel reads them.
+/// Matrix `w` of a product, `[inner, columns]`, in panels of columns as a kernel reads them.
 pub(super) trait Panels: Sync {
     fn kernel(&self) -> &'static Kernel;
 
@@ -29,15 +39,16 @@ pub(super) trait Panels: Sync {
 
     fn columns(&self) -> usize;
 
-    /// Where a part of the inner dimension of a panel is read from.
+    /// Memory of a part of the inner dimension of a panel.
     fn stored(&self, panel: usize, inner: Range<usize>) -> &[u8];
 
-    /// Calls `work` with a part of the inner dimension of one panel or two, `[inner / group, PANEL, group]` each.
+    /// Calls `work` with a part of the inner dimension of one panel or two, `[inner / group, PANEL, group]`
+    /// each.
     fn with_parts(&self, panels: &[usize], inner: Range<usize>, work: impl FnOnce(&[&[u8]])) {
         with_stored(self, panels, inner, work);
     }
 
-    /// What a panel's columns are counted in, where they are integers.
+    /// Quantisation steps of a panel's columns, where they are integers.
     fn column_steps(&self, _panel: usize) -> Option<&[f32; PANEL]> {
         None
     }
@@ -60,24 +71,25 @@ fn with_stored(
 /// A matrix `[inner, columns]` of activations in f32 or bf16, in memory that its maker lends.
 pub(super) struct PackedColumns<'a> {
     kernel: &'static Kernel,
-    /// `[panels, inner / group, PANEL]`, zeros behind the last column and, up to a run of words, behind the last row.
+    /// `[panels, inner / group, PANEL]`, zeros behind the last column and, up to a run of words, behind the
+    /// last row.
     words: &'a [u32],
     inner: usize,
     columns: usize,
 }
 
 impl<'a> PackedColumns<'a> {
-    /// Values of f32 that such a matrix takes.
+    /// Memory for such a matrix, in values of f32.
     pub fn length(kernel: &Kernel, inner: usize, columns: usize) -> usize {
         columns.div_ceil(PANEL) * Self::panel_length(kernel, inner)
     }
 
-    /// Values of f32 that a panel takes.
+    /// Memory for a panel, in values of f32.
     pub fn panel_length(kernel: &Kernel, inner: usize) -> usize {
         kernel.order.words(inner, kernel.operands.group()) * PANEL
     }
 
-    /// Of panels that were filled by [`pack_panel`] or [`pack_transposed_panel`].
+    /// Wraps panels that were filled by [`pack_panel`] or [`pack_transposed_panel`].
     pub fn new(kernel: &'static Kernel, panels: &'a [f32], inner: usize, columns: usize) -> Self {
         assert_eq!(
             panels.len(),
@@ -172,7 +184,7 @@ pub(super) fn pack_transposed_panel(
     }
 }
 
-/// A linear layer's weight `[outputs, inputs]`, transposed: a panel holds PANEL outputs.
+/// Weight of a linear layer, `[outputs, inputs]`, transposed: a panel holds PANEL outputs.
 pub(super) struct WeightPanels {
     kernel: &'static Kernel,
     values: Values,
@@ -180,31 +192,32 @@ pub(super) struct WeightPanels {
     inputs: usize,
 }
 
-/// Weights as they are stored. Where the kernel's operands are f32, others are upcast just before they are multiplied.
+/// Weights as they are stored. Where the kernel's operands are f32, others are upcast just before they are
+/// multiplied.
 pub(super) enum Values {
     F32(Stored<f32>),
-    /// As bits.
+    /// bf16, as bits.
     Bf16(Stored<u16>),
-    /// What is added to them for the kernel is included, as bits.
+    /// int8 plus the kernel's zero point, as bits.
     Int8 {
         values: Stored<i8>,
-        /// The step of each output of a layer, filled up to whole panels, or of each row of a table.
+        /// Quantisation step of each output of a layer, padded to whole panels, or of each row of a table.
         steps: Vec<f32>,
     },
 }
 
-/// How the weights of a linear layer become panels.
+/// Conversion of a linear layer's weights to panels.
 pub(super) struct Pack<'a, R> {
     pub outputs: usize,
     pub inputs: usize,
     pub threads: &'a Threads,
-    /// Writes the values of an output from an input on, as many as there is room for.
+    /// Writes the values of an output from an input on, until the slice is full.
     pub read_row: R,
 }
 
 impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
-    /// All panels, `[panels, inputs / GROUP, PANEL, GROUP]` with zeros behind the last input up to a multiple of `at_once`.
-    /// `convert` gets an output and some of its values.
+    /// All panels, `[panels, inputs / GROUP, PANEL, GROUP]` with zeros behind the last input up to a multiple
+    /// of `at_once`. `convert` gets an output and some of its values.
     fn transposed<T: Pod + Send, const GROUP: usize>(
         &self,
         at_once: usize,
@@ -240,7 +253,7 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
         Ok(values)
     }
 
-    /// The [`int8_step`] of every output, filled up to whole panels.
+    /// Computes the [`int8_step`] of every output, padded to whole panels.
     fn int8_steps(&self) -> Vec<f32> {
         let outputs = self.outputs.next_multiple_of(PANEL);
         int8_steps(outputs, self.inputs, self.threads, |output, row| {
@@ -248,7 +261,7 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
         })
     }
 
-    /// Whole panels have outputs that are not there.
+    /// Number of outputs of whole panels, which is that of the layer or more.
     fn read_row(&self, output: usize, first_input: usize, row: &mut [f32]) {
         match output < self.outputs {
             true => (self.read_row)(output, first_input, row),
@@ -258,7 +271,7 @@ impl<R: Fn(usize, usize, &mut [f32]) + Sync> Pack<'_, R> {
 }
 
 impl WeightPanels {
-    /// Weights of a precision, for a kernel that multiplies them or upcasts them to f32.
+    /// Packs weights of a precision, for a kernel that multiplies them or upcasts them to f32.
     ///
     /// # Errors
     /// When there is no memory for it.
@@ -305,8 +318,8 @@ impl WeightPanels {
         })
     }
 
-    /// Where a part of the inner dimension of a panel lies; what is behind the last input up to what is multiplied at once
-    /// belongs to it.
+    /// Range of a part of the inner dimension of a panel; the padding behind the last input up to what is
+    /// multiplied at once belongs to it.
     fn range(&self, panel: usize, inner: Range<usize>) -> Range<usize> {
         let at_once = self.kernel.weights_at_once();
         let start = (panel * self.inputs.next_multiple_of(at_once) + inner.start) * PANEL;
@@ -381,13 +394,13 @@ impl Panels for WeightPanels {
     }
 }
 
-/// What a row's values are counted in, so that the largest is 127; NaN when one is not finite, so that every product
-/// with the row is NaN.
+/// Quantisation step of a row, with which the largest value becomes 127; NaN when one is not finite, so that
+/// every product with the row is NaN.
 fn int8_step(row: &[f32]) -> f32 {
     largest_magnitude(row) / 127.0
 }
 
-/// The [`int8_step`] of every row of a matrix `[rows, width]`, of which `read_row` writes one.
+/// Computes the [`int8_step`] of every row of a matrix `[rows, width]`, of which `read_row` writes one.
 pub(super) fn int8_steps(
     rows: usize,
     width: usize,
@@ -404,7 +417,7 @@ pub(super) fn int8_steps(
     steps
 }
 
-/// Values in steps.
+/// Quantises values.
 pub(super) fn quantise(values: &[f32], step: f32, quantised: &mut [i8]) {
     let steps_a_unit = if step > 0.0 { step.recip() } else { 0.0 };
     vectorised!({
@@ -423,7 +436,7 @@ pub(super) fn downcast(values: &[f32], bits: &mut [u16]) {
     });
 }
 
-/// From the bits of bf16.
+/// Upcasts the bits of bf16.
 fn upcast(bits: &[u16], values: &mut [f32]) {
     vectorised!({
         for (value, bits) in values.iter_mut().zip(bits) {

@@ -1,16 +1,16 @@
-//! Memory asked for before it is read.
+//! Prefetching of memory.
 
-/// Bytes that the memory moves at once.
+/// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// What is read next of one panel or two, asked for a share at a time while something else is computed.
+/// The next part of one panel or two, prefetched a share at a time while something else is computed.
 pub(super) struct Prefetch<'a> {
     rest: [&'a [u8]; 2],
     share: usize,
 }
 
 impl<'a> Prefetch<'a> {
-    /// All of `memory` in so many shares.
+    /// Divides `memory` into shares.
     pub fn new(memory: [&'a [u8]; 2], shares: usize) -> Self {
         Self {
             rest: memory,
@@ -18,7 +18,7 @@ impl<'a> Prefetch<'a> {
         }
     }
 
-    /// Asks for the next share, into the second-level cache: the first one is full of what is computed with.
+    /// Prefetches the next share into the second-level cache: the first one is full of operands.
     #[inline(always)]
     pub fn next_share(&mut self) {
         for rest in &mut self.rest {
@@ -31,7 +31,7 @@ impl<'a> Prefetch<'a> {
     }
 }
 
-/// Asks for memory that is written or read next, all of it.
+/// Prefetches memory that is written or read next, all of it.
 #[inline(always)]
 pub(super) fn ask_for_all(memory: &[f32]) {
     for line in memory.chunks(LINE / size_of::<f32>()) {
@@ -47,7 +47,7 @@ fn ask_for(line: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
 }
 
-/// Left to the machine's own prediction.
+/// Does nothing: the machine's own prediction is enough.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 fn ask_for(_: *const u8) {}

@@ -1,16 +1,18 @@
 //! Matrix products: `y = x · w`, cut into blocks that stay in the caches, each done by a kernel.
 //!
-//! Rows of `x` are packed for the kernel that reads them, `w` lies in panels of columns. A kernel holds a tile of `y` in
-//! registers and goes along the inner dimension once. What all rows of a block are multiplied by next stays in the nearest
-//! cache, and the block's rows in the second one (Goto and van de Geijn 2008).
+//! Rows of `x` are packed for the kernel that reads them, `w` lies in panels of columns. A kernel holds a
+//! tile of `y` in registers and goes along the inner dimension once. The part of `w` that all rows of a block
+//! are multiplied by stays in the nearest cache, and the block's rows in the second one (Goto and van de
+//! Geijn 2008).
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::kernel::{PANEL, Part};
+use super::kernel::PANEL;
 use super::packed_rows::PackedRows;
 use super::panels::Panels;
+use super::part::Part;
 use super::prefetch::{Prefetch, ask_for_all};
 use super::tensor::with_memory;
 use crate::device::vectorised::vectorised;
@@ -18,7 +20,7 @@ use crate::device::vectorised::vectorised;
 /// Columns of `w` that the rows of a block are multiplied by before they go on along the inner dimension.
 const COLUMN_BLOCK: usize = 128;
 
-/// A matrix to write, alone; its rows lie `row_stride` values apart.
+/// A matrix that one thread writes; its rows lie `row_stride` values apart.
 pub(super) struct MatrixMut<'a> {
     values: *mut f32,
     rows: usize,
@@ -30,16 +32,17 @@ pub(super) struct MatrixMut<'a> {
 /// A matrix whose parts several threads fill side by side.
 pub(super) struct SharedMatrix<'a>(MatrixMut<'a>);
 
-// SAFETY: the matrix is written only through `part`, whose callers promise that no two threads hold the same values.
+// SAFETY: the matrix is written only through `part`, whose callers promise that no two threads hold the same
+// values.
 unsafe impl Sync for SharedMatrix<'_> {}
 
 impl<'a> SharedMatrix<'a> {
-    /// Rows without gaps.
+    /// A matrix whose rows have no gaps.
     pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
         Self(MatrixMut::new(values, rows, columns))
     }
 
-    /// These rows and columns, for writing.
+    /// Borrows a range of rows and columns for writing.
     ///
     /// # Safety
     /// While the part is in use nothing else reads or writes its values.
@@ -60,7 +63,7 @@ impl<'a> SharedMatrix<'a> {
 }
 
 impl<'a> MatrixMut<'a> {
-    /// Rows without gaps.
+    /// A matrix whose rows have no gaps.
     pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(
             values.len(),
@@ -79,13 +82,14 @@ impl<'a> MatrixMut<'a> {
     fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let (values, columns, row_stride) = (self.values, self.columns, self.row_stride);
         (0..self.rows).map(move |row| {
-            // SAFETY: every row is inside the values, rows do not overlap, and the borrow of self keeps them ours.
+            // SAFETY: every row is inside the values, rows do not overlap, and the borrow of self keeps them
+            // ours.
             unsafe { std::slice::from_raw_parts_mut(values.add(row * row_stride), columns) }
         })
     }
 }
 
-/// `x · w` with what is done to its sums: `finish` writes some columns of a row, of which it gets the values to write, the
+/// `x · w` with an epilogue: `finish` writes some columns of a row, of which it gets the values to write, the
 /// products with each of SETS sets of columns of `w`, the row and the first column.
 pub(super) struct Product<'a, W, F, const SETS: usize> {
     x: PackedRows<'a>,
@@ -142,13 +146,13 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
         });
     }
 
-    /// The panel of each index of a block's sums: of every set one, then the next of each.
+    /// Panel of each index of a block's accumulators: one of every set, then the next of each.
     fn panel(&self, first_panel: usize, index: usize) -> usize {
         first_panel + index / SETS + index % SETS * (self.columns() / PANEL)
     }
 
-    /// `x · w` for some rows and some panels of every set: sums `[panels, sets, rows, PANEL]`. Meanwhile `ask` is called again and
-    /// again for a share of the rows that the sums will be written to.
+    /// `x · w` for some rows and some panels of every set: `[panels, sets, rows, PANEL]`. Meanwhile `ask` is
+    /// called again and again to prefetch a share of the rows that the results will be written to.
     fn sum_block(
         &self,
         rows: Range<usize>,
@@ -200,7 +204,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
         }
     }
 
-    /// Brings the sums of a block to their rows and columns of `y`.
+    /// Copies the accumulators of a block to their rows and columns of `y`.
     fn write_block(
         &self,
         y: &mut MatrixMut,
@@ -253,7 +257,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
 }
 
 thread_local! {
-    /// Of a block.
+    /// Accumulators of a block.
     static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 

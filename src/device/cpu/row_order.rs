@@ -1,4 +1,4 @@
-//! The order in which kernels read the rows of a matrix.
+//! Order in which kernels read the rows of a matrix.
 
 use crate::device::vectorised::vectorised;
 use bytemuck::{Pod, cast_slice};
@@ -6,9 +6,10 @@ use bytemuck::{Pod, cast_slice};
 /// Values that are converted at once.
 const AT_ONCE: usize = 64;
 
-/// A matrix `[rows, inner]` as words of 32 bits, each of one, two or four values along the inner dimension, which are multiplied
-/// at once: a tile of rows after the other, in each some words of its first row, as many of its second one, and so on:
-/// `[rows / tile_rows, words / run, tile_rows, run]`, with zeros behind a row's last value.
+/// A matrix `[rows, inner]` as words of 32 bits, each of one, two or four values along the inner dimension,
+/// which are multiplied at once: a tile of rows after the other, in each some words of its first row, as many
+/// of its second one, and so on: `[rows / tile_rows, words / run, tile_rows, run]`, with zeros behind a row's
+/// last value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowOrder {
     pub tile_rows: usize,
@@ -17,12 +18,13 @@ pub(super) struct RowOrder {
 }
 
 impl RowOrder {
-    /// Words that a row takes, with so many values in each.
+    /// Words of a row, with GROUP values in each.
     pub const fn words(&self, inner: usize, values_a_word: usize) -> usize {
         inner.div_ceil(values_a_word).next_multiple_of(self.run)
     }
 
-    /// Writes a row of a tile, from a word on that is a multiple of 16; `convert` makes 32 bits / GROUP of each value.
+    /// Writes a row of a tile, from a word on that is a multiple of 16; `convert` makes 32 bits / GROUP of
+    /// each value.
     #[inline(always)]
     pub fn place<T: Pod, const GROUP: usize>(
         &self,

@@ -8,17 +8,18 @@ use memmap2::MmapMut;
 
 use crate::device::{DeviceError, Result};
 
-/// Zeros from the system, to be filled, in pages as large as it has: gigabytes of small ones take seconds to be given out,
-/// and their addresses do not fit into the tables that translate them. They begin with a page, so with a register's boundary.
+/// Zeroed memory from the system, in pages as large as it has: gigabytes of small ones take seconds to be
+/// allocated, and their addresses do not fit into the tables that translate them. They begin with a page, so
+/// with a register's boundary.
 pub(super) struct Stored<T> {
-    /// None when there is no value.
+    /// `None` when there is no value.
     pages: Option<MmapMut>,
     marker: PhantomData<T>,
 }
 
 impl<T: Pod> Stored<T> {
     /// # Errors
-    /// When the system has no room for as many values.
+    /// When the system has no memory for as many values.
     pub fn zeros(length: usize) -> Result<Self> {
         let bytes = length * size_of::<T>();
         let pages = match bytes {

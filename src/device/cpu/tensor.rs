@@ -1,4 +1,4 @@
-//! A tensor in host memory, and the buffers that tensors leave to each other.
+//! Tensors in host memory, and the buffers that are reused for them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,20 +15,20 @@ const MAX_RANK: usize = 4;
 pub struct CpuTensor {
     sizes: [usize; MAX_RANK],
     rank: usize,
-    /// At least as many as the shape says. None only while the tensor is dropped.
+    /// At least as many values as the shape has. `None` only while the tensor is dropped.
     values: Option<Arc<Stored<f32>>>,
     buffers: Buffers,
 }
 
-/// Buffers of tensors that are gone, for those to come: once every size has been there, none is allocated.
+/// Buffers of dropped tensors, for later ones: once every size has been there, none is allocated.
 #[derive(Clone, Default)]
 pub(super) struct Buffers(Arc<Mutex<FreeBuffers>>);
 
-/// By length.
+/// Free buffers, by length.
 type FreeBuffers = BTreeMap<usize, Vec<Arc<Stored<f32>>>>;
 
 impl Buffers {
-    /// A tensor that nobody shares, with values of no meaning.
+    /// Makes a tensor that nothing shares, with values of no meaning.
     ///
     /// # Errors
     /// When the shape has more dimensions than a tensor can have, or there is no memory.
@@ -54,7 +54,7 @@ impl Buffers {
         })
     }
 
-    /// The shortest free buffer that is long enough, unless half of it would lie idle.
+    /// Takes the shortest free buffer that is long enough, unless half of it would lie idle.
     fn take(&self, length: usize) -> Option<Arc<Stored<f32>>> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         free.range_mut(length..=2 * length)
@@ -68,6 +68,7 @@ impl Buffers {
 }
 
 impl CpuTensor {
+    /// Sizes of the dimensions, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.sizes[..self.rank]
     }
@@ -76,12 +77,13 @@ impl CpuTensor {
         self.shape().iter().product()
     }
 
+    /// Values, row-major.
     pub fn values(&self) -> &[f32] {
         let values = self.values.as_ref().expect("values until the tensor is dropped");
         &values[..self.len()]
     }
 
-    /// The values for writing; copied first if another tensor shares them.
+    /// Borrows the values for writing; they are copied first if another tensor shares them.
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
         let length = self.len();
         let shared = self.values.as_mut().and_then(Arc::get_mut).is_none();
@@ -97,7 +99,7 @@ impl CpuTensor {
         &mut values.expect("values that nobody shares")[..length]
     }
 
-    /// `[rows, width]`, or what does not fit.
+    /// Rows and width of `[rows, width]`.
     pub(super) fn matrix(&self, operation: &'static str) -> Result<(usize, usize)> {
         match *self.shape() {
             [rows, width] => Ok((rows, width)),
@@ -108,7 +110,7 @@ impl CpuTensor {
         }
     }
 
-    /// `[heads, tokens, head_dim]`, or what does not fit.
+    /// Heads, tokens and width of `[heads, tokens, head_dim]`.
     pub(super) fn heads(&self, operation: &'static str) -> Result<(usize, usize, usize)> {
         match *self.shape() {
             [heads, tokens, head_dim] => Ok((heads, tokens, head_dim)),
@@ -142,7 +144,7 @@ impl Drop for CpuTensor {
     }
 }
 
-/// Calls `work` with memory of this thread's own, of no meaning, for what does not outlive the call.
+/// Calls `work` with memory of this thread, with values of no meaning, for temporary values.
 pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {
         static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -150,7 +152,7 @@ pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R)
     with_memory(&SCRATCH, length, work)
 }
 
-/// Calls `work` with so many values of a thread's memory, which grows to the longest that was asked for.
+/// Calls `work` with `length` values of a thread's memory, which grows to the longest request.
 pub(super) fn with_memory<R>(
     memory: &'static LocalKey<RefCell<Vec<f32>>>,
     length: usize,

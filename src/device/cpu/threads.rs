@@ -10,31 +10,32 @@ use std::time::{Duration, Instant};
 
 use crate::device::{DeviceError, Result};
 
-/// Below this many elementary operations work is not shared: another thread takes as long to begin.
+/// Elementary operations below which work is not shared: another thread takes as long to begin.
 const WORTH_SHARING: usize = 2_000_000;
 
-/// How long a thread without work looks for some before it sleeps. The operations of a chunk follow each other faster, and
-/// waking a thread takes longer than many of them.
+/// Time for which an idle thread spins before it sleeps. The operations of a chunk follow each other faster,
+/// and waking a thread takes longer than many of them.
 const AWAKE: Duration = Duration::from_micros(200);
 
 /// The threads of a CPU device: the one that calls, and others that help it.
 ///
-/// Work is a number of tasks, which threads take one after the other, so that one that is slowed down by something else takes
-/// fewer. One caller at a time is helped: a second one, or a task that calls again, does its work alone.
+/// Work is a number of tasks, which threads take one after the other, so that one that is slowed down by
+/// something else takes fewer. One caller at a time is helped: a second one, or a task that calls again, does
+/// its work alone.
 pub(super) struct Threads {
     shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
 }
 
-/// What the threads share.
+/// State that the threads share.
 #[derive(Default)]
 struct Shared {
     work: Mutex<Work>,
-    /// Tells sleepers of new work.
+    /// Wakes sleepers when there is new work.
     news: Condvar,
-    /// The number of `Work::round`, to be seen without its lock.
+    /// Copy of `Work::round`, to be read without its lock.
     round: AtomicU64,
-    /// Helpers in the current work, to be seen without its lock.
+    /// Helpers in the current work, to be read without its lock.
     active: AtomicUsize,
     /// The next task of the current work.
     next: AtomicUsize,
@@ -44,12 +45,12 @@ struct Shared {
 
 #[derive(Default)]
 struct Work {
-    /// Counts the pieces of work that there were.
+    /// Number of pieces of work so far.
     round: u64,
-    /// None while there is nothing to help with.
+    /// `None` while there is nothing to help with.
     tasks: Option<Tasks>,
     stopped: bool,
-    /// Of a helper's task.
+    /// Panic of a helper's task.
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -64,7 +65,7 @@ struct Tasks {
 unsafe impl Send for Tasks {}
 
 impl Threads {
-    /// `count` threads; 0 for as many as the machine runs at once.
+    /// Starts `count` threads; 0 for as many as the machine runs at once.
     pub fn new(count: usize) -> Result<Self> {
         let count = match count {
             0 => available_parallelism().map_or(1, usize::from),
@@ -178,7 +179,7 @@ impl Shared {
         }
     }
 
-    /// Does tasks until none is left.
+    /// Runs tasks until none is left.
     fn take(&self, Tasks { task, count }: Tasks) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -190,7 +191,7 @@ impl Shared {
         }
     }
 
-    /// A helper's life.
+    /// Loop of a helper thread.
     fn help(&self) {
         let mut seen = 0;
         loop {
@@ -216,7 +217,7 @@ impl Shared {
         }
     }
 
-    /// Returns when there is work that was not seen, or after a while.
+    /// Waits for new work, or for a while.
     fn look_for_work(&self, seen: u64) {
         let started = Instant::now();
         while self.round.load(Ordering::Acquire) == seen && started.elapsed() < AWAKE {

@@ -1,23 +1,26 @@
-//! How a product is cut into blocks for the cores.
+//! Tiling of a product into blocks for the cores.
 //!
-//! Rows of tiles are divided among one side of the grid of cores, columns of the output among the other. A core takes its part
-//! in blocks, and computes every block whole: what a block has beyond the part is computed for nothing. TT-NN's own choice, 8
-//! tiles in each direction, would compute 8 rows of tiles for the 2 of a suffix.
+//! Rows of tiles are divided among one side of the grid of cores, columns of the output among the other. A
+//! core takes its part in blocks, and computes every block whole: what a block has beyond the part is
+//! computed for nothing. TT-NN's own choice, 8 tiles in each direction, would compute 8 rows of tiles for the
+//! 2 of a suffix.
 
 use tt_metal_sys::{Dtype, MatmulBlocks};
 
 use super::TILE;
 
-/// Of bytes of a core's L1, what a product's blocks may take. The smallest card has 1.39 MB, and residual and bias take some.
+/// Bytes of a core's L1 for a product's blocks, at most. The smallest card has 1.39 MB, and residual and bias
+/// take some.
 const MOST_BYTES: usize = 1_000_000;
-/// Tiles that a core sums up at once in f32.
+/// Tiles that a core accumulates at once in f32.
 const MOST_SUMS: usize = 4;
 const MOST_ROWS: usize = 8;
 const MOST_COLUMNS: usize = 16;
 const MOST_DEPTH: usize = 16;
 
-/// For `x · weight`, `[rows, inputs]` and `[inputs, outputs]`, on a grid of columns and rows of cores: as little computed for
-/// nothing as possible, then the weight read as seldom, then as many sums at once, then as few blocks.
+/// Chooses the blocks of `x · weight`, `[rows, inputs]` and `[inputs, outputs]`, on a grid of columns and
+/// rows of cores: least computed for nothing, then least reading of the weight, then most tiles accumulated
+/// at once, then fewest blocks.
 pub(super) fn blocks(
     rows: usize,
     inputs: usize,
@@ -56,7 +59,7 @@ pub(super) fn blocks(
     blocks
 }
 
-/// Of a product of so many rows and columns of tiles, those that a core gets that gets most: TT-NN divides the longer side of the
+/// Rows and columns of tiles of the core that gets most of a product: TT-NN divides the longer side of the
 /// output among the grid's columns.
 pub(super) fn busiest_part(rows: usize, columns: usize, grid: (u32, u32)) -> (usize, usize) {
     let (wide, high) = (grid.0.max(1) as usize, grid.1.max(1) as usize);
@@ -66,7 +69,7 @@ pub(super) fn busiest_part(rows: usize, columns: usize, grid: (u32, u32)) -> (us
     }
 }
 
-/// Rows and columns of tiles that divide a block and are summed up at once.
+/// Rows and columns of tiles that divide a block and are accumulated at once.
 fn sums(rows: usize, columns: usize) -> (usize, usize) {
     let sizes = (1..=MOST_SUMS).flat_map(|high| (1..=MOST_SUMS / high).map(move |wide| (high, wide)));
     sizes

@@ -1,12 +1,13 @@
-//! How many cores an operation keeps busy, from how TT-NN 0.81.1 divides it.
+//! Number of cores that an operation keeps busy, by TT-NN 0.81.1's division of it.
 //!
-//! The operation's buffers tell which cores its program runs on; how its work falls to them is TT-NN's sources'
-//! (`minimal_matmul_program_descriptor.cpp`, `sdpa_program_factory.cpp`, and the factories of the others).
+//! The operation's buffers name the cores that its program runs on; the division of its work among them is
+//! that of TT-NN's sources (`minimal_matmul_program_descriptor.cpp`, `sdpa_program_factory.cpp`, and the
+//! factories of the others).
 
 use super::TILE;
 use super::blocks::busiest_part;
 
-/// Columns and rows of a rectangle of cores, and how many cores the set that it comes from has.
+/// Columns and rows of a rectangle of cores, and the number of cores of the set that it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cores {
     pub count: usize,
@@ -14,7 +15,8 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// Of `{[0-0 - 7-2], [0-3 - 1-3]}`: corners of rectangles, column and row each. None where it is something else.
+    /// Reads `{[0-0 - 7-2], [0-3 - 1-3]}`: corners of rectangles, column and row each. `None` for any other
+    /// text.
     pub fn read(set: &str) -> Option<Self> {
         let inner = set.strip_prefix('{')?.strip_suffix('}')?;
         let mut cores = Self::default();
@@ -36,8 +38,9 @@ impl Cores {
     }
 }
 
-/// Of a product or attention, all that is computed by what the busiest core computes of it: with so many cores that share alike it
-/// would take as long. Of another operation the cores that have a part, at most.
+/// Number of busy cores. For a product or attention, all work divided by that of the busiest core: with so
+/// many cores that share evenly it would take as long. For another operation, the cores that have a part, at
+/// most.
 ///
 /// `inputs` are the shapes, `arguments` TT-NN's own, as text.
 pub(super) fn busy_cores<'a>(
@@ -81,13 +84,13 @@ fn product_tiles(x: &[usize], weight: &[usize]) -> (usize, usize) {
     (above.iter().product::<usize>() * height.div_ceil(TILE), columns)
 }
 
-/// Of `SDPAProgramConfig(<xy_pair>, std::nullopt, 64, 128, …)`, the queries of a block.
+/// Queries of a block, from `SDPAProgramConfig(<xy_pair>, std::nullopt, 64, 128, …)`.
 fn query_block(arguments: &str) -> Option<usize> {
     let (_, config) = arguments.split_once("SDPAProgramConfig(")?;
     config.split(", ").nth(2)?.parse().ok()
 }
 
-/// 32 × 32 values each.
+/// Number of tiles of 32 × 32 values.
 pub(super) fn tiles(shape: &[usize]) -> usize {
     match shape {
         [above @ .., height, width] => {

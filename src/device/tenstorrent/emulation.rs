@@ -12,11 +12,12 @@ pub(super) struct Pages {
     pub bytes: Vec<u8>,
 }
 
-/// Addresses of a read from DRAM to a core agree in their remainder by this.
+/// Divisor by which the addresses of a read from DRAM to a core have the same remainder.
 pub(super) const WORMHOLE_DRAM_ALIGNMENT: usize = 32;
 pub(super) const BLACKHOLE_DRAM_ALIGNMENT: usize = 64;
 
-/// Runs a program on tensors, the last of which it writes; it comes back, or what the emulation refused.
+/// Runs a program on tensors, the last of which it writes and returns, or the reason for which the emulation
+/// refused it.
 pub(super) fn run(program: &Program, tensors: &[Pages], dram_alignment: usize) -> Result<Vec<u8>, String> {
     let folder = tempfile::tempdir().unwrap();
     let address = |index: usize| (4096 * (index + 1)) as u32;
@@ -115,7 +116,7 @@ pub(super) fn run(program: &Program, tensors: &[Pages], dram_alignment: usize) -
     }
 }
 
-/// A C++ compiler is not on every machine; the one of the mock device is where these tests run.
+/// The mock device's C++ compiler, as not every machine has one.
 fn compiler() -> PathBuf {
     let missing = "run tools/tenstorrent/install.sh --mock and source tools/tenstorrent/env.sh";
     let environment = std::env::var("PI0_TTNN_ENVIRONMENT").expect(missing);

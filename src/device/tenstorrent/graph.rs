@@ -1,4 +1,4 @@
-//! The recording of a program for the card: its operations, what they move and compute, and the memory they need.
+//! The graph of a program for the card: its operations, what they move and compute, and the memory they need.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::busy_cores::{Cores, busy_cores, tiles};
 use crate::device::{DeviceError, Result};
 
-/// What a program would do on a card.
+/// Operations and memory of a program for a card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     /// In the order in which they would be dispatched.
     pub operations: Vec<Operation>,
     /// Tensors sent to the card.
     pub uploads: usize,
+    /// Bytes sent to the card.
     pub uploaded_bytes: u64,
     /// Operations before each tensor that is read back.
     pub read_backs: Vec<usize>,
@@ -28,18 +29,19 @@ pub struct Graph {
 pub struct Operation {
     /// TT-NN's name, without what all of them end in.
     pub name: String,
-    /// Of inputs and outputs in DRAM.
+    /// Bytes of inputs and outputs in DRAM.
     pub bytes: u64,
-    /// A product and a sum are two; of products and attention, all others count nothing.
+    /// Floating-point operations of a product or of attention, a multiplication and an addition being two; 0
+    /// for others.
     pub flops: f64,
-    /// Over the mantissas of what is multiplied: 1 in LoFi, 4 in HiFi4, and where TT-NN does not say.
+    /// Passes over the mantissas of the factors: 1 in LoFi, 4 in HiFi4, and 4 where TT-NN names no fidelity.
     pub passes: u32,
-    /// That share a product or attention, as if alike; of other operations at most.
+    /// Cores that share a product or attention, as if evenly; for other operations an upper bound.
     pub busy_cores: f64,
 }
 
 impl Graph {
-    /// From TT-NN's list of nodes.
+    /// Reads TT-NN's list of nodes.
     pub(super) fn read(json: &str) -> Result<Self> {
         let nodes: Vec<Value> = serde_json::from_str(json).map_err(|error| {
             DeviceError::Unavailable(format!("TT-NN's graph is no list of nodes: {error}"))
@@ -107,16 +109,17 @@ impl Graph {
     }
 }
 
-/// An operation whose end is not there yet.
+/// An operation whose end was not read yet.
 struct Begun<'a> {
     index: usize,
     start: &'a Value,
-    /// Tensors that it made so far.
+    /// Tensors made so far.
     made: Vec<&'a Value>,
 }
 
 impl Begun<'_> {
-    /// Outputs are linked from the end of the operation that makes them, but for those of some that have several.
+    /// Outputs are linked from the end of the operation that makes them, but for those of some that have
+    /// several.
     fn end(
         self,
         operation: &mut Operation,
@@ -151,7 +154,7 @@ struct Memory {
     l1_tensors: u64,
     operation_l1: u64,
     peak_l1: u64,
-    /// That have buffers of the operation.
+    /// Cores that have buffers of the operation.
     operation_cores: Cores,
 }
 
@@ -182,7 +185,7 @@ impl Memory {
     }
 
     fn free(&mut self, buffer: &Value) {
-        // What was there before the recording began may be freed in it.
+        // Memory from before the capture may be freed in it.
         match buffer["type"].as_str() {
             Some("DRAM") => self.dram = self.dram.saturating_sub(number(&buffer["size"])),
             _ => {
@@ -208,7 +211,7 @@ impl Operation {
             bytes: match (name, &inputs[..]) {
                 ("UpdateKVCache", [_, tokens, ..]) => dram_bytes(tokens) + tensor_bytes(tokens),
                 ("Embeddings", [indices, ..]) => dram_bytes(indices),
-                // Its output is among what it is given, at the end.
+                // Its output is the last of its inputs.
                 ("GenericOp", [.., output]) => distinct
                     .filter(|input| input["params"]["address"] != output["params"]["address"])
                     .map(|input| dram_bytes(input))
@@ -246,7 +249,7 @@ fn arguments(node: &Value) -> impl Iterator<Item = &str> {
     arguments.filter_map(Value::as_str)
 }
 
-/// As the operation's compute kernel config says, which is among its arguments as text.
+/// Passes by the operation's compute kernel config, which is among its arguments as text.
 fn passes(node: &Value) -> u32 {
     const FIDELITY: &str = "math_fidelity=";
     let fidelity = arguments(node).find_map(|argument| {
@@ -261,7 +264,7 @@ fn passes(node: &Value) -> u32 {
     }
 }
 
-/// Those that a list of counters names.
+/// Tensors of a list of counters.
 fn tensors<'a>(list: &Value, by_counter: &HashMap<u64, &'a Value>) -> Vec<&'a Value> {
     let counters = list.as_array().into_iter().flatten().filter_map(Value::as_u64);
     let nodes = counters.filter_map(|counter| by_counter.get(&counter).copied());
@@ -272,7 +275,7 @@ fn sum_dram_bytes(tensors: &[&Value]) -> u64 {
     tensors.iter().copied().map(dram_bytes).sum()
 }
 
-/// What of a tensor goes through DRAM.
+/// Bytes of a tensor that go through DRAM.
 fn dram_bytes(tensor: &Value) -> u64 {
     let memory = tensor["params"]["memory_config"].as_str().unwrap_or_default();
     match memory.contains("BufferType::L1") {
@@ -291,7 +294,7 @@ fn tensor_bytes(tensor: &Value) -> u64 {
     }
 }
 
-/// A number, as such or as text.
+/// Reads a number, as such or as text.
 fn number(value: &Value) -> u64 {
     value
         .as_u64()
@@ -299,7 +302,7 @@ fn number(value: &Value) -> u64 {
         .unwrap_or_default()
 }
 
-/// The numbers of a tensor's `Shape([1, 2])`.
+/// Reads the numbers of a tensor's `Shape([1, 2])`.
 fn shape(tensor: &Value) -> Vec<usize> {
     let text = tensor["params"]["shape"].as_str().unwrap_or_default();
     let inner = text.trim_start_matches("Shape([").trim_end_matches("])");

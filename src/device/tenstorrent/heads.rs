@@ -1,4 +1,4 @@
-//! Attention on the card: heads, their rotation, and what they attend to.
+//! Attention on the card: heads, their rotation, and their keys and values.
 
 use tt_metal_sys as tt;
 use tt_metal_sys::{AttentionBlocks, ComputeKernel, Fidelity, Sums};
@@ -13,9 +13,9 @@ const ATTENTION_COMPUTE: ComputeKernel = ComputeKernel {
     sums: Sums::Bf16,
 };
 
-/// Queries and keys that a core takes at once, at most as many as there are in whole tiles: sizes that TT-NN's language models
-/// run with on cards. TT-NN gives every core as many of all heads' blocks of queries as another, so the block is the one that
-/// leaves the busiest core least.
+/// Queries and keys that a core takes at once, at most as many as there are in whole tiles: sizes that
+/// TT-NN's language models run with on cards. TT-NN gives every core as many of all heads' blocks of queries
+/// as another, so the block is the one that leaves the busiest core least.
 fn attention_blocks(heads: usize, queries: usize, keys: usize, grid: (u32, u32)) -> AttentionBlocks {
     const MOST_QUERIES: usize = 2 * TILE;
     let cores = (grid.0 * grid.1) as usize;
@@ -33,7 +33,7 @@ fn attention_blocks(heads: usize, queries: usize, keys: usize, grid: (u32, u32))
 }
 
 impl TenstorrentDevice {
-    /// `[sequences · tokens, width]` to heads.
+    /// Splits `[sequences · tokens, width]` into heads.
     pub(super) fn divide_heads(
         &self,
         qkv: &TenstorrentTensor,
@@ -73,7 +73,7 @@ impl TenstorrentDevice {
         })
     }
 
-    /// Each head's halves against each other.
+    /// Rotates each head's halves against each other.
     pub(super) fn rotate(
         &self,
         x: &TenstorrentTensor,
@@ -144,7 +144,7 @@ impl TenstorrentDevice {
         Ok(self.matrix(rows, sequences * query_count, width))
     }
 
-    /// Keys and values into a cache, from token `start` on.
+    /// Writes keys and values into a cache, from token `start` on.
     pub(super) fn fill_cache(
         &self,
         cache: &mut KeysValues<TenstorrentTensor>,

@@ -9,32 +9,34 @@ use super::blocks::blocks;
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
 use crate::device::{Activation, Device, DeviceError, HostTensor, Result};
 
-/// From so many rows on a product is cut into blocks of rows and outputs, below it goes along the outputs alone.
+/// Rows from which on a product is cut into blocks of rows and outputs; below, it is cut along the outputs
+/// alone.
 const MANY_ROWS: usize = 256;
 
-/// Of each core's L1, for a result that is kept there. A dozen of them live at once, beside the buffers of an operation.
+/// Bytes of each core's L1 for a result that is kept there, at most. A dozen of them live at once, beside the
+/// buffers of an operation.
 const MOST_KEPT_BYTES: usize = 16_384;
 
-/// Everything of a weight, and all but the last of an activation's 8 bits.
+/// Products with all mantissa bits of a weight, and all but the last of an activation's 8.
 const MANY_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi2,
     sums: Sums::F32,
 };
-/// Everything of both: few rows wait for the weight and not for products. Not those of the widest layers, gate and up and down,
-/// which are cut among rows of cores, of which few rows keep few busy.
+/// Products with all mantissa bits of both: few rows wait for the weight and not for products. Not for the
+/// widest layers, gate and up and down, which are cut among rows of cores, of which few rows keep few busy.
 const FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi4,
     sums: Sums::F32,
 };
 
-/// A weight `[inputs, outputs]` and perhaps a bias `[1, outputs]`.
+/// A linear layer: weight `[inputs, outputs]` and perhaps bias `[1, outputs]`.
 pub struct TenstorrentLinear {
     pub(super) bias: Option<TenstorrentTensor>,
     /// Ones `[1, outputs]`, for a layer in the residual's type: the fused operation multiplies with a gate.
     pub(super) gate: Option<TenstorrentTensor>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    /// Of the weight.
+    /// Type of the weight.
     pub(super) dtype: Dtype,
     // Dropped last: it keeps the card open.
     pub(super) weight: TenstorrentTensor,
@@ -48,7 +50,7 @@ impl TenstorrentLinear {
         }
     }
 
-    /// Rows of an input that fits.
+    /// Number of rows of an input `[rows, inputs]`.
     pub(super) fn rows(&self, operation: &'static str, x: &TenstorrentTensor) -> Result<usize> {
         let (rows, width) = x.matrix(operation)?;
         match width == self.inputs {
@@ -62,7 +64,7 @@ impl TenstorrentLinear {
 }
 
 impl TenstorrentDevice {
-    /// One layer of weights `[outputs, inputs]` stacked along their outputs.
+    /// Uploads one layer of weights `[outputs, inputs]` stacked along their outputs.
     pub(super) fn layer(
         &self,
         weights: &[HostTensor],
@@ -111,9 +113,9 @@ impl TenstorrentDevice {
             }
             transposed
         };
-        let weight = self.place(transposed, &[1, 1, inputs, outputs], dtype, Layout::Tile)?;
+        let weight = self.upload_values(transposed, &[1, 1, inputs, outputs], dtype, Layout::Tile)?;
         let of_outputs = |values: &dyn Fn() -> Vec<f32>| {
-            let tensor = self.place(values, &[1, 1, 1, outputs], Dtype::Bf16, Layout::Tile)?;
+            let tensor = self.upload_values(values, &[1, 1, 1, outputs], Dtype::Bf16, Layout::Tile)?;
             Ok::<_, DeviceError>(self.matrix(tensor, 1, outputs))
         };
         let bias = match biases.is_empty() {
@@ -222,13 +224,13 @@ impl TenstorrentDevice {
         Ok(self.matrix(y, rows, gate_up.outputs / 2))
     }
 
-    /// Where a result of this many rows and columns is kept: a small one in L1, and only within recorded work, whose tensors
-    /// go when it ends.
+    /// Memory for a result of this many rows and columns: L1 for a small one, and only within captured work,
+    /// whose tensors go when it ends.
     pub(super) fn memory(&self, rows: usize, width: usize) -> Memory {
         let (columns_of_cores, rows_of_cores) = self.grid;
         let bytes = rows.next_multiple_of(TILE) * width * size_of::<u16>();
         let is_small = bytes <= MOST_KEPT_BYTES * (columns_of_cores * rows_of_cores) as usize;
-        match is_small && self.replays.is_working() {
+        match is_small && self.traces.is_working() {
             true => Memory::L1,
             false => Memory::Dram,
         }

@@ -1,8 +1,8 @@
 //! The Tenstorrent device: every operation runs on the card, through TT-NN.
 //!
 //! No operation of it has run on a card yet; TT-NN has checked and built all of them for mock cards
-//! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a residual: the fused
-//! operation wants weight and residual in one type.
+//! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a
+//! residual: the fused operation needs weight and residual in one type.
 
 mod blocks;
 mod busy_cores;
@@ -12,8 +12,8 @@ mod graph;
 mod heads;
 mod linear;
 mod patches;
-mod replay;
 mod tensor;
+mod trace;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,36 +24,36 @@ use tt_metal_sys::{Dtype, Layout};
 
 pub use self::graph::{Graph, Operation};
 pub use self::linear::TenstorrentLinear;
-use self::replay::{CardCommands, Recording, Replays};
 pub use self::tensor::TenstorrentTensor;
-use self::tensor::{TILE, Values};
+use self::tensor::{TILE, Values, values_for};
+use self::trace::{CardCommands, Traces, WorkTrace};
+use super::pixels::BYTE_VALUES;
 use super::{
-    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result, RopeTable,
+    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Pixels, Result,
+    RopeTable,
 };
 
-/// What is added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞ of
-/// the attention's running maximum; this leaves the same zero after the softmax.
-const MASKED: f32 = -1e9;
-/// What weights are stored in, in TT-NN's words.
+/// TT-NN's name of the type of the weights.
 const PRECISION: &str = "bfloat8_b";
 
-/// DRAM for recorded commands: for 7,000 operations (a chunk has fewer than 2,900, denoising with held actions 2,438 more, and the
-/// vision tower is recorded again for each combination of cameras with a new frame) on 130 cores with three kernels each and 64
-/// arguments of 4 bytes for each kernel.
+/// DRAM for traces: 7,000 operations (a chunk has fewer than 2,900, denoising with frozen actions 2,438 more,
+/// and the vision tower is captured again for each combination of cameras with a new frame) on 130 cores with
+/// three kernels each and 64 arguments of 4 bytes for each kernel.
 const TRACE_BYTES: u64 = 7000 * 130 * 3 * 64 * 4;
 
-/// Which card, when there are several.
+/// Choice of a card, where there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenstorrentOptions {
+    /// TT-NN's number of the card, from 0.
     pub device_id: u32,
 }
 
 /// One card.
 pub struct TenstorrentDevice {
-    /// What each byte of an image stands for. Dropped before the card.
+    /// Value of each byte of an image, `[1, 256]`. Dropped before the card.
     byte_values: tt::Tensor,
     card: Arc<tt::Device>,
-    replays: Replays<CardCommands>,
+    traces: Traces<CardCommands>,
     /// Columns and rows of the cores that compute.
     grid: (u32, u32),
     description: String,
@@ -81,7 +81,7 @@ impl TenstorrentDevice {
     /// Opens a card that is described and not there, to check the graph of a model and count its operations.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// When TT-NN is not installed, or does not accept the description.
     pub fn open_mock(card: &tt::MockCard) -> Result<Self> {
         Self::new(tt::Runtime::load_for(card)?, 0, true)
     }
@@ -97,11 +97,11 @@ impl TenstorrentDevice {
                 card.arch()?,
                 if mock { " (mock)" } else { "" },
             ),
-            byte_values: patches::upload_byte_values(&card)?,
-            replays: Replays::new(CardCommands {
+            byte_values: card.upload(&BYTE_VALUES, &[1, 256], Dtype::Bf16, Layout::RowMajor)?,
+            traces: Traces::new(CardCommands {
                 card: Arc::clone(&card),
                 mock,
-                capturing: AtomicBool::new(false),
+                is_capturing_graph: AtomicBool::new(false),
             }),
             card,
             mock,
@@ -109,21 +109,21 @@ impl TenstorrentDevice {
         })
     }
 
-    /// The card itself.
+    /// The card itself, for commands beside the contract.
     pub fn card(&self) -> &tt::Device {
         &self.card
     }
 
-    /// What `work` would do on the card, recorded instead of done.
+    /// Captures the graph of operations that `work` would run on the card, without running them.
     ///
     /// # Errors
-    /// Those of `work`, and when TT-NN has no recording.
-    pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+    /// When `work` fails, or TT-NN captured nothing.
+    pub fn capture_graph(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let capture = tt::GraphCapture::begin(&self.card)?;
-        let capturing = &self.replays.commands.capturing;
-        capturing.store(true, Ordering::Relaxed);
+        let is_capturing = &self.traces.commands.is_capturing_graph;
+        is_capturing.store(true, Ordering::Relaxed);
         let done = work();
-        capturing.store(false, Ordering::Relaxed);
+        is_capturing.store(false, Ordering::Relaxed);
         done?;
         Graph::read(&capture.end()?)
     }
@@ -139,7 +139,7 @@ impl TenstorrentDevice {
         shape: &[usize],
         on_card: [usize; 4],
     ) -> TenstorrentTensor {
-        let counted = self.replays.count_tensor();
+        let counted = self.traces.count_tensor();
         TenstorrentTensor::new(Arc::clone(&self.card), tensor, shape, on_card, values, counted)
     }
 
@@ -147,8 +147,8 @@ impl TenstorrentDevice {
         self.tensor(tensor, &[rows, width], [1, 1, rows, width])
     }
 
-    /// Values to the card, or, on a mock card, only their place.
-    fn place(
+    /// Uploads values; allocates their memory alone on a mock card.
+    fn upload_values(
         &self,
         values: impl FnOnce() -> Vec<f32>,
         shape: &[usize],
@@ -162,7 +162,7 @@ impl TenstorrentDevice {
     }
 
     fn zeros_of(&self, values: Values, dtype: Dtype, shape: &[usize]) -> Result<TenstorrentTensor> {
-        self.replays.expect_no_work("zeros")?;
+        self.traces.expect_no_work("zeros")?;
         let on_card = tensor::on_card("zeros", shape)?;
         let tensor = match self.mock {
             true => self.card.empty(&on_card, dtype, Layout::Tile)?,
@@ -171,14 +171,14 @@ impl TenstorrentDevice {
         Ok(self.tensor_of(values, tensor, shape, on_card))
     }
 
-    /// Sums as bfloat16.
-    fn narrowed(&self, sums: &TenstorrentTensor) -> Result<TenstorrentTensor> {
-        let tensor = self.card.typecast(&sums.tensor, Dtype::Bf16)?;
-        Ok(self.tensor(tensor, &sums.shape, sums.on_card))
+    /// Downcasts f32 to bfloat16.
+    fn downcast(&self, x: &TenstorrentTensor) -> Result<TenstorrentTensor> {
+        let tensor = self.card.typecast(&x.tensor, Dtype::Bf16)?;
+        Ok(self.tensor(tensor, &x.shape, x.on_card))
     }
 
-    /// Values of a shape in the type of sums.
-    fn widened(
+    /// Upcasts values of a shape to f32, where they are not.
+    fn upcast(
         &self,
         operation: &'static str,
         what: &str,
@@ -188,7 +188,7 @@ impl TenstorrentDevice {
         values.expect_numbers(operation)?;
         values.expect_same_shape(operation, what, shape)?;
         match values.values {
-            Values::Sums => Ok(values.tensor.clone()),
+            Values::F32 => Ok(values.tensor.clone()),
             _ => Ok(self.card.typecast(&values.tensor, Dtype::F32)?),
         }
     }
@@ -205,7 +205,7 @@ impl Device for TenstorrentDevice {
     type Tensor = TenstorrentTensor;
     type Linear = TenstorrentLinear;
     type Table = TenstorrentTable;
-    type Recording = Recording<CardCommands>;
+    type Trace = WorkTrace<CardCommands>;
 
     fn description(&self) -> String {
         self.description.clone()
@@ -215,58 +215,59 @@ impl Device for TenstorrentDevice {
         PRECISION
     }
 
-    fn is_slow_at_first(&self) -> bool {
+    fn needs_warm_up(&self) -> bool {
         true
     }
 
     fn upload(&self, values: &[f32], shape: &[usize]) -> Result<TenstorrentTensor> {
-        self.replays.expect_no_work("upload")?;
+        self.traces.expect_no_work("upload")?;
         let on_card = tensor::on_card("upload", shape)?;
         let values = values_for("upload", values, shape)?;
         let tensor = self.card.upload(&values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, shape, on_card))
     }
 
-    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<TenstorrentTensor> {
-        self.replays.expect_no_work("upload_image")?;
+    fn upload_image(&self, pixels: &Pixels, image_size: usize) -> Result<TenstorrentTensor> {
+        self.traces.expect_no_work("upload_image")?;
         self.new_image(pixels, image_size)
     }
 
     fn write(&self, tensor: &mut TenstorrentTensor, values: &[f32]) -> Result<()> {
-        self.replays.expect_no_work("write")?;
+        self.traces.expect_no_work("write")?;
+        tensor.expect_numbers("write")?;
         let dtype = match tensor.values {
-            Values::Pixels(pixel_type) => return self.write_image(tensor, pixel_type, values),
-            Values::Tiles => Dtype::Bf16,
-            Values::Sums => Dtype::F32,
+            Values::F32 => Dtype::F32,
+            _ => Dtype::Bf16,
         };
         let values = values_for("write", values, &tensor.shape)?;
-        let TenstorrentTensor {
-            tensor: place,
-            on_card,
-            ..
-        } = &*tensor;
-        self.replays.write(tensor.place(), |queue| {
+        self.traces.write(tensor.address(), |queue| {
+            let TenstorrentTensor { tensor, on_card, .. } = &*tensor;
             let written = self
                 .card
-                .overwrite(place, &values, on_card, dtype, Layout::Tile, queue);
+                .overwrite(tensor, &values, on_card, dtype, Layout::Tile, queue);
             Ok(written?)
         })
     }
 
-    fn replay(
+    fn write_image(&self, image: &mut TenstorrentTensor, pixels: &Pixels) -> Result<()> {
+        self.traces.expect_no_work("write_image")?;
+        self.overwrite_image(image, pixels)
+    }
+
+    fn run_captured(
         &self,
-        recording: &mut Self::Recording,
+        trace: &mut Self::Trace,
         inputs: &[&TenstorrentTensor],
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let inputs: Vec<usize> = inputs.iter().map(|input| input.place()).collect();
-        self.replays.replay(recording, &inputs, work)
+        let inputs: Vec<usize> = inputs.iter().map(|input| input.address()).collect();
+        self.traces.run_captured(trace, &inputs, work)
     }
 
     fn upload_parameter(&self, parameter: &HostTensor) -> Result<TenstorrentTensor> {
         let on_card = tensor::on_card("upload_parameter", &parameter.shape)?;
         let values = || parameter.to_f32();
-        let tensor = self.place(values, &on_card, Dtype::Bf16, Layout::Tile)?;
+        let tensor = self.upload_values(values, &on_card, Dtype::Bf16, Layout::Tile)?;
         Ok(self.tensor(tensor, &parameter.shape, on_card))
     }
 
@@ -291,7 +292,7 @@ impl Device for TenstorrentDevice {
             ));
         };
         let values = || table.to_f32();
-        let rows = self.place(values, &table.shape, Dtype::Bf16, Layout::RowMajor)?;
+        let rows = self.upload_values(values, &table.shape, Dtype::Bf16, Layout::RowMajor)?;
         Ok(TenstorrentTable {
             rows: self.matrix(rows, vocab_size, width),
             vocab_size,
@@ -300,7 +301,7 @@ impl Device for TenstorrentDevice {
     }
 
     fn read_back(&self, tensor: &TenstorrentTensor) -> Result<Vec<f32>> {
-        self.replays.expect_no_work("read_back")?;
+        self.traces.expect_no_work("read_back")?;
         tensor.expect_numbers("read_back")?;
         self.read_backs.fetch_add(1, Ordering::Relaxed);
         if self.mock {
@@ -318,7 +319,7 @@ impl Device for TenstorrentDevice {
         &tensor.shape
     }
 
-    fn tile(&self) -> usize {
+    fn tile_size(&self) -> usize {
         TILE
     }
 
@@ -326,8 +327,8 @@ impl Device for TenstorrentDevice {
         self.zeros_of(Values::Tiles, Dtype::Bf16, shape)
     }
 
-    fn zeros_for_sums(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
-        self.zeros_of(Values::Sums, Dtype::F32, shape)
+    fn zeros_f32(&self, shape: &[usize]) -> Result<TenstorrentTensor> {
+        self.zeros_of(Values::F32, Dtype::F32, shape)
     }
 
     fn patches(&self, image: &TenstorrentTensor, grid: PatchGrid) -> Result<TenstorrentTensor> {
@@ -341,7 +342,7 @@ impl Device for TenstorrentDevice {
         activation: Activation,
     ) -> Result<TenstorrentTensor> {
         match x.values {
-            Values::Sums => self.product(&self.narrowed(x)?, layer, activation),
+            Values::F32 => self.product(&self.downcast(x)?, layer, activation),
             _ => self.product(x, layer, activation),
         }
     }
@@ -377,7 +378,7 @@ impl Device for TenstorrentDevice {
                 vocab_size: table.vocab_size,
             });
         }
-        self.replays.expect_no_work("embedding")?;
+        self.traces.expect_no_work("embedding")?;
         let indices = self
             .card
             .upload(tokens, &[1, tokens.len()], Dtype::U32, Layout::RowMajor)?;
@@ -510,10 +511,10 @@ impl Device for TenstorrentDevice {
         const OPERATION: &str = "select";
         let shape = &mask.shape;
         mask.expect_numbers(OPERATION)?;
-        let [wide_mask, x, y] = [("mask", mask), ("x", x), ("y", y)]
-            .map(|(what, values)| self.widened(OPERATION, what, values, shape));
-        let selected = self.card.select(&wide_mask?, &x?, &y?)?;
-        Ok(self.tensor_of(Values::Sums, selected, shape, mask.on_card))
+        let [f32_mask, x, y] = [("mask", mask), ("x", x), ("y", y)]
+            .map(|(what, values)| self.upcast(OPERATION, what, values, shape));
+        let selected = self.card.select(&f32_mask?, &x?, &y?)?;
+        Ok(self.tensor_of(Values::F32, selected, shape, mask.on_card))
     }
 
     fn euler_update(
@@ -525,7 +526,7 @@ impl Device for TenstorrentDevice {
         const OPERATION: &str = "euler_update";
         x_t.expect_numbers(OPERATION)?;
         let v_t = match x_t.values {
-            Values::Sums => &self.widened(OPERATION, "v_t", v_t, &x_t.shape)?,
+            Values::F32 => &self.upcast(OPERATION, "v_t", v_t, &x_t.shape)?,
             _ => {
                 v_t.expect_shape(OPERATION, "v_t", &x_t.shape)?;
                 &v_t.tensor
@@ -533,25 +534,5 @@ impl Device for TenstorrentDevice {
         };
         let x = self.card.add_scaled(&x_t.tensor, v_t, dt)?;
         Ok(self.tensor_of(x_t.values, x, &x_t.shape, x_t.on_card))
-    }
-}
-
-/// As many values as the shape says, −∞ replaced.
-fn values_for(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<Vec<f32>> {
-    expect_count(operation, values, shape)?;
-    let masked = |value: &f32| match *value == f32::NEG_INFINITY {
-        true => MASKED,
-        false => *value,
-    };
-    Ok(values.iter().map(masked).collect())
-}
-
-fn expect_count(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<()> {
-    match values.len() == shape.iter().product::<usize>() {
-        true => Ok(()),
-        false => Err(DeviceError::shape(
-            operation,
-            format!("{} values for shape {shape:?}", values.len()),
-        )),
     }
 }

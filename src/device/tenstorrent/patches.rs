@@ -1,9 +1,9 @@
-//! Camera images to the patches of SigLIP's first layer, by a kernel of our own (kernels/patches).
+//! Patches of camera images for SigLIP's first layer, by a kernel of our own (kernels/patches).
 //!
-//! TT-NN has no operation that unfolds an image into tiles. On the host this is a conversion and two changes of layout of
-//! every pixel; on the card it is a table and addresses. The numbers are the same, bit for bit: the bfloat16 nearest to what
-//! preprocessing made of the frame. The frames of a camera travel as its bytes until one was
-//! resampled, and from then on as bfloat16.
+//! TT-NN has no operation that unfolds an image into tiles. On the host this is a conversion and two changes
+//! of layout of every pixel; on the card it is a table and addresses. The numbers are the same, bit for bit:
+//! the bfloat16 nearest to each value. Frames that were not resampled are uploaded as bytes, others as
+//! bfloat16.
 
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Layout};
 
 use super::tensor::{PixelType, TILE, Values};
-use super::{TenstorrentDevice, TenstorrentTensor, expect_count};
+use super::{TenstorrentDevice, TenstorrentTensor};
 use crate::device::patches::image_shape;
-use crate::device::{DeviceError, PatchGrid, Result};
+use crate::device::{DeviceError, PatchGrid, Pixels, Result, expect_count};
 
-/// Addresses of a read from DRAM to a core agree in their remainder by this (Blackhole; Wormhole by half of it).
+/// Divisor by which the addresses of a read from DRAM to a core have the same remainder (Blackhole; Wormhole
+/// by half of it).
 const READ_ALIGNMENT: usize = 64;
 const TILE_BYTES: usize = TILE * TILE * size_of::<u16>();
 const TABLE_BYTES: usize = 256 * size_of::<u16>();
@@ -30,76 +31,16 @@ const WRITER: &str = concat!(
     include_str!("../../../kernels/patches/writer.cpp")
 );
 
-/// An image on its way to the card: `[3 · image_size, image_size]`.
-#[derive(Debug, PartialEq)]
-enum Pixels {
-    /// Each stands for its [`BYTE_VALUES`].
-    Bytes(Vec<u8>),
-    /// Bits of bfloat16.
-    Bf16(Vec<u16>),
-}
-
-/// What preprocessing makes of each of a camera's bytes, in its arithmetic.
-static BYTE_VALUES: [f32; 256] = {
-    let mut values = [0.0; 256];
-    let mut byte = 0;
-    while byte < values.len() {
-        values[byte] = byte as f32 / 255.0 * 2.0 - 1.0;
-        byte += 1;
-    }
-    values
-};
-
-/// [`BYTE_VALUES`] on the card, `[1, 256]`.
-pub(super) fn upload_byte_values(card: &tt::Device) -> Result<tt::Tensor> {
-    let shape = [1, BYTE_VALUES.len()];
-    Ok(card.upload(&BYTE_VALUES, &shape, Dtype::Bf16, Layout::RowMajor)?)
-}
-
-fn whole_bytes(image: &[f32]) -> Option<Vec<u8>> {
-    let byte = |&value: &f32| {
-        // Out of range it becomes the nearest byte, whose value is another.
-        let byte = ((value + 1.0) * 127.5 + 0.5) as u8;
-        (BYTE_VALUES[usize::from(byte)] == value).then_some(byte)
-    };
-    image.iter().map(byte).collect()
-}
-
-impl Pixels {
-    /// Bytes when each value is exactly that of one.
-    fn of(image: &[f32]) -> Self {
-        whole_bytes(image).map_or_else(|| Self::bf16(image), Self::Bytes)
-    }
-
-    fn bf16(image: &[f32]) -> Self {
-        let bits = |value: &f32| bf16::from_f32(*value).to_bits();
-        Self::Bf16(image.iter().map(bits).collect())
-    }
-
-    fn pixel_type(&self) -> PixelType {
-        match self {
-            Self::Bytes(_) => PixelType::Byte,
-            Self::Bf16(_) => PixelType::Bf16,
-        }
-    }
-
-    fn upload(&self, card: &tt::Device, shape: &[usize]) -> tt::Result<tt::Tensor> {
-        match self {
-            Self::Bytes(bytes) => card.upload(bytes, shape, Dtype::U8, Layout::RowMajor),
-            Self::Bf16(bits) => card.upload(bits, shape, Dtype::U16, Layout::RowMajor),
-        }
-    }
-
-    fn overwrite(&self, card: &tt::Device, image: &TenstorrentTensor, queue: tt::Queue) -> tt::Result<()> {
-        let (place, shape) = (&image.tensor, &image.on_card);
-        match self {
-            Self::Bytes(bytes) => card.overwrite(place, bytes, shape, Dtype::U8, Layout::RowMajor, queue),
-            Self::Bf16(bits) => card.overwrite(place, bits, shape, Dtype::U16, Layout::RowMajor, queue),
-        }
-    }
-}
-
 impl PixelType {
+    /// Type in which pixels are stored on the card.
+    fn of(pixels: &Pixels) -> Self {
+        match pixels {
+            Pixels::Bytes(_) => Self::Byte,
+            Pixels::Values(_) => Self::Bf16,
+        }
+    }
+
+    /// Bytes of one value.
     fn bytes(self) -> usize {
         match self {
             Self::Byte => 1,
@@ -108,44 +49,52 @@ impl PixelType {
     }
 }
 
-impl TenstorrentDevice {
-    pub(super) fn new_image(&self, pixels: &[f32], image_size: usize) -> Result<TenstorrentTensor> {
-        let shape = image_shape(image_size);
-        expect_count("upload_image", pixels, &shape)?;
-        self.place_image(&Pixels::of(pixels), shape)
-    }
+/// Bits of the bfloat16 nearest to each value.
+fn bf16_bits(values: &[f32]) -> Vec<u16> {
+    let bits = |value: &f32| bf16::from_f32(*value).to_bits();
+    values.iter().map(bits).collect()
+}
 
-    fn place_image(&self, pixels: &Pixels, shape: [usize; 3]) -> Result<TenstorrentTensor> {
-        let [colours, rows, columns] = shape;
-        let on_card = [1, 1, colours * rows, columns];
-        let tensor = pixels.upload(&self.card, &on_card)?;
-        let values = Values::Pixels(pixels.pixel_type());
-        let counted = self.replays.count_tensor();
-        let card = Arc::clone(&self.card);
+impl TenstorrentDevice {
+    /// Uploads an image `[3, image_size, image_size]`, on the card `[3 · image_size, image_size]`.
+    pub(super) fn new_image(&self, pixels: &Pixels, image_size: usize) -> Result<TenstorrentTensor> {
+        let shape = image_shape(image_size);
+        expect_count("upload_image", pixels.len(), &shape)?;
+        let on_card = [1, 1, 3 * image_size, image_size];
+        let (card, layout) = (&self.card, Layout::RowMajor);
+        let tensor = match pixels {
+            Pixels::Bytes(bytes) => card.upload(bytes, &on_card, Dtype::U8, layout)?,
+            Pixels::Values(values) => card.upload(&bf16_bits(values), &on_card, Dtype::U16, layout)?,
+        };
+        let values = Values::Pixels(PixelType::of(pixels));
+        let counted = self.traces.count_tensor();
+        let card = Arc::clone(card);
         Ok(TenstorrentTensor::new(
             card, tensor, &shape, on_card, values, counted,
         ))
     }
 
-    /// Once a camera's frame was no whole bytes, all of its frames travel as bfloat16: one that happens to be whole bytes, all
-    /// black, would else end what is recorded.
-    pub(super) fn write_image(
-        &self,
-        image: &mut TenstorrentTensor,
-        pixel_type: PixelType,
-        pixels: &[f32],
-    ) -> Result<()> {
-        expect_count("write", pixels, &image.shape)?;
-        let pixels = match pixel_type {
-            PixelType::Byte => Pixels::of(pixels),
-            PixelType::Bf16 => Pixels::bf16(pixels),
+    /// Replaces the pixels of an image; pixels of the other type need a new tensor, which ends the traces.
+    pub(super) fn overwrite_image(&self, image: &mut TenstorrentTensor, pixels: &Pixels) -> Result<()> {
+        const OPERATION: &str = "write_image";
+        let Values::Pixels(pixel_type) = image.values else {
+            return Err(DeviceError::shape(OPERATION, "not uploaded as an image"));
         };
-        if pixels.pixel_type() != pixel_type {
-            *image = self.place_image(&pixels, image_shape(image.on_card[3]))?;
+        expect_count(OPERATION, pixels.len(), &image.shape)?;
+        if PixelType::of(pixels) != pixel_type {
+            *image = self.new_image(pixels, image.on_card[3])?;
             return Ok(());
         }
-        self.replays.write(image.place(), |queue| {
-            Ok(pixels.overwrite(&self.card, image, queue)?)
+        self.traces.write(image.address(), |queue| {
+            let TenstorrentTensor { tensor, on_card, .. } = &*image;
+            let (card, layout) = (&self.card, Layout::RowMajor);
+            let written = match pixels {
+                Pixels::Bytes(bytes) => card.overwrite(tensor, bytes, on_card, Dtype::U8, layout, queue),
+                Pixels::Values(values) => {
+                    card.overwrite(tensor, &bf16_bits(values), on_card, Dtype::U16, layout, queue)
+                }
+            };
+            Ok(written?)
         })
     }
 
@@ -168,8 +117,8 @@ impl TenstorrentDevice {
     }
 }
 
-/// The program for tensors pixels, byte values and patches. Tiles are divided among all cores, those that do not divide
-/// among the first.
+/// Program for the tensors pixels, byte values and patches. Tiles are divided among all cores; the first
+/// cores take one more where they do not divide evenly.
 fn program((columns, rows): (u32, u32), grid: PatchGrid, pixel_type: PixelType) -> tt::Program {
     let PatchGrid {
         image_size,
@@ -185,7 +134,8 @@ fn program((columns, rows): (u32, u32), grid: PatchGrid, pixel_type: PixelType) 
         })
         .collect();
 
-    // A tile's patches lie in at most so many rows of patches, and its values in at most so many rows of a patch.
+    // A tile's patches lie in at most so many rows of patches, and its values in at most so many rows of a
+    // patch.
     let touched = |length: usize| (TILE - 1).div_ceil(length) + 1;
     let row_stride = (image_size * pixel_type.bytes()).next_multiple_of(READ_ALIGNMENT);
     let page_bytes = touched(image_size / patch_size) * touched(patch_size) * row_stride;
@@ -219,49 +169,49 @@ fn program((columns, rows): (u32, u32), grid: PatchGrid, pixel_type: PixelType) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::pixels::BYTE_VALUES;
     use crate::device::tenstorrent::emulation::{
         BLACKHOLE_DRAM_ALIGNMENT, Pages, WORMHOLE_DRAM_ALIGNMENT, run,
     };
     use crate::device::{CpuDevice, Device, Precision};
-    use crate::policy::prepare_image;
 
     const PI0: PatchGrid = PatchGrid {
         image_size: 224,
         patch_size: 14,
     };
 
-    /// An image whose every pixel is that of a byte, or not.
-    fn image(grid: PatchGrid, bytes: bool) -> Vec<f32> {
-        let value = |index: usize| match bytes {
-            true => BYTE_VALUES[(index * 131 + index / 97) % 256],
-            false => (index as f32 * 0.37).sin(),
-        };
-        (0..3 * grid.image_size.pow(2)).map(value).collect()
+    /// An image of bytes, or of values.
+    fn image(grid: PatchGrid, bytes: bool) -> Pixels {
+        let indices = 0..3 * grid.image_size.pow(2);
+        match bytes {
+            true => Pixels::Bytes(indices.map(|index| (index * 131 + index / 97) as u8).collect()),
+            false => Pixels::Values(indices.map(|index| (index as f32 * 0.37).sin()).collect()),
+        }
     }
 
     fn bytes_of(words: impl IntoIterator<Item = u16>) -> Vec<u8> {
         words.into_iter().flat_map(u16::to_ne_bytes).collect()
     }
 
-    /// What the program makes of an image, or what it was refused for.
+    /// Patches that the program makes of an image, or why it was refused.
     fn unfold(
-        image: &[f32],
+        image: &Pixels,
         grid: PatchGrid,
         cores: (u32, u32),
         dram_alignment: usize,
         change: impl FnOnce(&mut tt::Program),
     ) -> std::result::Result<Vec<f32>, String> {
-        let pixels = Pixels::of(image);
+        let pixel_type = PixelType::of(image);
         let tokens = grid.num_patches().next_multiple_of(TILE);
         let padded_width = grid.patch_dim().next_multiple_of(TILE);
-        let mut program = program(cores, grid, pixels.pixel_type());
+        let mut program = program(cores, grid, pixel_type);
         change(&mut program);
         let tensors = [
             Pages {
-                page_bytes: grid.image_size * pixels.pixel_type().bytes(),
-                bytes: match pixels {
-                    Pixels::Bytes(bytes) => bytes,
-                    Pixels::Bf16(bits) => bytes_of(bits),
+                page_bytes: grid.image_size * pixel_type.bytes(),
+                bytes: match image {
+                    Pixels::Bytes(bytes) => bytes.clone(),
+                    Pixels::Values(values) => bytes_of(bf16_bits(values)),
                 },
             },
             Pages {
@@ -284,7 +234,7 @@ mod tests {
             .collect())
     }
 
-    /// Where a value of a matrix in tiles lies: tile by tile along the rows, each in four faces.
+    /// Index of a value of a matrix in tiles: tile by tile along the rows, each in four faces.
     fn in_tiles(row: usize, column: usize, width: usize) -> usize {
         const FACE: usize = TILE / 2;
         let tile = row / TILE * (width / TILE) + column / TILE;
@@ -294,7 +244,7 @@ mod tests {
     }
 
     /// The CPU device's patches, rounded to bfloat16, with zeros up to the next tile.
-    fn expected(image: &[f32], grid: PatchGrid) -> Vec<f32> {
+    fn expected(image: &Pixels, grid: PatchGrid) -> Vec<f32> {
         let cpu = CpuDevice::new(Precision::F32, 1).unwrap();
         let image = cpu.upload_image(image, grid.image_size).unwrap();
         let patches = cpu.read_back(&cpu.patches(&image, grid).unwrap()).unwrap();
@@ -410,28 +360,5 @@ mod tests {
             program.writer.source = other.leak();
         });
         assert!(transposed.unwrap() != expected(&image, PI0));
-    }
-
-    #[test]
-    fn a_frame_of_the_model_s_size_travels_as_bytes_and_a_resampled_one_does_not() {
-        let frame = |side: u32| {
-            image::RgbImage::from_fn(side, side, |x, y| image::Rgb([x, y, x * y].map(|v| v as u8)))
-        };
-        let prepared = |side| prepare_image(&frame(side), None, 30).unwrap();
-        assert!(matches!(Pixels::of(&prepared(30)), Pixels::Bytes(_)));
-        assert!(matches!(Pixels::of(&prepared(41)), Pixels::Bf16(_)));
-    }
-
-    #[test]
-    fn only_values_that_are_whole_bytes_travel_as_bytes() {
-        let all: Vec<u8> = (0..=u8::MAX).collect();
-        assert_eq!(Pixels::of(&BYTE_VALUES), Pixels::Bytes(all));
-        for other in [BYTE_VALUES[7].next_up(), 0.0, -1.5, 2.0, f32::NAN] {
-            let bits = bf16::from_f32(other).to_bits();
-            assert_eq!(
-                Pixels::of(&[1.0, other]),
-                Pixels::Bf16(vec![bf16::ONE.to_bits(), bits])
-            );
-        }
     }
 }

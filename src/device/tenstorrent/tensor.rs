@@ -4,24 +4,28 @@ use std::sync::Arc;
 
 use tt_metal_sys as tt;
 
-use super::replay::Counted;
-use crate::device::{DeviceError, Result};
+use super::trace::Counted;
+use crate::device::{DeviceError, Result, expect_count};
 
 /// Rows and columns of a tile.
 pub(super) const TILE: usize = 32;
 
-/// How values lie on the card.
+/// Added to the score of a pair that must not attend. A block of keys that are all hidden would make −∞ − −∞
+/// of the attention's running maximum; this leaves the same zero after the softmax.
+const MASKED: f32 = -1e9;
+
+/// Type and layout of values on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Values {
     /// bfloat16 in tiles.
     Tiles,
-    /// f32 in tiles: a point that steps are added to.
-    Sums,
-    /// An image's, a page a row.
+    /// f32 in tiles: an accumulator of small steps.
+    F32,
+    /// Pixels of an image, a page a row.
     Pixels(PixelType),
 }
 
-/// What a pixel travels as.
+/// Type of a pixel on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PixelType {
     /// A byte of the camera.
@@ -30,12 +34,12 @@ pub(super) enum PixelType {
     Bf16,
 }
 
-/// Shared between clones. Keeps the card open.
+/// A tensor on the card, shared between clones. Keeps the card open.
 #[derive(Clone)]
 pub struct TenstorrentTensor {
     pub(super) tensor: tt::Tensor,
     pub(super) shape: Arc<[usize]>,
-    /// The same under TT-NN's four dimensions.
+    /// TT-NN's four dimensions of the shape.
     pub(super) on_card: [usize; 4],
     pub(super) values: Values,
     // Dropped behind the tensor, whose memory then is free.
@@ -63,16 +67,19 @@ impl TenstorrentTensor {
         }
     }
 
-    /// The same for all clones, and another for every other tensor that there is.
-    pub(super) fn place(&self) -> usize {
+    /// Address on the card: one for all clones, and another for every other tensor.
+    pub(super) fn address(&self) -> usize {
         self.tensor.address()
     }
 
-    /// That this is not an image, whose values are in no layout that TT-NN's operations take.
+    /// Checks that TT-NN's operations accept type and layout.
     pub(super) fn expect_tiles(&self, operation: &'static str) -> Result<()> {
         match self.values {
             Values::Tiles => Ok(()),
-            Values::Sums => Err(DeviceError::shape(operation, "made for sums, and not for this")),
+            Values::F32 => Err(DeviceError::shape(
+                operation,
+                "an f32 accumulator, which this operation does not take",
+            )),
             Values::Pixels(_) => Err(DeviceError::shape(
                 operation,
                 "an image is not cut into patches yet",
@@ -80,15 +87,15 @@ impl TenstorrentTensor {
         }
     }
 
-    /// That this is no image.
+    /// Checks that this is no image.
     pub(super) fn expect_numbers(&self, operation: &'static str) -> Result<()> {
         match self.values {
-            Values::Sums => Ok(()),
+            Values::F32 => Ok(()),
             _ => self.expect_tiles(operation),
         }
     }
 
-    /// `[rows, width]`, or what does not fit.
+    /// Rows and width of `[rows, width]`.
     pub(super) fn matrix(&self, operation: &'static str) -> Result<(usize, usize)> {
         self.expect_tiles(operation)?;
         match self.shape[..] {
@@ -100,7 +107,7 @@ impl TenstorrentTensor {
         }
     }
 
-    /// `[heads, tokens, head_dim]`, or what does not fit.
+    /// Heads, tokens and width of `[heads, tokens, head_dim]`.
     pub(super) fn heads(&self, operation: &'static str) -> Result<(usize, usize, usize)> {
         self.expect_tiles(operation)?;
         match self.shape[..] {
@@ -112,12 +119,13 @@ impl TenstorrentTensor {
         }
     }
 
+    /// Checks the shape, and that TT-NN's operations accept type and layout.
     pub(super) fn expect_shape(&self, operation: &'static str, what: &str, shape: &[usize]) -> Result<()> {
         self.expect_tiles(operation)?;
         self.expect_same_shape(operation, what, shape)
     }
 
-    /// The same of any values.
+    /// Checks the shape of values of any type.
     pub(super) fn expect_same_shape(
         &self,
         operation: &'static str,
@@ -132,6 +140,19 @@ impl TenstorrentTensor {
             )),
         }
     }
+}
+
+/// Copies as many values as a shape has, with −∞ replaced by [`MASKED`].
+pub(super) fn values_for(operation: &'static str, values: &[f32], shape: &[usize]) -> Result<Vec<f32>> {
+    expect_count(operation, values.len(), shape)?;
+    let finite = |value: &f32| {
+        if *value == f32::NEG_INFINITY {
+            MASKED
+        } else {
+            *value
+        }
+    };
+    Ok(values.iter().map(finite).collect())
 }
 
 /// TT-NN's shape of a tensor of up to four dimensions.

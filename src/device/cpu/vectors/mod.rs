@@ -1,10 +1,11 @@
 //! Kernels in vector registers: one loop for all of them, and the arithmetic of each level.
 //!
-//! A tile of the result stays in registers while the loop goes along the inner dimension: a word of every row is broadcast and
-//! multiplied by the weights of one panel or two. The more registers of weights a broadcast is multiplied by, the fewer loads
-//! a multiplication needs: with 12 rows and two registers 14 for 24.
+//! A tile of the result stays in registers while the loop goes along the inner dimension: a word of every row
+//! is broadcast and multiplied by the weights of one panel or two. The more registers of weights a broadcast
+//! is multiplied by, the fewer loads a multiplication needs: with 12 rows and two registers 14 for 24.
 //!
-//! Four words of a row lie side by side, as packing is then a copy of registers, and the loop goes in steps of four.
+//! Four words of a row lie side by side, so that packing is a copy of registers, and the loop goes in steps
+//! of four.
 
 #![expect(
     clippy::needless_range_loop,
@@ -16,18 +17,19 @@ pub(super) mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86;
 
-use super::kernel::{Kernel, Operands, PANEL, Part};
+use super::kernel::{Kernel, Operands, PANEL};
 use super::kernel_level::KernelLevel;
+use super::part::Part;
 use super::row_order::RowOrder;
 
 /// Words of a row that lie side by side.
 const RUN: usize = 4;
 
-/// Registers of accumulators, and what is multiplied into them.
+/// Registers of accumulators, and the operations on them.
 ///
 /// # Safety
-/// Of every function: the machine has the instructions that the type stands for, and pointers have as many values as a
-/// register.
+/// Every function demands that the machine has the instructions that the type stands for, and that pointers
+/// have as many values as a register.
 trait Arithmetic {
     type Sums: Copy;
     type Operand: Copy;
@@ -37,24 +39,24 @@ trait Arithmetic {
 
     unsafe fn zero() -> Self::Sums;
 
-    /// A word of activations for every column.
+    /// Broadcasts a word of activations to every column.
     unsafe fn broadcast(word: u32) -> Self::Operand;
 
-    /// The same integer for every column; never called where operands are not integers.
+    /// Broadcasts an integer to every column; never called where operands are not integers.
     unsafe fn first_sums(_: i32) -> Self::Sums {
         unreachable!("sums of floats begin with zero")
     }
 
-    /// Weights of LANES columns, as wide as activations.
+    /// Loads weights of LANES columns, as wide as activations.
     unsafe fn load(weights: *const u8) -> Self::Operand;
 
     /// `sums + Σ x · w` in every column.
     unsafe fn multiply_add(sums: Self::Sums, x: Self::Operand, w: Self::Operand) -> Self::Sums;
 
-    /// `y (+)= sums`, integers in their step.
+    /// `y (+)= sums`, integers times their quantisation step.
     unsafe fn store(sums: Self::Sums, step: f32, y: *mut f32, overwrite: bool);
 
-    /// The same operand, of which the compiler knows nothing.
+    /// Hides an operand from the compiler's optimiser.
     unsafe fn hide(operand: Self::Operand) -> Self::Operand {
         operand
     }
@@ -110,7 +112,7 @@ use vector_kernel;
 
 pub(super) static SCALAR_F32: Kernel = {
     /// # Safety
-    /// Of [`Kernel::multiply`].
+    /// The conditions of [`Kernel::multiply`].
     unsafe fn multiply(part: Part) {
         // SAFETY: the caller's promise; the instructions are everywhere.
         unsafe { in_tiles::<Scalar, 1, 2, 3, 1, PANEL>(part) };
@@ -134,8 +136,8 @@ pub(super) static SCALAR_F32: Kernel = {
 };
 
 /// # Safety
-/// The machine has the instructions of `A`, shapes are as [`Kernel::add_product`] checks them, and the part has PANELS
-/// panels of together VECTORS registers.
+/// The machine has the instructions of `A`, shapes are as [`Kernel::add_product`] checks them, and the part
+/// has PANELS panels of together VECTORS registers.
 #[inline(always)]
 unsafe fn in_tiles<
     A: Arithmetic,
@@ -165,10 +167,11 @@ unsafe fn in_tiles<
     }
 }
 
-/// Up to COMPUTED rows of a tile. Those beyond `rows` are computed of whatever the memory holds, and dropped.
+/// Multiplies up to COMPUTED rows of a tile. Those beyond `rows` are computed of whatever the memory holds,
+/// and dropped.
 ///
 /// # Safety
-/// As of [`in_tiles`].
+/// The conditions of [`in_tiles`].
 #[inline(always)]
 unsafe fn tile<
     A: Arithmetic,
@@ -242,10 +245,10 @@ unsafe fn tile<
     }
 }
 
-/// A word of every row multiplied by the weights of its step.
+/// Multiplies a word of every row by the weights of its step.
 ///
 /// # Safety
-/// As of [`in_tiles`].
+/// The conditions of [`in_tiles`].
 #[inline(always)]
 unsafe fn multiply_step<A: Arithmetic, const COMPUTED: usize, const PANELS: usize, const VECTORS: usize>(
     sums: &mut [[A::Sums; VECTORS]; COMPUTED],
@@ -268,7 +271,7 @@ unsafe fn multiply_step<A: Arithmetic, const COMPUTED: usize, const PANELS: usiz
     }
 }
 
-/// The multiplications of `steps` steps on registers alone; returns their operations.
+/// Multiplies `steps` times on registers alone; returns the number of operations.
 ///
 /// # Safety
 /// The machine has the instructions of `A`.

@@ -3,8 +3,9 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::super::kernel::{Kernel, Operands, PANEL, Part};
+use super::super::kernel::{Kernel, Operands, PANEL};
 use super::super::kernel_level::KernelLevel;
+use super::super::part::Part;
 use super::super::row_order::RowOrder;
 use super::{Arithmetic, RUN, in_tiles, registers, vector_kernel};
 

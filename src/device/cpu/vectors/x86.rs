@@ -4,8 +4,9 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::super::kernel::{Kernel, Operands, PANEL, Part};
+use super::super::kernel::{Kernel, Operands, PANEL};
 use super::super::kernel_level::KernelLevel;
+use super::super::part::Part;
 use super::super::row_order::RowOrder;
 use super::{Arithmetic, RUN, in_tiles, registers, vector_kernel};
 
@@ -43,7 +44,8 @@ struct Avx512Int16;
 struct Avx512VnniInt8;
 struct Avx512Bf16;
 
-// SAFETY of all below: the callers' promises. Inlined into the kernels' functions, intrinsics become single instructions.
+// SAFETY of all below: the callers' promises. Inlined into the kernels' functions, intrinsics become single
+// instructions.
 
 /// `sums`, or their sum with what is there.
 #[inline(always)]
@@ -103,7 +105,7 @@ unsafe fn store_integers_512(sums: __m512i, step: f32, y: *mut f32, overwrite: b
     }
 }
 
-/// The register's value passes through an instruction of which the compiler knows nothing.
+/// Hides a register from the compiler's optimiser, behind an empty instruction.
 macro_rules! hide {
     ($class:ident, $feature:literal) => {
         #[inline]
@@ -115,7 +117,7 @@ macro_rules! hide {
     };
 }
 
-/// What registers of integers do whatever multiplies them.
+/// Operations of integer registers that are the same for every multiplication.
 macro_rules! integers {
     ($register:ty, $zero:ident, $broadcast:ident, $store:ident) => {
         #[inline(always)]
@@ -192,8 +194,8 @@ impl Arithmetic for Avx2Int16 {
         unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.cast())) }
     }
 
-    // Two instructions by name: a compiler that knows what they do adds products of several steps first, for which the
-    // registers do not suffice.
+    // Two instructions by name: a compiler that knows what they do adds products of several steps first, for
+    // which the registers do not suffice.
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn multiply_add(mut sums: __m256i, x: __m256i, w: __m256i) -> __m256i {

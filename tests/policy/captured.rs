@@ -1,4 +1,4 @@
-//! Where a device replays what it recorded, the actions are those of a device that does everything anew.
+//! A device that runs captured traces gives the actions of one that runs every operation anew.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
@@ -7,15 +7,17 @@ use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::policy::{ActionChunk, Observation, Pi0Policy, Policy};
 
+use crate::capturing_device::CapturingDevice;
 use crate::folder::reference;
-use crate::recording_device::RecordingDevice;
-use crate::robot::{frame, observation, options};
+use crate::robot::{FEW_STEPS, frame, observation, options};
 
 fn policy<D: Device>(device: D) -> Pi0Policy<D> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
     let mut options = options();
-    options.cameras[0].is_optional = true;
-    Pi0Policy::new(&checkpoint, device, options).unwrap()
+    options.cameras.as_mut().unwrap()[0].is_optional = true;
+    let mut policy = Pi0Policy::new(&checkpoint, device, &options).unwrap();
+    policy.set_denoise_steps(FEW_STEPS).unwrap();
+    policy
 }
 
 fn cpu() -> CpuDevice {
@@ -34,7 +36,7 @@ fn at(moment: u8, prompt: &str) -> Observation {
 }
 
 #[test]
-fn replayed_chunks_are_those_of_every_operation_done_anew() {
+fn captured_chunks_are_those_of_every_operation_run_anew() {
     let mut observations: Vec<Observation> = (0..5).map(|moment| at(moment, "pick up the cube")).collect();
     // The state alone, then one camera alone, again and again.
     for moment in 5..9 {
@@ -70,7 +72,7 @@ fn replayed_chunks_are_those_of_every_operation_done_anew() {
     ] {
         observations.extend((9..13).map(|moment| at(moment, prompt)));
     }
-    // With a prompt of another length everything is recorded anew: one camera alone, then all of them.
+    // With a prompt of another length everything is captured anew: one camera alone, then all of them.
     for moment in 20..24 {
         let mut seen = at(20, "wave");
         let (_, image) = seen.images.iter_mut().next().unwrap();
@@ -78,35 +80,35 @@ fn replayed_chunks_are_those_of_every_operation_done_anew() {
         observations.push(seen);
     }
     observations.extend((21..25).map(|moment| at(moment, "wave")));
-    let (device, replays) = RecordingDevice::new(cpu());
-    let (mut replaying, mut anew) = (policy(device), policy(cpu()));
+    let (device, traces_run) = CapturingDevice::new(cpu());
+    let (mut capturing, mut anew) = (policy(device), policy(cpu()));
     for (index, observation) in observations.iter().enumerate() {
         let noise: Vec<f32> = (0..50 * 32).map(|value| ((value + index) as f32).sin()).collect();
-        let expected = anew.predict_from_noise(observation, &noise).unwrap();
-        let actions = replaying.predict_from_noise(observation, &noise).unwrap();
+        let expected = anew.predict_from_noise(observation, &noise, None).unwrap();
+        let actions = capturing.predict_from_noise(observation, &noise, None).unwrap();
         assert_eq!(actions, expected, "observation {index}");
         assert_eq!(
-            replaying.report().reused,
+            capturing.report().reused,
             anew.report().reused,
             "observation {index}"
         );
     }
-    let replays = replays.load(Ordering::Relaxed);
-    assert!(replays > observations.len(), "{replays} replays");
+    let traces_run = traces_run.load(Ordering::Relaxed);
+    assert!(traces_run > observations.len(), "{traces_run} traces");
 }
 
 #[test]
 fn another_number_of_steps_counts_from_the_next_chunk_on_and_back_again() {
-    let (device, _) = RecordingDevice::new(cpu());
-    let (mut replaying, mut anew) = (policy(device), policy(cpu()));
+    let (device, _) = CapturingDevice::new(cpu());
+    let (mut capturing, mut anew) = (policy(device), policy(cpu()));
     let noise: Vec<f32> = (0..50 * 32).map(|value| (value as f32).sin()).collect();
     let mut chunks = Vec::new();
     for steps in [2, 3, 2, 3, 2, 3].map(NonZeroUsize::new) {
         let observation = at(1, "wave");
         anew.set_denoise_steps(steps).unwrap();
-        replaying.set_denoise_steps(steps).unwrap();
-        let expected = anew.predict_from_noise(&observation, &noise).unwrap();
-        let actions = replaying.predict_from_noise(&observation, &noise).unwrap();
+        capturing.set_denoise_steps(steps).unwrap();
+        let expected = anew.predict_from_noise(&observation, &noise, None).unwrap();
+        let actions = capturing.predict_from_noise(&observation, &noise, None).unwrap();
         assert_eq!(actions, expected, "{steps:?} steps");
         chunks.push(actions);
     }
@@ -115,9 +117,9 @@ fn another_number_of_steps_counts_from_the_next_chunk_on_and_back_again() {
 }
 
 #[test]
-fn committed_actions_are_held_in_replayed_chunks_too() {
-    let (device, replays) = RecordingDevice::new(cpu());
-    let (mut replaying, mut anew) = (policy(device), policy(cpu()));
+fn frozen_actions_stay_in_captured_chunks_too() {
+    let (device, traces_run) = CapturingDevice::new(cpu());
+    let (mut capturing, mut anew) = (policy(device), policy(cpu()));
     let mut chunks = Vec::new();
     // How many are frozen of each chunk, as when a robot stands still, moves, and stands still again.
     for (moment, count) in [0, 0, 0, 7, 3, 7, 7, 0, 49, 0].into_iter().enumerate() {
@@ -129,32 +131,32 @@ fn committed_actions_are_held_in_replayed_chunks_too() {
             Some(frozen) => policy.predict_after(&observation, frozen).unwrap(),
         };
         let expected = predict(&mut anew);
-        assert_eq!(predict(&mut replaying), expected, "chunk {moment}");
-        chunks.push((replays.load(Ordering::Relaxed), expected));
+        assert_eq!(predict(&mut capturing), expected, "chunk {moment}");
+        chunks.push((traces_run.load(Ordering::Relaxed), expected));
     }
-    let replayed = |chunk: usize| chunks[chunk].0 - chunks[chunk - 1].0;
+    let traces_of = |chunk: usize| chunks[chunk].0 - chunks[chunk - 1].0;
     let vision_and_prefix = 2;
     for chunk in [5, 6, 7, 8, 9] {
-        assert_eq!(replayed(chunk), vision_and_prefix + 1, "chunk {chunk}");
+        assert_eq!(traces_of(chunk), vision_and_prefix + 1, "chunk {chunk}");
     }
 }
 
 #[test]
-fn a_device_that_is_slow_at_first_is_warmed_up_and_the_first_chunk_is_the_same() {
-    let (device, replays) = RecordingDevice::new(cpu());
+fn a_device_that_needs_warm_up_runs_traces_from_the_first_chunk_on_and_the_chunk_is_the_same() {
+    let (device, traces_run) = CapturingDevice::new(cpu());
     let (mut warm, mut cold) = (policy(device), policy(cpu()));
     warm.warm_up("wave").unwrap();
-    assert!(replays.load(Ordering::Relaxed) > 0);
+    assert!(traces_run.load(Ordering::Relaxed) > 0);
     let observation = at(3, "wave");
-    let before = replays.load(Ordering::Relaxed);
+    let before = traces_run.load(Ordering::Relaxed);
     let frozen = ActionChunk::new(vec![0.1; 14], 14);
     assert_eq!(
         warm.predict_after(&observation, &frozen).unwrap(),
         cold.predict_after(&observation, &frozen).unwrap()
     );
     let vision_prefix_and_denoising = 3;
-    let replayed = replays.load(Ordering::Relaxed) - before;
-    assert_eq!(replayed, vision_prefix_and_denoising, "held actions are no news");
+    let traces = traces_run.load(Ordering::Relaxed) - before;
+    assert_eq!(traces, vision_prefix_and_denoising, "with frozen actions too");
     assert_eq!(
         warm.predict(&observation).unwrap(),
         cold.predict(&observation).unwrap()

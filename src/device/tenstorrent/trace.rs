@@ -1,7 +1,8 @@
-//! Work that is recorded and then done again by one command, and the order of uploads around it.
+//! Capture of a card's commands in a trace, which one command runs again, and the order of uploads around it.
 //!
-//! Commands of a recording name places in the card's memory. What it frees is free for tensors made later, and every replay
-//! writes there again; so a recording holds only as long as no tensor is made or freed but by recorded work.
+//! The commands of a trace name addresses in the card's memory. Memory that captured work frees is free for
+//! tensors made later, and every run of the trace writes there again; so a trace is valid only as long as no
+//! tensor is made or freed but by captured work.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,22 +13,25 @@ use tt_metal_sys::{GraphCapture, Queue};
 
 use crate::device::{DeviceError, Result};
 
-/// What a card is asked for.
+/// Queues and traces of a card.
 pub trait Commands {
+    /// Captured commands.
     type Trace;
+    /// A point in a queue.
     type Event;
 
-    /// The commands of the work, recorded and not run.
-    fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Self::Trace>;
+    /// Captures the commands of the work without running them.
+    fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Self::Trace>;
+    /// Runs captured commands.
     fn execute(&self, trace: &Self::Trace) -> Result<()>;
-    /// The point behind what is in a queue now.
+    /// The point behind everything that is in a queue now.
     fn event(&self, queue: Queue) -> Result<Self::Event>;
-    /// What comes into the queue from now on waits for the event.
+    /// Makes all later commands of a queue wait for the event.
     fn wait(&self, queue: Queue, event: &Self::Event) -> Result<()>;
 }
 
-/// How far a piece of work has come.
-pub struct Recording<C: Commands>(Progress<C::Trace>);
+/// State of one piece of work: new, compiled or captured.
+pub struct WorkTrace<C: Commands>(Progress<C::Trace>);
 
 enum Progress<T> {
     New,
@@ -35,34 +39,35 @@ enum Progress<T> {
     Compiled {
         tensors: u64,
     },
-    Recorded {
+    Captured {
         tensors: u64,
         trace: T,
     },
 }
 
-impl<C: Commands> Default for Recording<C> {
+impl<C: Commands> Default for WorkTrace<C> {
     fn default() -> Self {
         Self(Progress::New)
     }
 }
 
-/// The recordings of one card.
-pub(super) struct Replays<C: Commands> {
+/// Traces of one card.
+pub(super) struct Traces<C: Commands> {
     pub commands: C,
+    /// Count of tensors made and freed outside of captured work.
     tensors: Arc<AtomicU64>,
-    working: AtomicBool,
-    /// By the input's place.
+    is_working: AtomicBool,
+    /// The newest read of each input, by its address.
     reads: Mutex<HashMap<usize, LastRead<C::Event>>>,
 }
 
-/// When an input was read the last time, and what tensors there were then.
+/// The newest work that read an input, and the count of tensors then.
 struct LastRead<E> {
     tensors: u64,
     event: Arc<E>,
 }
 
-/// Counts a tensor that was made outside of recorded work, and that it goes.
+/// Counts the end of a tensor that was made outside of captured work.
 pub(super) struct Counted(Arc<AtomicU64>);
 
 impl Drop for Counted {
@@ -71,17 +76,17 @@ impl Drop for Counted {
     }
 }
 
-impl<C: Commands> Replays<C> {
+impl<C: Commands> Traces<C> {
     pub fn new(commands: C) -> Self {
         Self {
             commands,
             tensors: Arc::default(),
-            working: AtomicBool::new(false),
+            is_working: AtomicBool::new(false),
             reads: Mutex::default(),
         }
     }
 
-    /// For a tensor that is made now; none within recorded work.
+    /// Counts a tensor that is made now; `None` within captured work.
     pub fn count_tensor(&self) -> Option<Counted> {
         if self.is_working() {
             return None;
@@ -90,41 +95,41 @@ impl<C: Commands> Replays<C> {
         Some(Counted(Arc::clone(&self.tensors)))
     }
 
-    /// Whether recorded work is under way.
+    /// Whether captured work is under way.
     pub fn is_working(&self) -> bool {
-        self.working.load(Ordering::Relaxed)
+        self.is_working.load(Ordering::Relaxed)
     }
 
     /// # Errors
-    /// Within recorded work: what goes between host and card cannot be recorded.
+    /// Within captured work: transfers between host and card cannot be captured.
     pub fn expect_no_work(&self, operation: &'static str) -> Result<()> {
         match self.is_working() {
             false => Ok(()),
-            true => Err(DeviceError::shape(operation, "within recorded work")),
+            true => Err(DeviceError::shape(operation, "within captured work")),
         }
     }
 
-    /// Runs work the first time as it is, records it the second time, and replays it from then on. The inputs are places that
-    /// [`write`](Self::write) fills.
-    pub fn replay(
+    /// Runs work the first time as it is, captures it the second time, and runs the trace from then on.
+    /// `inputs`: addresses that [`write`](Self::write) fills.
+    pub fn run_captured(
         &self,
-        recording: &mut Recording<C>,
+        work_trace: &mut WorkTrace<C>,
         inputs: &[usize],
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let now = self.tensors.load(Ordering::Relaxed);
-        match &recording.0 {
-            Progress::Recorded { tensors, trace } if *tensors == now => self.commands.execute(trace)?,
+        match &work_trace.0 {
+            Progress::Captured { tensors, trace } if *tensors == now => self.commands.execute(trace)?,
             Progress::Compiled { tensors } if *tensors == now => {
-                let trace = self.commands.record(|| self.within_work(work))?;
+                let trace = self.commands.capture(|| self.within_work(work))?;
                 self.commands.execute(&trace)?;
-                recording.0 = Progress::Recorded { tensors: now, trace };
+                work_trace.0 = Progress::Captured { tensors: now, trace };
             }
             _ => {
-                // A trace that does not hold any more is released first.
-                recording.0 = Progress::New;
+                // An invalid trace is released before its memory is needed.
+                work_trace.0 = Progress::New;
                 self.within_work(work)?;
-                recording.0 = Progress::Compiled { tensors: now };
+                work_trace.0 = Progress::Compiled { tensors: now };
             }
         }
         if !inputs.is_empty() {
@@ -138,12 +143,12 @@ impl<C: Commands> Replays<C> {
         Ok(())
     }
 
-    /// Uploads to a place behind the work that reads what is there, and ahead of all that comes.
-    pub fn write(&self, place: usize, upload: impl FnOnce(Queue) -> Result<()>) -> Result<()> {
+    /// Uploads to an address behind the work that reads it, and ahead of all later work.
+    pub fn write(&self, address: usize, upload: impl FnOnce(Queue) -> Result<()>) -> Result<()> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = match reads.remove(&place) {
+        let read = match reads.remove(&address) {
             Some(LastRead { tensors, event }) if tensors == self.tensors.load(Ordering::Relaxed) => event,
-            // Who else reads it is not known.
+            // Other readers are unknown.
             _ => Arc::new(self.commands.event(Queue::Operations)?),
         };
         drop(reads);
@@ -154,28 +159,29 @@ impl<C: Commands> Replays<C> {
     }
 
     fn within_work(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        self.working.store(true, Ordering::Relaxed);
+        self.is_working.store(true, Ordering::Relaxed);
         let result = work();
-        self.working.store(false, Ordering::Relaxed);
+        self.is_working.store(false, Ordering::Relaxed);
         result
     }
 }
 
-/// The queues of a card. A mock card records, and has nothing that could run or be waited for.
+/// Queues of a real or a mock card. A mock card captures, and has nothing to run or to wait for.
 pub struct CardCommands {
     pub(super) card: Arc<tt::Device>,
     pub(super) mock: bool,
     /// Whether a graph is being captured, and nothing is dispatched.
-    pub(super) capturing: AtomicBool,
+    pub(super) is_capturing_graph: AtomicBool,
 }
 
 impl Commands for CardCommands {
     type Trace = tt::Trace;
     type Event = tt::Event;
 
-    fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<tt::Trace> {
-        // Where something is dispatched, TT-NN writes commands for a trace that a mock card has no memory for.
-        let dispatches = self.mock && !self.capturing.load(Ordering::Relaxed);
+    fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<tt::Trace> {
+        // Where something is dispatched, TT-NN writes commands for a trace that a mock card has no memory
+        // for.
+        let dispatches = self.mock && !self.is_capturing_graph.load(Ordering::Relaxed);
         let _nothing_dispatched = match dispatches {
             true => Some(GraphCapture::begin(&self.card)?),
             false => None,
@@ -211,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes down what it is asked for.
+    /// Notes every call.
     #[derive(Clone, Default)]
     struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -219,17 +225,17 @@ mod tests {
 
     impl Drop for LoggedTrace {
         fn drop(&mut self) {
-            self.0.say("release");
+            self.0.note("release");
         }
     }
 
     impl Log {
-        fn say(&self, what: impl Into<String>) {
-            self.0.borrow_mut().push(what.into());
+        fn note(&self, call: impl Into<String>) {
+            self.0.borrow_mut().push(call.into());
         }
 
-        /// What was asked for since the last time.
-        fn said(&self) -> Vec<String> {
+        /// Takes the calls since the last time.
+        fn calls(&self) -> Vec<String> {
             self.0.take()
         }
     }
@@ -238,22 +244,22 @@ mod tests {
         type Trace = LoggedTrace;
         type Event = usize;
 
-        fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<LoggedTrace> {
-            self.say("record");
+        fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<LoggedTrace> {
+            self.note("capture");
             work()?;
             Ok(LoggedTrace(self.clone()))
         }
         fn execute(&self, _: &LoggedTrace) -> Result<()> {
-            self.say("execute");
+            self.note("execute");
             Ok(())
         }
         fn event(&self, queue: Queue) -> Result<usize> {
             let event = self.0.borrow().len();
-            self.say(format!("event {event} of {queue:?}"));
+            self.note(format!("event {event} of {queue:?}"));
             Ok(event)
         }
         fn wait(&self, queue: Queue, event: &usize) -> Result<()> {
-            self.say(format!("{queue:?} waits for {event}"));
+            self.note(format!("{queue:?} waits for {event}"));
             Ok(())
         }
     }
@@ -261,94 +267,94 @@ mod tests {
     fn work(log: &Log) -> impl FnOnce() -> Result<()> {
         let log = log.clone();
         move || {
-            log.say("work");
+            log.note("work");
             Ok(())
         }
     }
 
     #[test]
-    fn work_runs_then_is_recorded_then_replayed() {
+    fn work_runs_then_is_captured_and_then_its_trace_runs() {
         let log = Log::default();
-        let replays = Replays::new(log.clone());
-        let mut recording = Recording::default();
+        let traces = Traces::new(log.clone());
+        let mut trace = WorkTrace::default();
         let mut again = || {
-            replays.replay(&mut recording, &[], work(&log)).unwrap();
-            log.said()
+            traces.run_captured(&mut trace, &[], work(&log)).unwrap();
+            log.calls()
         };
         assert_eq!(again(), ["work"]);
-        assert_eq!(again(), ["record", "work", "execute"]);
+        assert_eq!(again(), ["capture", "work", "execute"]);
         assert_eq!(again(), ["execute"]);
         assert_eq!(again(), ["execute"]);
     }
 
     #[test]
-    fn a_tensor_made_or_freed_outside_of_work_ends_a_recording() {
+    fn a_tensor_made_or_freed_outside_of_work_ends_a_trace() {
         let log = Log::default();
-        let replays = Replays::new(log.clone());
-        let mut recording = Recording::default();
+        let traces = Traces::new(log.clone());
+        let mut trace = WorkTrace::default();
         let mut again = || {
-            replays.replay(&mut recording, &[], work(&log)).unwrap();
-            log.said()
+            traces.run_captured(&mut trace, &[], work(&log)).unwrap();
+            log.calls()
         };
         again();
-        let tensor = replays.count_tensor();
+        let tensor = traces.count_tensor();
         assert!(tensor.is_some());
-        assert_eq!(again(), ["work"], "made before it was recorded");
+        assert_eq!(again(), ["work"], "made before it was captured");
         again();
         drop(tensor);
         assert_eq!(again(), ["release", "work"], "freed");
-        assert_eq!(again(), ["record", "work", "execute"]);
+        assert_eq!(again(), ["capture", "work", "execute"]);
         assert_eq!(again(), ["execute"]);
-        drop(replays.count_tensor());
+        drop(traces.count_tensor());
         assert_eq!(again(), ["release", "work"], "made and freed");
     }
 
     #[test]
-    fn tensors_within_work_end_no_recording_and_uploads_within_it_are_refused() {
+    fn tensors_within_work_end_no_trace_and_uploads_within_it_are_refused() {
         let log = Log::default();
-        let replays = Replays::new(log.clone());
-        let mut recording = Recording::default();
+        let traces = Traces::new(log.clone());
+        let mut trace = WorkTrace::default();
         for _ in 0..2 {
             let work = || {
-                assert!(replays.count_tensor().is_none());
-                assert!(replays.expect_no_work("upload").is_err());
+                assert!(traces.count_tensor().is_none());
+                assert!(traces.expect_no_work("upload").is_err());
                 Ok(())
             };
-            replays.replay(&mut recording, &[], work).unwrap();
+            traces.run_captured(&mut trace, &[], work).unwrap();
         }
-        assert!(replays.expect_no_work("upload").is_ok());
-        log.said();
-        replays.replay(&mut recording, &[], work(&log)).unwrap();
-        assert_eq!(log.said(), ["execute"]);
+        assert!(traces.expect_no_work("upload").is_ok());
+        log.calls();
+        traces.run_captured(&mut trace, &[], work(&log)).unwrap();
+        assert_eq!(log.calls(), ["execute"]);
     }
 
     #[test]
-    fn work_that_fails_is_not_taken_for_recorded() {
+    fn work_that_fails_does_not_count_as_captured() {
         let log = Log::default();
-        let replays = Replays::new(log.clone());
-        let mut recording = Recording::default();
+        let traces = Traces::new(log.clone());
+        let mut trace = WorkTrace::default();
         let fail = || Err(DeviceError::Lost("it hangs".to_owned()));
-        assert!(replays.replay(&mut recording, &[], fail).is_err());
-        assert!(replays.expect_no_work("upload").is_ok());
-        replays.replay(&mut recording, &[], work(&log)).unwrap();
-        assert_eq!(log.said(), ["work"]);
-        assert!(replays.replay(&mut recording, &[], fail).is_err());
-        log.said();
-        replays.replay(&mut recording, &[], work(&log)).unwrap();
-        assert_eq!(log.said(), ["record", "work", "execute"]);
+        assert!(traces.run_captured(&mut trace, &[], fail).is_err());
+        assert!(traces.expect_no_work("upload").is_ok());
+        traces.run_captured(&mut trace, &[], work(&log)).unwrap();
+        assert_eq!(log.calls(), ["work"]);
+        assert!(traces.run_captured(&mut trace, &[], fail).is_err());
+        log.calls();
+        traces.run_captured(&mut trace, &[], work(&log)).unwrap();
+        assert_eq!(log.calls(), ["capture", "work", "execute"]);
     }
 
     #[test]
-    fn an_upload_comes_behind_the_work_that_reads_its_place_and_ahead_of_the_next() {
+    fn an_upload_comes_behind_the_work_that_reads_its_address_and_ahead_of_the_next() {
         let log = Log::default();
-        let replays = Replays::new(log.clone());
-        let write = |place| {
+        let traces = Traces::new(log.clone());
+        let write = |address| {
             let upload = |queue| {
-                log.say(format!("upload on {queue:?}"));
+                log.note(format!("upload on {queue:?}"));
                 Ok(())
             };
-            replays.write(place, upload).unwrap();
-            log.said()
+            traces.write(address, upload).unwrap();
+            log.calls()
         };
         let behind_everything = [
             "event 0 of Operations",
@@ -359,11 +365,11 @@ mod tests {
         ];
         assert_eq!(write(7), behind_everything, "never read before");
 
-        let (mut reader, mut other) = (Recording::default(), Recording::default());
-        replays.replay(&mut reader, &[7], work(&log)).unwrap();
-        replays.replay(&mut other, &[8], work(&log)).unwrap();
+        let (mut reader, mut other) = (WorkTrace::default(), WorkTrace::default());
+        traces.run_captured(&mut reader, &[7], work(&log)).unwrap();
+        traces.run_captured(&mut other, &[8], work(&log)).unwrap();
         assert_eq!(
-            log.said(),
+            log.calls(),
             ["work", "event 1 of Operations", "work", "event 3 of Operations"]
         );
         let behind_its_reader = [
@@ -375,9 +381,9 @@ mod tests {
         assert_eq!(write(7), behind_its_reader, "while the other work runs");
         assert_eq!(write(7), behind_everything, "not read since");
 
-        replays.replay(&mut reader, &[7], work(&log)).unwrap();
-        log.said();
-        drop(replays.count_tensor());
+        traces.run_captured(&mut reader, &[7], work(&log)).unwrap();
+        log.calls();
+        drop(traces.count_tensor());
         assert_eq!(write(7), behind_everything, "perhaps read by what made a tensor");
     }
 }

@@ -1,50 +1,50 @@
-//! The CPU device as one that records: work is done the first time, recorded the second time, and from then on its
-//! operations are done again on the same places, whatever the work would have asked for.
+//! The CPU device as one that captures traces: work runs the first time, is captured the second time, and
+//! from then on its operations run again on the same slots, whatever the work would have done.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pi0_node::device::{
-    Activation, CpuDevice, CpuTensor, Device, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Result,
-    RopeTable,
+    Activation, CpuDevice, CpuTensor, Device, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Pixels,
+    Result, RopeTable,
 };
 
-pub struct RecordingDevice {
+pub struct CapturingDevice {
     cpu: Arc<CpuDevice>,
     working: AtomicBool,
     steps: Mutex<Vec<Step>>,
-    /// Made by work: they have no meaning once other work begins.
-    passing: Mutex<Vec<Place>>,
+    /// Slots made by work: they have no meaning once other work begins.
+    temporary: Mutex<Vec<Slot>>,
     tensors: AtomicUsize,
-    replays: Arc<AtomicUsize>,
+    traces_run: Arc<AtomicUsize>,
 }
 
 type Step = Arc<dyn Fn() + Send + Sync>;
 
-/// A place in memory, the same for all clones.
+/// Memory of a tensor, one for all clones.
 #[derive(Clone)]
-pub struct Place {
+pub struct Slot {
     values: Arc<Mutex<CpuTensor>>,
     shape: Arc<[usize]>,
-    /// Whether what is written next goes to another place, as an image may whose pixels need another type.
+    /// Whether the next write goes to another slot, as of an image whose pixels need another type.
     moves: bool,
 }
 
 #[derive(Default)]
-pub enum Recording {
+pub enum Trace {
     #[default]
     New,
     Done {
         tensors: usize,
     },
-    Recorded {
+    Captured {
         tensors: usize,
         steps: Vec<Step>,
     },
 }
 
-impl Place {
+impl Slot {
     fn get(&self) -> CpuTensor {
         self.values.lock().unwrap().clone()
     }
@@ -54,46 +54,46 @@ impl Place {
     }
 }
 
-fn heads(attended: &KeysValues<Place>) -> KeysValues<CpuTensor> {
+fn heads(attended: &KeysValues<Slot>) -> KeysValues<CpuTensor> {
     KeysValues {
         keys: attended.keys.get(),
         values: attended.values.get(),
     }
 }
 
-impl RecordingDevice {
-    /// And how often it replayed, counted while it is used.
+impl CapturingDevice {
+    /// A device, and the number of traces that it has run.
     pub fn new(cpu: CpuDevice) -> (Self, Arc<AtomicUsize>) {
-        let replays = Arc::new(AtomicUsize::new(0));
+        let traces_run = Arc::new(AtomicUsize::new(0));
         let device = Self {
             cpu: Arc::new(cpu),
             working: AtomicBool::new(false),
             steps: Mutex::default(),
-            passing: Mutex::default(),
+            temporary: Mutex::default(),
             tensors: AtomicUsize::new(0),
-            replays: Arc::clone(&replays),
+            traces_run: Arc::clone(&traces_run),
         };
-        (device, replays)
+        (device, traces_run)
     }
 
-    fn place(&self, values: CpuTensor) -> Place {
-        let place = Place {
+    fn slot(&self, values: CpuTensor) -> Slot {
+        let slot = Slot {
             shape: values.shape().into(),
             values: Arc::new(Mutex::new(values)),
             moves: false,
         };
         match self.working.load(Ordering::Relaxed) {
-            true => self.passing.lock().unwrap().push(place.clone()),
+            true => self.temporary.lock().unwrap().push(slot.clone()),
             false => drop(self.tensors.fetch_add(1, Ordering::Relaxed)),
         }
-        place
+        slot
     }
 
     fn expect_no_work(&self) {
-        assert!(!self.working.load(Ordering::Relaxed), "not within recorded work");
+        assert!(!self.working.load(Ordering::Relaxed), "not within captured work");
     }
 
-    /// Notes a step while recorded work runs.
+    /// Notes a step while captured work runs.
     fn note(&self, step: impl Fn(&CpuDevice) + Send + Sync + 'static) {
         if self.working.load(Ordering::Relaxed) {
             let cpu = Arc::clone(&self.cpu);
@@ -109,45 +109,40 @@ impl RecordingDevice {
     fn operation(
         &self,
         compute: impl Fn(&CpuDevice) -> Result<CpuTensor> + Send + Sync + 'static,
-    ) -> Result<Place> {
-        let place = self.place(compute(&self.cpu)?);
-        let result = place.clone();
-        self.note(move |cpu| place.set(compute(cpu).unwrap()));
+    ) -> Result<Slot> {
+        let slot = self.slot(compute(&self.cpu)?);
+        let result = slot.clone();
+        self.note(move |cpu| slot.set(compute(cpu).unwrap()));
         Ok(result)
     }
 }
 
-impl Device for RecordingDevice {
-    type Tensor = Place;
+impl Device for CapturingDevice {
+    type Tensor = Slot;
     type Linear = Arc<<CpuDevice as Device>::Linear>;
     type Table = <CpuDevice as Device>::Table;
-    type Recording = Recording;
+    type Trace = Trace;
 
-    fn replay(
-        &self,
-        recording: &mut Recording,
-        _: &[&Place],
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        for place in self.passing.lock().unwrap().drain(..) {
-            let spoilt = vec![f32::NAN; place.shape.iter().product()];
-            place.set(self.cpu.upload(&spoilt, &place.shape)?);
+    fn run_captured(&self, trace: &mut Trace, _: &[&Slot], work: impl FnOnce() -> Result<()>) -> Result<()> {
+        for slot in self.temporary.lock().unwrap().drain(..) {
+            let spoilt = vec![f32::NAN; slot.shape.iter().product()];
+            slot.set(self.cpu.upload(&spoilt, &slot.shape)?);
         }
         let now = self.tensors.load(Ordering::Relaxed);
-        if let Recording::Recorded { tensors, steps } = recording
+        if let Trace::Captured { tensors, steps } = trace
             && *tensors == now
         {
             steps.iter().for_each(|step| step());
-            self.replays.fetch_add(1, Ordering::Relaxed);
+            self.traces_run.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         self.working.store(true, Ordering::Relaxed);
         let result = work();
         self.working.store(false, Ordering::Relaxed);
         let steps = std::mem::take(&mut *self.steps.lock().unwrap());
-        *recording = match recording {
-            Recording::Done { tensors } if *tensors == now => Recording::Recorded { tensors: now, steps },
-            _ => Recording::Done { tensors: now },
+        *trace = match trace {
+            Trace::Done { tensors } if *tensors == now => Trace::Captured { tensors: now, steps },
+            _ => Trace::Done { tensors: now },
         };
         result
     }
@@ -160,32 +155,37 @@ impl Device for RecordingDevice {
         self.cpu.precision()
     }
 
-    fn is_slow_at_first(&self) -> bool {
+    fn needs_warm_up(&self) -> bool {
         true
     }
 
-    fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Place> {
+    fn upload(&self, values: &[f32], shape: &[usize]) -> Result<Slot> {
         self.expect_no_work();
-        Ok(self.place(self.cpu.upload(values, shape)?))
+        Ok(self.slot(self.cpu.upload(values, shape)?))
     }
 
-    fn upload_image(&self, pixels: &[f32], image_size: usize) -> Result<Place> {
+    fn upload_image(&self, pixels: &Pixels, image_size: usize) -> Result<Slot> {
         self.expect_no_work();
-        let mut image = self.place(self.cpu.upload_image(pixels, image_size)?);
+        let mut image = self.slot(self.cpu.upload_image(pixels, image_size)?);
         image.moves = true;
         Ok(image)
     }
 
-    fn write(&self, tensor: &mut Place, values: &[f32]) -> Result<()> {
+    fn write(&self, tensor: &mut Slot, values: &[f32]) -> Result<()> {
         self.expect_no_work();
-        if tensor.moves {
-            *tensor = self.place(tensor.get());
-        }
         self.cpu.write(&mut tensor.values.lock().unwrap(), values)
     }
 
-    fn upload_parameter(&self, parameter: &HostTensor) -> Result<Place> {
-        Ok(self.place(self.cpu.upload_parameter(parameter)?))
+    fn write_image(&self, image: &mut Slot, pixels: &Pixels) -> Result<()> {
+        self.expect_no_work();
+        if image.moves {
+            *image = self.slot(image.get());
+        }
+        self.cpu.write_image(&mut image.values.lock().unwrap(), pixels)
+    }
+
+    fn upload_parameter(&self, parameter: &HostTensor) -> Result<Slot> {
+        Ok(self.slot(self.cpu.upload_parameter(parameter)?))
     }
 
     fn upload_linear(&self, weights: &[HostTensor], biases: &[HostTensor]) -> Result<Self::Linear> {
@@ -196,7 +196,7 @@ impl Device for RecordingDevice {
         self.cpu.upload_table(table)
     }
 
-    fn read_back(&self, tensor: &Place) -> Result<Vec<f32>> {
+    fn read_back(&self, tensor: &Slot) -> Result<Vec<f32>> {
         self.expect_no_work();
         self.cpu.read_back(&tensor.get())
     }
@@ -205,59 +205,59 @@ impl Device for RecordingDevice {
         self.cpu.read_backs()
     }
 
-    fn shape<'a>(&self, tensor: &'a Place) -> &'a [usize] {
+    fn shape<'a>(&self, tensor: &'a Slot) -> &'a [usize] {
         &tensor.shape
     }
 
-    fn tile(&self) -> usize {
-        self.cpu.tile()
+    fn tile_size(&self) -> usize {
+        self.cpu.tile_size()
     }
 
-    fn zeros(&self, shape: &[usize]) -> Result<Place> {
+    fn zeros(&self, shape: &[usize]) -> Result<Slot> {
         self.expect_no_work();
-        Ok(self.place(self.cpu.zeros(shape)?))
+        Ok(self.slot(self.cpu.zeros(shape)?))
     }
 
-    fn patches(&self, image: &Place, grid: PatchGrid) -> Result<Place> {
+    fn patches(&self, image: &Slot, grid: PatchGrid) -> Result<Slot> {
         let image = image.clone();
         self.operation(move |cpu| cpu.patches(&image.get(), grid))
     }
 
-    fn linear(&self, x: &Place, layer: &Self::Linear, activation: Activation) -> Result<Place> {
+    fn linear(&self, x: &Slot, layer: &Self::Linear, activation: Activation) -> Result<Slot> {
         let (x, layer) = (x.clone(), Arc::clone(layer));
         self.operation(move |cpu| cpu.linear(&x.get(), &layer, activation))
     }
 
-    fn with_bias(&self, layer: &Self::Linear, bias: &Place) -> Result<Self::Linear> {
+    fn with_bias(&self, layer: &Self::Linear, bias: &Slot) -> Result<Self::Linear> {
         self.cpu.with_bias(layer, &bias.get()).map(Arc::new)
     }
 
-    fn linear_add(&self, x: &Place, layer: &Self::Linear, residual: &Place) -> Result<Place> {
+    fn linear_add(&self, x: &Slot, layer: &Self::Linear, residual: &Slot) -> Result<Slot> {
         let (x, layer, residual) = (x.clone(), Arc::clone(layer), residual.clone());
         self.operation(move |cpu| cpu.linear_add(&x.get(), &layer, &residual.get()))
     }
 
-    fn geglu(&self, x: &Place, gate_up: &Self::Linear) -> Result<Place> {
+    fn geglu(&self, x: &Slot, gate_up: &Self::Linear) -> Result<Slot> {
         let (x, gate_up) = (x.clone(), Arc::clone(gate_up));
         self.operation(move |cpu| cpu.geglu(&x.get(), &gate_up))
     }
 
-    fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Place> {
+    fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Slot> {
         self.expect_no_work();
-        Ok(self.place(self.cpu.embedding(table, tokens, scale)?))
+        Ok(self.slot(self.cpu.embedding(table, tokens, scale)?))
     }
 
-    fn layer_norm(&self, x: &Place, weight: &Place, bias: &Place, eps: f32) -> Result<Place> {
+    fn layer_norm(&self, x: &Slot, weight: &Slot, bias: &Slot, eps: f32) -> Result<Slot> {
         let (x, weight, bias) = (x.clone(), weight.clone(), bias.clone());
         self.operation(move |cpu| cpu.layer_norm(&x.get(), &weight.get(), &bias.get(), eps))
     }
 
-    fn rms_norm(&self, x: &Place, weight: &Place, eps: f32) -> Result<Place> {
+    fn rms_norm(&self, x: &Slot, weight: &Slot, eps: f32) -> Result<Slot> {
         let (x, weight) = (x.clone(), weight.clone());
         self.operation(move |cpu| cpu.rms_norm(&x.get(), &weight.get(), eps))
     }
 
-    fn split_heads(&self, qkv: &Place, layout: HeadLayout) -> Result<Heads<Place>> {
+    fn split_heads(&self, qkv: &Slot, layout: HeadLayout) -> Result<Heads<Slot>> {
         let part = |choose: fn(Heads<CpuTensor>) -> CpuTensor| {
             let qkv = qkv.clone();
             self.operation(move |cpu| cpu.split_heads(&qkv.get(), layout).map(choose))
@@ -269,7 +269,7 @@ impl Device for RecordingDevice {
         })
     }
 
-    fn rope(&self, x: &Place, table: &RopeTable<Place>) -> Result<Place> {
+    fn rope(&self, x: &Slot, table: &RopeTable<Slot>) -> Result<Slot> {
         let (x, table) = (x.clone(), table.clone());
         self.operation(move |cpu| {
             let (cos, sin) = (table.cos.get(), table.sin.get());
@@ -279,52 +279,52 @@ impl Device for RecordingDevice {
 
     fn attention(
         &self,
-        queries: &Place,
-        attended: &KeysValues<Place>,
+        queries: &Slot,
+        attended: &KeysValues<Slot>,
         sequences: usize,
-        mask: Option<&Place>,
+        mask: Option<&Slot>,
         scale: f32,
-    ) -> Result<Place> {
+    ) -> Result<Slot> {
         let (queries, mask) = (queries.clone(), mask.cloned());
         let attended = KeysValues {
             keys: attended.keys.clone(),
             values: attended.values.clone(),
         };
         self.operation(move |cpu| {
-            let mask = mask.as_ref().map(Place::get);
+            let mask = mask.as_ref().map(Slot::get);
             cpu.attention(&queries.get(), &heads(&attended), sequences, mask.as_ref(), scale)
         })
     }
 
-    fn copy(&self, from: &Place, to: &mut Place) -> Result<()> {
+    fn copy(&self, from: &Slot, to: &mut Slot) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
         self.step(move |cpu| cpu.copy(&from.get(), &mut to.values.lock().unwrap()).unwrap());
         Ok(())
     }
 
-    fn add(&self, x: &Place, y: &Place) -> Result<Place> {
+    fn add(&self, x: &Slot, y: &Slot) -> Result<Slot> {
         let (x, y) = (x.clone(), y.clone());
         self.operation(move |cpu| cpu.add(&x.get(), &y.get()))
     }
 
-    fn concat_rows(&self, parts: &[&Place]) -> Result<Place> {
-        let parts: Vec<Place> = parts.iter().copied().cloned().collect();
+    fn concat_rows(&self, parts: &[&Slot]) -> Result<Slot> {
+        let parts: Vec<Slot> = parts.iter().copied().cloned().collect();
         self.operation(move |cpu| {
-            let parts: Vec<CpuTensor> = parts.iter().map(Place::get).collect();
+            let parts: Vec<CpuTensor> = parts.iter().map(Slot::get).collect();
             cpu.concat_rows(&parts.iter().collect::<Vec<_>>())
         })
     }
 
-    fn slice_rows(&self, x: &Place, rows: Range<usize>) -> Result<Place> {
+    fn slice_rows(&self, x: &Slot, rows: Range<usize>) -> Result<Slot> {
         let x = x.clone();
         self.operation(move |cpu| cpu.slice_rows(&x.get(), rows.clone()))
     }
 
     fn write_tokens(
         &self,
-        cache: &mut KeysValues<Place>,
+        cache: &mut KeysValues<Slot>,
         start: usize,
-        tokens: &KeysValues<Place>,
+        tokens: &KeysValues<Slot>,
     ) -> Result<()> {
         let (keys, values) = (cache.keys.clone(), cache.values.clone());
         let tokens = KeysValues {
@@ -343,12 +343,12 @@ impl Device for RecordingDevice {
         Ok(())
     }
 
-    fn select(&self, mask: &Place, x: &Place, y: &Place) -> Result<Place> {
+    fn select(&self, mask: &Slot, x: &Slot, y: &Slot) -> Result<Slot> {
         let (mask, x, y) = (mask.clone(), x.clone(), y.clone());
         self.operation(move |cpu| cpu.select(&mask.get(), &x.get(), &y.get()))
     }
 
-    fn euler_update(&self, x_t: &Place, v_t: &Place, dt: f32) -> Result<Place> {
+    fn euler_update(&self, x_t: &Slot, v_t: &Slot, dt: f32) -> Result<Slot> {
         let (x_t, v_t) = (x_t.clone(), v_t.clone());
         self.operation(move |cpu| cpu.euler_update(&x_t.get(), &v_t.get(), dt))
     }

@@ -1,121 +1,110 @@
-//! What stays the same from one observation to the next, and is therefore not computed again.
+//! Embeddings, keys and values that stay valid from one observation to the next, and are therefore not
+//! computed again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use super::{PolicyError, StageDurations};
-use crate::device::Device;
-use crate::model::Pi0;
+use super::error::PolicyError;
+use super::report::{Reused, StageDurations};
+use crate::device::{Device, Pixels};
 use crate::model::cameras::CameraEmbeddings;
-use crate::model::prefix::{Prefix, PrefixCache};
+use crate::model::{Pi0, Session};
 
-/// Embeddings of the newest frames and prompt, and the prefix that was made of them.
-pub(super) struct Memory<D: Device> {
-    /// The frames that are embedded.
-    seen: Vec<Option<Arc<RgbImage>>>,
+/// Embeddings of the newest frames and prompt, and the session of the prefix that was made of them.
+pub(super) struct PrefixCache<D: Device> {
+    /// Frame of each camera whose embedding is valid.
+    embedded_frames: Vec<Option<Arc<RgbImage>>>,
     cameras: CameraEmbeddings<D>,
-    /// The cameras whose tokens the prefix has.
+    /// Cameras whose tokens are in the prefix.
     present: Vec<usize>,
-    prompt: Option<Told<D>>,
-    prefix: Option<PrefixCache<D>>,
-    fits: Fits,
-    /// Of the chunk that is being made, or was made last.
+    prompt: Option<EmbeddedPrompt<D>>,
+    session: Option<Session<D>>,
+    reusable: Reusable,
+    /// Report of the newest chunk, or of the one under way.
     pub reused: Reused,
-    /// Of the chunk that is being made, or was made last.
+    /// Durations of the newest chunk, or of the one under way.
     pub durations: StageDurations,
 }
 
-/// What of the prefix is still as it was when it was made.
+/// Parts of the session that are valid for the observation at hand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fits {
-    Everything,
-    /// The same prompt, behind other images.
-    Prompt,
-    /// At most how long it is.
-    Nothing,
+enum Reusable {
+    KeysAndValues,
+    /// The embedded prompt, behind images that changed.
+    PromptOnly,
+    /// No content; its memory may fit.
+    None,
 }
 
-struct Told<D: Device> {
+struct EmbeddedPrompt<D: Device> {
     text: String,
     tokens: usize,
     /// `[tokens, vlm.width]`
     embedding: D::Tensor,
 }
 
-/// What of a chunk's prefix was known from the chunk before, and not computed again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reused {
-    /// Whether the embedding of the camera's frame was, for each of the policy's cameras; none where it had no frame.
-    pub cameras: Vec<Option<bool>>,
-    /// Whether the prompt's tokens and their embedding were.
-    pub prompt: bool,
-    /// Whether the keys and values of all of it were.
-    pub prefix: bool,
-}
-
-impl<D: Device> Memory<D> {
-    /// Of nothing yet.
+impl<D: Device> PrefixCache<D> {
+    /// An empty cache.
     pub fn new() -> Self {
         Self {
-            seen: Vec::new(),
+            embedded_frames: Vec::new(),
             cameras: CameraEmbeddings::default(),
             present: Vec::new(),
             prompt: None,
-            prefix: None,
-            fits: Fits::Nothing,
+            session: None,
+            reusable: Reusable::None,
             reused: Reused::default(),
             durations: StageDurations::default(),
         }
     }
 
-    /// The prefix of these frames, one a camera and none where a camera is missing, and this prompt.
+    /// Session of the prefix of these frames, one a camera and `None` for a missing one, and of this prompt.
     ///
-    /// `prepare` makes an image `[3, image_size, image_size]` of a camera's frame, `tokenise` token ids of the prompt;
-    /// neither is called for what is the same as before. An absent camera has no tokens in the prefix: nothing would
-    /// attend to them.
-    pub fn prefix(
+    /// `prepare` makes the pixels of a camera's frame, `tokenise` the token ids of the prompt; neither is
+    /// called for a frame or prompt that did not change. A missing camera has no tokens in the prefix:
+    /// nothing would attend to them.
+    pub fn session(
         &mut self,
         model: &Pi0<D>,
         frames: &[Option<&Arc<RgbImage>>],
         prompt: &str,
-        prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
+        prepare: impl Fn(usize, &RgbImage) -> Result<Pixels, PolicyError>,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
-    ) -> Result<&mut PrefixCache<D>, PolicyError> {
+    ) -> Result<&mut Session<D>, PolicyError> {
         self.reused = Reused::default();
         self.embed_frames(model, frames, &prepare)?;
         let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
-        let previous = self.prefix.take();
+        let previous = self.session.take();
         let started = Instant::now();
         let images = self.cameras.embeddings(&self.present);
-        let prefix = match (self.fits, previous) {
-            (Fits::Everything, Some(prefix)) => {
+        let session = match (self.reusable, previous) {
+            (Reusable::KeysAndValues, Some(session)) => {
                 self.reused.prefix = true;
-                return Ok(self.prefix.insert(prefix));
+                return Ok(self.session.insert(session));
             }
-            (Fits::Prompt, Some(mut prefix)) => {
-                model.refill(&mut prefix, &images)?;
-                prefix
+            (Reusable::PromptOnly, Some(mut session)) => {
+                model.refill(&mut session, &images)?;
+                session
             }
             (_, previous) => {
-                let Pi0 { config, device, .. } = model;
                 let images: Vec<_> = images.into_iter().map(Some).collect();
-                let prefix = Prefix::new(config, device, &images, &embedding, tokens)?;
+                let prefix = model.embed_prefix(&images, &embedding, tokens)?;
                 model.prefill(prefix, previous)?
             }
         };
         add_since(&mut self.durations.prefix, started);
-        self.fits = Fits::Everything;
-        Ok(self.prefix.insert(prefix))
+        self.reusable = Reusable::KeysAndValues;
+        Ok(self.session.insert(session))
     }
 
-    /// Those frames that changed go through the vision tower together.
+    /// Runs all frames that changed through the vision tower together.
     fn embed_frames(
         &mut self,
         model: &Pi0<D>,
         frames: &[Option<&Arc<RgbImage>>],
-        prepare: impl Fn(usize, &RgbImage) -> Result<Vec<f32>, PolicyError>,
+        prepare: impl Fn(usize, &RgbImage) -> Result<Pixels, PolicyError>,
     ) -> Result<(), PolicyError> {
         let present = frames.iter().enumerate();
         let present: Vec<(usize, &Arc<RgbImage>)> = present
@@ -123,12 +112,12 @@ impl<D: Device> Memory<D> {
             .collect();
         if !present.iter().map(|(camera, _)| camera).eq(&self.present) {
             self.present = present.iter().map(|(camera, _)| *camera).collect();
-            self.fits = Fits::Nothing;
+            self.reusable = Reusable::None;
         }
-        self.seen.resize(frames.len(), None);
+        self.embedded_frames.resize(frames.len(), None);
         let is_new = |&(camera, frame): &(usize, &Arc<RgbImage>)| {
-            let seen = self.seen[camera].as_ref();
-            !seen.is_some_and(|seen| Arc::ptr_eq(seen, frame) || seen == frame)
+            let embedded = self.embedded_frames[camera].as_ref();
+            !embedded.is_some_and(|embedded| Arc::ptr_eq(embedded, frame) || embedded == frame)
         };
         let changed: Vec<_> = present.into_iter().filter(is_new).collect();
         let is_changed = |camera: usize| changed.iter().any(|&(changed, _)| changed == camera);
@@ -139,46 +128,46 @@ impl<D: Device> Memory<D> {
             return Ok(());
         }
         let started = Instant::now();
-        let images: Vec<(usize, Vec<f32>)> = changed
+        let images: Vec<(usize, Pixels)> = changed
             .iter()
             .map(|&(camera, frame)| Ok((camera, prepare(camera, frame)?)))
             .collect::<Result<_, PolicyError>>()?;
         add_since(&mut self.durations.resize, started);
-        // Until all is done they show neither the last frame nor the new one.
+        // Until all is done these embeddings are neither of the last frame nor of the new one.
         for (camera, _) in &changed {
-            self.seen[*camera] = None;
+            self.embedded_frames[*camera] = None;
         }
-        if self.fits == Fits::Everything {
-            self.fits = Fits::Prompt;
+        if self.reusable == Reusable::KeysAndValues {
+            self.reusable = Reusable::PromptOnly;
         }
         let started = Instant::now();
         self.cameras.update(model, &images)?;
         add_since(&mut self.durations.vision, started);
         for (camera, frame) in changed {
-            self.seen[camera] = Some(Arc::clone(frame));
+            self.embedded_frames[camera] = Some(Arc::clone(frame));
         }
         Ok(())
     }
 
-    /// `[tokens, vlm.width]`, and how many tokens they are.
+    /// Embeds the prompt if it changed: `[tokens, vlm.width]`, and the number of its tokens.
     fn embed_prompt(
         &mut self,
         model: &Pi0<D>,
         text: &str,
         tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
     ) -> Result<(D::Tensor, usize), PolicyError> {
-        if let Some(told) = &self.prompt
-            && told.text == text
+        if let Some(prompt) = &self.prompt
+            && prompt.text == text
         {
             self.reused.prompt = true;
-            return Ok((told.embedding.clone(), told.tokens));
+            return Ok((prompt.embedding.clone(), prompt.tokens));
         }
         let started = Instant::now();
         let tokens = tokenise(text)?;
-        self.fits = Fits::Nothing;
+        self.reusable = Reusable::None;
         let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
         add_since(&mut self.durations.prompt, started);
-        self.prompt = Some(Told {
+        self.prompt = Some(EmbeddedPrompt {
             text: text.to_owned(),
             tokens: tokens.len(),
             embedding: embedding.clone(),
