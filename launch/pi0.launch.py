@@ -14,27 +14,25 @@ from pathlib import Path
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
 
 from launch import LaunchContext, LaunchDescription
 
 # A launch file is run by its path, so that Python does not find what lies beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from node_topics import (
+    CONFIGURATION,
+    NODE_NAME,
+    PARAMETERS,
+    given_parameters,
+    node_topics,
+    remappings_of,
+    ros_arguments,
+)
 from refusals import check_params_file, check_recorder
-from robot_topics import NODE_NAME, full_name, is_simulated, recorded_topics, remappings_of
 
-SHARE = Path(__file__).resolve().parent.parent
-CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
-CHECKPOINT = SHARE / "checkpoints" / "aloha_sim"
 # Of the bags that are recorded.
 STORAGE = "mcap"
-
-# Arguments that are parameters of the node; an empty one leaves what the parameter file says.
-PARAMETERS = {
-    "checkpoint": "Folder of the checkpoint.",
-    "device": "Where the model runs: auto, cpu or tenstorrent.",
-    "use_sim_time": "Whether time comes from /clock: true or false.",
-    "prompt": "What the robot is to do, in words.",
-}
 
 
 def check(context: LaunchContext) -> None:
@@ -48,35 +46,21 @@ def check(context: LaunchContext) -> None:
         check_recorder(STORAGE)
 
 
-def given_parameters(context: LaunchContext) -> dict[str, str | bool]:
-    def argument(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
-    given = {name: argument(name) for name in PARAMETERS if argument(name)}
-    # A robot's own parameter file is never given the simulated robot's policy.
-    if "checkpoint" not in given and argument("params_file") == str(CONFIGURATION):
-        given["checkpoint"] = str(CHECKPOINT)
-    if "use_sim_time" in given:
-        if given["use_sim_time"].lower() not in ("true", "false"):
-            raise ValueError(f"use_sim_time is {given['use_sim_time']}, expected true or false")
-        given["use_sim_time"] = given["use_sim_time"].lower() == "true"
-    return given
-
-
 def recorder(context: LaunchContext) -> list[ExecuteProcess]:
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
     if argument("record") == "false":
         return []
-    params_file = argument("params_file")
-    simulated = given_parameters(context).get("use_sim_time", is_simulated(params_file))
     rules = remappings_of(argument("remappings"))
-    topics = {full_name(topic, argument("namespace"), rules) for topic in recorded_topics(params_file, simulated)}
+    arguments = ros_arguments(argument("params_file"), given_parameters(argument), argument("namespace"), rules)
+    node = ExecutableInPackage(package="pi0_node", executable="pi0_node").perform(context)
+    topics = node_topics(node, arguments)
     # The bag's stamps are in the time of the robot, which pi0_eval goes by.
-    clock = ["--use-sim-time"] if simulated else []
+    clock = ["--use-sim-time"] if topics.is_simulated else []
     bag = Path(argument("bag_directory")) / f"pi0_{datetime.now():%Y_%m_%d-%H_%M_%S}"
-    command = ["ros2", "bag", "record", *sorted(topics), "--storage", STORAGE, "--output", str(bag), *clock]
+    recorded = sorted(topics.subscribed | topics.published)
+    command = ["ros2", "bag", "record", *recorded, "--storage", STORAGE, "--output", str(bag), *clock]
     # A run that was to be recorded does not go on without its record.
     ended = Shutdown(reason="ros2 bag record ended")
     return [ExecuteProcess(cmd=command, output="screen", on_exit=ended)]
@@ -93,7 +77,7 @@ def pi0_node(context: LaunchContext) -> list[Node]:
             name=NODE_NAME,
             namespace=argument("namespace"),
             output="screen",
-            parameters=[argument("params_file"), given_parameters(context)],
+            parameters=[argument("params_file"), given_parameters(argument)],
             remappings=remappings_of(argument("remappings")),
             # The node's own logger: the same level for ROS's inner workings would bury what the node says.
             ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],

@@ -20,28 +20,43 @@ from launch.actions import (
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import ExecutableInPackage
 
 from launch import LaunchContext, LaunchDescription
 
 # A launch file is run by its path, so that Python does not find what lies beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from node_topics import (
+    CONFIGURATION,
+    NODE_NAME,
+    NodeTopics,
+    given_parameters,
+    node_topics,
+    remappings_of,
+    replayed_topics,
+    ros_arguments,
+)
 from refusals import check_params_file
-from robot_topics import NODE_NAME, output_topics, remappings_of, replayed_topics
-
-CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
 
 
 def replay(context: LaunchContext) -> list:
-    def argument(name: str, default: str = "") -> str:
+    def argument(name: str) -> str:
+        default = str(CONFIGURATION) if name == "params_file" else ""
         return LaunchConfiguration(name, default=default).perform(context)
 
-    params_file = argument("params_file", str(CONFIGURATION))
+    params_file = argument("params_file")
     check_params_file(params_file, argument("namespace"), NODE_NAME)
+    node = ExecutableInPackage(package="pi0_node", executable="pi0_node").perform(context)
+
+    def topics_with(rules: list[tuple[str, str]]) -> NodeTopics:
+        arguments = ros_arguments(params_file, given_parameters(argument), argument("namespace"), rules)
+        return node_topics(node, arguments)
+
     given = argument("remappings")
     as_recorded = argument("as_recorded").split()
-    topics, rules = replayed_topics(params_file, argument("namespace"), remappings_of(given), as_recorded)
+    topics, rules = replayed_topics(topics_with(remappings_of(given)), as_recorded)
     # The first rule that fits a topic counts, so these go before those of the user.
-    away = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in sorted(output_topics(params_file))]
+    away = [f"{topic}:=/replay{topic}" for topic in sorted(topics_with([]).commands)]
     bag, rate = LaunchConfiguration("bag"), LaunchConfiguration("rate")
     player = ["ros2", "bag", "play", bag, "--clock", "100", "--rate", rate]
     return [

@@ -82,9 +82,21 @@ fn measure_rate(
             "checkpoint",
             ParameterValue::String(arguments.checkpoint.display().to_string()),
         ),
+        ("cameras.none.topic", ParameterValue::String("/none".to_owned())),
+        (
+            "joint_names",
+            ParameterValue::StringArray(
+                (0..checkpoint.action_dim())
+                    .map(|joint| format!("joint_{joint}"))
+                    .collect(),
+            ),
+        ),
         ("control_rate_hz", ParameterValue::Double(rate_hz)),
         // Nobody measures a robot here.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
+        (
+            "joint_defaults.max_start_jump",
+            ParameterValue::Double(f64::INFINITY),
+        ),
     ];
     let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
     let parameters =

@@ -4,7 +4,7 @@ use serde_norway::{Mapping, Value};
 
 use super::ParameterValue;
 
-/// Why a text is no parameter file of the node.
+/// Why a text has no parameters of the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterFileError {
     #[error("it is no YAML: {0}")]
@@ -15,6 +15,8 @@ pub enum ParameterFileError {
         found: &'static str,
         expected: &'static str,
     },
+    #[error("{0:?} is no NAME:=VALUE")]
+    Override(String),
     #[error("it has parameters of {}, but none of {node}", found.join(", "))]
     OtherNodes { found: Vec<String>, node: String },
 }
@@ -45,6 +47,20 @@ pub fn parameters_of(text: &str, node: &str) -> Result<Vec<(String, ParameterVal
         });
     }
     Ok(parameters)
+}
+
+/// A parameter from its text on a command line, `name:=value`, in which the value is a scalar or a list of YAML.
+///
+/// # Errors
+/// When the text has no `:=`, or what follows is no value of a parameter.
+pub fn parse_override(text: &str) -> Result<(String, ParameterValue), ParameterFileError> {
+    let (name, value) = text
+        .split_once(":=")
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| ParameterFileError::Override(text.to_owned()))?;
+    let value: Value =
+        serde_norway::from_str(value).map_err(|error| ParameterFileError::Yaml(error.to_string()))?;
+    Ok((name.to_owned(), parameter_value(&value, name)?))
 }
 
 /// Every mapping under a key `ros__parameters`, with the path to it.
@@ -234,6 +250,59 @@ mod tests {
             names("robot:\n  pi0_node:\n    ros__parameters:\n      a: 1"),
             ["a"]
         );
+    }
+
+    #[test]
+    fn a_parameter_of_the_command_line_is_its_name_and_a_value_of_yaml() {
+        let text = |value: &str| ParameterValue::String(value.to_owned());
+        for (given, name, value) in [
+            (
+                "control_rate_hz:=25",
+                "control_rate_hz",
+                ParameterValue::Integer(25),
+            ),
+            (
+                "joints.waist.scale:=-1.0",
+                "joints.waist.scale",
+                ParameterValue::Double(-1.0),
+            ),
+            (
+                "joint_defaults.max_velocity:=.inf",
+                "joint_defaults.max_velocity",
+                ParameterValue::Double(f64::INFINITY),
+            ),
+            ("auto_start:=false", "auto_start", ParameterValue::Bool(false)),
+            ("prompt:=pick up the cube", "prompt", text("pick up the cube")),
+            ("prompt:=pick#1, then:pour", "prompt", text("pick#1, then:pour")),
+            ("prompt:='pick: the # cube'", "prompt", text("pick: the # cube")),
+            ("prompt:=say \"a := b\"", "prompt", text("say \"a := b\"")),
+            ("prompt:=\"12\"", "prompt", text("12")),
+            (
+                "absent_cameras:=[left, right]",
+                "absent_cameras",
+                ParameterValue::StringArray(vec!["left".to_owned(), "right".to_owned()]),
+            ),
+            ("absent_cameras:=[]", "absent_cameras", ParameterValue::NotSet),
+        ] {
+            assert_eq!(parse_override(given), Ok((name.to_owned(), value)), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_the_command_line_that_is_no_value_is_refused_with_its_name() {
+        for (given, words) in [
+            ("control_rate_hz=25", "no NAME:=VALUE"),
+            (":=25", "no NAME:=VALUE"),
+            (
+                "prompt:=pick: the cube",
+                "the parameter prompt is a mapping, expected a value or a list",
+            ),
+            ("absent_cameras:=[left, 1]", "a list of several types"),
+            ("absent_cameras:=[left", "no YAML"),
+        ] {
+            let refused = parse_override(given).unwrap_err().to_string();
+            assert!(refused.contains(words), "{given}: {refused}");
+        }
     }
 
     #[test]
