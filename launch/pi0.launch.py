@@ -15,24 +15,14 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.launch_description_sources import load_python_launch_file_as_module
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
 
 # A launch file is run by its path, so that import does not find what lies beside it.
 refusals = load_python_launch_file_as_module(str(Path(__file__).with_name("refusals.py")))
-robot_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("robot_topics.py")))
+node_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("node_topics.py")))
 
-SHARE = Path(__file__).resolve().parent.parent
-CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
-CHECKPOINT = SHARE / "checkpoints" / "aloha_sim"
 # Of the bags that are recorded.
 STORAGE = "mcap"
-
-# Arguments that are parameters of the node; an empty one leaves what the parameter file says.
-PARAMETERS = {
-    "checkpoint": "Folder of the checkpoint.",
-    "device": "Where the model runs: auto, cpu or tenstorrent.",
-    "use_sim_time": "Whether time comes from /clock: true or false.",
-    "prompt": "What the robot is to do, in words.",
-}
 
 
 def check(context: LaunchContext) -> None:
@@ -41,24 +31,9 @@ def check(context: LaunchContext) -> None:
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    refusals.check_params_file(argument("params_file"), argument("namespace"), robot_topics.NODE_NAME)
+    refusals.check_params_file(argument("params_file"), argument("namespace"), node_topics.NODE_NAME)
     if argument("record") == "true":
         refusals.check_recorder(STORAGE)
-
-
-def given_parameters(context: LaunchContext) -> dict[str, str | bool]:
-    def argument(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
-    given = {name: argument(name) for name in PARAMETERS if argument(name)}
-    # A robot's own parameter file is never given the simulated robot's policy.
-    if "checkpoint" not in given and argument("params_file") == str(CONFIGURATION):
-        given["checkpoint"] = str(CHECKPOINT)
-    if "use_sim_time" in given:
-        if given["use_sim_time"].lower() not in ("true", "false"):
-            raise ValueError(f"use_sim_time is {given['use_sim_time']}, expected true or false")
-        given["use_sim_time"] = given["use_sim_time"].lower() == "true"
-    return given
 
 
 def recorder(context: LaunchContext) -> list[ExecuteProcess]:
@@ -67,17 +42,16 @@ def recorder(context: LaunchContext) -> list[ExecuteProcess]:
 
     if argument("record") == "false":
         return []
-    params_file = argument("params_file")
-    simulated = given_parameters(context).get("use_sim_time", robot_topics.is_simulated(params_file))
-    rules = robot_topics.remappings_of(argument("remappings"))
-    topics = {
-        robot_topics.full_name(topic, argument("namespace"), rules)
-        for topic in robot_topics.recorded_topics(params_file, simulated)
-    }
+    rules = node_topics.remappings_of(argument("remappings"))
+    given = node_topics.given_parameters(argument)
+    arguments = node_topics.ros_arguments(argument("params_file"), given, argument("namespace"), rules)
+    node = ExecutableInPackage(package="pi0_node", executable="pi0_node").perform(context)
+    topics = node_topics.list_topics(node, arguments)
     # The bag's stamps are in the time of the robot, which pi0_eval goes by.
-    clock = ["--use-sim-time"] if simulated else []
+    clock = ["--use-sim-time"] if topics.is_simulated else []
     bag = Path(argument("bag_directory")) / f"pi0_{datetime.now():%Y_%m_%d-%H_%M_%S}"
-    command = ["ros2", "bag", "record", *sorted(topics), "--storage", STORAGE, "--output", str(bag), *clock]
+    recorded = sorted(topics.subscribed | topics.published)
+    command = ["ros2", "bag", "record", *recorded, "--storage", STORAGE, "--output", str(bag), *clock]
     # A run that was to be recorded does not go on without its record.
     ended = Shutdown(reason="ros2 bag record ended")
     return [ExecuteProcess(cmd=command, output="screen", on_exit=ended)]
@@ -91,11 +65,11 @@ def pi0_node(context: LaunchContext) -> list[Node]:
         Node(
             package="pi0_node",
             executable="pi0_node",
-            name=robot_topics.NODE_NAME,
+            name=node_topics.NODE_NAME,
             namespace=argument("namespace"),
             output="screen",
-            parameters=[argument("params_file"), given_parameters(context)],
-            remappings=robot_topics.remappings_of(argument("remappings")),
+            parameters=[argument("params_file"), node_topics.given_parameters(argument)],
+            remappings=node_topics.remappings_of(argument("remappings")),
             # The node's own logger: the same level for ROS's inner workings would bury what the node says.
             ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],
         )
@@ -105,12 +79,12 @@ def pi0_node(context: LaunchContext) -> list[Node]:
 def generate_launch_description() -> LaunchDescription:
     arguments = [
         DeclareLaunchArgument(name, default_value="", description=f"{description} Empty: what params_file says.")
-        for name, description in PARAMETERS.items()
+        for name, description in node_topics.PARAMETERS.items()
     ]
     arguments += [
         DeclareLaunchArgument(
             "params_file",
-            default_value=str(CONFIGURATION),
+            default_value=str(node_topics.CONFIGURATION),
             description="YAML file with the node's parameters; the package's folder config has some for known robots.",
         ),
         DeclareLaunchArgument(

@@ -20,27 +20,33 @@ from launch.actions import (
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource, load_python_launch_file_as_module
 from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import ExecutableInPackage
 
 # A launch file is run by its path, so that import does not find what lies beside it.
 refusals = load_python_launch_file_as_module(str(Path(__file__).with_name("refusals.py")))
-robot_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("robot_topics.py")))
-
-CONFIGURATION = Path(__file__).resolve().parent.parent / "config" / "aloha_sim.yaml"
+node_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("node_topics.py")))
 
 
 def replay(context: LaunchContext) -> list:
-    def argument(name: str, default: str = "") -> str:
+    def argument(name: str) -> str:
+        default = str(node_topics.CONFIGURATION) if name == "params_file" else ""
         return LaunchConfiguration(name, default=default).perform(context)
 
-    params_file = argument("params_file", str(CONFIGURATION))
-    refusals.check_params_file(params_file, argument("namespace"), robot_topics.NODE_NAME)
+    params_file = argument("params_file")
+    refusals.check_params_file(params_file, argument("namespace"), node_topics.NODE_NAME)
+    node = ExecutableInPackage(package="pi0_node", executable="pi0_node").perform(context)
+
+    def topics_with(rules: list[tuple[str, str]]) -> node_topics.NodeTopics:
+        arguments = node_topics.ros_arguments(
+            params_file, node_topics.given_parameters(argument), argument("namespace"), rules
+        )
+        return node_topics.list_topics(node, arguments)
+
     given = argument("remappings")
     as_recorded = argument("as_recorded").split()
-    topics, rules = robot_topics.replayed_topics(
-        params_file, argument("namespace"), robot_topics.remappings_of(given), as_recorded
-    )
+    topics, rules = node_topics.replayed_topics(topics_with(node_topics.remappings_of(given)), as_recorded)
     # The first rule that fits a topic counts, so these go before those of the user.
-    away = [f"{topic}:=/replay/{topic.lstrip('/')}" for topic in sorted(robot_topics.output_topics(params_file))]
+    away = [f"{topic}:=/replay{topic}" for topic in sorted(topics_with([]).commands)]
     bag, rate = LaunchConfiguration("bag"), LaunchConfiguration("rate")
     player = ["ros2", "bag", "play", bag, "--clock", "100", "--rate", rate]
     return [

@@ -1,5 +1,5 @@
-//! The π0 node. Its arguments are those of any ROS 2 node: `--ros-args -p name:=value --params-file file …`; before them,
-//! `--help` and `--version` are answered.
+//! The π0 node. Its arguments are those of any ROS 2 node: `--ros-args -p name:=value --params-file file …`; options
+//! before them, as `--help` has them, are answered without running the node.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,12 @@ fn main() -> ExitCode {
         println!("{answer}");
         return ExitCode::SUCCESS;
     }
-    match pi0_node::ros::run() {
+    let mut own = std::env::args().take_while(|argument| argument != "--ros-args");
+    let outcome = match own.any(|argument| argument == "--list-topics") {
+        true => pi0_node::ros::list_topics().map(|topics| println!("{topics}")),
+        false => pi0_node::ros::run(),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", with_causes(&error));

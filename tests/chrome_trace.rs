@@ -100,7 +100,7 @@ mod node {
     use std::time::{Duration, Instant};
 
     use futures::{FutureExt, StreamExt};
-    use pi0_node::parameters::{ParameterValue, Parameters};
+    use pi0_node::parameters::{ParameterValue, Parameters, parameters_of};
     use r2r::sensor_msgs::msg::{Image, JointState};
     use r2r::trajectory_msgs::msg::JointTrajectory;
     use r2r::{Context, Node, QosProfile};
@@ -120,12 +120,8 @@ mod node {
     }
 
     /// On the system's clock, and wherever the policy would begin.
-    fn parameters(joints: usize) -> String {
-        let anywhere = vec!["100.0"; joints].join(", ");
-        format!(
-            "/**:\n  ros__parameters:\n    use_sim_time: false\n    denoise_steps: 3\n    max_start_jump: [{anywhere}]\n"
-        )
-    }
+    const PARAMETERS: &str = "/**:\n  ros__parameters:\n    use_sim_time: false\n    denoise_steps: 3\n    \
+        joint_defaults.max_start_jump: .inf\n";
 
     /// Plays a robot until it is told to move.
     fn robot_that_is_told_to_move(joint_names: &[String]) {
@@ -180,16 +176,18 @@ mod node {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let configuration = root.join("config/aloha_sim.yaml");
         let checkpoint = root.join("checkpoints/aloha_sim").display().to_string();
-        let given = [(
+        let mut given =
+            parameters_of(&std::fs::read_to_string(&configuration).unwrap(), "/pi0_node").unwrap();
+        given.push((
             "checkpoint".to_owned(),
             ParameterValue::String(checkpoint.clone()),
-        )];
+        ));
         let joint_names = Parameters::from_overrides(given.into_iter())
             .unwrap()
             .settings()
             .joint_names
             .clone();
-        std::fs::write(&parameters, self::parameters(joint_names.len())).unwrap();
+        std::fs::write(&parameters, PARAMETERS).unwrap();
         let node = Command::new(env!("CARGO_BIN_EXE_pi0_node"))
             .args(["--ros-args", "--params-file"])
             .arg(configuration)

@@ -13,7 +13,7 @@ use common::ros_domain::RosDomain;
 use futures::{FutureExt, StreamExt};
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::{EvaluationOptions, evaluate, messages};
-use pi0_node::parameters::{Parameters, Settings, parameters_of};
+use pi0_node::parameters::{Parameters, Settings, parameters_of, parse_override};
 use pi0_node::policy::{ActionChunk, open_with};
 use pi0_node::ros::Pi0Node;
 use r2r::builtin_interfaces::msg::Time;
@@ -27,12 +27,15 @@ const PROMPT: &str = "pick up the cube with the right arm";
 
 /// As in `config/aloha_sim.yaml`, but for frames that are smaller than its crop.
 fn settings(checkpoint: &Path) -> Settings {
-    let file = format!(
-        "/**:\n  ros__parameters:\n    checkpoint: {}\n    prompt: {PROMPT}\n    seed: 7\n    use_sim_time: true",
-        checkpoint.display()
-    );
-    let parameters = parameters_of(&file, "/pi0_node").unwrap();
-    Parameters::from_overrides(parameters.into_iter())
+    let file = include_str!("../config/aloha_sim.yaml");
+    let more = [
+        format!("checkpoint:={}", checkpoint.display()),
+        format!("prompt:={PROMPT}"),
+        "seed:=7".to_owned(),
+        "cameras.top.crop:=[]".to_owned(),
+    ];
+    let parameters = parameters_of(file, "/pi0_node").unwrap().into_iter();
+    Parameters::from_overrides(parameters.chain(more.iter().map(|one| parse_override(one).unwrap())))
         .unwrap()
         .settings()
         .clone()
@@ -104,20 +107,29 @@ fn time(time: Duration) -> Time {
     }
 }
 
-fn start(checkpoint: &Path) -> Pi0Node {
+fn start(settings: &Settings) -> Pi0Node {
     let node = Node::create(Context::create().unwrap(), "pi0_node", "").unwrap();
+    let anything = || ParameterValue::Double(f64::INFINITY);
     for (name, value) in [
         (
             "checkpoint",
-            ParameterValue::String(checkpoint.display().to_string()),
+            ParameterValue::String(settings.checkpoint.display().to_string()),
+        ),
+        (
+            "cameras.top.topic",
+            ParameterValue::String(settings.inputs.cameras[0].topic.clone()),
+        ),
+        (
+            "joint_names",
+            ParameterValue::StringArray(settings.joint_names.clone()),
         ),
         ("prompt", ParameterValue::String(PROMPT.to_owned())),
         ("seed", ParameterValue::Integer(7)),
         ("use_sim_time", ParameterValue::Bool(true)),
         // The robot of the recording is not where the policy would begin.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
-        ("max_following_error", ParameterValue::DoubleArray(vec![1e6])),
-        ("joint_velocity_max", ParameterValue::DoubleArray(vec![1e6])),
+        ("joint_defaults.max_start_jump", anything()),
+        ("joint_defaults.max_following_error", anything()),
+        ("joint_defaults.max_velocity", anything()),
         ("look_ahead_s", ParameterValue::Double(10.0)),
         // Time goes on while the policy thinks, and the recording's stamps do not.
         ("max_age_ms", ParameterValue::Double(60_000.0)),
@@ -148,7 +160,7 @@ fn the_node_publishes_the_chunk_of_the_evaluation_for_the_same_observation() {
     let settings = settings(&checkpoint);
     let (chunk, image, joint_state) = evaluated(&bag, &settings);
 
-    let node = start(&checkpoint);
+    let node = start(&settings);
     let qos = QosProfile::default();
     let mut player = Node::create(Context::create().unwrap(), "player", "").unwrap();
     let images = player

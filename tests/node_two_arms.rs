@@ -38,30 +38,34 @@ fn predict(observation: &Observation) -> Result<ActionChunk, PolicyError> {
     Ok(ActionChunk::new(actions.collect(), joints.len()))
 }
 
+/// No limit.
+fn anything() -> ParameterValue {
+    ParameterValue::Double(f64::INFINITY)
+}
+
 /// Two arms whose joints have the same names, and a force sensor.
 fn start(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
     let parameters = [
         ("checkpoint", text("/stand-in")),
         ("prompt", text("wave")),
-        ("cameras", texts(&["top"])),
-        ("camera_topics", texts(&["/top/compressed"])),
-        ("camera_transports", texts(&["compressed"])),
+        ("cameras.top.topic", text("/top/compressed")),
+        ("cameras.top.transport", text("compressed")),
         (
             "joint_names",
             texts(&["left_waist", "left_grip", "right_waist", "right_grip"]),
         ),
-        (
-            "joint_states_topics",
-            texts(&["/left/joint_states", "/right/joint_states"]),
-        ),
-        ("joint_states_prefixes", texts(&["left_", "right_"])),
-        ("extra_state_topics", texts(&["/force"])),
-        ("extra_state_sizes", ParameterValue::IntegerArray(vec![1])),
+        ("joint_states.left.topic", text("/left/joint_states")),
+        ("joint_states.left.prefix", text("left_")),
+        ("joint_states.right.topic", text("/right/joint_states")),
+        ("joint_states.right.prefix", text("right_")),
+        ("extra_state_names", texts(&["force"])),
+        ("extra_state.force.topic", text("/force")),
+        ("extra_state.force.size", ParameterValue::Integer(1)),
         ("sync_slop_ms", ParameterValue::Double(100.0)),
         // The force makes the first action 100 further than where the robot is.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
-        ("max_following_error", ParameterValue::DoubleArray(vec![1e6])),
-        ("joint_velocity_max", ParameterValue::DoubleArray(vec![1e6])),
+        ("joint_defaults.max_start_jump", anything()),
+        ("joint_defaults.max_following_error", anything()),
+        ("joint_defaults.max_velocity", anything()),
         ("look_ahead_s", ParameterValue::Double(10.0)),
         (
             "qos_overrides./top/compressed.subscription.reliability",
@@ -169,20 +173,18 @@ fn each_controller_gets_its_own_joints_in_the_robot_s_conventions() {
     isolated!(|| {
         let doubles = |values: &[f64]| ParameterValue::DoubleArray(values.to_vec());
         let node = start(&[
-            (
-                "output_topics",
-                texts(&["/left/trajectory", "/right/trajectory", "/grips/commands"]),
-            ),
-            ("output_types", texts(&["trajectory", "trajectory", "array"])),
-            (
-                "output_joints",
-                texts(&["left_waist", "right_waist", "right_grip left_grip"]),
-            ),
-            ("output_prefixes", texts(&["left_", "right_", ""])),
-            ("joint_scales", doubles(&[1.0, 1.0, -1.0, 1.0])),
-            ("grippers", texts(&["left_grip"])),
-            ("gripper_robot_ranges", doubles(&[0.0, 0.5])),
-            ("gripper_policy_ranges", doubles(&[0.0, 100.0])),
+            ("outputs.left.topic", text("/left/trajectory")),
+            ("outputs.left.joints", texts(&["left_waist"])),
+            ("outputs.left.prefix", text("left_")),
+            ("outputs.right.topic", text("/right/trajectory")),
+            ("outputs.right.joints", texts(&["right_waist"])),
+            ("outputs.right.prefix", text("right_")),
+            ("outputs.grips.topic", text("/grips/commands")),
+            ("outputs.grips.type", text("array")),
+            ("outputs.grips.joints", texts(&["right_grip", "left_grip"])),
+            ("joints.right_waist.scale", ParameterValue::Double(-1.0)),
+            ("joints.left_grip.robot_range", doubles(&[0.0, 0.5])),
+            ("joints.left_grip.policy_range", doubles(&[0.0, 100.0])),
         ]);
         let mut robot = Robot::new();
         let mut arms = ["/left/trajectory", "/right/trajectory"].map(|topic| {

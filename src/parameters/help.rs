@@ -1,19 +1,30 @@
-//! What the program answers to `--help` and `--version`.
+//! What the program answers to `--help`, `--version` and `--print-parameters`.
 
-use std::fmt::Write;
+use super::template;
 
-use super::{DECLARATIONS, in_yaml};
+const USAGE: &str = "\
+Usage: pi0_node [OPTION] --ros-args -p checkpoint:=FOLDER [--params-file FILE] [-p NAME:=VALUE]... [-r FROM:=TO]...
 
-const USAGE: &str = "Usage: pi0_node --ros-args -p checkpoint:=FOLDER [--params-file FILE] [-p NAME:=VALUE]... [-r FROM:=TO]...";
+Options:
+  --print-parameters  Print a parameter file with every parameter, its description and its default
+  --list-topics       Print the topics that a node with these ROS arguments subscribes to and publishes on
+  -h, --help          Print help
+  -V, --version       Print version";
 
-/// The answer to the program's arguments, where they ask for one. What comes after `--ros-args` is for ROS 2.
+/// The answer to the program's arguments, where they ask for one that needs no ROS 2. What comes after `--ros-args` is
+/// for ROS 2.
 pub fn answer(arguments: impl IntoIterator<Item = String>) -> Option<String> {
     let own = arguments
         .into_iter()
         .take_while(|argument| argument != "--ros-args");
     own.into_iter().find_map(|argument| match argument.as_str() {
-        "--help" | "-h" => Some(help()),
+        "--help" | "-h" => Some(format!(
+            "{}: {}\n\n{USAGE}",
+            version(),
+            env!("CARGO_PKG_DESCRIPTION")
+        )),
         "--version" | "-V" => Some(version()),
+        "--print-parameters" => Some(template()),
         _ => None,
     })
 }
@@ -22,44 +33,22 @@ fn version() -> String {
     format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }
 
-fn help() -> String {
-    let mut text = format!(
-        "{}: {}\n\n{USAGE}\n\nParameters, with what they are when nobody sets them:\n",
-        version(),
-        env!("CARGO_PKG_DESCRIPTION")
-    );
-    for declaration in DECLARATIONS {
-        let default = in_yaml(&declaration.default.value());
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "\n  {} := {default}\n      {}\n",
-            declaration.name, declaration.description
-        );
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(arguments: &[&str]) -> Option<String> {
+    fn answered(arguments: &[&str]) -> Option<String> {
         answer(arguments.iter().map(|&argument| argument.to_owned()))
     }
 
     #[test]
-    fn help_has_every_parameter_and_is_not_asked_for_after_ros_args() {
-        let help = asked(&["--help"]).unwrap();
-        for declaration in DECLARATIONS {
-            assert!(help.contains(&format!("\n  {} := ", declaration.name)), "{help}");
-        }
-        assert_eq!(asked(&["-h"]), Some(help));
-        assert_eq!(
-            asked(&["--version"]).unwrap(),
-            format!("pi0_node {}", env!("CARGO_PKG_VERSION"))
-        );
-        assert_eq!(asked(&[]), None);
-        assert_eq!(asked(&["--ros-args", "-p", "prompt:=wave", "--help"]), None);
+    fn options_before_ros_args_are_answered_and_those_after_are_not() {
+        assert!(answered(&["--help"]).unwrap().contains("--print-parameters"));
+        assert_eq!(answered(&["-h"]), answered(&["--help"]));
+        let version = format!("pi0_node {}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(answered(&["--version"]), Some(version));
+        assert_eq!(answered(&["--print-parameters"]), Some(template()));
+        assert_eq!(answered(&[]), None);
+        assert_eq!(answered(&["--ros-args", "-p", "prompt:=wave", "--help"]), None);
     }
 }

@@ -1,159 +1,273 @@
-//! The parameters of the inputs.
+//! Cameras, joint states and extra state: what their parameters must be together, and the topics that they give.
 
 use std::time::Duration;
 
-use super::read::{double, each_once, integers, one_for_each, one_for_each_or_none, problem, text, texts};
-use super::{ParameterProblem, Values};
-use crate::observation::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, Transport};
-use crate::policy::Crop;
+use super::reader::Reader;
+use super::table::{NodeParameters, StateParameters};
+use crate::observation::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic};
+use crate::policy::CameraOptions;
 
-/// Every parameter of the inputs that does not fit another one.
-pub fn problems(values: &Values) -> Vec<ParameterProblem> {
-    let mut problems = Vec::new();
-    for name in [
-        "cameras",
-        "camera_topics",
-        "joint_states_topics",
-        "extra_state_topics",
-    ] {
-        problems.extend(each_once(values, name));
-    }
-    let cameras = texts(values, "cameras");
-    problems.extend(one_for_each(values, "camera_topics", cameras.len(), "cameras"));
-    problems.extend(one_for_each_or_none(
-        values,
-        "camera_transports",
-        cameras.len(),
-        "cameras",
-    ));
-    if let Some(present) = texts(values, "absent_cameras")
-        .iter()
-        .find(|name| cameras.contains(name))
-    {
-        let expected = format!("no {present}, which is in cameras");
-        problems.push(problem(values, "absent_cameras", expected));
-    }
-    let optional = texts(values, "optional_cameras");
-    if let Some(unknown) = optional.iter().find(|name| !cameras.contains(name)) {
-        let expected = format!("only names that are in cameras, which {unknown} is not");
-        problems.push(problem(values, "optional_cameras", expected));
-    }
-    if cameras.iter().all(|camera| optional.contains(camera)) {
-        problems.push(problem(
-            values,
-            "optional_cameras",
-            "at least one camera that is not optional",
-        ));
-    }
-    if !optional.is_empty() && double(values, "sync_slop_ms") == 0.0 {
-        let expected = "more than 0 with optional_cameras: an old frame would count for ever";
-        problems.push(problem(values, "sync_slop_ms", expected));
-    }
-    let joint_states = texts(values, "joint_states_topics").len();
-    problems.extend(one_for_each_or_none(
-        values,
-        "joint_states_prefixes",
+/// Refuses every parameter of the inputs that does not fit another one.
+pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
+    let NodeParameters {
+        cameras,
+        absent_cameras,
         joint_states,
-        "joint_states_topics",
-    ));
-    let joints = texts(values, "joint_names");
-    let has_joint = |prefix: &String| joints.iter().any(|joint| joint.starts_with(prefix.as_str()));
-    if let Some(unused) = texts(values, "joint_states_prefixes")
-        .iter()
-        .find(|prefix| !has_joint(prefix))
-    {
-        let expected = format!("prefixes of joint_names, which {unused} is not");
-        problems.push(problem(values, "joint_states_prefixes", expected));
-    }
-    let extra_state = texts(values, "extra_state_topics").len();
-    problems.extend(one_for_each(
-        values,
-        "extra_state_sizes",
         extra_state,
-        "extra_state_topics",
-    ));
-    if integers(values, "extra_state_sizes")
-        .iter()
-        .any(|size| !(1..=1000).contains(size))
-    {
-        problems.push(problem(values, "extra_state_sizes", "1 to 1000 each"));
+        state,
+        ..
+    } = parameters;
+    let joints = &parameters.joint_order.joint_names;
+    each_once("joint_names", joints, reader);
+    each_once("extra_state_names", &state.extra_state_names, reader);
+    distinct_topics(
+        "cameras",
+        cameras.iter().map(|(name, camera)| (name, &camera.topic)),
+        reader,
+    );
+    distinct_topics(
+        "joint_states",
+        joint_states.iter().map(|(name, one)| (name, &one.topic)),
+        reader,
+    );
+    distinct_topics(
+        "extra_state",
+        extra_state.iter().map(|(name, one)| (name, &one.topic)),
+        reader,
+    );
+    if cameras.is_empty() {
+        reader.refuse("cameras", "cameras.<name>.topic of at least one camera");
+    } else if cameras.iter().all(|(_, camera)| camera.optional) {
+        let (first, _) = &cameras[0];
+        reader.refuse(
+            format!("cameras.{first}.optional"),
+            "false for at least one camera",
+        );
     }
-    problems.extend(crops(values, cameras.len()).err());
-    problems
+    if let Some((present, _)) = cameras.iter().find(|(name, _)| absent_cameras.contains(name)) {
+        let expected = format!("no {present}, which has cameras.{present}.topic");
+        reader.refuse("absent_cameras", expected);
+    }
+    if state.sync_slop_ms == 0.0 && cameras.iter().any(|(_, camera)| camera.optional) {
+        let expected = "more than 0 with a camera that is optional: an old frame would count for ever";
+        reader.refuse("sync_slop_ms", expected);
+    }
+    let default = StateParameters::default().joint_states_topic;
+    if !joint_states.is_empty() && state.joint_states_topic != default {
+        reader.refuse(
+            "joint_states_topic",
+            format!("{default} beside joint_states.<name>.topic"),
+        );
+    }
+    for (name, joint_states) in joint_states {
+        if !joints
+            .iter()
+            .any(|joint| joint.starts_with(joint_states.prefix.as_str()))
+        {
+            reader.refuse(
+                format!("joint_states.{name}.prefix"),
+                "the beginning of a name in joint_names",
+            );
+        }
+    }
 }
 
-/// What the checked parameters say of the inputs.
-pub fn input_topics(values: &Values) -> InputTopics {
-    let or_default = |name| {
-        texts(values, name)
-            .into_iter()
-            .map(Some)
-            .chain(std::iter::repeat(None))
-    };
-    let optional = texts(values, "optional_cameras");
-    let cameras = texts(values, "cameras")
-        .into_iter()
-        .zip(texts(values, "camera_topics"));
-    let cameras = cameras.zip(or_default("camera_transports"));
-    let joint_states = texts(values, "joint_states_topics").into_iter();
-    let extra_state = texts(values, "extra_state_topics").into_iter();
-    let sync_slop = Duration::from_secs_f64(double(values, "sync_slop_ms") / 1e3);
+/// Refuses a list in which a name is there twice.
+pub fn each_once(parameter: &str, names: &[String], reader: &mut Reader) {
+    let mut places = names.iter().enumerate();
+    if let Some((_, twice)) = places.find(|(index, name)| names[..*index].contains(name)) {
+        reader.refuse(parameter, format!("{twice} only once"));
+    }
+}
+
+/// Refuses the topic of every entry of a map that an entry before has too.
+pub fn distinct_topics<'a>(
+    map: &str,
+    entries: impl Iterator<Item = (&'a String, &'a String)>,
+    reader: &mut Reader,
+) {
+    let mut seen: Vec<(&String, &String)> = Vec::new();
+    for (name, topic) in entries {
+        match seen.iter().find(|(_, other)| *other == topic) {
+            // An empty topic is a problem of its own.
+            Some((other, _)) if !topic.is_empty() => {
+                reader.refuse(
+                    format!("{map}.{name}.topic"),
+                    format!("another topic than {map}.{other}.topic"),
+                );
+            }
+            _ => seen.push((name, topic)),
+        }
+    }
+}
+
+/// The topics of everything that an observation is made of.
+pub fn input_topics(parameters: &NodeParameters) -> InputTopics {
+    let cameras = parameters.cameras.iter().map(|(name, camera)| CameraTopic {
+        name: name.clone(),
+        topic: camera.topic.clone(),
+        transport: camera.transport,
+        is_optional: camera.optional,
+    });
+    let joint_states = parameters.joint_states.iter().map(|(_, one)| JointStatesTopic {
+        topic: one.topic.clone(),
+        prefix: one.prefix.clone(),
+    });
+    let mut joint_states: Vec<JointStatesTopic> = joint_states.collect();
+    if joint_states.is_empty() {
+        joint_states.push(JointStatesTopic {
+            topic: parameters.state.joint_states_topic.clone(),
+            prefix: String::new(),
+        });
+    }
+    let extra_state = parameters.extra_state.iter().map(|(_, one)| ExtraStateTopic {
+        topic: one.topic.clone(),
+        size: one.size,
+    });
+    let sync_slop = Duration::from_secs_f64(parameters.state.sync_slop_ms / 1e3);
     InputTopics {
-        cameras: cameras
-            .map(|((name, topic), transport)| CameraTopic {
-                transport: match transport.as_deref() {
-                    Some("compressed") => Transport::Compressed,
-                    _ => Transport::Raw,
-                },
-                is_optional: optional.contains(&name),
-                name,
-                topic,
-            })
-            .collect(),
-        joint_states: joint_states
-            .zip(or_default("joint_states_prefixes"))
-            .map(|(topic, prefix)| JointStatesTopic {
-                topic,
-                prefix: prefix.unwrap_or_default(),
-            })
-            .collect(),
-        extra_state: extra_state
-            .zip(integers(values, "extra_state_sizes"))
-            .map(|(topic, size)| ExtraStateTopic {
-                topic,
-                size: usize::try_from(size).unwrap_or(0),
-            })
-            .collect(),
-        prompt: text(values, "prompt_topic"),
+        cameras: cameras.collect(),
+        joint_states,
+        extra_state: extra_state.collect(),
+        prompt: parameters.policy.prompt_topic.clone(),
         sync_slop: (!sync_slop.is_zero()).then_some(sync_slop),
     }
 }
 
-/// A crop for each camera, or none at all.
-pub fn crops(values: &Values, cameras: usize) -> Result<Vec<Crop>, ParameterProblem> {
-    let problem = |expected: String| problem(values, "camera_crops", expected);
-    let numbers = integers(values, "camera_crops");
-    if !numbers.is_empty() && numbers.len() != 4 * cameras {
-        return Err(problem(format!(
-            "four numbers for each of the {cameras} cameras, or none"
-        )));
+/// How the policy uses each camera.
+pub fn camera_options(parameters: &NodeParameters) -> Vec<CameraOptions> {
+    let options = parameters.cameras.iter().map(|(name, camera)| CameraOptions {
+        name: name.clone(),
+        crop: camera.crop,
+        is_optional: camera.optional,
+    });
+    options.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ParameterValue::{Bool, Double, Integer, IntegerArray};
+    use super::super::overrides::{names, problems, settings, text};
+    use super::*;
+    use crate::observation::Transport;
+    use crate::policy::{Crop, VisionRefresh};
+
+    #[test]
+    fn parameters_of_inputs_that_do_not_fit_each_other_are_refused() {
+        let wrist = ("cameras.wrist.topic", text("/wrist"));
+        let force = [
+            ("extra_state_names", names("force")),
+            ("extra_state.force.topic", text("/force")),
+        ];
+        let left = ("joint_states.left.topic", text("/a"));
+        for (overrides, expected) in [
+            (vec![("joint_names", names("waist elbow waist"))], "joint_names"),
+            (vec![("cameras.wrist.topic", text("/top"))], "cameras.wrist.topic"),
+            (vec![("absent_cameras", names("top"))], "absent_cameras"),
+            (
+                vec![("cameras.top.transport", text("jpeg"))],
+                "cameras.top.transport",
+            ),
+            (
+                vec![("cameras.top.crop", IntegerArray(vec![1, 2, 3]))],
+                "cameras.top.crop",
+            ),
+            (
+                vec![
+                    ("cameras.top.optional", Bool(true)),
+                    ("sync_slop_ms", Double(50.0)),
+                ],
+                "cameras.top.optional",
+            ),
+            (
+                vec![wrist, ("cameras.wrist.optional", Bool(true))],
+                "sync_slop_ms",
+            ),
+            (
+                vec![left.clone(), ("joint_states.right.topic", text("/a"))],
+                "joint_states.right.topic",
+            ),
+            (
+                vec![left.clone(), ("joint_states.left.prefix", text("head_"))],
+                "joint_states.left.prefix",
+            ),
+            (
+                vec![left, ("joint_states_topic", text("/b"))],
+                "joint_states_topic",
+            ),
+            (force.to_vec(), "extra_state.force.size"),
+            (
+                [
+                    &force[..],
+                    &[
+                        ("extra_state.force.size", Integer(6)),
+                        ("extra_state_names", names("force force")),
+                    ],
+                ]
+                .concat(),
+                "extra_state_names",
+            ),
+            (
+                [&force[..], &[("extra_state.force.size", Integer(0))]].concat(),
+                "extra_state.force.size",
+            ),
+        ] {
+            assert_eq!(problems(&overrides), [expected], "{overrides:?}");
+        }
     }
-    let pixels: Vec<u32> = numbers
-        .iter()
-        .map(|&number| u32::try_from(number))
-        .collect::<Result<_, _>>()
-        .map_err(|_| problem("numbers of pixels, from 0 up".to_owned()))?;
-    let crops: Vec<Crop> = pixels
-        .chunks_exact(4)
-        .map(|crop| Crop {
-            x: crop[0],
-            y: crop[1],
-            width: crop[2],
-            height: crop[3],
-        })
-        .collect();
-    if crops.iter().any(|crop| crop.width == 0 || crop.height == 0) {
-        return Err(problem("a width and a height of at least 1".to_owned()));
+
+    #[test]
+    fn each_input_gets_its_topic_transport_crop_and_prefix() {
+        let settings = settings(&[
+            ("cameras.wrist.topic", text("/wrist/compressed")),
+            ("cameras.wrist.transport", text("compressed")),
+            ("cameras.wrist.optional", Bool(true)),
+            ("cameras.wrist.crop", IntegerArray(vec![5, 6, 7, 8])),
+            ("cameras.wrist.refresh_hz", Integer(5)),
+            ("sync_slop_ms", Double(50.0)),
+            ("joint_states.left.topic", text("/left/joint_states")),
+            ("joint_states.right.topic", text("/right/joint_states")),
+            ("joint_states.right.prefix", text("gr")),
+            ("extra_state_names", names("torque force")),
+            ("extra_state.force.topic", text("/force")),
+            ("extra_state.force.size", Integer(6)),
+            ("extra_state.torque.topic", text("/torque")),
+            ("extra_state.torque.size", Integer(3)),
+        ]);
+        let inputs = &settings.inputs;
+        assert_eq!(inputs.sync_slop, Some(Duration::from_millis(50)));
+        let [top, wrist] = &inputs.cameras[..] else {
+            panic!("{:?}", inputs.cameras)
+        };
+        assert_eq!(
+            (top.transport, wrist.transport),
+            (Transport::Raw, Transport::Compressed)
+        );
+        assert!(!top.is_optional && wrist.is_optional);
+        assert_eq!(
+            (wrist.name.as_str(), wrist.topic.as_str()),
+            ("wrist", "/wrist/compressed")
+        );
+        assert_eq!(inputs.joint_states[1].prefix, "gr");
+        let sizes: Vec<usize> = inputs.extra_state.iter().map(|one| one.size).collect();
+        assert_eq!(sizes, [3, 6], "in the order of extra_state_names");
+        let crop = Crop {
+            x: 5,
+            y: 6,
+            width: 7,
+            height: 8,
+        };
+        assert_eq!(settings.policy.cameras.as_ref().unwrap()[1].crop, Some(crop));
+        assert_eq!(settings.policy.cameras.as_ref().unwrap()[0].crop, None);
+        let wrist_alone = VisionRefresh::new([("wrist".to_owned(), Duration::from_millis(200))]);
+        assert_eq!(*settings.runtime.vision_refresh, wrist_alone);
     }
-    Ok(crops)
+
+    #[test]
+    fn a_robot_of_one_driver_has_one_topic_of_joint_states() {
+        let [one] = &settings(&[]).inputs.joint_states[..] else {
+            panic!("not one topic")
+        };
+        assert_eq!((one.topic.as_str(), one.prefix.as_str()), ("/joint_states", ""));
+    }
 }

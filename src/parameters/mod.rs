@@ -1,37 +1,36 @@
-//! The parameters of the node: declared as data, checked, and turned into settings.
+//! The parameters of the node: defined once in a table, checked, and turned into settings.
 
-mod control;
-mod declaration;
-#[cfg(test)]
-mod documentation;
+mod definition;
 mod file;
 mod help;
 mod inputs;
+mod joints;
+mod names;
 mod outputs;
 #[cfg(test)]
 mod overrides;
 mod qos_overrides;
-mod read;
-mod robot;
+mod reader;
+mod reference;
 mod runtime_settings;
 mod settings;
+mod table;
+mod typed;
 mod value;
 
 use std::collections::BTreeMap;
 
-pub use declaration::{Allowed, Changeable, DECLARATIONS, Declaration, DefaultValue, in_yaml};
+pub use definition::{Allowed, Changeable, Definition};
 pub use file::{ParameterFileError, parameters_of, parse_override};
 pub use help::answer;
 pub use qos_overrides::{QosEnd, QosOverride, QosOverrides};
+pub use reader::Parameter;
+use reader::Reader;
+pub use reference::{table_rows, template};
 pub use runtime_settings::RuntimeSettings;
 pub use settings::{PolicyShape, Settings};
+use table::NodeParameters;
 pub use value::ParameterValue;
-
-/// ROS itself sets it on any node, beside the parameters declared here.
-const ROS_PARAMETER: &str = "start_type_description_service";
-
-/// A value for every declared parameter.
-type Values = BTreeMap<&'static str, ParameterValue>;
 
 /// What is wrong with one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,10 +42,10 @@ pub struct ParameterProblem {
 }
 
 impl ParameterProblem {
-    fn new(name: &str, found: &ParameterValue, expected: impl Into<String>) -> Self {
+    fn new(name: impl Into<String>, found: impl ToString, expected: impl Into<String>) -> Self {
         Self {
-            name: name.to_owned(),
-            found: in_yaml(found),
+            name: name.into(),
+            found: found.to_string(),
             expected: expected.into(),
         }
     }
@@ -60,61 +59,48 @@ impl ParameterProblem {
 /// The parameters as they are now. They are whole at any time: a change that does not fit is refused.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    values: Values,
+    /// As they were set, at start or later.
+    given: BTreeMap<String, ParameterValue>,
+    /// Every parameter that the node has, by its full name.
+    parameters: BTreeMap<String, Parameter>,
     settings: Settings,
     qos_overrides: QosOverrides,
 }
 
 impl Parameters {
-    /// The defaults with what was set at start.
+    /// The defaults with what was set at start; of two values of one name the later counts.
     ///
     /// # Errors
     /// Every parameter that is unknown, of the wrong type, out of range, or does not fit another one.
     pub fn from_overrides(
         overrides: impl Iterator<Item = (String, ParameterValue)>,
     ) -> Result<Self, Vec<ParameterProblem>> {
-        let mut overrides: BTreeMap<String, ParameterValue> = overrides.collect();
-        let mut problems = Vec::new();
-        let mut values = Values::new();
-        for declaration in DECLARATIONS {
-            let value = overrides
-                .remove(declaration.name)
-                .unwrap_or_else(|| declaration.default.value());
-            match declaration.check(&value) {
-                Ok(value) => {
-                    values.insert(declaration.name, value);
-                }
-                Err(expected) => {
-                    problems.push(ParameterProblem::new(declaration.name, &value, expected));
-                    // Its default stands in, so that the checks between parameters can list their problems too.
-                    values.insert(declaration.name, declaration.default.value());
-                }
-            }
+        Self::read(overrides.collect())
+    }
+
+    fn read(given: BTreeMap<String, ParameterValue>) -> Result<Self, Vec<ParameterProblem>> {
+        let mut reader = Reader::new(&given);
+        let typed = NodeParameters::read(&mut reader);
+        inputs::check(&typed, &mut reader);
+        joints::check(&typed, &mut reader);
+        let settings = Settings::new(&typed);
+        // Which joints are commanded is known only where the joints are whole.
+        if reader.is_fine() {
+            outputs::check(&typed, &settings.commanded_joints(), &mut reader);
         }
-        let unknown = overrides
-            .iter()
-            .filter(|(name, _)| *name != ROS_PARAMETER && !QosOverrides::is_one(name));
-        problems.extend(unknown.map(|(name, value)| {
-            ParameterProblem::new(name, value, format!("one of the parameters {}", declared_names()))
-        }));
-        let settings = match Settings::from_values(&values) {
-            Ok(settings) => settings,
-            Err(between) => {
-                problems.extend(between);
-                return Err(problems);
-            }
-        };
-        let qos = overrides.iter().filter(|(name, _)| QosOverrides::is_one(name));
-        match QosOverrides::from_parameters(qos, &settings.subscribed_topics(), &settings.published_topics())
-        {
+        reader.refuse_unknown();
+        let (parameters, mut problems) = reader.finish();
+        let qos = given.iter().filter(|(name, _)| QosOverrides::is_one(name));
+        let (subscribed, published) = (settings.subscribed_topics(), settings.published_topics());
+        match QosOverrides::from_parameters(qos, &subscribed, &published) {
             Ok(qos_overrides) if problems.is_empty() => Ok(Self {
-                values,
+                given,
+                parameters,
                 settings,
                 qos_overrides,
             }),
-            Ok(_) => Err(problems),
-            Err(of_topics) => {
-                problems.extend(of_topics);
+            of_topics => {
+                problems.extend(of_topics.err().into_iter().flatten());
                 Err(problems)
             }
         }
@@ -130,9 +116,14 @@ impl Parameters {
         &self.qos_overrides
     }
 
-    /// The value of a parameter; none when it is not declared.
-    pub fn get(&self, name: &str) -> Option<&ParameterValue> {
-        self.values.get(name)
+    /// The parameter of a full name; none when the node has none of that name.
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.get(name)
+    }
+
+    /// Every parameter by its full name.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Parameter)> {
+        self.parameters.iter()
     }
 
     /// These parameters with changes made while the node runs, or `is_unconfigured`.
@@ -144,59 +135,43 @@ impl Parameters {
         changes: impl Iterator<Item = (&'a str, ParameterValue)>,
         is_unconfigured: bool,
     ) -> Result<Self, ParameterProblem> {
-        let mut values = self.values.clone();
+        let mut given = self.given.clone();
         for (name, value) in changes {
-            let Some(declaration) = declaration(name) else {
-                let expected = format!("one of the parameters {}", declared_names());
-                return Err(ParameterProblem::new(name, &value, expected));
+            let Some(Parameter {
+                value: current,
+                definition,
+            }) = self.get(name)
+            else {
+                let expected = names::expected_name(name, self.parameters.keys());
+                return Err(ParameterProblem::new(name, value, expected));
             };
-            let value = declaration
-                .check(&value)
-                .map_err(|expected| ParameterProblem::new(name, &value, expected))?;
-            let current = &self.values[declaration.name];
-            let refused = match declaration.changeable {
+            let refused = match definition.changeable {
                 Changeable::Never => Some("needs a restart"),
                 Changeable::Unconfigured if !is_unconfigured => {
                     Some("needs the lifecycle transition cleanup first, or a restart")
                 }
                 Changeable::Unconfigured | Changeable::Always => None,
             };
-            if let Some(needs) = refused.filter(|_| value != *current) {
-                let expected = format!("{}: a change {needs}", in_yaml(current));
-                return Err(ParameterProblem::new(name, &value, expected));
+            let is_change = || definition.check(&value).is_ok_and(|value| value != *current);
+            if let Some(needs) = refused.filter(|_| is_change()) {
+                let expected = format!("{current}: a change {needs}");
+                return Err(ParameterProblem::new(name, value, expected));
             }
-            values.insert(declaration.name, value);
+            given.insert(name.to_owned(), value);
         }
-        let settings = Settings::from_values(&values).map_err(|mut problems| problems.swap_remove(0))?;
-        Ok(Self {
-            values,
-            settings,
-            qos_overrides: self.qos_overrides.clone(),
-        })
+        Self::read(given).map_err(|mut problems| problems.swap_remove(0))
     }
-}
-
-/// The declaration of a parameter; none when there is none.
-pub fn declaration(name: &str) -> Option<&'static Declaration> {
-    DECLARATIONS.iter().find(|declaration| declaration.name == name)
-}
-
-fn declared_names() -> String {
-    let names: Vec<&str> = DECLARATIONS.iter().map(|declaration| declaration.name).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::overrides::{names, parameters, problem, problems, text};
     use super::*;
 
-    fn started() -> Parameters {
-        let checkpoint = ParameterValue::String("/checkpoint".to_owned());
-        Parameters::from_overrides([("checkpoint".to_owned(), checkpoint)].into_iter()).unwrap()
-    }
-
     fn refusal(name: &str, value: ParameterValue) -> String {
-        let refused = started().with_changes([(name, value)].into_iter(), false);
+        let refused = parameters(&[])
+            .unwrap()
+            .with_changes([(name, value)].into_iter(), false);
         refused.unwrap_err().to_string()
     }
 
@@ -206,7 +181,15 @@ mod tests {
             ("control_rate_hs", ParameterValue::Double(50.0)),
             ("control_rate_hz", ParameterValue::Double(0.0)),
             ("device", ParameterValue::Bool(true)),
-            ("camera_crops", ParameterValue::IntegerArray(vec![1])),
+            ("joints.waist.scale", ParameterValue::Double(0.0)),
+            ("joint_names", names("waist")),
+            ("absent_cameras", names("top")),
+            ("cameras.top.topic", text("/top")),
+            ("camera_topics", names("/top")),
+            (
+                "qos_overrides./tap.subscription.depth",
+                ParameterValue::Integer(1),
+            ),
         ];
         let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
         let problems = Parameters::from_overrides(overrides.into_iter()).unwrap_err();
@@ -214,67 +197,154 @@ mod tests {
         let expected = [
             "checkpoint",
             "device",
+            "joints.waist.scale",
             "control_rate_hz",
+            "absent_cameras",
+            "camera_topics",
             "control_rate_hs",
-            "camera_crops",
+            "qos_overrides./tap.subscription.depth",
         ];
         assert_eq!(names, expected);
+        assert_eq!(
+            problems[0].to_string(),
+            "checkpoint: found nothing, expected not empty"
+        );
         assert_eq!(
             problems[1].to_string(),
             "device: found true, expected a value of type string"
         );
+        assert_eq!(problems[6].expected, "control_rate_hz, or another parameter");
     }
 
     #[test]
-    fn what_ros_sets_on_any_node_is_no_problem() {
+    fn a_robot_without_joints_or_cameras_is_refused() {
+        let checkpoint = ("checkpoint".to_owned(), text("/checkpoint"));
+        let problems = Parameters::from_overrides([checkpoint].into_iter()).unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let expected = [
+            "joint_names: found nothing, expected at least one, none of them empty",
+            "cameras: found nothing, expected cameras.<name>.topic of at least one camera",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn names_that_no_parameter_has_are_refused_with_what_is_there() {
+        assert_eq!(
+            problem(&[("cameras.topp.crop", ParameterValue::NotSet)]),
+            "cameras.topp.crop: found nothing, expected one of the cameras with a topic: top"
+        );
+        let none = problem(&[("outputs.arm.joints", names("waist"))]);
+        assert!(
+            none.contains("one of the outputs with a topic: there are none"),
+            "{none}"
+        );
+        let unlike = problem(&[("something_else", ParameterValue::Integer(1))]);
+        assert!(unlike.contains("--print-parameters"), "{unlike}");
+    }
+
+    #[test]
+    fn parameters_that_ros_sets_on_any_node_are_no_problem() {
         let overrides = [
-            ("checkpoint", ParameterValue::String("/checkpoint".to_owned())),
             (
                 "qos_overrides./clock.subscription.depth",
                 ParameterValue::Integer(1),
             ),
             ("start_type_description_service", ParameterValue::Bool(false)),
         ];
-        let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
-        assert!(Parameters::from_overrides(overrides.into_iter()).is_ok());
+        assert_eq!(problems(&overrides), [""; 0]);
     }
 
     #[test]
     fn a_change_while_running_arrives_in_the_settings() {
         let changes = [("control_rate_hz", ParameterValue::Double(10.0))];
-        let changed = started().with_changes(changes.into_iter(), false).unwrap();
+        let changed = parameters(&[])
+            .unwrap()
+            .with_changes(changes.into_iter(), false)
+            .unwrap();
         let period = changed.settings().runtime.control_period;
         assert_eq!(period, std::time::Duration::from_millis(100));
         assert_eq!(
-            changed.get("control_rate_hz"),
-            Some(&ParameterValue::Double(10.0))
+            changed.get("control_rate_hz").unwrap().value,
+            ParameterValue::Double(10.0)
         );
     }
 
     #[test]
-    fn a_change_that_needs_a_restart_is_refused_and_setting_what_is_already_so_is_not() {
+    fn a_limit_of_one_joint_or_of_all_changes_while_running() {
+        let started = parameters(&[("joints.grip.max_velocity", ParameterValue::Double(1.0))]).unwrap();
+        let changes = [
+            ("joint_defaults.max_velocity", ParameterValue::Double(2.0)),
+            ("joints.elbow.max_velocity", ParameterValue::Integer(4)),
+        ];
+        let changed = started.with_changes(changes.into_iter(), false).unwrap();
+        let limits = changed.settings().runtime.control.limits.clone().unwrap();
+        assert_eq!(
+            limits.iter().map(|limits| limits.velocity).collect::<Vec<_>>(),
+            [2.0, 4.0, 1.0]
+        );
+        let waist = &changed.get("joints.waist.max_velocity").unwrap().value;
+        assert_eq!(*waist, ParameterValue::Double(2.0));
+        assert!(refusal("joints.waist.scale", ParameterValue::Double(2.0)).contains("needs a restart"));
+    }
+
+    #[test]
+    fn a_new_entry_of_a_map_needs_a_restart() {
+        let refused = refusal("cameras.wrist.topic", text("/wrist"));
+        assert!(
+            refused.starts_with("cameras.wrist.topic: found \"/wrist\", expected"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_change_that_needs_a_restart_is_refused_and_setting_the_value_it_has_is_not() {
         let simulated = ParameterValue::Bool(true);
         assert!(refusal("use_sim_time", simulated).contains("needs a restart"));
         let same = [("use_sim_time", ParameterValue::Bool(false))];
-        assert!(started().with_changes(same.into_iter(), false).is_ok());
+        assert!(
+            parameters(&[])
+                .unwrap()
+                .with_changes(same.into_iter(), false)
+                .is_ok()
+        );
     }
 
     #[test]
     fn the_policy_is_changed_while_the_node_is_unconfigured_and_not_else() {
-        let cpu = || ParameterValue::String("cpu".to_owned());
-        assert!(refusal("device", cpu()).contains("cleanup"));
-        let changed = started()
-            .with_changes([("device", cpu())].into_iter(), true)
+        assert!(refusal("device", text("cpu")).contains("cleanup"));
+        let started = parameters(&[]).unwrap();
+        let changed = started
+            .with_changes([("device", text("cpu"))].into_iter(), true)
             .unwrap();
-        assert_eq!(changed.get("device"), Some(&cpu()));
+        assert_eq!(changed.get("device").unwrap().value, text("cpu"));
         let never = [("use_sim_time", ParameterValue::Bool(true))];
-        assert!(started().with_changes(never.into_iter(), true).is_err());
+        assert!(started.with_changes(never.into_iter(), true).is_err());
     }
 
     #[test]
     fn a_wrong_change_is_refused_with_the_reason() {
         let refused = refusal("control_rate_hz", ParameterValue::Double(-3.0));
         assert_eq!(refused, "control_rate_hz: found -3.0, expected 1 to 1000");
-        assert!(refusal("rate", ParameterValue::Integer(1)).contains("one of the parameters"));
+        assert!(refusal("control_rate", ParameterValue::Integer(1)).contains("control_rate_hz"));
+    }
+
+    #[test]
+    fn every_parameter_set_to_the_value_it_has_changes_nothing() {
+        let ends = |first, last| ParameterValue::DoubleArray(vec![first, last]);
+        let started = parameters(&[
+            ("joint_defaults.scale", ParameterValue::Double(57.3)),
+            ("joints.grip.robot_range", ends(0.0, 0.8)),
+            ("joints.grip.policy_range", ends(0.0, 100.0)),
+            ("joint_states.left.topic", text("/left/joint_states")),
+            ("outputs.all.topic", text("/commands")),
+            ("outputs.all.joints", names("grip waist elbow")),
+        ]);
+        let started = started.unwrap();
+        let dumped = started
+            .iter()
+            .map(|(name, parameter)| (name.clone(), parameter.value.clone()));
+        let again = Parameters::from_overrides(dumped).unwrap();
+        assert_eq!(again.settings(), started.settings());
     }
 }

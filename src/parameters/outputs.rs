@@ -1,126 +1,87 @@
-//! The parameters of the outputs.
+//! Outputs: what their parameters must be together, and the topics that they give.
 
-use super::read::{each_once, one_for_each, one_for_each_or_none, problem, text, texts};
-use super::{ParameterProblem, Values, declaration};
+use super::inputs::distinct_topics;
+use super::reader::Reader;
+use super::table::{NodeParameters, TrajectoryOutput};
 use crate::control::{OutputKind, OutputTopic};
 
-/// Every parameter of the outputs that does not fit another one, or the joints that are `commanded`.
-pub fn problems(values: &Values, commanded: &[String]) -> Vec<ParameterProblem> {
-    let topics = texts(values, "output_topics");
-    let mut problems = Vec::new();
-    problems.extend(each_once(values, "output_topics"));
-    problems.extend(one_for_each_or_none(
-        values,
-        "output_types",
-        topics.len(),
-        "output_topics",
-    ));
-    problems.extend(one_for_each_or_none(
-        values,
-        "output_prefixes",
-        topics.len(),
-        "output_topics",
-    ));
-    problems.extend(one_for_each(
-        values,
-        "output_joints",
-        topics.len(),
-        "output_topics",
-    ));
-    if topics.is_empty() {
-        return problems;
+/// Refuses every parameter of the outputs that does not fit another one, or the `commanded` joints.
+pub fn check(parameters: &NodeParameters, commanded: &[String], reader: &mut Reader) {
+    let outputs = &parameters.outputs;
+    if outputs.is_empty() {
+        return;
     }
-    let default = declaration("trajectory_topic").map(|declaration| declaration.default.value());
-    if default.as_ref() != Some(&values["trajectory_topic"]) {
-        problems.push(problem(
-            values,
+    distinct_topics(
+        "outputs",
+        outputs.iter().map(|(name, output)| (name, &output.topic)),
+        reader,
+    );
+    let default = TrajectoryOutput::default().trajectory_topic;
+    if parameters.trajectory_topic != default {
+        reader.refuse(
             "trajectory_topic",
-            "its default with output_topics",
-        ));
-    }
-    let joints: Vec<Vec<String>> = joints(values);
-    let mut counts = commanded.iter().map(|joint| (joint, 0)).collect::<Vec<_>>();
-    for joint in joints.iter().flatten() {
-        match counts.iter_mut().find(|(commanded, _)| *commanded == joint) {
-            Some((_, count)) => *count += 1,
-            None => {
-                let expected =
-                    format!("names of joints that get a value of the actions, which {joint} does not");
-                problems.push(problem(values, "output_joints", expected));
-            }
-        }
-    }
-    let wrong: Vec<String> = counts
-        .iter()
-        .filter(|(_, count)| *count != 1)
-        .map(|(joint, count)| format!("{joint} ({count} times)"))
-        .collect();
-    if !wrong.is_empty() {
-        let expected = format!(
-            "every joint that gets a value of the actions once, not {}",
-            wrong.join(", ")
+            format!("{default} beside outputs.<name>.topic"),
         );
-        problems.push(problem(values, "output_joints", expected));
     }
-    for (prefix, joints) in texts(values, "output_prefixes").iter().zip(&joints) {
-        if let Some(other) = joints.iter().find(|joint| !joint.starts_with(prefix.as_str())) {
-            let expected = format!("prefixes of their joints' names, which {prefix} is not of {other}");
-            problems.push(problem(values, "output_prefixes", expected));
+    let mut with_output: Vec<&String> = Vec::new();
+    for (name, output) in outputs {
+        for joint in &output.joints {
+            let parameter = format!("outputs.{name}.joints");
+            if !commanded.contains(joint) {
+                reader.refuse(parameter, format!("commanded joints, which {joint} is not"));
+            } else if with_output.contains(&joint) {
+                reader.refuse(parameter, format!("{joint} in one output, and once"));
+            } else if let Some(prefix) = Some(&output.prefix).filter(|prefix| !joint.starts_with(*prefix)) {
+                let expected =
+                    format!("the beginning of its joints' names, which {prefix} is not of {joint}");
+                reader.refuse(format!("outputs.{name}.prefix"), expected);
+            }
+            with_output.push(joint);
         }
     }
-    problems
+    let without: Vec<&str> = commanded
+        .iter()
+        .filter(|joint| !with_output.contains(joint))
+        .map(String::as_str)
+        .collect();
+    if !without.is_empty() {
+        let expected = format!(
+            "outputs.<name>.joints with every commanded joint, also {}",
+            without.join(", ")
+        );
+        reader.refuse("outputs", expected);
+    }
 }
 
-/// What the checked parameters say of the outputs.
-pub fn outputs(values: &Values, commanded: &[String]) -> Vec<OutputTopic> {
-    let topics = texts(values, "output_topics");
-    if topics.is_empty() {
+/// The topics of the commands, and the joints of each.
+pub fn outputs(parameters: &NodeParameters, commanded: &[String]) -> Vec<OutputTopic> {
+    if parameters.outputs.is_empty() {
         return vec![OutputTopic {
-            topic: text(values, "trajectory_topic"),
+            topic: parameters.trajectory_topic.clone(),
             kind: OutputKind::Trajectory,
             joints: (0..commanded.len()).collect(),
             prefix: String::new(),
             names: commanded.to_vec(),
         }];
     }
-    let types = texts(values, "output_types")
-        .into_iter()
-        .map(|kind| match kind.as_str() {
-            "array" => OutputKind::Array,
-            _ => OutputKind::Trajectory,
-        });
-    let types = types.chain(std::iter::repeat(OutputKind::Trajectory));
-    let prefixes = texts(values, "output_prefixes")
-        .into_iter()
-        .chain(std::iter::repeat(String::new()));
-    let outputs = topics.into_iter().zip(joints(values)).zip(types.zip(prefixes));
-    outputs
-        .map(|((topic, joints), (kind, prefix))| {
-            let place = |joint: &String| commanded.iter().position(|commanded| commanded == joint);
-            let own_name = |joint: &String| joint.strip_prefix(&prefix).unwrap_or(joint).to_owned();
-            OutputTopic {
-                topic,
-                kind,
-                joints: joints.iter().filter_map(place).collect(),
-                names: joints.iter().map(own_name).collect(),
-                prefix,
-            }
-        })
-        .collect()
-}
-
-/// The joints of each output.
-fn joints(values: &Values) -> Vec<Vec<String>> {
-    let lists = texts(values, "output_joints").into_iter();
-    lists
-        .map(|list| list.split_whitespace().map(str::to_owned).collect())
-        .collect()
+    let outputs = parameters.outputs.iter().map(|(_, output)| {
+        let index = |joint: &String| commanded.iter().position(|commanded| commanded == joint);
+        let own_name = |joint: &String| joint.strip_prefix(&output.prefix).unwrap_or(joint).to_owned();
+        OutputTopic {
+            topic: output.topic.clone(),
+            kind: output.r#type,
+            joints: output.joints.iter().filter_map(index).collect(),
+            names: output.joints.iter().map(own_name).collect(),
+            prefix: output.prefix.clone(),
+        }
+    });
+    outputs.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::ParameterValue;
-    use super::super::overrides::{names, problems, settings, texts};
+    use super::super::overrides::{names, problems, settings, text};
     use super::*;
 
     fn with(more: &[(&'static str, ParameterValue)]) -> Vec<(&'static str, ParameterValue)> {
@@ -138,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn without_outputs_all_joints_go_to_one_topic() {
+    fn without_outputs_all_commanded_joints_go_to_one_topic() {
         let settings = settings(&with(&[]));
         let [output] = &settings.outputs[..] else {
             panic!("{:?}", settings.outputs)
@@ -157,71 +118,68 @@ mod tests {
     #[test]
     fn each_controller_gets_its_own_joints_by_its_own_names() {
         let settings = settings(&with(&[
-            ("output_topics", names("/right /left /grippers")),
-            ("output_types", names("trajectory trajectory array")),
-            (
-                "output_joints",
-                texts(&["right_waist", "left_waist", "left_grip right_grip"]),
-            ),
-            ("output_prefixes", texts(&["right_", "left_", ""])),
+            ("outputs.grippers.topic", text("/grippers")),
+            ("outputs.grippers.type", text("array")),
+            ("outputs.grippers.joints", names("right_grip left_grip")),
+            ("outputs.left_arm.topic", text("/left")),
+            ("outputs.left_arm.joints", names("left_waist")),
+            ("outputs.right_arm.topic", text("/right")),
+            ("outputs.right_arm.joints", names("right_waist")),
+            ("outputs.right_arm.prefix", text("right_")),
         ]));
         let joints: Vec<&[usize]> = settings.outputs.iter().map(|output| &output.joints[..]).collect();
-        assert_eq!(joints, [&[2][..], &[0], &[1, 3]]);
-        assert_eq!(settings.outputs[0].names, ["waist"]);
-        assert_eq!(settings.outputs[2].kind, OutputKind::Array);
+        assert_eq!(joints, [&[3, 1][..], &[0], &[2]]);
+        assert_eq!(settings.outputs[0].kind, OutputKind::Array);
+        assert_eq!(settings.outputs[1].names, ["left_waist"]);
+        assert_eq!(settings.outputs[2].names, ["waist"]);
     }
 
     #[test]
     fn a_joint_without_an_output_or_with_two_is_refused_and_so_is_one_that_is_not_commanded() {
-        let topics = ("output_topics", names("/left /right"));
-        let both = (
-            "output_joints",
-            texts(&["left_waist left_grip", "right_waist right_grip"]),
-        );
-        assert_eq!(problems(&with(&[topics.clone(), both.clone()])), [""; 0]);
-        for (more, expected) in [
+        let outputs = |left: &str, right: &str| {
+            with(&[
+                ("outputs.left.topic", text("/left")),
+                ("outputs.left.joints", names(left)),
+                ("outputs.right.topic", text("/right")),
+                ("outputs.right.joints", names(right)),
+            ])
+        };
+        let whole = outputs("left_waist left_grip", "right_waist right_grip");
+        assert_eq!(problems(&whole), [""; 0]);
+        for (overrides, expected) in [
+            (outputs("left_waist", "right_waist right_grip"), "outputs"),
             (
-                vec![("output_joints", texts(&["left_waist", "right_waist right_grip"]))],
-                "output_joints",
+                outputs("left_waist left_grip left_waist", "right_waist right_grip"),
+                "outputs.left.joints",
             ),
             (
-                vec![(
-                    "output_joints",
-                    texts(&["left_waist left_grip left_waist", "right_waist right_grip"]),
-                )],
-                "output_joints",
+                outputs("left_waist left_grip", "left_grip right_waist right_grip"),
+                "outputs.right.joints",
             ),
             (
-                vec![(
-                    "output_joints",
-                    texts(&["left_waist left_grip base", "right_waist right_grip"]),
-                )],
-                "output_joints",
+                outputs("left_waist left_grip base", "right_waist right_grip"),
+                "outputs.left.joints",
             ),
             (
-                vec![both.clone(), ("output_types", names("array"))],
-                "output_types",
+                [&whole[..], &[("outputs.left.type", text("effort"))]].concat(),
+                "outputs.left.type",
             ),
             (
-                vec![both.clone(), ("output_prefixes", texts(&["left_", "left_"]))],
-                "output_prefixes",
+                [&whole[..], &[("outputs.right.topic", text("/left"))]].concat(),
+                "outputs.right.topic",
             ),
             (
-                vec![
-                    both.clone(),
-                    ("trajectory_topic", ParameterValue::String("/other".to_owned())),
-                ],
+                [&whole[..], &[("outputs.left.prefix", text("left_w"))]].concat(),
+                "outputs.left.prefix",
+            ),
+            (
+                [&whole[..], &[("trajectory_topic", text("/other"))]].concat(),
                 "trajectory_topic",
             ),
         ] {
-            let more: Vec<_> = std::iter::once(topics.clone()).chain(more).collect();
-            assert_eq!(problems(&with(&more)), [expected], "{more:?}");
+            assert_eq!(problems(&overrides), [expected], "{overrides:?}");
         }
-        assert_eq!(
-            problems(&with(&[("output_topics", names("/left"))]))
-                .first()
-                .unwrap(),
-            "output_joints"
-        );
+        let no_joints = with(&[("outputs.left.topic", text("/left"))]);
+        assert_eq!(problems(&no_joints)[0], "outputs.left.joints");
     }
 }

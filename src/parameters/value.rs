@@ -1,9 +1,11 @@
-//! The value of a parameter, without the need of a ROS 2 installation.
+//! Values of parameters as ROS 2 holds them, and the Rust types that they are read into.
 
-/// What ROS can hold in a parameter: `rcl_interfaces/ParameterValue`.
+use std::fmt;
+
+/// A value as `rcl_interfaces/ParameterValue` has it, without the need of a ROS 2 installation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParameterValue {
-    /// Also what an empty list in a parameter file is: it tells no type.
+    /// Also an empty list in a parameter file, which has no type.
     NotSet,
     Bool(bool),
     Integer(i64),
@@ -17,7 +19,7 @@ pub enum ParameterValue {
 }
 
 impl ParameterValue {
-    /// As `ros2 param` names the type.
+    /// The type by the name that `ros2 param` has for it.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::NotSet => "not set",
@@ -31,6 +33,40 @@ impl ParameterValue {
             Self::DoubleArray(_) => "double array",
             Self::StringArray(_) => "string array",
         }
+    }
+}
+
+/// Writes the value as YAML.
+impl fmt::Display for ParameterValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list<T>(values: &[T], text: impl Fn(&T) -> String) -> String {
+            format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(", "))
+        }
+        let text = match self {
+            Self::NotSet => "nothing".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Integer(value) => value.to_string(),
+            Self::Double(value) => double(value),
+            Self::String(value) => format!("{value:?}"),
+            Self::BoolArray(values) => list(values, bool::to_string),
+            Self::ByteArray(values) => list(values, u8::to_string),
+            Self::IntegerArray(values) => list(values, i64::to_string),
+            Self::DoubleArray(values) => list(values, double),
+            Self::StringArray(values) => list(values, |value| match value.is_empty() {
+                true => "\"\"".to_owned(),
+                false => value.clone(),
+            }),
+        };
+        formatter.write_str(&text)
+    }
+}
+
+fn double(value: &f64) -> String {
+    match *value {
+        f64::INFINITY => ".inf".to_owned(),
+        f64::NEG_INFINITY => "-.inf".to_owned(),
+        value if value.is_nan() => ".nan".to_owned(),
+        value => format!("{value:?}"),
     }
 }
 

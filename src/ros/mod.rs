@@ -16,6 +16,8 @@ mod publisher;
 mod service;
 mod services;
 mod subscriptions;
+mod topics;
 
 pub use node::{Pi0Node, run};
 pub use node_error::NodeError;
+pub use topics::list_topics;

@@ -59,14 +59,17 @@ pub struct Pi0Node {
 /// When the parameters or the checkpoint are not whole, ROS 2 fails, or a thread exits unexpectedly.
 pub fn run() -> Result<(), NodeError> {
     let _trace = logging::start()?;
-    let context = context()?;
-    let mut node =
-        Node::create(context, "pi0_node", "").map_err(|source| NodeError::ros("the node", source))?;
+    let mut node = node_of_this_process()?;
     logging::publish_on_rosout(&mut node).map_err(|source| NodeError::ros("/rosout", source))?;
     let running = Pi0Node::start(node, |settings| {
         open_with(&settings.checkpoint, settings.device, settings.policy.clone())
     })?;
     running.run_until_signal()
+}
+
+/// The node that the ROS arguments of this process name.
+pub(super) fn node_of_this_process() -> Result<Node, NodeError> {
+    Node::create(context()?, "pi0_node", "").map_err(|source| NodeError::ros("the node", source))
 }
 
 /// The process's ROS arguments. r2r panics where it cannot read them.
@@ -246,7 +249,7 @@ impl Pi0Node {
 }
 
 /// The parameters that the node was started with.
-fn parameters_of(node: &Node) -> Result<Parameters, NodeError> {
+pub(super) fn parameters_of(node: &Node) -> Result<Parameters, NodeError> {
     let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
     let overrides: Vec<_> = given
         .iter()

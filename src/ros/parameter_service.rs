@@ -1,7 +1,7 @@
 //! The parameter services of the node.
 //!
 //! r2r's own handler describes neither ranges nor what is read-only, cannot refuse one parameter for the sake of
-//! another, and publishes no parameter events; so the services are answered here, from the declarations.
+//! another, and publishes no parameter events; so the services are answered here, from the definitions.
 
 use std::sync::Arc;
 
@@ -17,8 +17,7 @@ use tokio::runtime::Handle;
 use super::node_error::NodeError;
 use super::service;
 use crate::parameters::{
-    Allowed, Changeable, DECLARATIONS, Declaration, ParameterProblem, ParameterValue, Parameters, Settings,
-    declaration,
+    Allowed, Changeable, Definition, Parameter, ParameterProblem, ParameterValue, Parameters, Settings,
 };
 
 /// Told of the settings after a change, and of the names of what was set.
@@ -79,7 +78,7 @@ impl ParameterService {
             let values = request.names.iter().map(|name| parameters.get(name));
             GetParameters::Response {
                 values: values
-                    .map(|value| value.map_or_else(Default::default, message))
+                    .map(|found| found.map_or_else(Default::default, |found| message(&found.value)))
                     .collect(),
             }
         })?;
@@ -88,8 +87,14 @@ impl ParameterService {
             runtime,
             &service,
             "~/get_parameter_types",
-            |_, request| GetParameterTypes::Response {
-                types: request.names.iter().map(|name| parameter_type(name)).collect(),
+            |service, request| {
+                let parameters = service.parameters.lock();
+                let types = request.names.iter().map(|name| parameters.get(name));
+                GetParameterTypes::Response {
+                    types: types
+                        .map(|found| found.map_or(0, |found| message(&found.value).type_))
+                        .collect(),
+                }
             },
         )?;
         serve::<DescribeParameters::Service>(
@@ -97,21 +102,40 @@ impl ParameterService {
             runtime,
             &service,
             "~/describe_parameters",
-            |_, request| DescribeParameters::Response {
-                descriptors: request.names.iter().map(|name| descriptor(name)).collect(),
+            |service, request| {
+                let parameters = service.parameters.lock();
+                let descriptors = request.names.iter().map(|name| match parameters.get(name) {
+                    Some(parameter) => descriptor(name, parameter),
+                    None => msg::ParameterDescriptor {
+                        name: name.clone(),
+                        ..Default::default()
+                    },
+                });
+                DescribeParameters::Response {
+                    descriptors: descriptors.collect(),
+                }
             },
         )?;
-        serve::<ListParameters::Service>(node, runtime, &service, "~/list_parameters", |_, request| {
-            // No name of a parameter has a separator, so a prefix can only be a whole name.
-            let listed = DECLARATIONS.iter().map(|declaration| declaration.name.to_owned());
-            let listed = listed.filter(|name| request.prefixes.is_empty() || request.prefixes.contains(name));
-            ListParameters::Response {
-                result: msg::ListParametersResult {
-                    names: listed.collect(),
-                    prefixes: Vec::new(),
-                },
-            }
-        })
+        serve::<ListParameters::Service>(
+            node,
+            runtime,
+            &service,
+            "~/list_parameters",
+            |service, request| {
+                let parameters = service.parameters.lock();
+                let listed = parameters.iter().map(|(name, _)| name.clone());
+                let listed = listed.filter(|name| is_listed(name, &request.prefixes, request.depth));
+                let names: Vec<String> = listed.collect();
+                let mut prefixes: Vec<String> = names
+                    .iter()
+                    .filter_map(|name| Some(name.rsplit_once('.')?.0.to_owned()))
+                    .collect();
+                prefixes.dedup();
+                ListParameters::Response {
+                    result: msg::ListParametersResult { names, prefixes },
+                }
+            },
+        )
     }
 
     /// Makes all of the changes, or none of them.
@@ -131,8 +155,9 @@ impl ParameterService {
             });
         match changed {
             Ok(changed) => {
+                let event = event(&parameters, &changed, &names);
                 *parameters = changed;
-                self.publish_event(changes);
+                self.publish(event);
                 msg::SetParametersResult {
                     successful: true,
                     reason: String::new(),
@@ -148,12 +173,12 @@ impl ParameterService {
         }
     }
 
-    fn publish_event(&self, changes: &[msg::Parameter]) {
+    fn publish(&self, changed_parameters: Vec<msg::Parameter>) {
         let stamp = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let event = msg::ParameterEvent {
             stamp: r2r::Clock::to_builtin_time(&stamp.unwrap_or_default()),
             node: self.node_name.clone(),
-            changed_parameters: changes.to_vec(),
+            changed_parameters,
             ..msg::ParameterEvent::default()
         };
         if let Err(error) = self.events.lock().publish(&event) {
@@ -180,25 +205,48 @@ where
     })
 }
 
-fn descriptor(name: &str) -> msg::ParameterDescriptor {
-    let Some(declaration) = declaration(name) else {
-        return msg::ParameterDescriptor {
-            name: name.to_owned(),
-            ..Default::default()
-        };
+/// The parameters that were `set`, and those that follow one that was, as a joint's limit follows that of all joints.
+fn event(before: &Parameters, after: &Parameters, set: &[&str]) -> Vec<msg::Parameter> {
+    let changed = after.iter().filter(|(name, parameter)| {
+        let is_set = set.contains(&name.as_str());
+        is_set
+            || before
+                .get(name)
+                .is_none_or(|before| before.value != parameter.value)
+    });
+    let messages = changed.map(|(name, parameter)| msg::Parameter {
+        name: name.clone(),
+        value: message(&parameter.value),
+    });
+    messages.collect()
+}
+
+/// Whether a name is below one of the prefixes, and so many dots deep, as ROS 2 lists parameters; a depth of 0 is any.
+fn is_listed(name: &str, prefixes: &[String], depth: u64) -> bool {
+    let is_within = |rest: &str| depth == 0 || (rest.matches('.').count() as u64) < depth;
+    let is_below = |prefix: &String| match name.strip_prefix(prefix.as_str()) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('.').is_some_and(is_within),
+        None => false,
     };
-    let Declaration {
+    match prefixes.is_empty() {
+        true => is_within(name),
+        false => prefixes.iter().any(is_below),
+    }
+}
+
+fn descriptor(name: &str, parameter: &Parameter) -> msg::ParameterDescriptor {
+    let Definition {
         allowed,
         unit,
         changeable,
-        description,
         ..
-    } = declaration;
+    } = parameter.definition;
     let mut descriptor = msg::ParameterDescriptor {
         name: name.to_owned(),
-        type_: parameter_type(name),
+        type_: message(&parameter.value).type_,
         description: [
-            (*description).to_owned(),
+            parameter.definition.description().to_owned(),
             match *unit {
                 "" => String::new(),
                 unit => format!(" Unit: {unit}."),
@@ -212,27 +260,25 @@ fn descriptor(name: &str) -> msg::ParameterDescriptor {
         read_only: *changeable == Changeable::Never,
         ..Default::default()
     };
-    match *allowed {
-        Allowed::Integers { from, to } => descriptor.integer_range.push(msg::IntegerRange {
-            from_value: from,
-            to_value: to,
-            step: 1,
-        }),
-        Allowed::Doubles { from, to } => descriptor.floating_point_range.push(msg::FloatingPointRange {
-            from_value: from,
-            to_value: to,
+    match (allowed, &parameter.value) {
+        (Allowed::Range(range), ParameterValue::Integer(_)) => {
+            descriptor.integer_range.push(msg::IntegerRange {
+                from_value: *range.start() as i64,
+                to_value: *range.end() as i64,
+                step: 1,
+            });
+        }
+        (Allowed::Range(range), _) => descriptor.floating_point_range.push(msg::FloatingPointRange {
+            from_value: *range.start(),
+            to_value: *range.end(),
             step: 0.0,
         }),
-        Allowed::OneOf(_) | Allowed::EachOneOf(_) | Allowed::NotEmpty => {
-            descriptor.additional_constraints = declaration.expected()
-        }
-        Allowed::Any => {}
+        _ => match parameter.definition.expected() {
+            any if any == "any" => {}
+            expected => descriptor.additional_constraints = expected,
+        },
     }
     descriptor
-}
-
-fn parameter_type(name: &str) -> u8 {
-    declaration(name).map_or(0, |declaration| message(&declaration.default.value()).type_)
 }
 
 /// The numbers are those of `rcl_interfaces/msg/ParameterType`.
@@ -273,24 +319,57 @@ fn value(message: &msg::ParameterValue) -> ParameterValue {
 mod tests {
     use super::*;
 
+    fn parameters() -> Parameters {
+        let text = |text: &str| ParameterValue::String(text.to_owned());
+        let given = [
+            ("checkpoint", text("/checkpoint")),
+            (
+                "joint_names",
+                ParameterValue::StringArray(vec!["waist".to_owned(), "grip".to_owned()]),
+            ),
+            ("cameras.top.topic", text("/top")),
+        ];
+        Parameters::from_overrides(given.map(|(name, value)| (name.to_owned(), value)).into_iter()).unwrap()
+    }
+
+    fn described(name: &str) -> msg::ParameterDescriptor {
+        descriptor(name, parameters().get(name).unwrap())
+    }
+
     #[test]
     fn descriptors_carry_description_unit_and_range() {
-        let descriptor = descriptor("control_rate_hz");
+        let descriptor = described("control_rate_hz");
         assert!(descriptor.description.ends_with("Unit: hertz."));
         assert_eq!(descriptor.type_, 3);
         assert_eq!(descriptor.floating_point_range[0].to_value, 1000.0);
         assert!(!descriptor.read_only);
+        let threads = described("threads");
+        assert_eq!(
+            (
+                threads.integer_range[0].from_value,
+                threads.integer_range[0].to_value
+            ),
+            (0, 1024)
+        );
+    }
+
+    #[test]
+    fn every_joint_and_camera_has_its_own_parameters() {
+        let velocity = described("joints.grip.max_velocity");
+        assert_eq!((velocity.type_, velocity.read_only), (3, false));
+        assert_eq!(velocity.floating_point_range[0].from_value, 0.001);
+        assert!(described("cameras.top.crop").read_only);
     }
 
     #[test]
     fn what_needs_a_restart_is_described_as_read_only() {
-        assert!(descriptor("use_sim_time").read_only);
-        assert!(!descriptor("prompt").read_only);
+        assert!(described("use_sim_time").read_only);
+        assert!(!described("prompt").read_only);
     }
 
     #[test]
-    fn what_can_be_set_while_unconfigured_says_so_beside_its_choices() {
-        let descriptor = descriptor("device");
+    fn a_parameter_that_can_be_set_while_unconfigured_has_that_beside_its_choices() {
+        let descriptor = described("device");
         assert!(!descriptor.read_only);
         assert!(
             descriptor
@@ -301,10 +380,48 @@ mod tests {
     }
 
     #[test]
+    fn names_are_listed_by_prefix_and_depth() {
+        let prefixes = |prefixes: &[&str]| {
+            prefixes
+                .iter()
+                .map(|&prefix| prefix.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (given, depth, expected) in [
+            (&[][..], 0, true),
+            (&[], 2, false),
+            (&[], 3, true),
+            (&["joints"], 0, true),
+            (&["joints"], 1, false),
+            (&["joints"], 2, true),
+            (&["joints.grip"], 1, true),
+            (&["joints.gr"], 0, false),
+            (&["cameras", "joints.grip.scale"], 1, true),
+        ] {
+            let found = is_listed("joints.grip.scale", &prefixes(given), depth);
+            assert_eq!(found, expected, "{given:?} {depth}");
+        }
+    }
+
+    #[test]
+    fn a_change_for_all_joints_is_an_event_of_each_that_follows_it() {
+        let before = parameters();
+        let own = [("joints.grip.max_velocity", ParameterValue::Double(1.0))];
+        let before = before.with_changes(own.into_iter(), false).unwrap();
+        let all = [("joint_defaults.max_velocity", ParameterValue::Double(2.0))];
+        let after = before.with_changes(all.into_iter(), false).unwrap();
+        let event = event(&before, &after, &["joint_defaults.max_velocity"]);
+        let names: Vec<&str> = event.iter().map(|parameter| parameter.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["joint_defaults.max_velocity", "joints.waist.max_velocity"]
+        );
+    }
+
+    #[test]
     fn every_value_survives_the_message() {
-        for declaration in DECLARATIONS {
-            let default = declaration.default.value();
-            assert_eq!(value(&message(&default)), default);
+        for (name, parameter) in parameters().iter() {
+            assert_eq!(value(&message(&parameter.value)), parameter.value, "{name}");
         }
     }
 }

@@ -24,7 +24,7 @@ fn evaluate(bags: &[&Path], more: &[&str]) -> Output {
         "--checkpoint",
         "checkpoints/aloha_sim",
         "-p",
-        "camera_crops:=[]",
+        "cameras.top.crop:=[]",
     ]);
     arguments.extend(more);
     pi0_eval(&arguments)

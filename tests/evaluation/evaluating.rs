@@ -110,8 +110,8 @@ fn commands_without_stamps_count_from_when_they_were_recorded() {
 #[test]
 fn commands_are_found_on_the_topics_that_the_node_would_publish_on() {
     let outputs = format!(
-        "output_topics: [/commands]\n    output_types: [array]\n    output_joints: [{}]",
-        joints().join(" ")
+        "outputs.all: {{topic: /commands, type: array, joints: [{}]}}",
+        joints().join(", ")
     );
     let mut policy = KnowingPolicy::of_commands();
     let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(&outputs), &options()).unwrap();
@@ -123,9 +123,14 @@ fn commands_are_found_on_the_topics_that_the_node_would_publish_on() {
 fn a_robot_of_other_conventions_is_seen_in_the_policy_s_and_compared_in_its_own() {
     let mut same = KnowingPolicy::of_commands();
     evaluated(&bag("mcap_zstd"), &mut same, &settings(""), &options()).unwrap();
-    let offsets = format!("joint_offsets: [{}]", ["0.5"; 14].join(", "));
     let mut policy = KnowingPolicy::of_commands();
-    let result = evaluated(&bag("mcap_zstd"), &mut policy, &settings(&offsets), &options()).unwrap();
+    let result = evaluated(
+        &bag("mcap_zstd"),
+        &mut policy,
+        &settings("joint_defaults.offset: 0.5"),
+        &options(),
+    )
+    .unwrap();
     close(result.accuracy.mae, 0.0, 1e-5);
     for (seen, robot) in policy.seen[0].state.iter().zip(&same.seen[0].state) {
         assert!((seen - (robot - 0.5)).abs() < 1e-6, "{seen} and {robot}");
@@ -214,7 +219,7 @@ fn shipped(threads: i64) -> BagResult {
     let checkpoint = root.join("checkpoints/aloha_sim").display().to_string();
     parameters.extend([
         ("checkpoint".to_owned(), ParameterValue::String(checkpoint)),
-        ("camera_crops".to_owned(), ParameterValue::NotSet),
+        ("cameras.top.crop".to_owned(), ParameterValue::NotSet),
         ("threads".to_owned(), ParameterValue::Integer(threads)),
     ]);
     let settings = Parameters::from_overrides(parameters.into_iter())

@@ -62,7 +62,7 @@ fn the_newest_frame_of_each_camera_goes_with_the_joint_state_whatever_their_rate
 
 #[test]
 fn a_camera_that_is_refreshed_less_often_shows_its_frame_again() {
-    let (samples, _) = replayed(&bag("mcap_zstd"), "vision_refresh_hz: [2.0, 0.0]", 5);
+    let (samples, _) = replayed(&bag("mcap_zstd"), "cameras.top.refresh_hz: 2.0", 5);
     let frames_seen = |camera: &str| {
         let mut frames: Vec<_> = samples
             .iter()

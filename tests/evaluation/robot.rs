@@ -22,8 +22,8 @@ pub fn settings(more: &str) -> Settings {
         "/**:
   ros__parameters:
     checkpoint: none
-    cameras: [top, wrist]
-    camera_topics: [/camera/top/image_raw, /camera/wrist/image_raw]
+    cameras.top.topic: /camera/top/image_raw
+    cameras.wrist.topic: /camera/wrist/image_raw
     joint_names: [{}]
     {more}",
         joints().join(", ")

@@ -99,7 +99,7 @@ fn a_prediction_that_fails_is_reported_and_nothing_is_published() {
 fn a_first_action_too_far_from_the_robot_is_told_and_not_published() {
     isolated!(|| {
         // The stand-in goes by ten with every action.
-        let jump = ("max_start_jump", ParameterValue::DoubleArray(vec![15.0]));
+        let jump = ("joint_defaults.max_start_jump", ParameterValue::Double(15.0));
         let node = start_with(&[("prompt", text("jump")), jump]);
         let mut robot = Robot::new();
         let status = robot.status("pi0_node: control", holds("START_JUMP"));
@@ -139,7 +139,7 @@ fn parameters_are_set_described_and_refused_with_a_reason() {
         assert!(!successful && reason.contains("a restart"), "{reason}");
         let (successful, reason) = robot.set("control_rate_hz", double(0.0));
         assert!(!successful && reason.contains("1 to 1000"), "{reason}");
-        let (successful, reason) = robot.set("actions_to_execute", integer(51));
+        let (successful, reason) = robot.set("execution_horizon", integer(51));
         assert!(!successful && reason.contains("at most 50"), "{reason}");
 
         let half_and_half = SetParametersAtomically::Request {
@@ -322,7 +322,7 @@ fn joint_states_of_other_joints_or_of_velocities_alone_change_nothing() {
 #[test]
 fn a_robot_that_stops_following_is_held_with_the_name_of_the_joint() {
     isolated!(|| {
-        let node = start_with(&[("joint_velocity_max", ParameterValue::DoubleArray(vec![1.0]))]);
+        let node = start_with(&[("joint_defaults.max_velocity", ParameterValue::Double(1.0))]);
         let mut robot = Robot::new();
         let status = robot.status("pi0_node: control", holds("FOLLOWING_ERROR"));
         assert!(status.message.contains("joint waist is at 1"), "{status:?}");

@@ -191,7 +191,11 @@ pub fn start_for_a_robot_that_stays(more: &[(&'static str, ParameterValue)]) -> 
 
 /// Parameters of a robot that may be anywhere.
 pub fn anywhere() -> [(&'static str, ParameterValue); 2] {
-    ["max_start_jump", "max_following_error"].map(|name| (name, ParameterValue::DoubleArray(vec![1e6])))
+    let of_all = [
+        "joint_defaults.max_start_jump",
+        "joint_defaults.max_following_error",
+    ];
+    of_all.map(|name| (name, ParameterValue::Double(f64::INFINITY)))
 }
 
 pub fn start_with(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
@@ -202,12 +206,14 @@ pub fn start_with(more: &[(&'static str, ParameterValue)]) -> Pi0Node {
 pub fn node_with(more: &[(&'static str, ParameterValue)]) -> Node {
     let parameters = [
         ("checkpoint", text("/stand-in")),
-        ("cameras", texts(&["top"])),
-        ("camera_topics", texts(&["/top"])),
+        ("cameras.top.topic", text("/top")),
         ("joint_names", texts(&JOINTS)),
         ("prompt", text("wave")),
         // The stand-in's actions are far apart, and the tests look at whole chunks.
-        ("joint_velocity_max", ParameterValue::DoubleArray(vec![1e6])),
+        (
+            "joint_defaults.max_velocity",
+            ParameterValue::Double(f64::INFINITY),
+        ),
         ("look_ahead_s", ParameterValue::Double(10.0)),
     ];
     node_parameters::node_with(parameters.into_iter().chain(more.iter().cloned()))

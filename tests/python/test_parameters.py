@@ -73,20 +73,21 @@ def test_every_parameter_of_the_file_is_listed_and_described(person):
 
 
 def test_a_description_tells_type_range_and_whether_it_can_be_set(person):
-    names = ["control_rate_hz", "joint_states_topics", "checkpoint"]
-    rate, topics, checkpoint = person.answer(person.client.describe_parameters(names)).descriptors
+    names = ["control_rate_hz", "joint_names", "checkpoint"]
+    rate, joints, checkpoint = person.answer(person.client.describe_parameters(names)).descriptors
     assert rate.type == ParameterType.PARAMETER_DOUBLE
     assert not rate.read_only
     assert (rate.floating_point_range[0].from_value, rate.floating_point_range[0].to_value) == (1.0, 1000.0)
-    assert topics.type == ParameterType.PARAMETER_STRING_ARRAY
-    assert topics.read_only
+    assert joints.type == ParameterType.PARAMETER_STRING_ARRAY
+    assert joints.read_only
     assert checkpoint.type == ParameterType.PARAMETER_STRING
     assert not checkpoint.read_only
     assert "unconfigured" in checkpoint.description
 
 
 def test_a_parameter_is_what_the_file_says(person):
-    assert person.get("camera_topics") == ["/camera/top/image_raw"]
+    assert person.get("cameras.top.topic") == "/camera/top/image_raw"
+    assert person.get("joints.left_gripper.max_velocity") == 5.0
     assert person.get("prompt") == "pick up the cube with the right arm"
 
 
@@ -96,6 +97,27 @@ def test_a_rate_that_is_set_is_the_rate_of_the_ticks(person):
     assert result.successful, result.reason
     assert person.get("control_rate_hz") == 5.0
     person.wait_until(lambda: person.rate_hz is not None and person.rate_hz < 10.0)
+
+
+def test_a_limit_of_one_joint_is_listed_described_and_set(person):
+    names = person.answer(person.client.list_parameters(["joints.left_gripper"], 1)).result.names
+    assert "joints.left_gripper.max_velocity" in names
+    assert all(name.startswith("joints.left_gripper.") for name in names)
+    limit, unlimited = "joints.left_gripper.max_velocity", "joints.left_gripper.max_acceleration"
+    (descriptor,) = person.answer(person.client.describe_parameters([limit])).descriptors
+    assert (descriptor.type, descriptor.read_only) == (ParameterType.PARAMETER_DOUBLE, False)
+    (result,) = person.answer(person.client.set_parameters([Parameter(limit, value=4.0)])).results
+    assert result.successful, result.reason
+    assert (person.get(limit), person.get(unlimited)) == (4.0, float("inf"))
+    (result,) = person.answer(person.client.set_parameters([Parameter(limit, value=0.0)])).results
+    assert not result.successful
+    assert f"{limit}: found 0.0, expected at least 0.001" in result.reason
+
+
+def test_an_old_name_is_refused_with_the_new_one(person):
+    (result,) = person.answer(person.client.set_parameters([Parameter("max_start_jump", value=[0.3])])).results
+    assert not result.successful
+    assert "joints.<name>.max_start_jump" in result.reason
 
 
 def test_a_bad_set_is_refused_whole_with_the_reason(person):

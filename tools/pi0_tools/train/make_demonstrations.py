@@ -83,7 +83,7 @@ class DemonstrationWriter:
 def camera_crop():
     """The part of each frame that the node shows the policy: rows and columns."""
     parameters = yaml.safe_load(NODE_CONFIG.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
-    x, y, width, height = parameters["camera_crops"]
+    x, y, width, height = parameters["cameras"][CAMERA]["crop"]
     return slice(y, y + height), slice(x, x + width)
 
 

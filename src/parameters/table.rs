@@ -1,0 +1,392 @@
+//! The one table of all parameters.
+
+use super::definition::{Allowed::*, Changeable, Definition};
+use super::reader::{Reader, Section};
+use super::typed::Typed;
+use crate::control::{BlendingStrategy, OutputKind};
+use crate::device::Precision;
+use crate::observation::Transport;
+use crate::policy::{ActionMode, Crop, DeviceChoice};
+
+/// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
+/// then name, type, default, allowed values, unit, and when it can be set.
+macro_rules! parameters {
+    (
+        $(#[$attribute:meta])*
+        $name:ident {
+            $(
+                $(#[doc = $comment:literal])+
+                $field:ident: $type:ty = $default:expr, $allowed:expr, $unit:literal, $changeable:ident;
+            )+
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            $( $(#[doc = $comment])+ pub $field: $type, )+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )+ }
+            }
+        }
+
+        impl $name {
+            const ROWS: [Definition; [$( stringify!($field) ),+].len()] = [$(
+                Definition {
+                    name: without_raw(stringify!($field)),
+                    default: || { let default: $type = $default; Typed::to_value(&default) },
+                    allowed: $allowed,
+                    unit: $unit,
+                    changeable: Changeable::$changeable,
+                    choices: <$type as Typed>::CHOICES,
+                    shape: <$type as Typed>::SHAPE,
+                    comment: concat!($( $comment ),+),
+                },
+            )+];
+        }
+
+        impl Section for $name {
+            const DEFINITIONS: &'static [Definition] = &Self::ROWS;
+
+            fn read(reader: &mut Reader, prefix: &str, defaults: &Self) -> Self {
+                let [$( $field ),+] = &Self::ROWS;
+                Self { $( $field: reader.read(prefix, $field, &defaults.$field), )+ }
+            }
+        }
+    };
+}
+
+/// A field's name without the `r#` of a name that is a keyword.
+const fn without_raw(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+parameters! {
+    /// The policy, and where it runs.
+    PolicyParameters {
+        /// Folder of the checkpoint: weights, configuration, tokenizer and normalisation statistics.
+        checkpoint: String = String::new(), NotEmpty, "", Unconfigured;
+        /// Device that runs the model; auto takes the fastest one there is.
+        device: DeviceChoice = DeviceChoice::Auto, Any, "", Unconfigured;
+        /// Number format in which the CPU device stores weights: bf16 takes half the memory of f32, int8 a quarter.
+        /// Where the machine multiplies these, activations are rounded as well.
+        precision: Precision = Precision::F32, Any, "", Unconfigured;
+        /// Threads of the CPU device; 0 is one for each core.
+        threads: usize = 0, Range(0.0..=1024.0), "threads", Unconfigured;
+        /// Euler steps from noise to actions, from the next chunk on; 0 is the checkpoint's number.
+        denoise_steps: usize = 0, Range(0.0..=1000.0), "steps", Always;
+        /// Seed of the noise; the same seed and observations give the same chunks.
+        seed: u64 = 0, Range(0.0..=f64::INFINITY), "", Unconfigured;
+        /// Task of the robot, in words; while it is empty no chunk is made.
+        prompt: String = String::new(), Any, "", Always;
+        /// Topic of new prompts (std_msgs/String); the newest of it and the parameter prompt counts.
+        prompt_topic: String = "/prompt".into(), NotEmpty, "", Never;
+    }
+}
+
+parameters! {
+    /// Cameras that the robot lacks.
+    AbsentCameras {
+        /// Cameras of the checkpoint that the robot does not have; the model gets them as missing.
+        absent_cameras: Vec<String> = Vec::new(), Any, "", Never;
+    }
+}
+
+parameters! {
+    /// One camera, by its name in the checkpoint.
+    CameraParameters {
+        /// Topic of the camera of this name in the checkpoint. The robot has the cameras that have a topic, at least one.
+        topic: String = String::new(), NotEmpty, "", Never;
+        /// Messages on the topic: raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage with JPEG or PNG.
+        transport: Transport = Transport::Raw, Any, "", Never;
+        /// Part of each frame that the policy gets: x and y of its top left corner, width and height; empty is the whole
+        /// frame.
+        crop: Option<Crop> = None, Any, "pixels", Never;
+        /// Whether chunks are made without this camera too: the model gets it as missing while it has no frame within
+        /// sync_slop_ms.
+        optional: bool = false, Any, "", Never;
+        /// Highest rate at which new frames go through the vision tower; 0 is every inference. A frame that is used again
+        /// takes no time in the vision tower.
+        refresh_hz: f64 = 0.0, Range(0.0..=1000.0), "hertz", Always;
+    }
+}
+
+parameters! {
+    /// Order of the joints.
+    JointOrder {
+        /// Joints of the robot, in the order of the checkpoint's state.
+        joint_names: Vec<String> = Vec::new(), NotEmpty, "", Never;
+        /// Joint that each value of the checkpoint's actions is for, or unused; empty is joint_names. A joint that has a
+        /// value is a commanded joint.
+        action_joints: Vec<String> = Vec::new(), Any, "", Never;
+    }
+}
+
+parameters! {
+    /// One joint: how its position and actions become the checkpoint's, and its limits.
+    JointParameters {
+        /// Checkpoint's units in one of the robot's: -1 for the other direction, 57.29578 for a checkpoint in degrees and a
+        /// robot in radians. The checkpoint's position is scale times (robot's position - offset).
+        scale: f64 = 1.0, FiniteNonZero, "", Never;
+        /// Robot's position where the checkpoint's is 0, in the robot's unit.
+        offset: f64 = 0.0, Finite, "", Never;
+        /// Robot's positions at two ends of the joint's range, in place of scale and offset. Positions beyond the ends are
+        /// not clipped.
+        robot_range: Option<[f64; 2]> = None, Any, "", Never;
+        /// Checkpoint's positions at the two ends of robot_range.
+        policy_range: Option<[f64; 2]> = None, Any, "", Never;
+        /// Meaning of an action: the joint's position, its distance from the observed position (relative), or its distance
+        /// from the action before (increment). Relative actions that the checkpoint itself declares are absolute here.
+        action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
+        /// Factor that brings an action into the units of the checkpoint's state.
+        action_scale: f64 = 1.0, FiniteNonZero, "", Never;
+        /// Lowest position, in the robot's unit. Every point of every trajectory keeps the limits.
+        position_min: f64 = f64::NEG_INFINITY, Range(f64::NEG_INFINITY..=f64::INFINITY), "", Always;
+        /// Highest position, in the robot's unit.
+        position_max: f64 = f64::INFINITY, Range(f64::NEG_INFINITY..=f64::INFINITY), "", Always;
+        /// Highest velocity, in the robot's unit per second, whatever other limits are known; .inf is no limit.
+        max_velocity: f64 = 3.0, Range(1e-3..=f64::INFINITY), "", Always;
+        /// Highest acceleration, in the robot's unit per second squared; .inf is no limit.
+        max_acceleration: f64 = f64::INFINITY, Range(1e-3..=f64::INFINITY), "", Always;
+        /// Longest distance from the measured position to the first commanded one when the robot starts from standstill,
+        /// in the robot's unit; further away the robot is held. .inf is any distance.
+        max_start_jump: f64 = 0.5, Range(1e-3..=f64::INFINITY), "", Always;
+        /// Longest distance from the commanded position to the measured one while a chunk is played, in the robot's unit;
+        /// further away the robot is held, for the joint is blocked or its controller stopped. .inf is any distance. A
+        /// gripper that holds an object needs its whole range.
+        max_following_error: f64 = 0.5, Range(1e-3..=f64::INFINITY), "", Always;
+    }
+}
+
+parameters! {
+    /// What the state is made of, beside cameras and joints.
+    StateParameters {
+        /// Topic of the joint positions (sensor_msgs/JointState), unless there are `joint_states.<name>.topic`. Joints are
+        /// found by name, and a message may have some of them.
+        joint_states_topic: String = "/joint_states".into(), NotEmpty, "", Never;
+        /// Parts of the checkpoint's state that follow the joints, in its order.
+        extra_state_names: Vec<String> = Vec::new(), Any, "", Never;
+        /// Longest distance of the stamps of an observation's messages from that of its joint positions: the newest set of
+        /// messages that fits is observed. 0 takes the newest message of every input, whatever its stamp.
+        sync_slop_ms: f64 = 0.0, Range(0.0..=1000.0), "milliseconds", Never;
+    }
+}
+
+parameters! {
+    /// One topic of joint positions, where there are several.
+    JointStatesParameters {
+        /// Topic of joint positions, where several drivers send them.
+        topic: String = String::new(), NotEmpty, "", Never;
+        /// Text in front of the topic's own names of joints, to tell two arms with the same names apart.
+        prefix: String = String::new(), Any, "", Never;
+    }
+}
+
+parameters! {
+    /// One part of the state that is no joint.
+    ExtraStateParameters {
+        /// Topic of this part of the state (std_msgs/Float64MultiArray).
+        topic: String = String::new(), NotEmpty, "", Never;
+        /// Values of this part of the state.
+        size: usize = 0, Range(1.0..=1000.0), "values", Never;
+    }
+}
+
+parameters! {
+    /// The output to one controller.
+    TrajectoryOutput {
+        /// Topic of the trajectory of all commanded joints (trajectory_msgs/JointTrajectory), unless there are
+        /// `outputs.<name>.topic`.
+        trajectory_topic: String = "/joint_trajectory".into(), NotEmpty, "", Never;
+    }
+}
+
+parameters! {
+    /// One output, where several controllers move the robot.
+    OutputParameters {
+        /// Topic of one controller, where there are several.
+        topic: String = String::new(), NotEmpty, "", Never;
+        /// Messages on the topic: trajectory for trajectory_msgs/JointTrajectory, array for the positions of now as
+        /// std_msgs/Float64MultiArray.
+        r#type: OutputKind = OutputKind::Trajectory, Any, "", Never;
+        /// Joints of the controller, in its order. Every commanded joint is in one output.
+        joints: Vec<String> = Vec::new(), NotEmpty, "", Never;
+        /// Text in front of joint_names that the controller's own names do not have.
+        prefix: String = String::new(), Any, "", Never;
+    }
+}
+
+parameters! {
+    /// How chunks become trajectories.
+    ControlParameters {
+        /// Trajectories published a second, in ROS time.
+        control_rate_hz: f64 = 50.0, Range(1.0..=1000.0), "hertz", Always;
+        /// Actions a second in the recordings that the policy learned from; counts from the next chunk on.
+        action_rate_hz: f64 = 50.0, Range(0.1..=1000.0), "hertz", Always;
+        /// Actions of a chunk that are played before the next chunk is inferred, at most the checkpoint's horizon; the
+        /// rest play on until it comes. 0 is half of the horizon. Counts from the next chunk on.
+        execution_horizon: usize = 0, Range(0.0..=1000.0), "actions", Always;
+        /// Factor of the recorded speed at which actions are played; below 1 is slower. Counts from the next chunk on.
+        playback_speed: f64 = 1.0, Range(0.1..=10.0), "", Always;
+        /// How a new chunk takes over from the one that is played: see docs/control.md. Counts from the next chunk on.
+        chunk_blending: BlendingStrategy = BlendingStrategy::Replace, Any, "", Always;
+        /// Time within which a new chunk takes over: its difference from the one that was played fades out. 0 is at once,
+        /// with a jump. Counts from the next chunk on.
+        blend_duration_s: f64 = 0.06, Range(0.0..=10.0), "seconds", Always;
+        /// Weight of age with chunk_blending ensemble: a chunk that is i chunks newer than the oldest weighs
+        /// exp(-i times this). Counts from the next chunk on.
+        ensemble_coefficient: f64 = 0.01, Range(-10.0..=10.0), "", Always;
+        /// Points of a published trajectory at most, without the one that lets a short one reach 0.2 s ahead.
+        publish_horizon: usize = 50, Range(3.0..=1000.0), "points", Always;
+        /// Time that a published trajectory reaches ahead, with three points at least. When the node is killed or the
+        /// network fails, a controller plays what it has to the end: shorter stops the robot sooner, longer bridges longer
+        /// gaps between messages.
+        look_ahead_s: f64 = 0.3, Range(0.2..=10.0), "seconds", Always;
+        /// Real-time priority (SCHED_FIFO) that is requested for the control thread; where it is not granted, nice -10 is
+        /// requested. 0 requests nothing. The log has what was granted.
+        control_priority: u8 = 50, Range(0.0..=99.0), "", Never;
+    }
+}
+
+parameters! {
+    /// Limits of the whole robot, and when it is held.
+    SafetyParameters {
+        /// Topic of the robot's URDF (std_msgs/String, transient local), whose position and velocity limits of the
+        /// commanded joints are kept too; empty is none. A URDF is in radians and metres, and so must the joints be.
+        robot_description_topic: String = "/robot_description".into(), Any, "", Never;
+        /// Velocity at which a joint outside of its position limits may move back to them where a chunk asks for it, in
+        /// the robot's unit per second; it never moves further out. 0 holds the robot instead.
+        limit_return_velocity: f64 = 0.1, Range(0.0..=1e6), "", Always;
+        /// Time in which the robot comes to rest when it is to be held; longer where the acceleration limits ask for it.
+        stop_time_s: f64 = 0.2, Range(0.0..=10.0), "seconds", Always;
+        /// Longest silence of a camera that is not optional, of a joint or of an extra state; then the robot is held. A
+        /// message whose stamp is further than this from the node's clock, before or after, does not count.
+        max_age_ms: f64 = 500.0, Range(1.0..=60_000.0), "milliseconds", Always;
+        /// Longest time that one prompt may move the robot; then it is held until the next prompt. 0 is no limit.
+        max_run_time_s: f64 = 0.0, Range(0.0..=86_400.0), "seconds", Always;
+    }
+}
+
+parameters! {
+    /// How the node starts.
+    LifecycleParameters {
+        /// Whether the node moves the robot from its start on; otherwise from the first call of ~/enable on.
+        auto_start: bool = true, Any, "", Never;
+        /// Whether the node waits unconfigured for a lifecycle manager; otherwise it configures and activates itself.
+        managed: bool = false, Any, "", Never;
+        /// Whether time comes from the topic /clock instead of the system.
+        use_sim_time: bool = false, Any, "", Never;
+    }
+}
+
+/// Definitions that share a prefix, under a heading of the reference page.
+#[derive(Debug)]
+pub struct Group {
+    pub heading: &'static str,
+    /// Empty, or a map's name and a placeholder for the name of an entry: `joints.<name>.`.
+    pub prefix: &'static str,
+    pub definitions: &'static [Definition],
+}
+
+const fn group<S: Section>(heading: &'static str, prefix: &'static str) -> Group {
+    Group {
+        heading,
+        prefix,
+        definitions: S::DEFINITIONS,
+    }
+}
+
+/// Every definition, in the order of the reference page.
+pub const GROUPS: &[Group] = &[
+    group::<PolicyParameters>("Policy", ""),
+    group::<CameraParameters>("Cameras", "cameras.<name>."),
+    group::<AbsentCameras>("Cameras", ""),
+    group::<JointOrder>("Joints", ""),
+    group::<JointParameters>("Joints", "joints.<name>."),
+    group::<StateParameters>("State", ""),
+    group::<JointStatesParameters>("State", "joint_states.<name>."),
+    group::<ExtraStateParameters>("State", "extra_state.<name>."),
+    group::<TrajectoryOutput>("Outputs", ""),
+    group::<OutputParameters>("Outputs", "outputs.<name>."),
+    group::<ControlParameters>("Control", ""),
+    group::<SafetyParameters>("Limits and safety", ""),
+    group::<LifecycleParameters>("Lifecycle", ""),
+];
+
+/// Every parameter of the node, typed. Maps have their entries by name.
+#[derive(Clone, Debug)]
+pub struct NodeParameters {
+    pub policy: PolicyParameters,
+    pub cameras: Vec<(String, CameraParameters)>,
+    pub absent_cameras: Vec<String>,
+    pub joint_order: JointOrder,
+    pub joint_defaults: JointParameters,
+    /// One for each of `joint_names`.
+    pub joints: Vec<(String, JointParameters)>,
+    pub state: StateParameters,
+    pub joint_states: Vec<(String, JointStatesParameters)>,
+    pub extra_state: Vec<(String, ExtraStateParameters)>,
+    pub trajectory_topic: String,
+    pub outputs: Vec<(String, OutputParameters)>,
+    pub control: ControlParameters,
+    pub safety: SafetyParameters,
+    pub lifecycle: LifecycleParameters,
+}
+
+impl NodeParameters {
+    /// Reads every parameter: maps have an entry for every name that the lists and topics give.
+    pub fn read(reader: &mut Reader) -> Self {
+        fn section<S: Section>(reader: &mut Reader) -> S {
+            S::read(reader, "", &S::default())
+        }
+        fn map<S: Section>(reader: &mut Reader, map: &str, names: Vec<String>) -> Vec<(String, S)> {
+            reader.read_map(map, names, &S::default())
+        }
+        let policy = section(reader);
+        let cameras = reader.names_with("cameras", "topic");
+        let cameras = map(reader, "cameras", cameras);
+        let AbsentCameras { absent_cameras } = section(reader);
+        let joint_order: JointOrder = section(reader);
+        let joint_defaults = JointParameters::read(reader, "joint_defaults.", &JointParameters::default());
+        let joints = reader.read_map("joints", unique(&joint_order.joint_names), &joint_defaults);
+        let state: StateParameters = section(reader);
+        let joint_states = reader.names_with("joint_states", "topic");
+        let joint_states = map(reader, "joint_states", joint_states);
+        let extra_state = map(reader, "extra_state", unique(&state.extra_state_names));
+        let TrajectoryOutput { trajectory_topic } = section(reader);
+        let outputs = reader.names_with("outputs", "topic");
+        let outputs = map(reader, "outputs", outputs);
+        Self {
+            policy,
+            cameras,
+            absent_cameras,
+            joint_order,
+            joint_defaults,
+            joints,
+            state,
+            joint_states,
+            extra_state,
+            trajectory_topic,
+            outputs,
+            control: section(reader),
+            safety: section(reader),
+            lifecycle: section(reader),
+        }
+    }
+}
+
+/// The names of a list, each once; that one is there twice is a problem of its own.
+fn unique(names: &[String]) -> Vec<String> {
+    let is_first = |(index, name): &(usize, &String)| !names[..*index].contains(name);
+    names
+        .iter()
+        .enumerate()
+        .filter(is_first)
+        .map(|(_, name)| name.clone())
+        .collect()
+}
