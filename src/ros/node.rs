@@ -27,7 +27,7 @@ use crate::parameters::{Parameters, QosOverrides, Settings};
 use crate::policy::{OpenError, Policy, open_with};
 use crate::runtime::{
     ChangeError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState, Shared,
-    UnexpectedExit, WatchedThread, wait_for_rest,
+    ShowChunk, UnexpectedExit, WatchedThread, wait_for_rest,
 };
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
@@ -272,10 +272,7 @@ fn callback_runtime() -> Result<Runtime, NodeError> {
 }
 
 /// Publishes every chunk on `~/chunk`.
-fn chunk_publisher(
-    node: &mut Node,
-    qos: &QosOverrides,
-) -> Result<Arc<dyn Fn(&TimedChunk, &[String]) + Send + Sync>, NodeError> {
+fn chunk_publisher(node: &mut Node, qos: &QosOverrides) -> Result<ShowChunk, NodeError> {
     let publisher = Mutex::new(publisher::<JointTrajectory>(node, qos, "~/chunk")?);
     Ok(Arc::new(move |chunk: &TimedChunk, joints: &[String]| {
         if let Err(error) = publisher.lock().publish(&messages::chunk(chunk, joints)) {

@@ -33,6 +33,9 @@ pub enum ConfigureError {
     Thread(#[source] std::io::Error),
 }
 
+/// Receives a chunk and the names of its joints.
+pub type ShowChunk = Arc<dyn Fn(&TimedChunk, &[String]) + Send + Sync>;
+
 /// Opens the policy that the settings name.
 pub type OpenPolicy = dyn FnMut(&Settings) -> Result<Box<dyn Policy + Send>, OpenError> + Send;
 
@@ -44,7 +47,7 @@ pub struct ManagedPolicy {
     pub shape: Arc<Shared<Option<PolicyShape>>>,
     pub state: Arc<NodeState>,
     /// Publishes a chunk, with the names of its joints, before control plays it.
-    pub show_chunk: Arc<dyn Fn(&TimedChunk, &[String]) + Send + Sync>,
+    pub show_chunk: ShowChunk,
     pub on_unexpected_exit: UnexpectedExit,
     /// The inference thread, while there is a policy.
     pub inference: Arc<Mutex<Option<WatchedThread>>>,

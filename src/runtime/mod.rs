@@ -25,7 +25,7 @@ pub use lifecycle::{
     ChangeError, Lifecycle, LifecycleState, Managed, TRANSITIONS, Transition, TransitionEvent,
 };
 pub use mailbox::{ChunkSlot, NewChunk, NewestPrediction, Shared};
-pub use managed_policy::{ConfigureError, ManagedPolicy, OpenPolicy, wait_for_rest};
+pub use managed_policy::{ConfigureError, ManagedPolicy, OpenPolicy, ShowChunk, wait_for_rest};
 pub use monitor::{Level, Monitor, Status};
 pub use node_state::NodeState;
 pub use thread_priority::raise_this_thread;
