@@ -81,6 +81,8 @@ fn one_file_is_not_given_the_traces_of_several_evaluations() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(env!("CARGO_BIN_EXE_pi0_eval"))
         .arg(root.join("tests/fixtures/bags/mcap_zstd"))
+        .arg("--params-file")
+        .arg(root.join("config/aloha_sim.yaml"))
         .arg("--checkpoint")
         .arg(root.join("checkpoints/aloha_sim"))
         .arg("--output")
