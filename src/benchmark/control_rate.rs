@@ -102,8 +102,8 @@ pub fn measure_control_rate(options: &ControlRateOptions) -> Result<ControlRateR
         ..
     } = options;
     let cores = thread::available_parallelism()?.get();
-    let settings = settings(options)?;
     let checkpoint = Checkpoint::open(&options.checkpoint).map_err(OpenError::from)?;
+    let settings = settings(options, checkpoint.action_dim())?;
     let policies = (0..cores)
         .map(|_| policy(&checkpoint))
         .collect::<Result<Vec<_>, _>>()?;
@@ -144,13 +144,20 @@ pub fn measure_control_rate(options: &ControlRateOptions) -> Result<ControlRateR
     })
 }
 
-fn settings(options: &ControlRateOptions) -> Result<Settings, ParameterProblem> {
+/// The settings of a robot with so many joints, and a camera that nobody subscribes to.
+fn settings(options: &ControlRateOptions, joints: usize) -> Result<Settings, ParameterProblem> {
     let checkpoint = options.checkpoint.display().to_string();
+    let joint_names = (0..joints).map(|joint| format!("joint_{joint}"));
     let overrides = [
         ("checkpoint", ParameterValue::String(checkpoint)),
+        ("cameras.none.topic", ParameterValue::String("/none".to_owned())),
+        ("joint_names", ParameterValue::StringArray(joint_names.collect())),
         ("control_rate_hz", ParameterValue::Double(options.rate_hz)),
         // There is no robot whose position could be compared.
-        ("max_start_jump", ParameterValue::DoubleArray(vec![1e6])),
+        (
+            "joint_defaults.max_start_jump",
+            ParameterValue::Double(f64::INFINITY),
+        ),
     ];
     let overrides = overrides.map(|(name, value)| (name.to_owned(), value));
     let parameters = Parameters::from_overrides(overrides.into_iter());
