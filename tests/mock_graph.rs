@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pi0_node::benchmark::{CardGraph, HostCalls};
+use pi0_node::benchmark::{CardGraph, HostCommands};
 
 const MOST_OPERATIONS: usize = 3000;
 
@@ -45,26 +45,26 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
         graph.uploaded_bytes
     );
-    let calls = |operations, uploads| HostCalls {
+    let commands = |operations, uploads| HostCommands {
         operations,
         uploads,
         read_backs: 1,
     };
     assert_eq!(
-        graph.traced,
-        calls(0, uploads),
-        "only uploads, traces and one read-back"
+        graph.captured,
+        commands(0, uploads),
+        "nothing but uploads, traces and one read-back"
     );
     let (selections, mask_and_velocity) = (10, 2);
     assert_eq!(
-        graph.inpainted,
-        calls(operations + selections, uploads + mask_and_velocity),
+        graph.frozen,
+        commands(operations + selections, uploads + mask_and_velocity),
         "frozen actions"
     );
     assert_eq!(
-        graph.inpainted_traced,
-        calls(0, uploads + mask_and_velocity),
-        "frozen actions, traced"
+        graph.frozen_captured,
+        commands(0, uploads + mask_and_velocity),
+        "frozen actions, captured"
     );
     assert!(
         graph.weight_bytes + graph.working_bytes <= graph.dram_bytes,

@@ -1,5 +1,5 @@
-//! Operations of a π0 chunk at its published size on a Tenstorrent card, recorded on a mock of the card, with a roofline of their
-//! time.
+//! Operations and memory of a chunk of π0 at its published size on a Tenstorrent card, from a mock of it, and
+//! the least time that the chunk takes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,81 +16,81 @@ use crate::model::{Pi0, Pi0Config, Session, Weights};
 
 const STEPS: usize = 10;
 const PROMPT_TOKENS: usize = 48;
-/// Frozen actions at the beginning of an inpainted chunk.
+/// Frozen actions that a chunk begins with where it goes on from the last one.
 const FROZEN: usize = 7;
 
-/// Card that can be mocked.
+/// Cards that can be mocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum MockedCard {
-    /// Wormhole card with one chip.
+    /// Wormhole, one chip.
     N150,
-    /// Blackhole card with 28 GB of memory.
+    /// Blackhole, with less DRAM.
     P100,
-    /// Blackhole card with 32 GB of memory.
+    /// Blackhole.
     P150,
 }
 
-/// Limits of the speed of one chip.
+/// Speeds of one chip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chip {
-    /// Name of the chip or its card.
+    /// Product name.
     pub name: &'static str,
-    /// Cores that compute; the others dispatch or are harvested.
+    /// Cores that compute; the rest dispatch or are harvested.
     pub cores: f64,
-    /// Clock rate in GHz.
+    /// Clock of the cores, in 10⁹ per second.
     pub clock_ghz: f64,
-    /// Bandwidth of the memory in GB/s.
+    /// Bandwidth of the DRAM, in 10⁹ bytes per second.
     pub dram_gb_per_s: f64,
 }
 
-/// Operations of one chunk on a card.
+/// Operations, transfers and memory of one chunk on a card.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CardGraph {
-    /// Mocked card.
+    /// The mocked card.
     pub card: MockedCard,
-    /// Cameras with a new frame.
+    /// Cameras, each with a new frame.
     pub cameras: usize,
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
-    /// Tensors that are uploaded.
+    /// Tensors sent to the card.
     pub uploads: usize,
-    /// Bytes of the uploads.
+    /// Bytes sent to the card.
     pub uploaded_bytes: u64,
-    /// Number of operations before each read-back.
+    /// Operations before each read-back.
     pub read_backs: Vec<usize>,
-    /// Calls of the host for the same chunk once its traces are captured.
-    pub traced: HostCalls,
-    /// Calls of the host for a chunk that begins with frozen actions.
-    pub inpainted: HostCalls,
-    /// Calls of the host for a chunk that begins with frozen actions, once its traces are captured.
-    pub inpainted_traced: HostCalls,
-    /// Bytes of the weights.
+    /// Commands of the host for the same chunk once it is captured.
+    pub captured: HostCommands,
+    /// Commands of the host for a chunk that begins with frozen actions.
+    pub frozen: HostCommands,
+    /// Commands of the host for a chunk that begins with frozen actions, once it is captured.
+    pub frozen_captured: HostCommands,
+    /// DRAM of the weights.
     pub weight_bytes: u64,
-    /// Largest number of bytes beside the weights.
+    /// DRAM of everything else, at most.
     pub working_bytes: u64,
-    /// Bytes of the card's memory.
+    /// DRAM of the card.
     pub dram_bytes: u64,
-    /// Largest use of a core's L1 memory, in bytes.
+    /// L1 of one core that buffers take, at most.
     pub peak_l1_bytes_per_core: u64,
-    /// Size of a core's L1 memory, in bytes.
+    /// L1 of one core.
     pub l1_bytes_per_core: u64,
     /// Least time on one chip of each kind.
     pub rooflines: Vec<Roofline>,
 }
 
-/// Number of calls of the host to the card.
+/// Commands of the host for a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostCalls {
-    /// Operations outside of traces.
+pub struct HostCommands {
+    /// Operations that are dispatched one by one.
     pub operations: usize,
-    /// Tensors that are uploaded.
+    /// Tensors sent to the card.
     pub uploads: usize,
-    /// Tensors that are read back.
+    /// Tensors read back.
     pub read_backs: usize,
 }
 
-impl HostCalls {
+impl HostCommands {
     fn of(graph: &Graph) -> Self {
         Self {
             operations: graph.operations.len(),
@@ -103,15 +103,15 @@ impl HostCalls {
 /// Least time of a chunk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Roofline {
-    /// Name of the chip or its card.
+    /// Product name of the chip.
     pub chip: String,
-    /// Milliseconds with the cores that each operation keeps busy.
+    /// Least time with the cores that each operation keeps busy, in milliseconds.
     pub least_ms: f64,
-    /// Milliseconds if all computing cores were always busy.
+    /// Least time if all cores were busy all the time, in milliseconds.
     pub all_busy_ms: f64,
 }
 
-/// Operations of one name together.
+/// All operations of a name.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Kind {
     /// Number of operations.
@@ -120,7 +120,7 @@ pub struct Kind {
     pub bytes: u64,
     /// Floating-point operations.
     pub flops: f64,
-    /// Floating-point operations, each counted for every pass over the mantissa.
+    /// Floating-point operations, each times the passes over the mantissas of its factors.
     pub passed_flops: f64,
     /// Busy cores, summed over the operations.
     pub busy_cores: f64,
@@ -135,7 +135,7 @@ impl MockedCard {
         }
     }
 
-    /// Chips that can run this graph. Each of the two on an N300 is like the one of an N150.
+    /// Chips that run this graph: one of N300's two is like N150's.
     fn chips(self) -> Vec<Chip> {
         let wormhole = |name| Chip {
             name,
@@ -158,7 +158,8 @@ impl MockedCard {
 }
 
 impl Chip {
-    /// Least time of an operation that is spread evenly over `cores`: for its bytes from and to DRAM, or for its products.
+    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the
+    /// passes of its products.
     fn least_s(&self, operation: &Operation, cores: f64) -> f64 {
         // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
         const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
@@ -169,9 +170,10 @@ impl Chip {
 }
 
 impl CardGraph {
-    /// Builds the model on a mock card and records a chunk in which every camera has a new frame and the prompt stays.
+    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame and the
+    /// prompt stays.
     ///
-    /// `folder` has the cards' descriptors, `cache` the compiled kernels.
+    /// `folder` has the cards' descriptors; `cache` keeps what is compiled.
     ///
     /// # Errors
     /// When TT-NN is missing, or refuses an operation.
@@ -201,16 +203,16 @@ impl CardGraph {
             model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
             Ok(session)
         };
-        // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies where an operation
-        // has its buffers.
+        // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies
+        // where an operation has its buffers.
         let frozen = vec![0.0; FROZEN * model.config.max_action_dim];
-        let mut prefix = whole()?;
-        model.denoise(&mut prefix, &state, &noise, &frozen, &schedule)?;
-        drop(prefix);
-        // The next chunk makes what stays, and with it ends what was recorded before; two more record everything.
-        let mut prefix = None;
-        let first = device.capture(|| {
-            prefix = Some(whole()?);
+        let mut session = whole()?;
+        model.sample_actions(&mut session, &state, &noise, &frozen, &schedule)?;
+        drop(session);
+        // The next chunk allocates what stays, and with it ends all traces; two more capture everything.
+        let mut session = None;
+        let first = device.capture_graph(|| {
+            session = Some(whole()?);
             Ok(())
         })?;
         let mut session = session.expect("the first chunk's session");
@@ -225,22 +227,22 @@ impl CardGraph {
         };
         let graph = chunk(&[])?;
         chunk(&[])?;
-        let traced = chunk(&[])?;
-        // A tensor that comes and goes ends what is recorded.
+        let captured = chunk(&[])?;
+        // A tensor that comes and goes ends all traces.
         drop(device.zeros(&[1, 1])?);
         let frozen_graph = chunk(&frozen)?;
         chunk(&frozen)?;
-        let inpainted_traced = chunk(&frozen)?;
+        let frozen_captured = chunk(&frozen)?;
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
             cameras,
-            uploads: recorded.uploads,
-            uploaded_bytes: recorded.uploaded_bytes,
-            read_backs: recorded.read_backs.clone(),
-            traced: HostCalls::of(&traced),
-            inpainted: HostCalls::of(&inpainted),
-            inpainted_traced: HostCalls::of(&inpainted_traced),
+            uploads: graph.uploads,
+            uploaded_bytes: graph.uploaded_bytes,
+            read_backs: graph.read_backs.clone(),
+            captured: HostCommands::of(&captured),
+            frozen: HostCommands::of(&frozen_graph),
+            frozen_captured: HostCommands::of(&frozen_captured),
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,
@@ -251,7 +253,7 @@ impl CardGraph {
         })
     }
 
-    /// Number of operations of the chunk.
+    /// Operations of the chunk.
     pub fn operations(&self) -> usize {
         self.kinds.values().map(|kind| kind.count).sum()
     }
@@ -287,7 +289,7 @@ fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
     card.chips().into_iter().map(of_chip).collect()
 }
 
-/// Formats the graph as a section of docs/tenstorrent-notes.md.
+/// The tables of docs/tenstorrent.md.
 impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
@@ -347,7 +349,7 @@ impl fmt::Display for CardGraph {
     }
 }
 
-/// Weights of zero in the right shapes, all of one block.
+/// Weights of the right shapes: one block of zeros serves all.
 struct Unfilled {
     shapes: BTreeMap<String, Vec<usize>>,
     zeros: Vec<u8>,
@@ -361,7 +363,7 @@ impl Unfilled {
             .collect();
         let largest = shapes.values().map(|shape| shape.iter().product::<usize>()).max();
         Self {
-            // These pages are never touched, so they take no memory.
+            // Never touched, and so never in memory.
             zeros: vec![0; 2 * largest.unwrap_or_default()],
             shapes,
         }

@@ -15,7 +15,7 @@ mod workload;
 
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "tenstorrent")]
-pub use card_graph::{CardGraph, Chip, HostCalls, Kind, MockedCard, Roofline};
+pub use card_graph::{CardGraph, Chip, HostCommands, Kind, MockedCard, Roofline};
 pub use control_rate::{
     ControlRateError, ControlRateOptions, ControlRateReport, Ticks, measure_control_rate,
 };
