@@ -63,25 +63,18 @@
 pub mod benchmark;
 pub mod checkpoint;
 pub mod chrome_trace;
-#[allow(missing_docs)]
 pub mod control;
 pub mod device;
-#[allow(missing_docs)]
 #[cfg(feature = "evaluation")]
 pub mod evaluation;
-#[allow(missing_docs)]
 pub mod locking;
 pub mod model;
-#[allow(missing_docs)]
 pub mod observation;
-#[allow(missing_docs)]
 pub mod parameters;
 pub mod policy;
 pub mod process_memory;
-#[allow(missing_docs)]
 #[cfg(feature = "ros")]
 pub mod ros;
-#[allow(missing_docs)]
 pub mod runtime;
 pub mod statistics;
 

@@ -6,7 +6,9 @@ use parking_lot::{Mutex, MutexGuard};
 /// the system lets run much later (priority inversion).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locking {
+    /// Waits until the lock is free.
     Wait,
+    /// Skips a lock that is held.
     Try,
 }
 

@@ -25,6 +25,7 @@ pub enum BlendingStrategy {
 /// How a new chunk takes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Blending {
+    /// Use of the actions that the chunk before still had ahead.
     pub strategy: BlendingStrategy,
     /// Time from the arrival until the new chunk alone is played.
     pub blend_duration: Duration,

@@ -74,6 +74,7 @@ impl ChunkPlayer {
         }
     }
 
+    /// Names of the joints of every action.
     pub fn joint_names(&self) -> &Arc<[String]> {
         &self.joint_names
     }
@@ -161,6 +162,7 @@ impl ChunkPlayer {
         (self.state(), points)
     }
 
+    /// State of the playback.
     pub fn state(&self) -> PlayerState {
         match &self.motion {
             Motion::Waiting => PlayerState::Waiting,

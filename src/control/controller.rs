@@ -34,6 +34,7 @@ pub struct ControlSettings {
     pub max_following_error: Arc<[f32]>,
     /// Time to come to rest, where the acceleration limits do not ask for longer.
     pub stop_duration: Duration,
+    /// Limits of the supervision.
     pub supervision: SupervisionSettings,
 }
 
@@ -57,7 +58,9 @@ impl ControlSettings {
 /// Result of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
+    /// Trajectory from now on; empty for nothing to publish.
     pub points: Vec<TrajectoryPoint>,
+    /// State of the playback.
     pub state: PlayerState,
     /// Why the robot is held, while it is.
     pub hold: Option<Hold>,

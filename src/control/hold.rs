@@ -5,7 +5,9 @@
 pub enum HoldReason {
     /// The managed node is not active.
     Inactive,
+    /// `~/enable` with false was called, or `auto_start` is false.
     Disabled,
+    /// `~/stop` was called.
     Stopped,
     /// Another publisher is on a topic that moves the robot.
     OtherPublisher,
@@ -13,16 +15,23 @@ pub enum HoldReason {
     InvalidLimits,
     /// A joint is beyond its position limits, and must not move back by itself.
     OutsideLimits,
+    /// A measured position, an extra state or an action is not a finite number.
     NotFinite,
+    /// No good joint position for longer than `max_age_ms`.
     StaleJointStates,
+    /// No good frame of a camera for longer than `max_age_ms`.
     StaleCamera,
+    /// No good message of another input for longer than `max_age_ms`.
     StaleInput,
     /// A joint does not follow its command.
     FollowingError,
+    /// The prompt moved the robot for `max_run_time_s`.
     RunTimeOver,
+    /// The first commanded position is too far from the measured one.
     StartJump,
     /// No chunk was played since the start or a reset.
     NoChunkYet,
+    /// Every action is played and no other chunk arrived.
     ChunkSpent,
 }
 
@@ -90,11 +99,14 @@ impl HoldReason {
 /// A hold: its reason, and the details in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
+    /// Reason of the hold.
     pub reason: HoldReason,
+    /// Details in words.
     pub detail: String,
 }
 
 impl Hold {
+    /// A hold for this reason, with its details in words.
     pub fn new(reason: HoldReason, detail: impl Into<String>) -> Self {
         Self {
             reason,

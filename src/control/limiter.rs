@@ -46,6 +46,7 @@ impl Limiter {
         }
     }
 
+    /// Time between waypoints.
     pub fn step(&self) -> Duration {
         self.step
     }

@@ -6,7 +6,9 @@ const ROUNDING: f64 = 1e-4;
 /// Limits of one joint, in its unit; infinite where it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JointLimits {
+    /// Lowest position.
     pub lower: f64,
+    /// Highest position.
     pub upper: f64,
     /// Per second.
     pub velocity: f64,
@@ -15,6 +17,7 @@ pub struct JointLimits {
 }
 
 impl JointLimits {
+    /// No limit at all.
     pub const NONE: Self = Self {
         lower: f64::NEG_INFINITY,
         upper: f64::INFINITY,

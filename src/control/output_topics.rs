@@ -15,7 +15,9 @@ pub enum OutputKind {
 /// An output topic and its joints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutputTopic {
+    /// Name of the topic.
     pub topic: String,
+    /// Message type on the topic.
     pub kind: OutputKind,
     /// Indices of the joints in the robot's actions.
     pub joints: Vec<usize>,

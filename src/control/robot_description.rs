@@ -18,13 +18,19 @@ pub struct DescribedLimits {
 /// Error in the limits of a robot description.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DescriptionProblem {
+    /// Text that is not XML.
     #[error("it is no XML: {0}")]
     Xml(String),
+    /// Limit that is not a number as expected.
     #[error("the {limit} limit of joint {joint} is {found:?}, expected {expected}")]
     Number {
+        /// Name of the joint.
         joint: String,
+        /// Attribute of the limit.
         limit: &'static str,
+        /// Text of the attribute.
         found: String,
+        /// Description of a good value.
         expected: &'static str,
     },
 }

@@ -7,14 +7,18 @@ use super::{Hold, HoldReason};
 /// The role of a monitored input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRole {
+    /// Camera, by its name.
     Camera(String),
+    /// Joint positions.
     JointStates,
+    /// Any other input, by its description.
     Other(String),
 }
 
 /// An input that must not become old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonitoredInput {
+    /// Role of the input.
     pub input: InputRole,
     /// When its newest good message came, on the clock that is never set; only whether it changes counts. None before
     /// the first one.
@@ -26,6 +30,7 @@ pub struct MonitoredInput {
 /// The inputs of the safety checks at one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SafetyInputs {
+    /// Inputs that must not become old.
     pub inputs: Vec<MonitoredInput>,
     /// Where the joints are, as last measured.
     pub measured: Option<Vec<f32>>,
@@ -35,6 +40,7 @@ pub struct SafetyInputs {
     pub limits_problem: Option<String>,
     /// Who else publishes on the topics that move the robot, if anybody does.
     pub other_publishers: Option<String>,
+    /// State set by the services.
     pub command: Command,
     /// Whether the managed node is in another state than active.
     pub is_inactive: bool,
@@ -45,8 +51,10 @@ pub struct SafetyInputs {
 /// The state that the services `~/enable` and `~/stop` leave the node in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Command {
+    /// The node may move the robot.
     #[default]
     Enabled,
+    /// The robot is held until enabled.
     Disabled,
     /// Until enabled again.
     Stopped,

@@ -25,6 +25,7 @@ impl TickSchedule {
         }
     }
 
+    /// Time between ticks.
     pub fn period(&self) -> Duration {
         self.period
     }

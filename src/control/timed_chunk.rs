@@ -10,6 +10,7 @@ use crate::policy::ActionChunk;
 /// A chunk with what is needed to play it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimedChunk {
+    /// Actions in the robot's units.
     pub actions: ActionChunk,
     /// Stamp of the observation: the time of the first action.
     pub observed_at: Duration,

@@ -35,6 +35,7 @@ impl Clock {
         }
     }
 
+    /// Whether time comes from a simulation.
     pub fn is_simulated(&self) -> bool {
         self.simulation.is_some()
     }

@@ -9,23 +9,30 @@ use super::history::History;
 /// State of an input, for diagnostics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputReport {
+    /// Kind of the input.
     pub kind: InputKind,
+    /// Topic of the input.
     pub topic: String,
     /// Time since the newest good message came.
     pub age: Option<Duration>,
     /// How much older than the joint positions its part of the newest observation is, in seconds.
     pub behind_s: Option<f64>,
+    /// Problem of the newest message, if any.
     pub problem: Option<String>,
 }
 
 /// Kind of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputKind {
+    /// Camera, by its name.
     Camera(String),
+    /// Joint positions on a single topic.
     JointStates,
     /// One of several topics.
     SomeJointStates(String),
+    /// Extra state, by its topic.
     ExtraState(String),
+    /// Prompt.
     Prompt,
 }
 

@@ -5,47 +5,109 @@ use std::time::Duration;
 /// Why a message cannot be used. The input it came on counts as missing until a good one comes.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InputProblem {
+    /// Image encoding that is not supported.
     #[error("the encoding is {found:?}, expected one of {expected}")]
-    Encoding { found: String, expected: String },
+    Encoding {
+        /// Encoding of the message.
+        found: String,
+        /// Supported encodings, or a remedy.
+        expected: String,
+    },
+    /// Image without pixels.
     #[error(
         "the image is {width} × {height} pixels, expected at least 1 × 1, and an even width of YUV 4:2:2"
     )]
-    ImageSize { width: u32, height: u32 },
+    ImageSize {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// Row length that is shorter than the pixels of a row.
     #[error("the step is {found} bytes, but a row of pixels takes {expected}")]
-    Step { found: u32, expected: usize },
+    Step {
+        /// Bytes of a row in the message.
+        found: u32,
+        /// Bytes of its pixels.
+        expected: usize,
+    },
+    /// Image whose data has another length than its rows.
     #[error(
         "the data is {found} bytes long, expected at least {expected}: {height} rows with a step of {step}"
     )]
     ImageData {
+        /// Bytes of the data.
         found: usize,
+        /// Bytes of all rows.
         expected: u64,
+        /// Rows.
         height: u32,
+        /// Bytes of a row.
         step: u32,
     },
+    /// Compressed image that cannot be decoded.
     #[error("the picture (its format is said to be {format:?}) cannot be read: {problem}")]
-    Picture { format: String, problem: String },
+    Picture {
+        /// Format field of the message.
+        format: String,
+        /// Error of the decoder.
+        problem: String,
+    },
+    /// Message without some of the joints.
     #[error("no position of {}", missing.join(", "))]
-    MissingJoints { missing: Vec<String> },
+    MissingJoints {
+        /// Names of the missing joints.
+        missing: Vec<String>,
+    },
+    /// Message without any joint of the robot.
     #[error("the message has no position of any of joint_names")]
     NoJoint,
+    /// Stamp too far from the clock.
     #[error(
         "it is stamped {:.3} s {} this node's clock, further than max_age_ms ({} ms): does use_sim_time fit the robot's time, \
          and are the machines' clocks synchronised (NTP)?",
         apart.as_secs_f64(), if *is_ahead { "ahead of" } else { "behind" }, max_age.as_millis()
     )]
     Stamp {
+        /// Distance of the stamp from now.
         apart: Duration,
+        /// Whether the stamp is ahead of now.
         is_ahead: bool,
+        /// Largest allowed distance.
         max_age: Duration,
     },
+    /// Array with another number of values.
     #[error("{found} values, expected {expected}")]
-    Values { found: usize, expected: usize },
+    Values {
+        /// Values in the message.
+        found: usize,
+        /// Values that belong to the state.
+        expected: usize,
+    },
+    /// Value that is not a finite number.
     #[error("value {index} is {value}, expected a finite number")]
-    Value { index: usize, value: f64 },
+    Value {
+        /// Index of the value.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
+    /// Message with another number of positions than names.
     #[error("{found} positions for {names} names")]
-    Positions { found: usize, names: usize },
+    Positions {
+        /// Positions in the message.
+        found: usize,
+        /// Names in the message.
+        names: usize,
+    },
+    /// Position that is not a finite number.
     #[error("the position of {joint} is {value}, expected a finite number")]
-    NotFinite { joint: String, value: f64 },
+    NotFinite {
+        /// Name of the joint.
+        joint: String,
+        /// The position.
+        value: f64,
+    },
 }
 
 impl InputProblem {

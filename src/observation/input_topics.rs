@@ -15,8 +15,11 @@ pub enum Transport {
 /// A camera by the checkpoint's name, and the topic it comes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CameraTopic {
+    /// Name of the camera in the checkpoint.
     pub name: String,
+    /// Name of the topic.
     pub topic: String,
+    /// Message type on the topic.
     pub transport: Transport,
     /// Whether there are observations without it.
     pub is_optional: bool,
@@ -25,6 +28,7 @@ pub struct CameraTopic {
 /// Joint positions, of all joints or of some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JointStatesTopic {
+    /// Name of the topic.
     pub topic: String,
     /// What is put in front of the names of its joints.
     pub prefix: String,
@@ -33,17 +37,22 @@ pub struct JointStatesTopic {
 /// Values of the state that are no joints (`std_msgs/Float64MultiArray`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraStateTopic {
+    /// Name of the topic.
     pub topic: String,
+    /// Number of values.
     pub size: usize,
 }
 
 /// Everything that an observation is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputTopics {
+    /// Cameras that the robot has.
     pub cameras: Vec<CameraTopic>,
+    /// Topics of joint positions.
     pub joint_states: Vec<JointStatesTopic>,
     /// What follows the joints in the state.
     pub extra_state: Vec<ExtraStateTopic>,
+    /// Topic of the prompt.
     pub prompt: String,
     /// How far the stamps of an observation's messages may be from that of its joint positions; none to take the newest
     /// message of every input.

@@ -22,6 +22,7 @@ const MESSAGES: usize = 1024;
 /// A complete observation with its times.
 #[derive(Clone, Debug)]
 pub struct StampedObservation {
+    /// The observation.
     pub observation: Observation,
     /// The stamp of the joint positions: the actions are for the robot as it was then.
     pub observed_at: Duration,
@@ -37,6 +38,7 @@ pub struct StampedObservation {
 /// State of the inputs at one control tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputsAtATick {
+    /// Inputs that must not become old.
     pub watched: Vec<MonitoredInput>,
     /// Newest measured position of each joint of the state; none before all were received.
     pub measured: Option<Vec<f32>>,

@@ -7,10 +7,13 @@ use super::InputProblem;
 /// The fields of a `sensor_msgs/Image` that say what its bytes mean.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageLayout<'a> {
+    /// Columns.
     pub width: u32,
+    /// Rows.
     pub height: u32,
     /// Bytes from the beginning of a row to that of the next.
     pub step: u32,
+    /// Encoding as in `sensor_msgs/image_encodings`.
     pub encoding: &'a str,
     /// Byte order of samples of 16 bits.
     pub is_big_endian: bool,

@@ -7,11 +7,15 @@ use super::ParameterValue;
 /// Values that a parameter may have, beyond its type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Allowed {
+    /// Every value of the type.
     Any,
     /// A text, or at least one text none of which is empty.
     NotEmpty,
+    /// Numbers in a range.
     Range(RangeInclusive<f64>),
+    /// Finite numbers.
     Finite,
+    /// Finite numbers other than 0.
     FiniteNonZero,
 }
 
@@ -22,6 +26,7 @@ pub enum Changeable {
     Never,
     /// Also while the node is unconfigured.
     Unconfigured,
+    /// At any time.
     Always,
 }
 
@@ -32,9 +37,11 @@ pub struct Definition {
     pub name: &'static str,
     /// Value of a parameter that is not set. Also the type of the parameter.
     pub default: fn() -> ParameterValue,
+    /// Allowed values beyond the type.
     pub allowed: Allowed,
     /// Empty when it has none.
     pub unit: &'static str,
+    /// When the parameter can be changed.
     pub changeable: Changeable,
     pub(super) choices: &'static [&'static str],
     pub(super) shape: &'static str,

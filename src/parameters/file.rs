@@ -7,18 +7,30 @@ use super::ParameterValue;
 /// Why a text has no parameters of the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterFileError {
+    /// Text that is not YAML.
     #[error("it is no YAML: {0}")]
     Yaml(String),
+    /// Part of the file with another structure than parameters have.
     #[error("{place} is {found}, expected {expected}")]
     Shape {
+        /// Path of the part within the file.
         place: String,
+        /// What stands there.
         found: &'static str,
+        /// What is expected there.
         expected: &'static str,
     },
+    /// Text that is not `name:=value`.
     #[error("{0:?} is no NAME:=VALUE")]
     Override(String),
+    /// File with parameters of other nodes alone.
     #[error("it has parameters of {}, but none of {node}", found.join(", "))]
-    OtherNodes { found: Vec<String>, node: String },
+    OtherNodes {
+        /// Names of the nodes in the file.
+        found: Vec<String>,
+        /// Name of this node.
+        node: String,
+    },
 }
 
 /// What a parameter file sets for the node of this full name, `/pi0_node` say; what comes later counts. As for ROS 2, a

@@ -36,8 +36,11 @@ pub use value::ParameterValue;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: found {found}, expected {expected}")]
 pub struct ParameterProblem {
+    /// Full name of the parameter.
     pub name: String,
+    /// Value that was found, as YAML.
     pub found: String,
+    /// Description of what is expected.
     pub expected: String,
 }
 

@@ -11,19 +11,28 @@ const OF_ANY_NODE: [&str; 3] = ["/clock", "/parameter_events", "/rosout"];
 /// One setting of a topic's quality of service, in place of the node's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QosOverride {
+    /// Reliability: reliable.
     Reliable,
+    /// Reliability: best effort.
     BestEffort,
+    /// Durability: volatile.
     Volatile,
+    /// Durability: transient local.
     TransientLocal,
+    /// History: keep last.
     KeepLast,
+    /// History: keep all.
     KeepAll,
+    /// Depth of the history.
     Depth(usize),
 }
 
 /// Which end of a topic a setting is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum QosEnd {
+    /// Subscription of the node.
     Subscription,
+    /// Publisher of the node.
     Publisher,
 }
 

@@ -12,7 +12,9 @@ const ROS_PARAMETER: &str = "start_type_description_service";
 /// A parameter that the node has, with its value.
 #[derive(Clone, Debug)]
 pub struct Parameter {
+    /// Current value.
     pub value: ParameterValue,
+    /// Definition of the parameter.
     pub definition: &'static Definition,
 }
 

@@ -18,6 +18,7 @@ pub struct RuntimeSettings {
     pub execution_horizon: Option<NonZeroUsize>,
     /// How the next chunk takes over.
     pub blending: Blending,
+    /// Settings of control: limits, holds, look-ahead.
     pub control: ControlSettings,
     /// Cameras whose frames the policy looks at less often than it infers. Shared, for control copies the settings at every
     /// tick.

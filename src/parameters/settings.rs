@@ -16,8 +16,11 @@ use crate::policy::{ActionMode, DeviceOptions, JointMapping, PolicyInfo, PolicyO
 /// What of a policy the parameters must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyShape {
+    /// Values of the state.
     pub state_dim: usize,
+    /// Values of an action.
     pub action_dim: usize,
+    /// Actions in a chunk.
     pub action_horizon: usize,
 }
 
@@ -34,18 +37,29 @@ impl From<&PolicyInfo> for PolicyShape {
 /// Every parameter in the type that its user wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// Folder of the checkpoint.
     pub checkpoint: PathBuf,
+    /// Device that runs the model.
     pub device: DeviceOptions,
+    /// Options of the policy.
     pub policy: PolicyOptions,
+    /// Topics of the inputs.
     pub inputs: InputTopics,
+    /// Robot's joints, in the order of the checkpoint's state.
     pub joint_names: Vec<String>,
+    /// Transforms between the robot's and the policy's units.
     pub joint_mapping: JointMapping,
+    /// Topics of the commands.
     pub outputs: Vec<OutputTopic>,
+    /// Prompt of the start.
     pub prompt: String,
+    /// Settings that can change while the node runs.
     pub runtime: RuntimeSettings,
+    /// Whether time comes from `/clock`.
     pub use_sim_time: bool,
     /// None for no topic.
     pub robot_description_topic: Option<String>,
+    /// Whether the node may move the robot from its start on.
     pub auto_start: bool,
     /// Whether somebody else configures and activates the node.
     pub managed: bool,

@@ -7,14 +7,23 @@ use std::fmt;
 pub enum ParameterValue {
     /// Also an empty list in a parameter file, which has no type.
     NotSet,
+    /// Boolean.
     Bool(bool),
+    /// Integer.
     Integer(i64),
+    /// Floating-point number.
     Double(f64),
+    /// Text.
     String(String),
+    /// Bytes.
     ByteArray(Vec<u8>),
+    /// Booleans.
     BoolArray(Vec<bool>),
+    /// Integers.
     IntegerArray(Vec<i64>),
+    /// Floating-point numbers.
     DoubleArray(Vec<f64>),
+    /// Texts.
     StringArray(Vec<String>),
 }
 

@@ -21,9 +21,11 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The control thread.
 #[derive(Debug)]
 pub struct ControlLoop {
+    /// State shared with the other threads.
     pub state: Arc<NodeState>,
     /// Real-time priority to request; 0 for none.
     pub priority: u8,
+    /// Ends the loop when set.
     pub stop: Arc<AtomicBool>,
     /// Indices of the commanded joints in the measured positions.
     pub commanded: Vec<usize>,

@@ -14,7 +14,9 @@ const HOLDS: usize = 32;
 /// State of the control thread, for inference and diagnostics.
 #[derive(Clone, Debug)]
 pub struct ControlReport {
+    /// Ticks since the start.
     pub ticks: u64,
+    /// State of the playback.
     pub state: PlayerState,
     /// See [`Controller::standstill_since`].
     pub standstill_since: Option<Duration>,

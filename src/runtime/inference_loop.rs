@@ -11,7 +11,9 @@ use crate::policy::{ActionChunk, Policy, VisionRefresh};
 
 /// The inference thread.
 pub struct InferenceLoop {
+    /// Policy that predicts.
     pub policy: Box<dyn Policy + Send>,
+    /// State shared with the other threads.
     pub state: Arc<NodeState>,
     /// Receives every chunk before control does.
     pub show: Box<dyn FnMut(&TimedChunk) + Send>,

@@ -11,6 +11,7 @@ const CHUNK_WINDOW: usize = 200;
 /// State of the inference thread, for diagnostics.
 #[derive(Clone, Debug)]
 pub struct InferenceReport {
+    /// Chunks since the policy was configured.
     pub chunks: u64,
     /// Durations of the newest predictions, in milliseconds.
     pub durations_ms: Window,

@@ -6,14 +6,23 @@ use parking_lot::Mutex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LifecycleState {
+    /// No policy is loaded.
     Unconfigured = 1,
+    /// The policy is loaded, and the robot is not moved.
     Inactive = 2,
+    /// The robot is moved.
     Active = 3,
+    /// The node is about to end.
     Finalized = 4,
+    /// Transition from unconfigured to inactive.
     Configuring = 10,
+    /// Transition from inactive to unconfigured.
     CleaningUp = 11,
+    /// Transition to finalized.
     ShuttingDown = 12,
+    /// Transition from inactive to active.
     Activating = 13,
+    /// Transition from active to inactive.
     Deactivating = 14,
 }
 
@@ -22,10 +31,13 @@ pub enum LifecycleState {
 pub struct Transition {
     /// As in `lifecycle_msgs/Transition`.
     pub id: u8,
+    /// Label that rcl has for it.
     pub label: &'static str,
+    /// State before it.
     pub start: LifecycleState,
     /// The state of the node while the transition is under way.
     pub transition_state: LifecycleState,
+    /// State after it.
     pub goal: LifecycleState,
 }
 
@@ -64,20 +76,28 @@ pub const TRANSITIONS: [Transition; 7] = {
 /// A change of a node's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransitionEvent {
+    /// Number that rcl has for it.
     pub id: u8,
+    /// Label that rcl has for it.
     pub label: &'static str,
+    /// State before it.
     pub start: LifecycleState,
+    /// State after it.
     pub goal: LifecycleState,
 }
 
 /// The work of a node's transitions. Only `configure` can fail.
 pub trait Managed {
+    /// Reason why `configure` fails.
     type Error;
     /// # Errors
     /// Why the node stays unconfigured.
     fn configure(&mut self) -> Result<(), Self::Error>;
+    /// Lets the robot move.
     fn activate(&mut self);
+    /// Brings the robot to rest.
     fn deactivate(&mut self);
+    /// Frees what `configure` made.
     fn cleanup(&mut self);
     /// Ends the node from any primary state.
     fn shutdown(&mut self);
@@ -86,13 +106,19 @@ pub trait Managed {
 /// Why a transition did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError<E> {
+    /// Transition that does not start in the state of the node.
     #[error("transition {id} {label:?} from the state {}, expected {possible}", .from.label())]
     InvalidTransition {
+        /// Number of the requested transition.
         id: u8,
+        /// Label of the requested transition.
         label: String,
+        /// State of the node.
         from: LifecycleState,
+        /// Transitions that are possible.
         possible: String,
     },
+    /// Transition that failed.
     #[error("{0}")]
     Failed(E),
 }
@@ -105,6 +131,7 @@ pub struct Lifecycle<M> {
 }
 
 impl LifecycleState {
+    /// Every state.
     pub const ALL: [Self; 9] = [
         Self::Unconfigured,
         Self::Inactive,
@@ -150,6 +177,7 @@ impl<M: Managed> Lifecycle<M> {
         }
     }
 
+    /// Current state.
     pub fn state(&self) -> LifecycleState {
         *self.state.lock()
     }

@@ -15,10 +15,12 @@ use crate::locking::Locking;
 pub struct Shared<T>(Mutex<T>);
 
 impl<T: Clone> Shared<T> {
+    /// A value to share.
     pub fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
+    /// Copy of the value.
     pub fn get(&self) -> T {
         self.0.lock().clone()
     }
@@ -33,6 +35,7 @@ impl<T: Clone> Shared<T> {
         self.0.lock()
     }
 
+    /// Sets the value.
     pub fn set(&self, value: T) {
         *self.0.lock() = value;
     }
@@ -41,7 +44,9 @@ impl<T: Clone> Shared<T> {
 /// A chunk, and the [resets](crate::observation::Clock::resets) of the clock that its observation had seen.
 #[derive(Clone, Debug)]
 pub struct NewChunk {
+    /// The chunk.
     pub chunk: TimedChunk,
+    /// Resets of the clock before its observation.
     pub clock_resets: u64,
 }
 
@@ -56,12 +61,14 @@ pub struct ChunkSlot {
 /// The result of the newest prediction that control has not taken yet.
 #[derive(Debug, Default)]
 pub struct NewestPrediction {
+    /// The chunk; none without a new one.
     pub chunk: Option<NewChunk>,
     /// Why the prediction has no finite actions, if so.
     pub not_finite: Option<String>,
 }
 
 impl ChunkSlot {
+    /// Puts a chunk in place of the one before.
     pub fn put(&self, chunk: NewChunk) {
         *self.slot.lock() = NewestPrediction {
             chunk: Some(chunk),

@@ -23,12 +23,21 @@ const REST_PATIENCE: Duration = Duration::from_secs(5);
 /// Why the node is not configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigureError {
+    /// Checkpoint that gives no policy.
     #[error("no policy from the checkpoint {checkpoint}")]
-    Policy { checkpoint: String, source: OpenError },
+    Policy {
+        /// Folder of the checkpoint.
+        checkpoint: String,
+        /// Error of opening it.
+        source: OpenError,
+    },
+    /// Parameters that do not fit the policy.
     #[error("the parameters do not fit the policy:{}", ParameterProblem::list(.0))]
     Parameters(Vec<ParameterProblem>),
+    /// Failed warm-up.
     #[error("the policy does not warm up")]
     WarmUp(#[source] PolicyError),
+    /// Failure of the system to start a thread.
     #[error("the system could not provide a thread for inference")]
     Thread(#[source] std::io::Error),
 }
@@ -41,13 +50,17 @@ pub type OpenPolicy = dyn FnMut(&Settings) -> Result<Box<dyn Policy + Send>, Ope
 
 /// The transitions of the node: load the policy and start inference, let the robot move, hold it, free the policy.
 pub struct ManagedPolicy {
+    /// Opens the policy at every `configure`.
     pub open: Box<OpenPolicy>,
+    /// Current parameters.
     pub parameters: Arc<Mutex<Parameters>>,
     /// Shape that the parameters must fit while there is a policy.
     pub shape: Arc<Shared<Option<PolicyShape>>>,
+    /// State shared with the other threads.
     pub state: Arc<NodeState>,
     /// Publishes a chunk, with the names of its joints, before control plays it.
     pub show_chunk: ShowChunk,
+    /// Receives the name of the inference thread when it exits unexpectedly.
     pub on_unexpected_exit: UnexpectedExit,
     /// The inference thread, while there is a policy.
     pub inference: Arc<Mutex<Option<WatchedThread>>>,

@@ -18,17 +18,24 @@ const PREDICTION_PATIENCE: Duration = Duration::from_secs(30);
 /// The levels of `diagnostic_msgs/DiagnosticStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// Everything is as it should be.
     Ok,
+    /// The robot does not move, or not as asked.
     Warn,
+    /// A fault that needs somebody.
     Error,
 }
 
 /// The status of one part of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
+    /// Name of the part, with that of the package.
     pub name: String,
+    /// Level of the status.
     pub level: Level,
+    /// Summary in words.
     pub message: String,
+    /// Keys and values.
     pub values: Vec<(String, String)>,
 }
 
@@ -56,6 +63,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
+    /// A monitor of a node that started then.
     pub fn new(started: Instant) -> Self {
         Self {
             started,

@@ -14,18 +14,25 @@ use crate::parameters::{RuntimeSettings, Settings};
 /// The state that inference, control, subscriptions and services share.
 #[derive(Debug)]
 pub struct NodeState {
+    /// Clock of the stamps.
     pub clock: Clock,
+    /// Newest messages of every input.
     pub inputs: Inputs,
+    /// Newest chunk, on its way from inference to control.
     pub chunks: ChunkSlot,
+    /// Settings that can change while the node runs.
     pub settings: Shared<RuntimeSettings>,
     /// State set by the services `~/enable` and `~/stop`.
     pub command: Shared<Command>,
     /// Whether the managed node is active.
     pub is_active: AtomicBool,
+    /// Limits of the robot's description.
     pub described_limits: Shared<DescribedLimits>,
     /// See [`SafetyInputs::other_publishers`](crate::control::SafetyInputs::other_publishers).
     pub other_publishers: Shared<Option<String>>,
+    /// Report of the control thread.
     pub control: Mutex<ControlReport>,
+    /// Report of the inference thread.
     pub inference: Mutex<InferenceReport>,
 }
 
