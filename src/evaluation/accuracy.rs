@@ -88,7 +88,7 @@ pub struct Metric {
     pub value: Option<f64>,
     /// Direction of improvement.
     pub better: Direction,
-    /// Whether a comparison of two reports depends on it. The others explain those.
+    /// Marks a metric that decides the comparison of two reports; the others explain it.
     pub decides: bool,
 }
 

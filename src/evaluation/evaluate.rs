@@ -55,7 +55,7 @@ pub struct EvaluationOptions {
     pub longest_gap: Duration,
     /// Distance below which a joint counts as still, in the robot's units.
     pub still: f32,
-    /// Whether to compute the flow-matching loss, which takes as long as another chunk without its images.
+    /// Enables the flow-matching loss, which takes as long as another chunk without its images.
     pub flow_matching_loss: bool,
 }
 

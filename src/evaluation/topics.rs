@@ -281,7 +281,7 @@ impl Chooser<'_> {
     }
 }
 
-/// Whether two type names are the same: some tools write `sensor_msgs/Image` for `sensor_msgs/msg/Image`.
+/// Compares two type names: some tools write `sensor_msgs/Image` for `sensor_msgs/msg/Image`.
 fn same_type(found: &str, expected: &str) -> bool {
     found == expected || found == expected.replace("/msg/", "/")
 }
