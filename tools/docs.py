@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the links of the documentation and prepares its site. Needs nothing but Python.
 
-docs.py check             every relative link and anchor of every Markdown file of the checkout
+docs.py check             every relative link, anchor and path of a source file in the Markdown files of the checkout
 docs.py stage FOLDER      the pages of docs/SUMMARY.md and all files that they link to, as mdBook's source
 docs.py check-site FOLDER every relative link and anchor of the built site
 
@@ -23,6 +23,8 @@ SUMMARY = Path("docs/SUMMARY.md")
 FENCE = re.compile(r"^ {0,3}(```|~~~)")
 CODE = re.compile(r"`[^`]*`")
 LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\]|!\[[^\]]*\]\([^)]*\))*\]\()([^()\s]+)(\))")
+# A file or folder of the sources, named in code; other projects have folders like these under other names.
+SOURCE = re.compile(r"`((?:src|tests|tools|sim|launch|kernels|crates)/[\w./-]*)`")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
 EXTERNAL = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 # mdBook's own page for addresses that do not exist has links from the root of a server.
@@ -91,7 +93,12 @@ def problems(checkout: Path) -> Iterator[str]:
     for page in markdown_files(checkout):
         if page.parent == SUMMARY.parent and page != SUMMARY and page not in site:
             yield f"{page}: not in {SUMMARY}"
-        for number, target in links((checkout / page).read_text()):
+        text = (checkout / page).read_text()
+        for number, line in text_lines(text):
+            for path in SOURCE.findall(line):
+                if not (checkout / path).exists():
+                    yield f"{page}:{number}: {path} does not exist"
+        for number, target in links(text):
             try:
                 file = resolve(checkout, page, target)
             except ValueError:

@@ -53,6 +53,12 @@ def test_a_wrong_link_is_found_with_its_line(checkout, link, problem):
     assert run(checkout, "check") == (1, problem)
 
 
+def test_a_source_file_that_does_not_exist_is_found_with_its_line(checkout):
+    with (checkout / "docs/page.md").open("a") as page:
+        page.write("`docs/page.md` is here, `src/gone.rs` is not, and `other/src/gone.rs` is of another project\n")
+    assert run(checkout, "check") == (1, "docs/page.md:4: src/gone.rs does not exist")
+
+
 def test_code_is_not_checked(checkout):
     with (checkout / "docs/page.md").open("a") as page:
         page.write("`[a](missing.md)`\n```\n[a](missing.md)\n# no heading\n```\n")
