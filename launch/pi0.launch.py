@@ -2,7 +2,7 @@
 
 ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
-With record:=true what the node hears and says goes into a bag, for pi0_eval and Foxglove.
+With record:=true every input and output of the node goes into a bag, for pi0_eval and Foxglove.
 
 Without arguments it is the policy that comes with the package, for the simulated robot (see simulation.launch.py).
 """
@@ -101,7 +101,7 @@ def generate_launch_description() -> LaunchDescription:
             "record",
             default_value="false",
             choices=["true", "false"],
-            description="Whether all that the node hears and says is recorded in an MCAP bag: true or false. Where it "
+            description="Whether every input and output of the node is recorded in an MCAP bag: true or false. Where it "
             "cannot be, nothing starts; when the recorder ends, so does the node.",
         ),
         DeclareLaunchArgument(

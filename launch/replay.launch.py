@@ -2,9 +2,9 @@
 
 ros2 launch pi0_node replay.launch.py bag:=/path/to/bag checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
-Of the bag, only what the node hears is played, and what it once told controllers: that goes to /recorded/…, and what
-the node tells them now to /replay/…, so that neither moves a robot. Recorded commands reach a controller only where
-as_recorded:=… has their topic. For figures without ROS 2, and as fast as the machine is, use pi0_eval
+Of the bag, only the inputs and the recorded commands of the node are played. Commands go to /recorded/…, and those of the
+node itself to /replay/…, so that neither moves a robot. Recorded commands reach a controller only where
+as_recorded:=… has their topic. For metrics without ROS 2, and as fast as the machine is, use pi0_eval
 (docs/evaluation.md).
 """
 

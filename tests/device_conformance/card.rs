@@ -109,11 +109,11 @@ fn bytes_are_uploaded_as_bytes_and_values_as_bfloat16(tested: Tested<Tenstorrent
     let device = &tested.device;
     let [bytes, resampled] = small_images();
     let mut image = device.upload_image(&bytes, 32).unwrap();
-    let mut uploaded_bytes = |pixels: &Pixels| {
+    let uploaded_bytes = |pixels: &Pixels| {
         let graph = device.capture_graph(|| device.write_image(&mut image, pixels));
         graph.unwrap().uploaded_bytes
     };
-    let uploaded = [&bytes, &resampled, &bytes].map(|pixels| uploaded_bytes(pixels));
+    let uploaded = [&bytes, &resampled, &bytes].map(uploaded_bytes);
     assert_eq!(
         uploaded,
         [1, 2, 1].map(|bytes_a_value| bytes_a_value * SMALL_IMAGE as u64)
