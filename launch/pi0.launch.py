@@ -101,8 +101,8 @@ def generate_launch_description() -> LaunchDescription:
             "record",
             default_value="false",
             choices=["true", "false"],
-            description="Whether every input and output of the node is recorded in an MCAP bag: true or false. Where it "
-            "cannot be, nothing starts; when the recorder ends, so does the node.",
+            description="Whether every input and output of the node is recorded in an MCAP bag: true or false. Where "
+            "that fails, nothing starts; when the recorder ends, so does the node.",
         ),
         DeclareLaunchArgument(
             "bag_directory",

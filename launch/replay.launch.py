@@ -2,8 +2,8 @@
 
 ros2 launch pi0_node replay.launch.py bag:=/path/to/bag checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
-Of the bag, only the inputs and the recorded commands of the node are played. Commands go to /recorded/…, and those of the
-node itself to /replay/…, so that neither moves a robot. Recorded commands reach a controller only where
+Of the bag, only the inputs and the recorded commands of the node are played. Recorded commands go to /recorded/…, and
+those of the node now to /replay/…, so that neither moves a robot. Recorded ones reach a controller only where
 as_recorded:=… has their topic. For metrics without ROS 2, and as fast as the machine is, use pi0_eval
 (docs/evaluation.md).
 """
