@@ -12,6 +12,7 @@ mod node_error;
 mod other_publishers;
 mod output_publishers;
 mod parameter_service;
+mod parameter_value;
 mod publisher;
 mod service;
 mod services;
