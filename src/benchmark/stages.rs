@@ -8,6 +8,7 @@ use super::arithmetic::Arithmetic;
 use super::peak;
 use super::report::{Report, Stage};
 use super::workload::Workload;
+use crate::checkpoint::ImagePosition;
 use crate::device::{Device, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
@@ -54,7 +55,8 @@ pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<R
         let mut images = Vec::with_capacity(workload.cameras);
         for _ in 0..workload.cameras {
             let pixels = resize.time(measured, || {
-                prepare_image(&frame, None, config.vision.image_size).expect("a frame has pixels")
+                prepare_image(&frame, None, config.vision.image_size, ImagePosition::Centre)
+                    .expect("a frame has pixels")
             });
             let embedded = vision.time(measured, || {
                 let image = model.paligemma.vision_tower.upload_image(device, &pixels)?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
-use super::json;
+use super::{before_0_4, json, other_policy};
 use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
 
 /// Cameras of every openpi π0, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
@@ -25,8 +25,32 @@ pub struct PolicyConfig {
     /// Names of the cameras in the model's order, without `observation.images.`. Cameras that were always
     /// empty in training (`empty_camera_0` …) are not among them.
     pub cameras: Vec<String>,
-    /// Values of a state and of an action before padding, where the configuration has them.
-    pub(super) dims: Option<Dims>,
+    /// Place of an image in the square that the vision tower takes.
+    pub image_position: ImagePosition,
+    /// Values of a state and of an action before padding, or the padded ones where the configuration has no
+    /// others.
+    pub(super) dims: Dims,
+    pub(super) writer: Writer,
+}
+
+/// Place of an image in the square that the vision tower takes, if it is no square itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImagePosition {
+    /// In the middle.
+    #[default]
+    Centre,
+    /// At the bottom on the right, as LeRobot before version 0.4 put it.
+    BottomRight,
+}
+
+/// Program that wrote the checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Writer {
+    LeRobot {
+        /// Mode of each kind of feature (`normalization_mapping`), for checkpoints without processors.
+        normalisation: Map<String, Value>,
+    },
+    Openpi,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +86,7 @@ struct LeRobotConfig {
     input_features: Map<String, Value>,
     output_features: Map<String, Value>,
     empty_cameras: usize,
+    normalization_mapping: Map<String, Value>,
 }
 
 /// Defaults of LeRobot's `PI0Config`.
@@ -82,6 +107,7 @@ impl Default for LeRobotConfig {
             input_features: Map::new(),
             output_features: Map::new(),
             empty_cameras: 0,
+            normalization_mapping: Map::new(),
         }
     }
 }
@@ -116,15 +142,23 @@ impl PolicyConfig {
         } else {
             None
         };
+        other_policy::refuse(folder, &value)?;
         let mut problems = Vec::new();
-        let policy = value.get("type").and_then(Value::as_str);
-        let config = if policy == Some("pi0") {
-            Self::from_lerobot(json::parse(&path, value)?, architecture, &mut problems)
-        } else if let Some(policy) = policy {
-            return Err(CheckpointError::OtherPolicy {
-                path: folder.to_owned(),
-                found: policy.to_owned(),
-            });
+        let config = if value.get("type").is_some() {
+            let mut keys: Map<String, Value> = json::parse(&path, value)?;
+            let image_position = match before_0_4::rename_keys(&mut keys, &mut problems) {
+                true => ImagePosition::BottomRight,
+                false => ImagePosition::Centre,
+            };
+            if image_position == ImagePosition::Centre && !keys.contains_key("use_relative_actions") {
+                tracing::warn!(
+                    "{}: written by LeRobot 0.4.0 to 0.5.0. Before 0.5.0 it trained with −3 in the bars beside images \
+                     that are no squares, here they are −1 (black); crop the cameras to squares to have no bars",
+                    path.display()
+                );
+            }
+            let config = json::parse(&path, Value::Object(keys))?;
+            Self::from_lerobot(config, architecture, image_position, &mut problems)
         } else if value.get("action_horizon").is_some() {
             Self::from_openpi(json::parse(&path, value)?, architecture, &mut problems)
         } else {
@@ -146,6 +180,7 @@ impl PolicyConfig {
     fn from_lerobot(
         config: LeRobotConfig,
         architecture: Option<Architecture>,
+        image_position: ImagePosition,
         problems: &mut Vec<String>,
     ) -> Self {
         let [height, width] = config.image_resolution;
@@ -211,7 +246,11 @@ impl PolicyConfig {
             ),
             denoise_steps: config.num_inference_steps,
             cameras,
-            dims: Some(dims),
+            image_position,
+            dims,
+            writer: Writer::LeRobot {
+                normalisation: config.normalization_mapping,
+            },
         }
     }
 
@@ -236,7 +275,12 @@ impl PolicyConfig {
             ),
             denoise_steps: OPENPI_DENOISE_STEPS,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
-            dims: None,
+            image_position: ImagePosition::Centre,
+            dims: Dims {
+                state: config.action_dim,
+                action: config.action_dim,
+            },
+            writer: Writer::Openpi,
         }
     }
 }

@@ -97,20 +97,34 @@ pub enum CheckpointError {
         problem: String,
     },
     /// A checkpoint of another policy.
-    #[error("{}: this is a checkpoint of the policy {found}, expected pi0", path.display())]
+    #[error("{}: this is a checkpoint of the policy {found}, expected pi0; {advice}", path.display())]
     OtherPolicy {
         /// Path of the folder.
         path: PathBuf,
         /// Name of the policy.
         found: String,
+        /// Way out, in one sentence.
+        advice: String,
     },
-    /// A checkpoint of LeRobot before version 0.4.
+    /// An adapter, which changes the weights of another checkpoint.
     #[error(
-        "{}: the normalisation statistics are among the weights, as LeRobot before version 0.4 kept them; convert \
-         the checkpoint with LeRobot's src/lerobot/processor/migrate_policy_normalization.py --pretrained-path {}",
-        path.display(), path.display()
+        "{}: this is an adapter ({kind}) of the base {base}, expected whole weights; load it on its base in LeRobot, \
+         merge it with peft's merge_and_unload() and give the folder of the merged policy", path.display()
     )]
-    BeforeProcessors {
+    Adapter {
+        /// Path of the folder.
+        path: PathBuf,
+        /// Kind of adapter, as peft names it.
+        kind: String,
+        /// Name or path of the checkpoint that it adapts.
+        base: String,
+    },
+    /// A policy without normalisation statistics.
+    #[error(
+        "{}: the policy has no normalisation statistics, so it is a base model, or its statistics were lost; give a \
+         policy that was fine-tuned on this robot, saved by LeRobot with the statistics of its data set", path.display()
+    )]
+    NoStatistics {
         /// Path of the folder.
         path: PathBuf,
     },
@@ -132,8 +146,9 @@ pub enum CheckpointError {
         /// Every problem.
         problems: Vec<TensorProblem>,
     },
-    /// Normalisation statistics of another length, or that are not finite.
-    #[error("{}: the normalisation statistics cannot be used:{}", path.display(), list(problems))]
+    /// Normalisation statistics of another length or that are not finite, or steps around the model that π0 does
+    /// not have.
+    #[error("{}: the normalisation cannot be used:{}", path.display(), list(problems))]
     Statistics {
         /// Path of the folder.
         path: PathBuf,

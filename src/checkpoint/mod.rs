@@ -1,17 +1,20 @@
 //! Checkpoints of LeRobot and openpi: weights, configuration, normalisation statistics, tokenizer.
 
+mod before_0_4;
 mod config;
 mod error;
+mod folder;
 mod json;
 mod names;
 mod openpi_statistics;
+mod other_policy;
 mod processors;
 mod statistics;
 mod tensor_files;
 mod tokenizer;
 mod weights;
 
-pub use config::PolicyConfig;
+pub use config::{ImagePosition, PolicyConfig};
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
 pub use statistics::{Normalisation, Statistics};
@@ -22,6 +25,8 @@ use std::path::{Path, PathBuf};
 
 use crate::device::HostTensor;
 use crate::model::{Pi0Config, Weights};
+use config::{Dims, Writer};
+use processors::Processors;
 use tensor_files::TensorFiles;
 
 /// A checkpoint of π0, all parts of which fit each other.
@@ -38,8 +43,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it. Weights are mapped,
-    /// not read.
+    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it, or the newest policy of
+    /// a training run of LeRobot. Weights are mapped, not read.
     ///
     /// # Errors
     /// All problems of the checkpoint, at once: files that are missing or damaged, impossible values of the
@@ -52,37 +57,52 @@ impl Checkpoint {
                 problem: "no such folder, expected that of a checkpoint".to_owned(),
             });
         }
-        let config = PolicyConfig::read(folder)?;
-        let statistics = match config.dims {
-            Some(dims) => processors::read(folder, dims.action)
-                .and_then(|statistics| statistics.check(folder, Some(dims.state), Some(dims.action))),
-            None => {
-                openpi_statistics::read(folder).and_then(|statistics| statistics.check(folder, None, None))
-            }
+        let folder = &folder::of_policy(folder);
+        other_policy::refuse_orbax(folder)?;
+        other_policy::refuse_adapter(folder)?;
+        let mut config = PolicyConfig::read(folder)?;
+        let padded = Dims {
+            state: config.model.max_state_dim,
+            action: config.model.max_action_dim,
         };
+        let weights = open_weights(folder, &config.model);
+        let processors = read_processors(folder, &config, &weights).and_then(|read| {
+            let dims = read.statistics.dims(config.dims, padded);
+            let statistics = read.statistics.check(folder, dims, padded)?;
+            if dims != config.dims {
+                tracing::info!(
+                    "{}: the robot has {} values of a state and {} of an action, as many as their statistics; config.json \
+                     has the padded lengths",
+                    folder.display(),
+                    dims.state,
+                    dims.action
+                );
+            }
+            Ok((statistics, dims, read.max_prompt_tokens))
+        });
+        if let Ok((_, _, Some(limit))) = processors {
+            config.model.max_prompt_tokens = limit;
+        }
         let tokenizer =
             PromptTokenizer::read(folder, config.model.max_prompt_tokens, config.model.vocab_size);
-        let weights = open_weights(folder, &config.model);
 
         let mut errors = Vec::new();
         let mut note = |error| errors.push(error);
+        let weights = weights.and_then(|weights| weights.stored_names.map(|names| (weights.files, names)));
         let weights = weights.map_err(&mut note).ok();
-        let statistics = statistics.map_err(&mut note).ok();
+        let processors = processors.map_err(&mut note).ok();
         let tokenizer = tokenizer.map_err(&mut note).ok();
-        match (weights, statistics, tokenizer) {
-            (Some((files, stored_names)), Some(statistics), Some(tokenizer)) => {
-                let (state_dim, action_dim) = dims(folder, &config, &statistics)?;
-                Ok(Self {
-                    folder: folder.to_owned(),
-                    config,
-                    state_dim,
-                    action_dim,
-                    statistics,
-                    tokenizer,
-                    files,
-                    stored_names,
-                })
-            }
+        match (weights, processors, tokenizer) {
+            (Some((files, stored_names)), Some((statistics, dims, _)), Some(tokenizer)) => Ok(Self {
+                folder: folder.to_owned(),
+                config,
+                state_dim: dims.state,
+                action_dim: dims.action,
+                statistics,
+                tokenizer,
+                files,
+                stored_names,
+            }),
             _ if errors.len() == 1 => Err(errors.remove(0)),
             _ => Err(CheckpointError::Several(errors)),
         }
@@ -130,60 +150,48 @@ impl Weights for Checkpoint {
     }
 }
 
-fn open_weights(
-    folder: &Path,
-    config: &Pi0Config,
-) -> Result<(TensorFiles, BTreeMap<String, String>), CheckpointError> {
+/// Mapped weights, and the names of the model's parameters among them where they fit the configuration.
+struct OpenedWeights {
+    files: TensorFiles,
+    stored_names: Result<BTreeMap<String, String>, CheckpointError>,
+}
+
+fn open_weights(folder: &Path, config: &Pi0Config) -> Result<OpenedWeights, CheckpointError> {
     let files = TensorFiles::open_model(folder)?;
     if files.iter().any(|(name, _)| names::is_pi05(name)) {
         return Err(CheckpointError::OtherPolicy {
             path: folder.to_owned(),
-            found: "pi05 (its expert's norms are conditioned on time)".to_owned(),
+            found: "pi05 (π0.5: its expert's norms are conditioned on time)".to_owned(),
+            advice: other_policy::PI05_ADVICE.to_owned(),
         });
     }
-    if files.iter().any(|(name, _)| names::is_old_statistic(name)) {
-        return Err(CheckpointError::BeforeProcessors {
-            path: folder.to_owned(),
-        });
-    }
-    match weights::stored_names(&files, config) {
-        Ok(stored_names) => Ok((files, stored_names)),
-        Err(problems) => Err(CheckpointError::Tensors {
-            path: folder.to_owned(),
-            problems,
-        }),
-    }
-}
-
-/// Values of a state and of an action before padding: LeRobot's configuration has them, openpi's statistics
-/// are as many.
-fn dims(
-    folder: &Path,
-    config: &PolicyConfig,
-    statistics: &Statistics,
-) -> Result<(usize, usize), CheckpointError> {
-    if let Some(dims) = config.dims {
-        return Ok((dims.state, dims.action));
-    }
-    let model = &config.model;
-    let state = statistics.state.dim().unwrap_or(model.max_state_dim);
-    let action = statistics.action.dim().unwrap_or(model.max_action_dim);
-    let mut problems = Vec::new();
-    for (name, dim, max) in [
-        ("state", state, model.max_state_dim),
-        ("action", action, model.max_action_dim),
-    ] {
-        if dim > max {
-            problems.push(format!(
-                "statistics of {dim} values of the {name}, the model takes at most {max}"
-            ));
-        }
-    }
-    if problems.is_empty() {
-        return Ok((state, action));
-    }
-    Err(CheckpointError::Statistics {
+    let stored_names = weights::stored_names(&files, config).map_err(|problems| CheckpointError::Tensors {
         path: folder.to_owned(),
         problems,
-    })
+    });
+    Ok(OpenedWeights { files, stored_names })
+}
+
+/// Reads what happens before and after the model from the files of the checkpoint's writer.
+fn read_processors(
+    folder: &Path,
+    config: &PolicyConfig,
+    weights: &Result<OpenedWeights, CheckpointError>,
+) -> Result<Processors, CheckpointError> {
+    let without_limit = |statistics| Processors {
+        statistics,
+        max_prompt_tokens: None,
+    };
+    let Writer::LeRobot { normalisation } = &config.writer else {
+        return openpi_statistics::read(folder).map(without_limit);
+    };
+    let has_processors = folder.join("policy_preprocessor.json").exists();
+    match weights {
+        Ok(OpenedWeights { files, .. })
+            if !has_processors && files.iter().any(|(name, _)| names::is_old_statistic(name)) =>
+        {
+            before_0_4::statistics(folder, files, normalisation).map(without_limit)
+        }
+        _ => processors::read(folder, config.dims.action),
+    }
 }

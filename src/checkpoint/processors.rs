@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
 use super::json;
-use super::statistics::{Normalisation, Statistics};
+use super::statistics::{Mode, Normalisation, Statistics};
 use super::tensor_files::TensorFiles;
 
 /// Steps that do not change states and actions, or that the policy does itself for every checkpoint.
@@ -15,9 +15,36 @@ const KNOWN_STEPS: [&str; 5] = [
     "rename_observations_processor",
     "to_batch_processor",
     "pi0_new_line_processor",
-    "tokenizer_processor",
+    TOKENIZER,
     "device_processor",
 ];
+const TOKENIZER: &str = "tokenizer_processor";
+const NORMALISER: &str = "normalizer_processor";
+const UNNORMALISER: &str = "unnormalizer_processor";
+const RELATIVE: &str = "relative_actions_processor";
+const ABSOLUTE: &str = "absolute_actions_processor";
+
+/// Registry's name of each class that a step may be given by instead, and LeRobot 0.5.1's name of a step.
+const ALIASES: [(&str, &str); 11] = [
+    ("RenameObservationsProcessorStep", "rename_observations_processor"),
+    ("AddBatchDimensionProcessorStep", "to_batch_processor"),
+    ("Pi0NewLineProcessor", "pi0_new_line_processor"),
+    ("TokenizerProcessorStep", TOKENIZER),
+    ("DeviceProcessorStep", "device_processor"),
+    ("NormalizerProcessorStep", NORMALISER),
+    ("UnnormalizerProcessorStep", UNNORMALISER),
+    ("RelativeActionsProcessorStep", RELATIVE),
+    ("DeltaActionsProcessorStep", RELATIVE),
+    ("AbsoluteActionsProcessorStep", ABSOLUTE),
+    ("delta_actions_processor", RELATIVE),
+];
+
+/// What the pipelines before and after the model define.
+pub(super) struct Processors {
+    pub statistics: Statistics,
+    /// Tokens that a prompt may have.
+    pub max_prompt_tokens: Option<usize>,
+}
 
 #[derive(Deserialize)]
 struct Pipeline {
@@ -26,8 +53,9 @@ struct Pipeline {
 
 #[derive(Deserialize)]
 struct Step {
-    #[serde(default)]
-    registry_name: String,
+    registry_name: Option<String>,
+    /// Path of the step's class in Python, where it is in no registry.
+    class: Option<String>,
     #[serde(default)]
     config: Value,
     /// File of the step's tensors, beside the pipeline's.
@@ -41,6 +69,11 @@ struct NormaliserConfig {
     normalize_observation_keys: Option<Vec<String>>,
 }
 
+#[derive(Deserialize)]
+struct TokenizerConfig {
+    max_length: Option<usize>,
+}
+
 #[derive(Default, Deserialize)]
 struct RelativeActionsConfig {
     enabled: bool,
@@ -49,138 +82,201 @@ struct RelativeActionsConfig {
     action_names: Option<Vec<String>>,
 }
 
-/// Reads the statistics of a LeRobot checkpoint from the pipelines before and after the model.
+/// Reads the pipelines before and after the model of a LeRobot checkpoint; `action_dim` are the values of an
+/// action that has no statistics.
 ///
 /// # Errors
-/// When a pipeline or its statistics are missing, or a step of it is not one of π0's.
-pub(super) fn read(folder: &Path, action_dim: usize) -> Result<Statistics, CheckpointError> {
+/// When a pipeline or its statistics are missing, a step of it is not one of π0's, or the steps contradict
+/// each other.
+pub(super) fn read(folder: &Path, action_dim: usize) -> Result<Processors, CheckpointError> {
     let mut problems = Vec::new();
-    let before = pipeline(
+    let before = Pipeline::read(
         folder,
         "policy_preprocessor.json",
-        &["normalizer_processor", "relative_actions_processor"],
+        &[NORMALISER, RELATIVE],
         &mut problems,
     )?;
-    let after = pipeline(
+    let after = Pipeline::read(
         folder,
         "policy_postprocessor.json",
-        &["unnormalizer_processor", "absolute_actions_processor"],
+        &[UNNORMALISER, ABSOLUTE],
         &mut problems,
     )?;
-    let state = normalisation(
-        folder,
-        &before,
-        "normalizer_processor",
-        "observation.state",
-        "STATE",
-        &mut problems,
-    )?;
-    let action = normalisation(
-        folder,
-        &after,
-        "unnormalizer_processor",
-        "action",
-        "ACTION",
-        &mut problems,
-    )?;
-    let absolute: RelativeActionsConfig =
-        config(folder, after.step("absolute_actions_processor"))?.unwrap_or_default();
-    let relative: RelativeActionsConfig =
-        config(folder, before.step("relative_actions_processor"))?.unwrap_or_default();
+    let scaling = before.normaliser(folder, NORMALISER, "observation.state", &mut problems)?;
+    let unscaling = after.normaliser(folder, UNNORMALISER, "action", &mut problems)?;
+    if let (Some((scaling, scaled)), Some((unscaling, unscaled))) = (&scaling, &unscaling)
+        && scaling.lacks_statistics(scaled, "STATE")
+        && unscaling.lacks_statistics(unscaled, "ACTION")
+    {
+        return Err(CheckpointError::NoStatistics {
+            path: folder.to_owned(),
+        });
+    }
+    let mut state = Normalisation::Identity;
+    if let Some((step, config)) = scaling {
+        refuse_scaled_images(&config, &mut problems);
+        state = normalisation(folder, step, &config, "observation.state", "STATE", &mut problems)?;
+    }
+    let mut action = Normalisation::Identity;
+    if let Some((step, config)) = unscaling {
+        action = normalisation(folder, step, &config, "action", "ACTION", &mut problems)?;
+    }
+    let relative: RelativeActionsConfig = before.config(folder, RELATIVE)?.unwrap_or_default();
+    let absolute: RelativeActionsConfig = after.config(folder, ABSOLUTE)?.unwrap_or_default();
+    if relative.enabled != absolute.enabled {
+        let state = |config: &RelativeActionsConfig| if config.enabled { "on" } else { "off or missing" };
+        problems.push(format!(
+            "{RELATIVE} is {} and {ABSOLUTE} is {}, expected both or neither: the second undoes the first",
+            state(&relative),
+            state(&absolute)
+        ));
+    }
+    let max_prompt_tokens = before
+        .config::<TokenizerConfig>(folder, TOKENIZER)?
+        .and_then(|config| config.max_length);
+    if max_prompt_tokens == Some(0) {
+        problems.push(format!("{TOKENIZER} has the max_length 0, expected at least 1"));
+    }
     if !problems.is_empty() {
         return Err(CheckpointError::Statistics {
             path: folder.to_owned(),
             problems,
         });
     }
-    Ok(Statistics {
-        state,
-        action,
-        relative: match absolute.enabled {
-            true => relative.mask(action_dim),
-            false => Vec::new(),
+    let action_dim = action.dim().unwrap_or(action_dim);
+    Ok(Processors {
+        statistics: Statistics {
+            state,
+            action,
+            relative: match absolute.enabled {
+                true => relative.mask(action_dim),
+                false => Vec::new(),
+            },
         },
+        max_prompt_tokens,
     })
-}
-
-fn pipeline(
-    folder: &Path,
-    file: &str,
-    used_steps: &[&str],
-    problems: &mut Vec<String>,
-) -> Result<Pipeline, CheckpointError> {
-    let path = folder.join(file);
-    if !path.exists() {
-        return Err(CheckpointError::File {
-            path,
-            problem: "missing; LeRobot saves it with every policy, and it names the normalisation statistics"
-                .to_owned(),
-        });
-    }
-    let pipeline: Pipeline = json::read(&path)?;
-    for Step { registry_name, .. } in &pipeline.steps {
-        let name = registry_name.as_str();
-        if !KNOWN_STEPS.contains(&name) && !used_steps.contains(&name) {
-            problems.push(format!("{file} has the step {name:?}, which is none of π0's"));
-        }
-    }
-    Ok(pipeline)
 }
 
 impl Pipeline {
+    fn read(
+        folder: &Path,
+        file: &str,
+        used_steps: &[&str],
+        problems: &mut Vec<String>,
+    ) -> Result<Self, CheckpointError> {
+        let path = folder.join(file);
+        if !path.exists() {
+            return Err(CheckpointError::File {
+                path,
+                problem:
+                    "missing; LeRobot saves it with every policy, and it names the normalisation statistics"
+                        .to_owned(),
+            });
+        }
+        let pipeline: Self = json::read(&path)?;
+        for step in &pipeline.steps {
+            let name = step.name();
+            if !KNOWN_STEPS.contains(&name) && !used_steps.contains(&name) {
+                problems.push(format!("{file} has the step {name:?}, which is none of π0's"));
+            }
+        }
+        Ok(pipeline)
+    }
+
     fn step(&self, name: &str) -> Option<&Step> {
-        self.steps.iter().find(|step| step.registry_name == name)
+        self.steps.iter().find(|step| step.name() == name)
+    }
+
+    fn normaliser(
+        &self,
+        folder: &Path,
+        name: &str,
+        feature: &str,
+        problems: &mut Vec<String>,
+    ) -> Result<Option<(&Step, NormaliserConfig)>, CheckpointError> {
+        let Some(step) = self.step(name) else {
+            problems.push(format!("no step {name}, so {feature} cannot be scaled"));
+            return Ok(None);
+        };
+        Ok(Some((step, step.config(folder)?)))
+    }
+
+    fn config<T: for<'a> Deserialize<'a>>(
+        &self,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Option<T>, CheckpointError> {
+        self.step(name).map(|step| step.config(folder)).transpose()
     }
 }
 
-fn config<T: for<'a> Deserialize<'a>>(
-    folder: &Path,
-    step: Option<&Step>,
-) -> Result<Option<T>, CheckpointError> {
-    step.map(|step| {
-        T::deserialize(&step.config).map_err(|error| CheckpointError::File {
+impl Step {
+    /// Name of the step in LeRobot's registry, today's where it has had others; else the path of its class.
+    fn name(&self) -> &str {
+        let stored = self.registry_name.as_deref().filter(|name| !name.is_empty());
+        let class = self.class.as_deref().unwrap_or_default();
+        let name = stored.unwrap_or_else(|| class.rsplit('.').next().unwrap_or_default());
+        match ALIASES.iter().find(|(alias, _)| *alias == name) {
+            Some((_, today)) => today,
+            None => stored.unwrap_or(class),
+        }
+    }
+
+    fn config<T: for<'a> Deserialize<'a>>(&self, folder: &Path) -> Result<T, CheckpointError> {
+        T::deserialize(&self.config).map_err(|error| CheckpointError::File {
             path: folder.to_owned(),
-            problem: format!("configuration of the step {}: {error}", step.registry_name),
+            problem: format!("configuration of the step {}: {error}", self.name()),
         })
-    })
-    .transpose()
+    }
+
+    /// Whether the step scales features of this kind and was saved without statistics, as in a base model.
+    fn lacks_statistics(&self, config: &NormaliserConfig, kind: &str) -> bool {
+        self.state_file.is_none() && config.mode(kind) != "IDENTITY"
+    }
+}
+
+impl NormaliserConfig {
+    fn mode(&self, kind: &str) -> &str {
+        self.norm_map
+            .get(kind)
+            .and_then(Value::as_str)
+            .unwrap_or("IDENTITY")
+    }
+}
+
+/// Notes a scaling of the images, which π0 knows as [−1, 1] alone.
+fn refuse_scaled_images(config: &NormaliserConfig, problems: &mut Vec<String>) {
+    let mode = config.mode("VISUAL");
+    if mode != "IDENTITY" {
+        problems.push(format!(
+            "{NORMALISER} scales VISUAL by {mode:?}, expected \"IDENTITY\""
+        ));
+    }
 }
 
 /// Reads the normalisation of one feature from its step (LeRobot `normalize_processor.py`).
 fn normalisation(
     folder: &Path,
-    pipeline: &Pipeline,
-    step_name: &str,
+    step: &Step,
+    config: &NormaliserConfig,
     feature: &str,
     kind: &str,
     problems: &mut Vec<String>,
 ) -> Result<Normalisation, CheckpointError> {
-    let step = pipeline.step(step_name);
-    let Some((step, config)) = step.zip(config::<NormaliserConfig>(folder, step)?) else {
-        problems.push(format!("no step {step_name}, so {feature} cannot be scaled"));
-        return Ok(Normalisation::Identity);
-    };
+    let step_name = step.name();
     if let Some(keys) = &config.normalize_observation_keys
         && kind == "STATE"
         && !keys.iter().any(|key| key == feature)
     {
         return Ok(Normalisation::Identity);
     }
-    let mode = config
-        .norm_map
-        .get(kind)
-        .and_then(Value::as_str)
-        .unwrap_or("IDENTITY");
-    let (first, second) = match mode {
-        "IDENTITY" => return Ok(Normalisation::Identity),
-        "MEAN_STD" => ("mean", "std"),
-        "MIN_MAX" => ("min", "max"),
-        "QUANTILES" => ("q01", "q99"),
-        "QUANTILE10" => ("q10", "q90"),
-        _ => {
-            problems.push(format!("{step_name} scales {kind} by {mode:?}, which is unknown"));
-            return Ok(Normalisation::Identity);
-        }
+    let name = config.mode(kind);
+    let Some(mode) = Mode::parse(name) else {
+        problems.push(format!("{step_name} scales {kind} by {name:?}, which is unknown"));
+        return Ok(Normalisation::Identity);
+    };
+    let Some((first, second)) = mode.statistics() else {
+        return Ok(Normalisation::Identity);
     };
     let Some(file) = &step.state_file else {
         problems.push(format!(
@@ -196,31 +292,16 @@ fn normalisation(
         return Ok(Normalisation::Identity);
     }
     let tensors = TensorFiles::open(&path)?;
-    let mut values = |statistic: &str| {
-        let name = format!("{feature}.{statistic}");
-        match tensors.get(&name) {
+    Ok(mode.normalisation(config.eps, |statistic| {
+        let stored = format!("{feature}.{statistic}");
+        match tensors.get(&stored) {
             Some(tensor) => Some(tensor.to_f32()),
             None => {
-                problems.push(format!("{name} is missing in {file}, expected for {mode}"));
+                problems.push(format!("{stored} is missing in {file}, expected for {name}"));
                 None
             }
         }
-    };
-    let (Some(first), Some(second)) = (values(first), values(second)) else {
-        return Ok(Normalisation::Identity);
-    };
-    Ok(match mode {
-        "MEAN_STD" => Normalisation::MeanStd {
-            mean: first,
-            std: second,
-            epsilon: config.eps,
-            epsilon_back: 0.0,
-        },
-        _ => Normalisation::Range {
-            low: first,
-            high: second,
-        },
-    })
+    }))
 }
 
 impl RelativeActionsConfig {

@@ -1,5 +1,6 @@
 //! Normalisation of states and actions between the robot's units and the model's.
 
+use super::config::Dims;
 use super::error::CheckpointError;
 
 /// Normalisation of a checkpoint's states and actions.
@@ -38,6 +39,64 @@ pub enum Normalisation {
     },
 }
 
+/// Way in which LeRobot scales a feature (`NormalizationMode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Identity,
+    MeanStd,
+    /// The statistics that become −1 and 1.
+    Range(&'static str, &'static str),
+}
+
+impl Mode {
+    /// Mode of LeRobot's name; `None` for an unknown one.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "IDENTITY" => Some(Self::Identity),
+            "MEAN_STD" => Some(Self::MeanStd),
+            "MIN_MAX" => Some(Self::Range("min", "max")),
+            "QUANTILES" => Some(Self::Range("q01", "q99")),
+            "QUANTILE10" => Some(Self::Range("q10", "q90")),
+            _ => None,
+        }
+    }
+
+    /// Names of the statistics that the mode uses.
+    pub fn statistics(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Identity => None,
+            Self::MeanStd => Some(("mean", "std")),
+            Self::Range(low, high) => Some((low, high)),
+        }
+    }
+
+    /// Normalisation with the statistics that `values` finds by name; identity where one is not found.
+    pub fn normalisation(
+        self,
+        epsilon: f32,
+        mut values: impl FnMut(&str) -> Option<Vec<f32>>,
+    ) -> Normalisation {
+        let Some((first, second)) = self.statistics() else {
+            return Normalisation::Identity;
+        };
+        let (Some(first), Some(second)) = (values(first), values(second)) else {
+            return Normalisation::Identity;
+        };
+        match self {
+            Self::MeanStd => Normalisation::MeanStd {
+                mean: first,
+                std: second,
+                epsilon,
+                epsilon_back: 0.0,
+            },
+            _ => Normalisation::Range {
+                low: first,
+                high: second,
+            },
+        }
+    }
+}
+
 impl Normalisation {
     /// Values of the normalised vector; `None` where there are no statistics.
     pub fn dim(&self) -> Option<usize> {
@@ -48,12 +107,10 @@ impl Normalisation {
         }
     }
 
-    /// Problems of the statistics, a sentence about `name` each; without `dim` a vector of any length is
-    /// accepted.
-    pub(super) fn problems(&self, name: &str, dim: Option<usize>) -> Vec<String> {
+    /// Problems of the statistics of a vector of `dim` values, a sentence about `name` each.
+    pub(super) fn problems(&self, name: &str, dim: usize) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |statistic: &str, values: &[f32]| {
-            let dim = dim.or(self.dim()).unwrap_or(0);
             if values.len() != dim || values.is_empty() {
                 problems.push(format!(
                     "{name}.{statistic} has {} values, expected {dim}",
@@ -92,17 +149,33 @@ impl Normalisation {
 }
 
 impl Statistics {
-    /// Checks the statistics against the lengths of state and action, where these are known.
+    /// Lengths of the robot's state and action. They are the configuration's, save where that has the padded
+    /// length: a policy that was fine-tuned from a base keeps the base's features, and openpi's configuration
+    /// has no others. There the statistics are as long as the robot's vectors.
+    pub(super) fn dims(&self, configured: Dims, padded: Dims) -> Dims {
+        let dim = |configured: usize, padded: usize, normalisation: &Normalisation| match normalisation.dim()
+        {
+            Some(dim) if configured == padded => dim,
+            _ => configured,
+        };
+        Dims {
+            state: dim(configured.state, padded.state, &self.state),
+            action: dim(configured.action, padded.action, &self.action),
+        }
+    }
+
+    /// Checks the statistics against the lengths of the robot's state and action.
     ///
     /// # Errors
-    /// Every statistic that is not finite, cannot be divided by, or has another length than its vector.
+    /// Every statistic that is not finite, cannot be divided by, or has another length than its vector, and
+    /// lengths above the model's padded ones.
     pub(super) fn check(
         self,
         folder: &std::path::Path,
-        state_dim: Option<usize>,
-        action_dim: Option<usize>,
+        dims: Dims,
+        padded: Dims,
     ) -> Result<Self, CheckpointError> {
-        let mut problems = self.state.problems("state", state_dim);
+        let mut problems = self.state.problems("state", dims.state);
         // An action that never changed is its mean again. A joint that never moved while the data were
         // recorded has no scale: the smallest deviation of a live one would enter the network a million times
         // as large.
@@ -111,14 +184,23 @@ impl Statistics {
                 problems.push(format!("state.std[{index}] is 0, expected more than 0"));
             }
         }
-        problems.extend(self.action.problems("action", action_dim));
-        if let Some(state_dim) = state_dim
-            && self.relative.len() > state_dim
-        {
+        problems.extend(self.action.problems("action", dims.action));
+        if self.relative.len() > dims.state {
             problems.push(format!(
-                "actions of {} values are relative to a state of {state_dim}, expected at least as many",
-                self.relative.len()
+                "actions of {} values are relative to a state of {}, expected at least as many",
+                self.relative.len(),
+                dims.state
             ));
+        }
+        for (name, dim, padded) in [
+            ("state", dims.state, padded.state),
+            ("action", dims.action, padded.action),
+        ] {
+            if dim > padded {
+                problems.push(format!(
+                    "statistics of {dim} values of the {name}, the model takes at most {padded}"
+                ));
+            }
         }
         if problems.is_empty() {
             Ok(self)
@@ -146,17 +228,13 @@ mod tests {
 
     #[test]
     fn usable_statistics_have_no_problems() {
-        assert!(
-            mean_std(&[0.0, 1.0], &[1.0, 0.1])
-                .problems("state", Some(2))
-                .is_empty()
-        );
-        assert!(Normalisation::Identity.problems("state", Some(2)).is_empty());
+        assert!(mean_std(&[0.0, 1.0], &[1.0, 0.1]).problems("state", 2).is_empty());
+        assert!(Normalisation::Identity.problems("state", 2).is_empty());
     }
 
     #[test]
     fn negative_std_not_a_number_and_wrong_length_are_listed_at_once() {
-        let problems = mean_std(&[0.0, f32::NAN], &[-1.0, 1.0, 1.0]).problems("action", Some(2));
+        let problems = mean_std(&[0.0, f32::NAN], &[-1.0, 1.0, 1.0]).problems("action", 2);
         assert_eq!(
             problems,
             [
@@ -173,7 +251,7 @@ mod tests {
             low: vec![0.0, 1.0],
             high: vec![1.0, 1.0],
         };
-        let problems = range.problems("state", None);
+        let problems = range.problems("state", 2);
         assert_eq!(
             problems,
             ["state[1] ranges from 1 to 1, expected the second to be larger"]

@@ -6,6 +6,7 @@ use fir::pixels::F32x3;
 use image::RgbImage;
 
 use super::options::Crop;
+use crate::checkpoint::ImagePosition;
 use crate::device::Pixels;
 
 /// Why a frame cannot be prepared.
@@ -47,8 +48,8 @@ pub enum ImageError {
     Resize(String),
 }
 
-/// Crops a frame and fits it into a square of `side` pixels with its aspect kept, black around it: bytes
-/// where it fits without resampling, else values.
+/// Crops a frame and fits it into a square of `side` pixels with its aspect kept, at `position` and black
+/// around it: bytes where it fits without resampling, else values.
 ///
 /// The reference is LeRobot's `resize_with_pad_torch`: bilinear between pixel centres without antialiasing,
 /// sizes rounded down, the odd pixel of padding to the right and below.
@@ -56,7 +57,12 @@ pub enum ImageError {
 /// # Errors
 /// When no pixel is left.
 #[tracing::instrument(name = "resize", level = "trace", skip_all)]
-pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Result<Pixels, ImageError> {
+pub fn prepare_image(
+    frame: &RgbImage,
+    crop: Option<Crop>,
+    side: usize,
+    position: ImagePosition,
+) -> Result<Pixels, ImageError> {
     let (frame_width, frame_height) = frame.dimensions();
     if frame_width == 0 || frame_height == 0 {
         return Err(ImageError::Empty {
@@ -91,26 +97,37 @@ pub fn prepare_image(frame: &RgbImage, crop: Option<Crop>, side: usize) -> Resul
     }
     if (crop.width, crop.height) == (width, height) {
         let pixels: Vec<[u8; 3]> = cropped(frame, crop).collect();
-        let bytes = planes(&pixels, width, side, 0, |pixel, channel| pixel[channel]);
+        let bytes = planes(&pixels, width, (side, position), 0, |pixel, channel| {
+            pixel[channel]
+        });
         return Ok(Pixels::Bytes(bytes));
     }
     let resized =
         resize(frame, crop, width, height).map_err(|error| ImageError::Resize(error.to_string()))?;
     let value = |pixel: &F32x3, channel: usize| pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
-    Ok(Pixels::Values(planes(&resized, width, side, -1.0, value)))
+    Ok(Pixels::Values(planes(
+        &resized,
+        width,
+        (side, position),
+        -1.0,
+        value,
+    )))
 }
 
-/// Puts pixels, `width` a row, into the middle of a square of three planes that are otherwise `black`.
+/// Puts pixels, `width` a row, into a square of three planes that are otherwise `black`.
 fn planes<P, T: Copy>(
     pixels: &[P],
     width: u32,
-    side: usize,
+    (side, position): (usize, ImagePosition),
     black: T,
     value: impl Fn(&P, usize) -> T,
 ) -> Vec<T> {
     let width = width as usize;
-    let left = (side - width) / 2;
-    let top = (side - pixels.len() / width) / 2;
+    let (right, below) = (side - width, side - pixels.len() / width);
+    let (left, top) = match position {
+        ImagePosition::Centre => (right / 2, below / 2),
+        ImagePosition::BottomRight => (right, below),
+    };
     let mut image = vec![black; 3 * side * side];
     for (channel, plane) in image.chunks_exact_mut(side * side).enumerate() {
         for (row, pixels) in plane[top * side..]
@@ -171,6 +188,7 @@ mod tests {
     use super::*;
 
     const WHOLE: Option<Crop> = None;
+    const CENTRE: ImagePosition = ImagePosition::Centre;
 
     /// An image whose every pixel is another colour.
     fn picture(width: u32, height: u32) -> RgbImage {
@@ -183,7 +201,7 @@ mod tests {
     #[test]
     fn an_image_without_pixels_is_refused() {
         assert_eq!(
-            prepare_image(&RgbImage::new(0, 4), WHOLE, 8),
+            prepare_image(&RgbImage::new(0, 4), WHOLE, 8, CENTRE),
             Err(ImageError::Empty { width: 0, height: 4 })
         );
     }
@@ -191,7 +209,7 @@ mod tests {
     #[test]
     fn an_image_too_narrow_for_the_square_is_refused() {
         assert_eq!(
-            prepare_image(&RgbImage::new(100, 1), WHOLE, 8),
+            prepare_image(&RgbImage::new(100, 1), WHOLE, 8, CENTRE),
             Err(ImageError::AspectRatio {
                 width: 100,
                 height: 1,
@@ -211,7 +229,7 @@ mod tests {
             (u32::MAX, 0, 2, 2),
         ] {
             let crop = Crop { x, y, width, height };
-            let refused = prepare_image(&frame, Some(crop), 8);
+            let refused = prepare_image(&frame, Some(crop), 8, CENTRE);
             assert!(
                 matches!(refused, Err(ImageError::Crop { .. })),
                 "{crop:?}: {refused:?}"
@@ -230,15 +248,15 @@ mod tests {
         };
         let smaller = image::imageops::crop_imm(&frame, crop.x, crop.y, crop.width, crop.height).to_image();
         assert_eq!(
-            prepare_image(&frame, Some(crop), 16),
-            prepare_image(&smaller, WHOLE, 16)
+            prepare_image(&frame, Some(crop), 16, CENTRE),
+            prepare_image(&smaller, WHOLE, 16, CENTRE)
         );
     }
 
     #[test]
     fn a_frame_of_the_model_s_size_stays_bytes_and_a_resampled_one_does_not() {
         let frame = picture(6, 5);
-        let Pixels::Bytes(bytes) = prepare_image(&frame, WHOLE, 6).unwrap() else {
+        let Pixels::Bytes(bytes) = prepare_image(&frame, WHOLE, 6, CENTRE).unwrap() else {
             panic!("not resampled");
         };
         for (x, y, pixel) in frame.enumerate_pixels() {
@@ -247,7 +265,7 @@ mod tests {
             }
         }
         assert_eq!(bytes[5 * 6..6 * 6], [0; 6], "black below");
-        let resampled = prepare_image(&picture(7, 7), WHOLE, 6).unwrap();
+        let resampled = prepare_image(&picture(7, 7), WHOLE, 6, CENTRE).unwrap();
         assert!(matches!(resampled, Pixels::Values(_)));
     }
 
@@ -266,7 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn every_size_is_interpolated_without_antialiasing_and_centred() {
+    fn every_size_is_interpolated_without_antialiasing_and_put_at_its_position() {
+        for position in [ImagePosition::Centre, ImagePosition::BottomRight] {
+            every_size_at(position);
+        }
+    }
+
+    fn every_size_at(position: ImagePosition) {
         let side = 24;
         let sizes = [1, 2, 3, 5, 7, 11, 23, 24, 25, 48, 61, 97, 150];
         for (width, height) in sizes.iter().flat_map(|w| sizes.iter().map(move |h| (*w, *h))) {
@@ -275,9 +299,11 @@ mod tests {
             if fit_width == 0 || fit_height == 0 {
                 continue;
             }
-            let image = prepare_image(&frame, WHOLE, side).unwrap();
-            let left = (side as u32 - fit_width) / 2;
-            let top = (side as u32 - fit_height) / 2;
+            let image = prepare_image(&frame, WHOLE, side, position).unwrap();
+            let (mut left, mut top) = (side as u32 - fit_width, side as u32 - fit_height);
+            if position == ImagePosition::Centre {
+                (left, top) = (left / 2, top / 2);
+            }
             for (index, &value) in image.values().iter().enumerate() {
                 let (channel, pixel) = (index / (side * side), (index % (side * side)) as u32);
                 let (x, y) = (pixel % side as u32, pixel / side as u32);

@@ -179,20 +179,6 @@ fn output_layer_of_another_shape_in_place_of_the_token_embedding() {
 }
 
 #[test]
-fn other_policies() {
-    let folder = Folder::new();
-    folder.change_json("config.json", |config| config["type"] = json!("pi05"));
-    refused_with(&folder, &["policy pi05", "expected pi0"]);
-
-    let folder = Folder::new();
-    folder.change_tensors("model.safetensors", |tensors| {
-        let name = "model.paligemma_with_expert.gemma_expert.model.layers.0.input_layernorm.dense.weight";
-        tensors.insert(name.to_owned(), Tensor::f32(&[0.0], &[1]));
-    });
-    refused_with(&folder, &["policy pi05"]);
-}
-
-#[test]
 fn configuration_missing_or_no_json_or_of_nobody() {
     let folder = Folder::new();
     fs::write(folder.file("config.json"), "{\"type\": \"pi0\"").unwrap();
@@ -353,13 +339,34 @@ fn a_processor_step_that_is_none_of_pi0() {
 }
 
 #[test]
-fn statistics_among_the_weights_are_refused_with_the_way_to_convert_them() {
+fn relative_actions_that_no_step_makes_absolute_and_the_reverse() {
+    for (file, step, found) in [
+        (
+            "policy_postprocessor.json",
+            1,
+            "relative_actions_processor is on and absolute_actions_processor is off",
+        ),
+        (
+            "policy_preprocessor.json",
+            5,
+            "relative_actions_processor is off or missing and absolute_actions_processor is on",
+        ),
+    ] {
+        let folder = Folder::overlaid(&["checkpoint_relative_actions"]);
+        folder.change_json(file, |pipeline| {
+            pipeline["steps"].as_array_mut().unwrap().remove(step);
+        });
+        refused_with(&folder, &[found, "expected both or neither"]);
+    }
+}
+
+#[test]
+fn images_that_the_pipeline_scales() {
     let folder = Folder::new();
-    folder.change_tensors("model.safetensors", |tensors| {
-        let mean = Tensor::f32(&[0.0; 14], &[14]);
-        tensors.insert("normalize_inputs.buffer_observation_state.mean".to_owned(), mean);
+    folder.change_json("policy_preprocessor.json", |pipeline| {
+        pipeline["steps"][6]["config"]["norm_map"]["VISUAL"] = json!("MEAN_STD");
     });
-    refused_with(&folder, &["migrate_policy_normalization.py --pretrained-path"]);
+    refused_with(&folder, &["scales VISUAL by \"MEAN_STD\", expected \"IDENTITY\""]);
 }
 
 #[test]

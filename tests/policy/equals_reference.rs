@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use image::RgbImage;
-use pi0_node::checkpoint::{Checkpoint, PromptError};
+use pi0_node::checkpoint::{Checkpoint, ImagePosition, PromptError};
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, PolicyOptions, prepare_image};
 use serde::Deserialize;
@@ -32,7 +32,7 @@ fn images_of_any_size() {
             continue;
         };
         let output = &fixture[&format!("{case}.output")];
-        let image = prepare_image(&picture(input), None, output.shape[1]).unwrap();
+        let image = prepare_image(&picture(input), None, output.shape[1], ImagePosition::Centre).unwrap();
         let difference = max_difference(&image.values(), &output.to_f32());
         assert!(difference < 1e-4, "{case}: off by {difference}");
         cases += 1;

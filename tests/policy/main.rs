@@ -14,5 +14,7 @@ mod equals_reference;
 mod flow_matching_loss;
 mod folder;
 mod frozen_actions;
+mod lerobot_versions;
+mod other_policies;
 mod robot;
 mod shipped_checkpoint;

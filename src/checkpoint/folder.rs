@@ -1,0 +1,49 @@
+//! The policy's folder within what a training run of LeRobot leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Finds the folder of the policy: `folder` itself, or the `pretrained_model` of a training step
+/// (`checkpoints/020000`), of all steps (`checkpoints`) or of a whole run. Among several steps it is the one
+/// that `last` links to, else the highest.
+pub(super) fn of_policy(folder: &Path) -> PathBuf {
+    if is_policy(folder) {
+        return folder.to_owned();
+    }
+    let found = [folder.to_owned()]
+        .into_iter()
+        .chain(newest_step(folder))
+        .chain(newest_step(&folder.join("checkpoints")))
+        .map(|step| step.join("pretrained_model"))
+        .find(|policy| is_policy(policy));
+    let Some(policy) = found else {
+        return folder.to_owned();
+    };
+    tracing::info!(
+        "{}: the folder of a training run, its policy is {}",
+        folder.display(),
+        policy.display()
+    );
+    policy
+}
+
+fn is_policy(folder: &Path) -> bool {
+    ["config.json", "model.safetensors", "adapter_config.json"]
+        .iter()
+        .any(|file| folder.join(file).exists())
+}
+
+/// The step of a training run that was saved last.
+fn newest_step(steps: &Path) -> Option<PathBuf> {
+    let last = steps.join("last");
+    if last.is_dir() {
+        return Some(last);
+    }
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u64>().ok();
+    fs::read_dir(steps)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter_map(|path| Some((number(&path)?, path)))
+        .max()
+        .map(|(_, path)| path)
+}

@@ -1,0 +1,163 @@
+//! A folder that is no complete π0 is refused with its kind and the way out, in one message.
+
+use std::fs;
+
+use pi0_node::checkpoint::Checkpoint;
+use serde_json::{Value, json};
+
+use crate::folder::{Folder, Tensor};
+
+/// Opens the folder and finds all of these words in the refusal, which has a single line.
+fn refused_with(folder: &Folder, words: &[&str]) {
+    let error = Checkpoint::open(folder.path())
+        .err()
+        .expect("refused")
+        .to_string();
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+fn configured(change: impl FnOnce(&mut Value)) -> Folder {
+    let folder = Folder::new();
+    folder.change_json("config.json", change);
+    folder
+}
+
+#[test]
+fn other_types() {
+    for (kind, found) in [
+        (
+            "pi05",
+            "the policy pi05 (π0.5), expected pi0; π0.5 is not supported",
+        ),
+        ("pi052", "the policy pi052, expected pi0"),
+        ("pi0_fast", "π0-FAST is not supported"),
+        ("pi0fast", "π0-FAST is not supported"),
+        (
+            "smolvla",
+            "the policy smolvla, expected pi0; give LeRobot's checkpoint of a policy of the type pi0",
+        ),
+    ] {
+        refused_with(&configured(|config| config["type"] = json!(kind)), &[found]);
+    }
+}
+
+#[test]
+fn pi05_that_is_known_by_its_tensors() {
+    for expert in ["gemma_expert.", "gemma_expert._orig_mod."] {
+        let folder = Folder::new();
+        folder.change_tensors("model.safetensors", |tensors| {
+            let name =
+                format!("model.paligemma_with_expert.{expert}model.layers.0.input_layernorm.dense.weight");
+            tensors.insert(name, Tensor::f32(&[0.0], &[1]));
+        });
+        refused_with(&folder, &["the policy pi05 (π0.5", "π0.5 is not supported"]);
+    }
+}
+
+#[test]
+fn pi0_with_a_memory() {
+    let folder = configured(|config| {
+        config["use_proprioceptive_memory"] = json!(false);
+        config["use_visual_memory"] = json!(false);
+    });
+    assert!(Checkpoint::open(folder.path()).is_ok());
+    folder.change_json("config.json", |config| config["use_visual_memory"] = json!(true));
+    refused_with(
+        &folder,
+        &["use_visual_memory is true", "train or choose a policy without"],
+    );
+    folder.change_json("config.json", |config| {
+        config["use_proprioceptive_memory"] = json!(true);
+    });
+    refused_with(
+        &folder,
+        &["use_proprioceptive_memory and use_visual_memory is true"],
+    );
+}
+
+#[test]
+fn pi0_of_transformers() {
+    let folder = configured(|config| *config = json!({"model_type": "pi0", "chunk_size": 50}));
+    refused_with(
+        &folder,
+        &[
+            "pi0, saved by a class of transformers",
+            "save the policy with LeRobot",
+        ],
+    );
+}
+
+fn adapter(use_peft: bool) -> Folder {
+    let folder = configured(|config| config["use_peft"] = json!(use_peft));
+    let config = json!({"peft_type": "LORA", "base_model_name_or_path": "lerobot/pi0_base", "r": 16});
+    fs::write(folder.file("adapter_config.json"), config.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn an_adapter_without_its_base() {
+    let folder = adapter(true);
+    fs::rename(
+        folder.file("model.safetensors"),
+        folder.file("adapter_model.safetensors"),
+    )
+    .unwrap();
+    let words = [
+        "an adapter (LORA) of the base lerobot/pi0_base",
+        "merge_and_unload()",
+    ];
+    refused_with(&folder, &words);
+    folder.remove("config.json");
+    refused_with(&folder, &words);
+}
+
+#[test]
+fn an_adapter_is_refused_beside_weights_unless_these_are_merged() {
+    refused_with(&adapter(true), &["an adapter (LORA)"]);
+    assert!(Checkpoint::open(adapter(false).path()).is_ok());
+}
+
+#[test]
+fn a_base_model_without_statistics() {
+    let folder = Folder::new();
+    for (file, state) in [
+        (
+            "policy_preprocessor.json",
+            "policy_preprocessor_step_6_normalizer_processor.safetensors",
+        ),
+        (
+            "policy_postprocessor.json",
+            "policy_postprocessor_step_0_unnormalizer_processor.safetensors",
+        ),
+    ] {
+        folder.remove(state);
+        folder.change_json(file, |pipeline| {
+            for step in pipeline["steps"].as_array_mut().unwrap() {
+                step.as_object_mut().unwrap().remove("state_file");
+            }
+        });
+    }
+    refused_with(
+        &folder,
+        &[
+            "no normalisation statistics",
+            "a base model",
+            "fine-tuned on this robot",
+        ],
+    );
+}
+
+#[test]
+fn openpi_s_jax_checkpoint() {
+    let folder = Folder::new();
+    folder.remove("config.json");
+    fs::create_dir(folder.file("params")).unwrap();
+    fs::write(folder.file("params/_METADATA"), "{}").unwrap();
+    refused_with(
+        &folder,
+        &["a JAX checkpoint of openpi", "convert_jax_model_to_pytorch.py"],
+    );
+}
