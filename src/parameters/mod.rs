@@ -329,6 +329,51 @@ mod tests {
         assert!(refusal("control_rate", ParameterValue::Integer(1)).contains("control_rate_hz"));
     }
 
+    /// The value that `ros2 param load` sets for one that `ros2 param dump` wrote. It reads Python's text of the value as
+    /// YAML 1.1: `[]` is an array of booleans, and numbers without a point are texts.
+    fn loaded(value: &ParameterValue) -> ParameterValue {
+        use ParameterValue::{BoolArray, Double};
+        match value {
+            empty if empty.is_empty_array() => BoolArray(Vec::new()),
+            Double(number) if number.is_infinite() => text(&number.to_string()),
+            Double(number) if *number != 0.0 && number.abs() < 1e-4 => text(&format!("{number:e}")),
+            other => other.clone(),
+        }
+    }
+
+    #[test]
+    fn every_value_that_ros2_dumps_can_be_loaded_again() {
+        let started = parameters(&[
+            ("joint_defaults.max_acceleration", ParameterValue::Double(2.0)),
+            ("joints.grip.max_velocity", ParameterValue::Double(f64::INFINITY)),
+            ("joints.grip.scale", ParameterValue::Double(1e-5)),
+        ])
+        .unwrap();
+        for (name, parameter) in started.iter() {
+            let change = [(name.as_str(), loaded(&parameter.value))];
+            let again = started.with_changes(change.into_iter(), false);
+            let again = again.unwrap_or_else(|refusal| panic!("{refusal}"));
+            assert_eq!(again.get(name).unwrap().value, parameter.value, "{name}");
+        }
+        let all = started
+            .iter()
+            .map(|(name, parameter)| (name.clone(), loaded(&parameter.value)));
+        let again = Parameters::from_overrides(all).unwrap();
+        assert_eq!(again.settings(), started.settings());
+    }
+
+    #[test]
+    fn a_limit_is_cleared_by_infinity_however_it_is_written() {
+        let limit = ("joints.grip.max_acceleration", ParameterValue::Double(2.0));
+        let started = parameters(&[limit]).unwrap();
+        for none in [ParameterValue::Double(f64::INFINITY), text("inf")] {
+            let change = [("joints.grip.max_acceleration", none)];
+            let cleared = started.with_changes(change.into_iter(), false).unwrap();
+            let limit = &cleared.get("joints.grip.max_acceleration").unwrap().value;
+            assert_eq!(*limit, ParameterValue::Double(f64::INFINITY));
+        }
+    }
+
     #[test]
     fn every_parameter_set_to_the_value_it_has_changes_nothing() {
         let ends = |first, last| ParameterValue::DoubleArray(vec![first, last]);
