@@ -8,18 +8,31 @@ pub enum InputProblem {
     #[error("the encoding is {found:?}, expected one of {expected}")]
     Encoding { found: String, expected: String },
     #[error(
-        "the image is {width} × {height} pixels, expected at least 1 × 1, and an even width of YUV 4:2:2"
+        "the encoding {found:?} does not say the order of its colours: let the camera's driver publish it as {rgb} or {bgr}"
+    )]
+    ColourOrder {
+        found: String,
+        rgb: &'static str,
+        bgr: &'static str,
+    },
+    #[error(
+        "the encoding {0:?} is a raw Bayer pattern: convert it with the package image_proc and use its topic image_color"
+    )]
+    Bayer(String),
+    #[error(
+        "the image is {width} × {height} pixels, expected at least 1 × 1, an even width of YUV 4:2:2 and 4:2:0, and an \
+         even height of 4:2:0"
     )]
     ImageSize { width: u32, height: u32 },
     #[error("the step is {found} bytes, but a row of pixels takes {expected}")]
     Step { found: u32, expected: usize },
     #[error(
-        "the data is {found} bytes long, expected at least {expected}: {height} rows with a step of {step}"
+        "the data is {found} bytes long, expected at least {expected}: {rows} rows with a step of {step}"
     )]
     ImageData {
         found: usize,
         expected: u64,
-        height: u32,
+        rows: u64,
         step: u32,
     },
     #[error("the picture (its format is said to be {format:?}) cannot be read: {problem}")]
@@ -44,6 +57,10 @@ pub enum InputProblem {
     Value { index: usize, value: f64 },
     #[error("{found} positions for {names} names")]
     Positions { found: usize, names: usize },
+    #[error(
+        "joint {joint} is {count} times in the message, expected once: do two drivers write the same name?"
+    )]
+    DuplicateJoint { joint: String, count: usize },
     #[error("the position of {joint} is {value}, expected a finite number")]
     NotFinite { joint: String, value: f64 },
 }
