@@ -16,6 +16,8 @@ pub struct InputReport {
     /// How much older than the joint positions its part of the newest observation is, in seconds.
     pub behind_s: Option<f64>,
     pub problem: Option<String>,
+    /// The prompt, [shortened](super::shortened); none of another input.
+    pub prompt: Option<String>,
 }
 
 /// Kind of an input.
@@ -116,6 +118,7 @@ impl<T> Input<T> {
             age: self.received.map(|received| received.elapsed()),
             behind_s,
             problem: self.problem.as_ref().map(InputProblem::to_string),
+            prompt: None,
         }
     }
 

@@ -20,6 +20,8 @@ mod value;
 
 use std::collections::BTreeMap;
 
+use crate::observation::shortened;
+
 pub use definition::{Allowed, Changeable, Definition};
 pub use file::{ParameterFileError, parameters_of, parse_override};
 pub use help::answer;
@@ -45,7 +47,7 @@ impl ParameterProblem {
     fn new(name: impl Into<String>, found: impl ToString, expected: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            found: found.to_string(),
+            found: shortened(&found.to_string()),
             expected: expected.into(),
         }
     }
@@ -286,6 +288,12 @@ mod tests {
         let waist = &changed.get("joints.waist.max_velocity").unwrap().value;
         assert_eq!(*waist, ParameterValue::Double(2.0));
         assert!(refusal("joints.waist.scale", ParameterValue::Double(2.0)).contains("needs a restart"));
+    }
+
+    #[test]
+    fn a_refusal_quotes_a_long_value_in_short() {
+        let refused = refusal("device", text(&"x".repeat(100_000)));
+        assert!(refused.contains("xxx…") && refused.len() < 400, "{refused}");
     }
 
     #[test]

@@ -13,9 +13,11 @@ mod other_publishers;
 mod output_publishers;
 mod parameter_service;
 mod publisher;
+mod publisher_mismatches;
 mod service;
 mod services;
 mod subscriptions;
+mod topic_names;
 mod topics;
 
 pub use node::{Pi0Node, run};
