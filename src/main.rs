@@ -23,18 +23,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
+            eprintln!("error: {}", pi0_node::runtime::with_causes(&error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes in one line.
-#[cfg(feature = "ros")]
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }
 
 // Cargo could leave the program out with `required-features`, but then colcon does not install it: it does not count

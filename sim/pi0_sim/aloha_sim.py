@@ -2,7 +2,9 @@
 
 import array
 import json
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64, Float64MultiArray, Int32
@@ -107,9 +110,13 @@ class AlohaSim(Node):
         """After the last episode: writes the recording and waits until subscribers have the results."""
         if self.parameters.recording:
             self._recording.save(self.parameters.recording)
-        self._camera.close()
         for publisher in (self._reward_max_publisher, self._episode_publisher):
             publisher.wait_for_all_acked(Duration(seconds=1))
+
+    def destroy_node(self):
+        # OpenGL complains about a context that is still there when the interpreter ends.
+        self._camera.close()
+        super().destroy_node()
 
     def _is_solved(self, reward):
         if self._judge is not None and self._episodes.running:
@@ -206,36 +213,41 @@ class AlohaSim(Node):
         self._reward_max_publisher.publish(Float64MultiArray(data=self._episodes.reward_max))
 
 
-def run(node):
-    """Steps at the pace of the wall clock until the last episode is over."""
+def run(node, interrupted):
+    """Steps at the pace of the wall clock. Returns True after the last episode, False when interrupted (an Event)."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     pace = Pace(STEP_SECONDS, node.parameters.real_time_factor)
     slowness_said = False
     while node.step():
-        while True:
+        while not interrupted.is_set():
             remaining_s = pace.remaining_s()
-            executor.spin_once(timeout_sec=remaining_s)
+            executor.spin_once(timeout_sec=min(remaining_s, 0.1))
             if pace.remaining_s() == 0:
                 break
+        if interrupted.is_set():
+            return False
         if not pace.next_step() and not slowness_said:
             slowness_said = True
             node.get_logger().warning(
                 "the simulation cannot keep pace with the wall clock; simulated time runs slower than real time"
             )
+    return True
 
 
 def main():
+    # rclpy's own handlers would end its context while a step or the camera's thread publishes.
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
     try:
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = AlohaSim()
     except (ParameterException, ValueError) as problem:
         return f"aloha_sim: {problem}"
     try:
-        run(node)
-        node.close()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        if run(node, interrupted):
+            node.close()
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

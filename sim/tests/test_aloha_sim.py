@@ -1,6 +1,7 @@
 """The simulated robot as a process, seen over ROS 2."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -108,6 +109,16 @@ def test_two_episodes_end_the_process_with_success_and_time_never_goes_back(star
     assert list(robot.reward_max[-1].data) == [0.0, 0.0]
     stamps = [message.clock.sec * 10**9 + message.clock.nanosec for message in robot.clocks]
     assert stamps == sorted(stamps)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_process_with_success_and_without_a_complaint(start_robot, number):
+    robot = start_robot(image_width=64, image_height=48)
+    robot.wait_until(lambda: robot.images)
+    robot.process.send_signal(number)
+    assert robot.process.wait(timeout=TIMEOUT_S) == 0, robot.log_path.read_text()
+    log = robot.log_path.read_text()
+    assert not any(word in log for word in ("Traceback", "Error", "EGL", "Exception")), log
 
 
 def test_whoever_moves_the_robot_is_told_when_it_is_put_back(start_robot):

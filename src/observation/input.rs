@@ -19,6 +19,8 @@ pub struct InputReport {
     pub behind_s: Option<f64>,
     /// Problem of the newest message, if any.
     pub problem: Option<String>,
+    /// The prompt, [shortened](super::shortened); none of another input.
+    pub prompt: Option<String>,
 }
 
 /// Kind of an input.
@@ -123,6 +125,7 @@ impl<T> Input<T> {
             age: self.received.map(|received| received.elapsed()),
             behind_s,
             problem: self.problem.as_ref().map(InputProblem::to_string),
+            prompt: None,
         }
     }
 

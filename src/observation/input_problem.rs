@@ -13,9 +13,27 @@ pub enum InputProblem {
         /// Supported encodings, or a remedy.
         expected: String,
     },
-    /// Image without pixels.
+    /// Image encoding that leaves the order of the colours open.
     #[error(
-        "the image is {width} × {height} pixels, expected at least 1 × 1, and an even width of YUV 4:2:2"
+        "the encoding {found:?} does not say the order of its colours: let the camera's driver publish it as {rgb} or {bgr}"
+    )]
+    ColourOrder {
+        /// Encoding of the message.
+        found: String,
+        /// Encoding with red first.
+        rgb: &'static str,
+        /// Encoding with blue first.
+        bgr: &'static str,
+    },
+    /// Raw Bayer pattern, by its encoding.
+    #[error(
+        "the encoding {0:?} is a raw Bayer pattern: convert it with the package image_proc and use its topic image_color"
+    )]
+    Bayer(String),
+    /// Image without pixels, or of a size that its encoding does not have.
+    #[error(
+        "the image is {width} × {height} pixels, expected at least 1 × 1, an even width of YUV 4:2:2 and 4:2:0, and an \
+         even height of 4:2:0"
     )]
     ImageSize {
         /// Columns.
@@ -33,15 +51,15 @@ pub enum InputProblem {
     },
     /// Image whose data has another length than its rows.
     #[error(
-        "the data is {found} bytes long, expected at least {expected}: {height} rows with a step of {step}"
+        "the data is {found} bytes long, expected at least {expected}: {rows} rows with a step of {step}"
     )]
     ImageData {
         /// Bytes of the data.
         found: usize,
         /// Bytes of all rows.
         expected: u64,
-        /// Rows.
-        height: u32,
+        /// Rows in the data.
+        rows: u64,
         /// Bytes of a row.
         step: u32,
     },
@@ -99,6 +117,16 @@ pub enum InputProblem {
         found: usize,
         /// Names in the message.
         names: usize,
+    },
+    /// Joint that is in the message more than once.
+    #[error(
+        "joint {joint} is {count} times in the message, expected once: do two drivers write the same name?"
+    )]
+    DuplicateJoint {
+        /// Name of the joint.
+        joint: String,
+        /// Number of its positions.
+        count: usize,
     },
     /// Position that is not a finite number.
     #[error("the position of {joint} is {value}, expected a finite number")]

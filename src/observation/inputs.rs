@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::input::{Input, InputKind, InputReport};
 use super::joint_positions::{JointPositions, SomePositions};
+use super::short_prompt::shortened;
 use super::stamp::TIME_JUMP;
 use super::{InputProblem, InputTopics};
 use crate::control::{InputRole, MonitoredInput};
@@ -188,7 +189,11 @@ impl State {
                 .or_else(|| self.apart(extra).filter(|_| set.is_none()));
             reports.push(report);
         }
-        reports.push(self.prompt.report(None));
+        let prompt = self.prompt.messages.newest();
+        reports.push(InputReport {
+            prompt: prompt.map(|(_, prompt)| shortened(prompt)),
+            ..self.prompt.report(None)
+        });
         reports
     }
 

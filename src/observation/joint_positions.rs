@@ -100,8 +100,8 @@ impl JointPositions {
 /// message's names. A message without positions, of velocities alone say, has none of them.
 ///
 /// # Errors
-/// When there are fewer positions than names and a wanted one is among these, or a position that is wanted is no finite
-/// number.
+/// When there are fewer positions than names and a wanted one is among these, a wanted name is there twice, or a position
+/// that is wanted is no finite number.
 pub fn some_joint_positions(
     names: &[String],
     positions: &[f64],
@@ -123,6 +123,13 @@ pub fn some_joint_positions(
             return Err(InputProblem::Positions {
                 found: positions.len(),
                 names: names.len(),
+            });
+        }
+        let count = names.iter().filter(|name| *name == own_name).count();
+        if count > 1 {
+            return Err(InputProblem::DuplicateJoint {
+                joint: joint.clone(),
+                count,
             });
         }
         let position = positions[place] as f32;
@@ -184,6 +191,17 @@ mod tests {
             let problem = some_joint_positions(&joints, &[1.0, value], "", &joints).unwrap_err();
             assert!(problem.to_string().contains("elbow"), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_joint_that_is_there_twice_is_refused_and_named_unless_the_policy_does_not_use_it() {
+        let message = names("waist wheel waist wheel");
+        let read = |wanted| some_joint_positions(&message, &[1.0, 2.0, 3.0, 4.0], "", &names(wanted));
+        let problem = read("waist").unwrap_err();
+        assert!(problem.to_string().contains("waist is 2 times"), "{problem}");
+        assert_eq!(read("elbow"), Ok(Vec::new()));
+        let others = some_joint_positions(&names("wheel waist wheel"), &[1.0, 2.0, 3.0], "", &names("waist"));
+        assert_eq!(others, Ok(vec![(0, 2.0)]));
     }
 
     #[test]

@@ -14,9 +14,10 @@ mod input_topics;
 mod inputs;
 mod joint_positions;
 mod raw_image;
+mod short_prompt;
 mod stamp;
 
-pub use clock::Clock;
+pub use clock::{Clock, ClockReport};
 pub use compressed_image::decode_compressed_image;
 pub use extra_state::extra_state;
 pub use feed::{Feed, JointState, Stamped};
@@ -26,4 +27,5 @@ pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTop
 pub use inputs::{Inputs, InputsAtATick, StampedObservation};
 pub use joint_positions::{SomePositions, some_joint_positions};
 pub use raw_image::{ImageLayout, decode_image};
+pub use short_prompt::{shortened, with_short_prompt};
 pub use stamp::{TIME_JUMP, jumped_back, stamp_problem};

@@ -30,6 +30,9 @@ enum Pixels {
     },
     /// Two pixels in four bytes: where the two brightnesses lie, and the two colour differences (blue, red).
     Yuv422 { luma: [usize; 2], chroma: [usize; 2] },
+    /// A plane of brightnesses, then one with two colour differences for each square of four pixels: where blue and red
+    /// lie among the two.
+    Yuv420 { chroma: [usize; 2] },
 }
 
 const fn samples(rgb: [usize; 3], samples: usize, bytes: usize) -> Pixels {
@@ -45,13 +48,16 @@ const YUYV: Pixels = Pixels::Yuv422 {
     chroma: [1, 3],
 };
 
-/// The names of `sensor_msgs/image_encodings.hpp`.
-const ENCODINGS: [(&str, Pixels); 14] = [
+const MONO8: Pixels = samples([0, 0, 0], 1, 1);
+
+/// The names of `sensor_msgs/image_encodings.hpp`, and `nv12`, which drivers use beside them.
+const ENCODINGS: [(&str, Pixels); 17] = [
     ("rgb8", samples([0, 1, 2], 3, 1)),
     ("bgr8", samples([2, 1, 0], 3, 1)),
     ("rgba8", samples([0, 1, 2], 4, 1)),
     ("bgra8", samples([2, 1, 0], 4, 1)),
-    ("mono8", samples([0, 0, 0], 1, 1)),
+    ("mono8", MONO8),
+    ("8UC1", MONO8),
     ("rgb16", samples([0, 1, 2], 3, 2)),
     ("bgr16", samples([2, 1, 0], 3, 2)),
     ("rgba16", samples([0, 1, 2], 4, 2)),
@@ -61,11 +67,21 @@ const ENCODINGS: [(&str, Pixels); 14] = [
     ("yuv422", UYVY),
     ("yuyv", YUYV),
     ("yuv422_yuy2", YUYV),
+    ("nv12", Pixels::Yuv420 { chroma: [0, 1] }),
+    ("nv21", Pixels::Yuv420 { chroma: [1, 0] }),
+];
+
+/// OpenCV's names of pixels with several samples, which do not say what the samples are, and the names that do.
+const WITHOUT_ORDER: [(&str, &str, &str); 4] = [
+    ("8UC3", "rgb8", "bgr8"),
+    ("8UC4", "rgba8", "bgra8"),
+    ("16UC3", "rgb16", "bgr16"),
+    ("16UC4", "rgba16", "bgra16"),
 ];
 
 /// The image that `data` holds. Alpha is dropped, grey becomes three equal channels, 16 bits are scaled to 8 as
-/// `cv_bridge` does, YUV is converted as by ITU-R BT.601 in video range (OpenCV's `COLOR_YUV2RGB_UYVY`), bytes after a
-/// row are skipped.
+/// `cv_bridge` does, YUV is converted as by ITU-R BT.601 in video range (OpenCV's `COLOR_YUV2RGB_UYVY` and
+/// `COLOR_YUV2RGB_NV12`, from which a value may differ by 1), bytes after a row are skipped.
 ///
 /// # Errors
 /// When the encoding is none of these, there is no pixel, or bytes are missing.
@@ -74,18 +90,20 @@ pub fn decode_image(layout: ImageLayout<'_>, data: &[u8]) -> Result<RgbImage, In
         width, height, step, ..
     } = layout;
     let Some(&(_, pixels)) = ENCODINGS.iter().find(|(name, _)| *name == layout.encoding) else {
-        return Err(InputProblem::Encoding {
-            found: layout.encoding.to_owned(),
-            expected: ENCODINGS.map(|(name, _)| name).join(", "),
-        });
+        return Err(unknown_encoding(layout.encoding));
     };
-    let is_whole_pairs = !matches!(pixels, Pixels::Yuv422 { .. }) || width.is_multiple_of(2);
-    if width == 0 || height == 0 || !is_whole_pairs {
+    let is_whole = match pixels {
+        Pixels::Samples { .. } => true,
+        Pixels::Yuv422 { .. } => width.is_multiple_of(2),
+        Pixels::Yuv420 { .. } => width.is_multiple_of(2) && height.is_multiple_of(2),
+    };
+    if width == 0 || height == 0 || !is_whole {
         return Err(InputProblem::ImageSize { width, height });
     }
     let pixel_bytes = match pixels {
         Pixels::Samples { samples, bytes, .. } => samples * bytes,
         Pixels::Yuv422 { .. } => 2,
+        Pixels::Yuv420 { .. } => 1,
     };
     let row_bytes = width as usize * pixel_bytes;
     if (step as usize) < row_bytes {
@@ -94,24 +112,48 @@ pub fn decode_image(layout: ImageLayout<'_>, data: &[u8]) -> Result<RgbImage, In
             expected: row_bytes,
         });
     }
-    let expected = u64::from(height) * u64::from(step);
+    let rows_of_bytes = match pixels {
+        Pixels::Samples { .. } | Pixels::Yuv422 { .. } => u64::from(height),
+        Pixels::Yuv420 { .. } => u64::from(height) + u64::from(height / 2),
+    };
+    let expected = rows_of_bytes * u64::from(step);
     if (data.len() as u64) < expected {
         return Err(InputProblem::ImageData {
             found: data.len(),
             expected,
-            height,
+            rows: rows_of_bytes,
             step,
         });
     }
     let mut image = RgbImage::new(width, height);
-    let rows = data.chunks_exact(step as usize);
-    for (target, source) in image.chunks_exact_mut(width as usize * 3).zip(rows) {
-        decode_row(pixels, layout.is_big_endian, &source[..row_bytes], target);
+    let row = |row: usize| &data[row * step as usize..][..row_bytes];
+    for (index, target) in image.chunks_exact_mut(width as usize * 3).enumerate() {
+        let differences: &[u8] = match pixels {
+            Pixels::Samples { .. } | Pixels::Yuv422 { .. } => &[],
+            Pixels::Yuv420 { .. } => row(height as usize + index / 2),
+        };
+        decode_row(pixels, layout.is_big_endian, row(index), differences, target);
     }
     Ok(image)
 }
 
-fn decode_row(pixels: Pixels, is_big_endian: bool, source: &[u8], target: &mut [u8]) {
+/// The problem of an encoding that is not converted, with the way out where there is one.
+fn unknown_encoding(encoding: &str) -> InputProblem {
+    let found = encoding.to_owned();
+    if let Some((_, rgb, bgr)) = WITHOUT_ORDER.into_iter().find(|(name, ..)| *name == encoding) {
+        return InputProblem::ColourOrder { found, rgb, bgr };
+    }
+    if encoding.starts_with("bayer_") {
+        return InputProblem::Bayer(found);
+    }
+    InputProblem::Encoding {
+        found,
+        expected: ENCODINGS.map(|(name, _)| name).join(", "),
+    }
+}
+
+/// Decodes one row of pixels. `differences` are its colour differences where they lie in a plane of their own.
+fn decode_row(pixels: Pixels, is_big_endian: bool, source: &[u8], differences: &[u8], target: &mut [u8]) {
     match pixels {
         Pixels::Samples {
             rgb: [0, 1, 2],
@@ -137,6 +179,14 @@ fn decode_row(pixels: Pixels, is_big_endian: bool, source: &[u8], target: &mut [
             };
             for (to, from) in target.chunks_exact_mut(3).zip(source.chunks_exact(2 * samples)) {
                 to.copy_from_slice(&rgb.map(|sample| scaled([from[2 * sample], from[2 * sample + 1]])));
+            }
+        }
+        Pixels::Yuv420 { chroma } => {
+            let pairs = source.chunks_exact(2).zip(differences.chunks_exact(2));
+            for (to, (luma, difference)) in target.chunks_exact_mut(6).zip(pairs) {
+                let [blue, red] = chroma.map(|place| difference[place]);
+                to[..3].copy_from_slice(&rgb_of_yuv(luma[0], blue, red));
+                to[3..].copy_from_slice(&rgb_of_yuv(luma[1], blue, red));
             }
         }
         Pixels::Yuv422 { luma, chroma } => {
@@ -176,16 +226,17 @@ mod tests {
 
     #[test]
     fn every_encoding_gives_red_green_blue() {
-        let cases: [(&str, &[u8]); 5] = [
+        let cases: [(&str, &[u8]); 6] = [
             ("rgb8", &[1, 2, 3, 4, 5, 6]),
             ("bgr8", &[3, 2, 1, 6, 5, 4]),
             ("rgba8", &[1, 2, 3, 9, 4, 5, 6, 9]),
             ("bgra8", &[3, 2, 1, 9, 6, 5, 4, 9]),
             ("mono8", &[7, 8]),
+            ("8UC1", &[7, 8]),
         ];
         for (encoding, data) in cases {
             let image = decode_image(layout(encoding, 2, 1, data.len() as u32), data).unwrap();
-            let expected: &[u8] = if encoding == "mono8" {
+            let expected: &[u8] = if data.len() == 2 {
                 &[7, 7, 7, 8, 8, 8]
             } else {
                 &[1, 2, 3, 4, 5, 6]
@@ -271,12 +322,86 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_encoding_is_named() {
-        let problem = decode_image(layout("bayer_rggb8", 1, 1, 2), &[0, 0]).unwrap_err();
-        assert!(
-            problem.to_string().contains("bayer_rggb8") && problem.to_string().contains("mono16"),
-            "{problem}"
-        );
+    fn an_encoding_that_is_not_converted_is_refused_with_the_way_out() {
+        for (encoding, way_out) in [
+            ("16UC1", "mono16"),
+            ("8UC3", "as rgb8 or bgr8"),
+            ("8UC4", "as rgba8 or bgra8"),
+            ("16UC3", "as rgb16 or bgr16"),
+            ("bayer_rggb8", "image_proc"),
+        ] {
+            let problem = decode_image(layout(encoding, 1, 1, 8), &[0; 8]).unwrap_err();
+            let problem = problem.to_string();
+            assert!(
+                problem.contains(encoding) && problem.contains(way_out),
+                "{problem}"
+            );
+        }
+    }
+
+    /// Y, U, V and the R, G, B that OpenCV 4 makes of them (`cvtColor` with `COLOR_YUV2RGB_NV12`).
+    const OPENCV: [([u8; 3], [u8; 3]); 10] = [
+        ([0, 0, 0], [0, 154, 0]),
+        ([16, 128, 128], [0, 0, 0]),
+        ([235, 128, 128], [255, 255, 255]),
+        ([81, 90, 240], [254, 0, 0]),
+        ([145, 54, 34], [0, 255, 1]),
+        ([41, 240, 110], [0, 0, 255]),
+        ([255, 255, 255], [255, 125, 255]),
+        ([100, 7, 201], [214, 86, 0]),
+        ([200, 130, 126], [211, 215, 218]),
+        ([17, 127, 129], [3, 1, 0]),
+    ];
+
+    /// OpenCV's conversion in whole numbers, with 20 bits after the point.
+    fn opencv_rgb([y, u, v]: [u8; 3]) -> [u8; 3] {
+        let luma = (i32::from(y) - 16).max(0) * 1_220_542 + (1 << 19);
+        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+        let sums = [1_673_527 * v, -852_492 * v - 409_993 * u, 2_116_026 * u];
+        sums.map(|sum| ((luma + sum) >> 20).clamp(0, 255) as u8)
+    }
+
+    #[test]
+    fn the_whole_numbers_of_these_tests_are_those_of_opencv() {
+        for (yuv, rgb) in OPENCV {
+            assert_eq!(opencv_rgb(yuv), rgb, "{yuv:?}");
+        }
+    }
+
+    /// A picture of 256 × 512 pixels for each blue difference: brightness along the width, red difference along the height.
+    #[test]
+    fn nv12_and_nv21_differ_by_one_at_most_from_opencv_over_all_values() {
+        let (width, height) = (256, 512);
+        for blue in (0..=255).step_by(5) {
+            let mut planes: Vec<u8> = (0..height).flat_map(|_| 0..=255).collect();
+            planes.extend((0..=255).flat_map(|red| [blue, red].repeat(width / 2)));
+            let nv12 = decode_image(layout("nv12", 256, 512, 256), &planes).unwrap();
+            for (column, row, pixel) in nv12.enumerate_pixels() {
+                let expected = opencv_rgb([column as u8, blue, (row / 2) as u8]);
+                for (found, expected) in pixel.0.iter().zip(expected) {
+                    assert!(
+                        found.abs_diff(expected) <= 1,
+                        "{column} {row} {blue}: {pixel:?}, {expected}"
+                    );
+                }
+            }
+            planes[width * height..]
+                .chunks_exact_mut(2)
+                .for_each(|pair| pair.swap(0, 1));
+            assert_eq!(decode_image(layout("nv21", 256, 512, 256), &planes), Ok(nv12));
+        }
+    }
+
+    #[test]
+    fn a_picture_in_two_planes_has_whole_squares_of_pixels_and_skips_bytes_between_rows() {
+        let odd = decode_image(layout("nv12", 2, 1, 2), &[0; 4]);
+        assert_eq!(odd, Err(InputProblem::ImageSize { width: 2, height: 1 }));
+        let short = decode_image(layout("nv21", 2, 2, 2), &[0; 5]).unwrap_err();
+        assert!(short.to_string().contains("3 rows"), "{short}");
+        let data = [235, 16, 9, 16, 235, 9, 128, 128, 9];
+        let image = decode_image(layout("nv12", 2, 2, 3), &data).unwrap();
+        let (white, black) = ([255; 3], [0; 3]);
+        assert_eq!(image.into_raw(), [white, black, black, white].concat());
     }
 
     #[test]

@@ -61,8 +61,9 @@ impl Definition {
 
     /// The value in the parameter's own type.
     ///
-    /// Two literals of YAML are taken for what they must mean here: `50` for a number with a fraction, alone or in an
-    /// array, and `[]`, which ROS gives no type, for an empty array.
+    /// A literal of YAML is taken for what it must mean here: `50` for a number with a fraction, alone or in an array, and
+    /// `[]` for an empty array, which has no type in a parameter file and is one of booleans for `ros2 param`. That
+    /// program also makes texts of some numbers: `ros2 param load` of `.inf` or `1.0e-05` sets `inf` or `1e-05`.
     ///
     /// # Errors
     /// What was expected, when it has another type or lies outside of what is allowed.
@@ -74,9 +75,10 @@ impl Definition {
             (DoubleArray(_), IntegerArray(integers)) => {
                 DoubleArray(integers.iter().map(|&integer| integer as f64).collect())
             }
-            (DoubleArray(_), NotSet) => DoubleArray(Vec::new()),
-            (IntegerArray(_), NotSet) => IntegerArray(Vec::new()),
-            (StringArray(_), NotSet) => StringArray(Vec::new()),
+            (Double(_), String(text)) => text.parse().map_or_else(|_| value.clone(), Double),
+            (DoubleArray(_), empty) if empty.is_empty_array() => DoubleArray(Vec::new()),
+            (IntegerArray(_), empty) if empty.is_empty_array() => IntegerArray(Vec::new()),
+            (StringArray(_), empty) if empty.is_empty_array() => StringArray(Vec::new()),
             _ => value.clone(),
         };
         if std::mem::discriminant(&value) != std::mem::discriminant(&default) {
@@ -162,13 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_without_a_type_is_an_empty_array() {
-        let checked = definition("absent_cameras").check(&ParameterValue::NotSet);
-        assert_eq!(checked, Ok(ParameterValue::StringArray(vec![])));
-        let checked = definition("robot_range").check(&ParameterValue::NotSet);
-        assert_eq!(checked, Ok(ParameterValue::DoubleArray(vec![])));
-        let checked = definition("crop").check(&ParameterValue::NotSet);
-        assert_eq!(checked, Ok(ParameterValue::IntegerArray(vec![])));
+    fn an_empty_list_of_no_type_or_another_is_an_empty_array() {
+        use ParameterValue::{BoolArray, DoubleArray, IntegerArray, NotSet, StringArray};
+        for empty in [NotSet, BoolArray(vec![]), StringArray(vec![])] {
+            let checked = |name| definition(name).check(&empty);
+            assert_eq!(checked("absent_cameras"), Ok(StringArray(vec![])));
+            assert_eq!(checked("robot_range"), Ok(DoubleArray(vec![])));
+            assert_eq!(checked("crop"), Ok(IntegerArray(vec![])));
+            assert_eq!(checked("prompt"), Err("a value of type string".to_owned()));
+        }
+        assert!(definition("crop").check(&BoolArray(vec![true])).is_err());
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod value;
 
 use std::collections::BTreeMap;
 
+use crate::observation::shortened;
+
 pub use definition::{Allowed, Changeable, Definition};
 pub use file::{ParameterFileError, parameters_of, parse_override};
 pub use help::answer;
@@ -48,7 +50,7 @@ impl ParameterProblem {
     fn new(name: impl Into<String>, found: impl ToString, expected: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            found: found.to_string(),
+            found: shortened(&found.to_string()),
             expected: expected.into(),
         }
     }
@@ -292,6 +294,12 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_quotes_a_long_value_in_short() {
+        let refused = refusal("device", text(&"x".repeat(100_000)));
+        assert!(refused.contains("xxx…") && refused.len() < 400, "{refused}");
+    }
+
+    #[test]
     fn a_new_entry_of_a_map_needs_a_restart() {
         let refused = refusal("cameras.wrist.topic", text("/wrist"));
         assert!(
@@ -330,6 +338,51 @@ mod tests {
         let refused = refusal("control_rate_hz", ParameterValue::Double(-3.0));
         assert_eq!(refused, "control_rate_hz: found -3.0, expected 1 to 1000");
         assert!(refusal("control_rate", ParameterValue::Integer(1)).contains("control_rate_hz"));
+    }
+
+    /// The value that `ros2 param load` sets for one that `ros2 param dump` wrote. It reads Python's text of the value as
+    /// YAML 1.1: `[]` is an array of booleans, and numbers without a point are texts.
+    fn loaded(value: &ParameterValue) -> ParameterValue {
+        use ParameterValue::{BoolArray, Double};
+        match value {
+            empty if empty.is_empty_array() => BoolArray(Vec::new()),
+            Double(number) if number.is_infinite() => text(&number.to_string()),
+            Double(number) if *number != 0.0 && number.abs() < 1e-4 => text(&format!("{number:e}")),
+            other => other.clone(),
+        }
+    }
+
+    #[test]
+    fn every_value_that_ros2_dumps_can_be_loaded_again() {
+        let started = parameters(&[
+            ("joint_defaults.max_acceleration", ParameterValue::Double(2.0)),
+            ("joints.grip.max_velocity", ParameterValue::Double(f64::INFINITY)),
+            ("joints.grip.scale", ParameterValue::Double(1e-5)),
+        ])
+        .unwrap();
+        for (name, parameter) in started.iter() {
+            let change = [(name.as_str(), loaded(&parameter.value))];
+            let again = started.with_changes(change.into_iter(), false);
+            let again = again.unwrap_or_else(|refusal| panic!("{refusal}"));
+            assert_eq!(again.get(name).unwrap().value, parameter.value, "{name}");
+        }
+        let all = started
+            .iter()
+            .map(|(name, parameter)| (name.clone(), loaded(&parameter.value)));
+        let again = Parameters::from_overrides(all).unwrap();
+        assert_eq!(again.settings(), started.settings());
+    }
+
+    #[test]
+    fn a_limit_is_cleared_by_infinity_however_it_is_written() {
+        let limit = ("joints.grip.max_acceleration", ParameterValue::Double(2.0));
+        let started = parameters(&[limit]).unwrap();
+        for none in [ParameterValue::Double(f64::INFINITY), text("inf")] {
+            let change = [("joints.grip.max_acceleration", none)];
+            let cleared = started.with_changes(change.into_iter(), false).unwrap();
+            let limit = &cleared.get("joints.grip.max_acceleration").unwrap().value;
+            assert_eq!(*limit, ParameterValue::Double(f64::INFINITY));
+        }
     }
 
     #[test]

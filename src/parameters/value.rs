@@ -28,6 +28,19 @@ pub enum ParameterValue {
 }
 
 impl ParameterValue {
+    /// Whether it is an empty array of any type, or of none.
+    pub fn is_empty_array(&self) -> bool {
+        match self {
+            Self::NotSet => true,
+            Self::ByteArray(values) => values.is_empty(),
+            Self::BoolArray(values) => values.is_empty(),
+            Self::IntegerArray(values) => values.is_empty(),
+            Self::DoubleArray(values) => values.is_empty(),
+            Self::StringArray(values) => values.is_empty(),
+            Self::Bool(_) | Self::Integer(_) | Self::Double(_) | Self::String(_) => false,
+        }
+    }
+
     /// The type by the name that `ros2 param` has for it.
     pub fn type_name(&self) -> &'static str {
         match self {

@@ -13,7 +13,9 @@ use tokio::runtime::Handle;
 
 use super::node_error::NodeError;
 use super::service::serve;
-use crate::runtime::{Lifecycle, LifecycleState, Managed, TRANSITIONS, Transition, TransitionEvent};
+use crate::runtime::{
+    ChangeError, Lifecycle, LifecycleState, Managed, TRANSITIONS, Transition, TransitionEvent, with_causes,
+};
 
 /// Publishes every change of state on `~/transition_event`.
 ///
@@ -43,7 +45,7 @@ pub fn transition_events(
 ///
 /// # Errors
 /// When a service cannot be made.
-pub fn serve_lifecycle<M: Managed<Error: std::error::Error> + Send + 'static>(
+pub fn serve_lifecycle<M: Managed<Error: std::error::Error + 'static> + Send + 'static>(
     node: &mut Node,
     runtime: &Handle,
     lifecycle: &Arc<Lifecycle<M>>,
@@ -74,7 +76,14 @@ pub fn serve_lifecycle<M: Managed<Error: std::error::Error> + Send + 'static>(
         // A checkpoint takes long to load, and the other services go on meanwhile.
         let done = tokio::task::block_in_place(|| changed.change(*id, label));
         if let Err(problem) = &done {
-            tracing::error!("the node stays {}: {problem}", changed.state().label());
+            let stays = changed.state().label();
+            match problem {
+                ChangeError::Failed(error) => tracing::error!(
+                    "the node stays {stays}: {}; /diagnostics has it too, in last_error of pi0_node: inference",
+                    with_causes(error)
+                ),
+                ChangeError::InvalidTransition { .. } => tracing::error!("the node stays {stays}: {problem}"),
+            }
         }
         ChangeState::Response {
             success: done.is_ok(),

@@ -112,8 +112,9 @@ pub fn trajectory(now: Duration, joints: &[String], points: Vec<TrajectoryPoint>
     }
 }
 
-/// The statuses as one message.
-pub fn diagnostics(now: Duration, statuses: Vec<Status>) -> DiagnosticArray {
+/// The statuses of the node of this full name as one message. Several nodes have statuses of the same names, and the hardware id
+/// tells them apart.
+pub fn diagnostics(now: Duration, node: &str, statuses: Vec<Status>) -> DiagnosticArray {
     let status = |status: Status| DiagnosticStatus {
         level: match status.level {
             Level::Ok => 0,
@@ -122,7 +123,7 @@ pub fn diagnostics(now: Duration, statuses: Vec<Status>) -> DiagnosticArray {
         },
         name: status.name,
         message: status.message,
-        hardware_id: String::new(),
+        hardware_id: node.to_owned(),
         values: status
             .values
             .into_iter()

@@ -14,9 +14,11 @@ mod output_publishers;
 mod parameter_service;
 mod parameter_value;
 mod publisher;
+mod publisher_mismatches;
 mod service;
 mod services;
 mod subscriptions;
+mod topic_names;
 mod topics;
 
 pub use node::{Pi0Node, run};

@@ -19,21 +19,23 @@ use super::node_error::NodeError;
 use super::other_publishers::other_publishers;
 use super::output_publishers::OutputPublishers;
 use super::publisher::publisher;
+use super::publisher_mismatches::{SubscribedTopic, publisher_mismatches};
 use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
 use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
+use super::topic_names::Names;
 use super::{logging, messages};
 use crate::control::TimedChunk;
 use crate::parameters::{Parameters, QosOverrides, Settings};
 use crate::policy::{OpenError, Policy, open_with};
 use crate::runtime::{
-    ChangeError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState, Shared,
+    ChangeError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState, Reports, Shared,
     ShowChunk, UnexpectedExit, WatchedThread, wait_for_rest,
 };
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// Longest wait of one spin before the thread checks whether to stop.
 const SPIN_PATIENCE: Duration = Duration::from_millis(50);
-/// Period of the check for other publishers.
+/// Period of the looks at the graph of nodes and topics.
 const GRAPH_PERIOD: Duration = Duration::from_millis(500);
 /// Longest wait at shutdown for the prediction under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -113,8 +115,13 @@ impl Pi0Node {
             let _ = ending.send(name);
         });
 
-        subscribe_inputs(&mut node, runtime.handle(), &parameters, &state)?;
-        subscribe_robot_description(&mut node, runtime.handle(), &parameters, &state)?;
+        let mut subscribed = subscribe_inputs(&mut node, runtime.handle(), &parameters, &state)?;
+        subscribed.extend(subscribe_robot_description(
+            &mut node,
+            runtime.handle(),
+            &parameters,
+            &state,
+        )?);
         let parameters = Arc::new(Mutex::new(parameters));
         let shape = Arc::new(Shared::new(None));
         let inference = Arc::<Mutex<Option<WatchedThread>>>::default();
@@ -146,7 +153,7 @@ impl Pi0Node {
         serve_enable(&mut node, runtime.handle(), &state)?;
         serve_stop(&mut node, runtime.handle(), &state)?;
         let diagnostics = publisher(&mut node, &qos, "/diagnostics")?;
-        runtime.spawn(publish_diagnostics(diagnostics, Arc::clone(&state)));
+        runtime.spawn(publish_diagnostics(diagnostics, name.clone(), Arc::clone(&state)));
 
         let outputs = OutputPublishers::new(&mut node, &qos, &settings.outputs)?;
         let (stop_control, stop_spinning) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
@@ -165,10 +172,15 @@ impl Pi0Node {
             control.run(|now, points| outputs.publish(now, &points));
         })
         .map_err(no_thread)?;
-        let (spin_state, spin_name) = (Arc::clone(&state), name.clone());
+        let graph = GraphWatch {
+            node_name: name.clone(),
+            names: Names::new(&node, std::env::args())?,
+            subscribed,
+            state: Arc::clone(&state),
+        };
         let spinning = Arc::clone(&stop_spinning);
         let spin = WatchedThread::spawn("spin", &on_unexpected_exit, move || {
-            spin(&mut node, &spin_name, &spin_state, &spinning);
+            spin(&mut node, &graph, &spinning);
         })
         .map_err(no_thread)?;
         let description = if settings.managed {
@@ -281,18 +293,38 @@ fn chunk_publisher(node: &mut Node, qos: &QosOverrides) -> Result<ShowChunk, Nod
     }))
 }
 
-/// Takes in messages and requests until `stop` is set, and watches for other publishers of the outputs.
-fn spin(node: &mut Node, name: &str, state: &NodeState, stop: &AtomicBool) {
-    let mut checked: Option<Instant> = None;
+/// Observer of who else is on the topics of the node.
+struct GraphWatch {
+    /// Full name.
+    node_name: String,
+    names: Names,
+    subscribed: Vec<SubscribedTopic>,
+    state: Arc<NodeState>,
+}
+
+impl GraphWatch {
+    /// Looks for other publishers of the outputs, and for publishers of the inputs that cannot be received from. What was found
+    /// stays as it was while the graph gives no answer.
+    fn look(&self, node: &Node) {
+        match other_publishers(node, &self.node_name) {
+            Ok(found) => self.state.other_publishers.set(found),
+            Err(error) => tracing::debug!("other publishers are not known: {error}"),
+        }
+        match publisher_mismatches(node, &self.names, &self.subscribed) {
+            Ok(found) => self.state.mismatches.set(found),
+            Err(error) => tracing::debug!("the publishers of the inputs are not known: {error}"),
+        }
+    }
+}
+
+/// Takes in messages and requests until `stop` is set, and watches the graph.
+fn spin(node: &mut Node, graph: &GraphWatch, stop: &AtomicBool) {
+    let mut looked: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
         node.spin_once(SPIN_PATIENCE);
-        if checked.is_none_or(|checked| checked.elapsed() > GRAPH_PERIOD) {
-            checked = Some(Instant::now());
-            // The list stays as it was while the graph gives no answer.
-            match other_publishers(node, name) {
-                Ok(found) => state.other_publishers.set(found),
-                Err(error) => tracing::debug!("other publishers are not known: {error}"),
-            }
+        if looked.is_none_or(|looked| looked.elapsed() > GRAPH_PERIOD) {
+            looked = Some(Instant::now());
+            graph.look(node);
         }
     }
 }
@@ -305,7 +337,11 @@ fn change(lifecycle: &Lifecycle<ManagedPolicy>, label: &'static str) -> Result<(
     })
 }
 
-async fn publish_diagnostics(diagnostics: Publisher<DiagnosticArray>, state: Arc<NodeState>) {
+async fn publish_diagnostics(
+    diagnostics: Publisher<DiagnosticArray>,
+    node_name: String,
+    state: Arc<NodeState>,
+) {
     let mut monitor = Monitor::new(Instant::now());
     let mut interval = tokio::time::interval(DIAGNOSTICS_PERIOD);
     loop {
@@ -316,9 +352,16 @@ async fn publish_diagnostics(diagnostics: Publisher<DiagnosticArray>, state: Arc
             report.holds_begun.clear();
             snapshot
         };
-        let inference = state.inference.lock().clone();
-        let statuses = monitor.statuses(&control, &inference, &state.inputs.report());
-        let message = messages::diagnostics(state.clock.now().unwrap_or_default(), statuses);
+        let clock = state.clock.report();
+        let now = clock.now.unwrap_or_default();
+        let statuses = monitor.statuses(&Reports {
+            control,
+            inference: state.inference.lock().clone(),
+            inputs: state.inputs.report(),
+            clock,
+            mismatches: state.mismatches.get(),
+        });
+        let message = messages::diagnostics(now, &node_name, statuses);
         if let Err(error) = diagnostics.publish(&message) {
             tracing::warn!("diagnostics could not be published: {error}");
         }

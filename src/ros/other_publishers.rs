@@ -26,10 +26,9 @@ pub fn other_publishers(node: &Node, name: &str) -> r2r::Result<Option<String>> 
     let mut found: Vec<String> = Vec::new();
     for (topic, _) in topics {
         let publishers = node.get_publishers_info_by_topic(&topic, false)?;
-        let publishers = publishers.iter().map(|publisher| {
-            let namespace = publisher.node_namespace.trim_end_matches('/');
-            format!("{namespace}/{}", publisher.node_name)
-        });
+        let publishers = publishers
+            .iter()
+            .map(|publisher| full_name(&publisher.node_namespace, &publisher.node_name));
         found.extend(others(name, &topic, publishers.collect()));
     }
     found.sort();
@@ -39,6 +38,11 @@ pub fn other_publishers(node: &Node, name: &str) -> r2r::Result<Option<String>> 
             found.join(", ")
         )
     }))
+}
+
+/// The full name of a node.
+pub(super) fn full_name(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", namespace.trim_end_matches('/'))
 }
 
 /// The `publishers` on a topic other than the node `name`; none where the node does not publish itself.

@@ -11,6 +11,7 @@ use super::node_error::NodeError;
 use super::parameter_service::ParameterService;
 use super::service::serve;
 use crate::control::Command;
+use crate::observation::ClockReport;
 use crate::parameters::{Parameters, PolicyShape, Settings};
 use crate::runtime::{NodeState, Shared};
 
@@ -70,15 +71,18 @@ pub fn serve_enable(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -
             (Command::Disabled, "disabled: the robot comes to rest and is held")
         };
         state.command.set(new);
+        let (is_carried_out, message) = answer(message, &state.clock.report());
         tracing::info!("{message}");
         SetBool::Response {
-            success: true,
-            message: message.to_owned(),
+            // Nothing needs to be carried out for a robot that is only allowed to move.
+            success: request.data || is_carried_out,
+            message,
         }
     })
 }
 
-/// Serves `~/stop`: the robot comes to rest and is held until `~/enable`.
+/// Serves `~/stop`: the robot comes to rest and is held until `~/enable`. The answer is no success while simulated time stands
+/// still, though the command counts from then on.
 ///
 /// # Errors
 /// When ROS 2 refuses the service.
@@ -87,10 +91,39 @@ pub fn serve_stop(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> 
     serve::<Trigger::Service>(node, runtime, "~/stop", move |_| {
         state.command.set(Command::Stopped);
         let message = "stopped: the robot comes to rest and is held until ~/enable";
+        let (success, message) = answer(message, &state.clock.report());
         tracing::warn!("{message}");
-        Trigger::Response {
-            success: true,
-            message: message.to_owned(),
-        }
+        Trigger::Response { success, message }
     })
+}
+
+/// Whether a command that was accepted with this message can be carried out now, and the message of that.
+///
+/// Without time nothing can be published: commands have no stamps, and a controller that is on another clock would execute
+/// them at the wrong time. The robot's controller then plays what it has to its end, which is at rest.
+fn answer(message: &str, clock: &ClockReport) -> (bool, String) {
+    match clock.standstill() {
+        None => (true, message.to_owned()),
+        Some(standstill) => (
+            false,
+            format!(
+                "{message}; but not before time goes on: nothing is published until then, and the controller plays what it has \
+                 to its end, at most look_ahead_s ({standstill})"
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Clock;
+
+    #[test]
+    fn a_command_without_time_is_not_carried_out_and_its_answer_gives_the_reason() {
+        let system = Clock::system().report();
+        assert_eq!(answer("stopped", &system), (true, "stopped".to_owned()));
+        let (is_carried_out, message) = answer("stopped", &Clock::simulated().report());
+        assert!(!is_carried_out && message.contains("/clock"), "{message}");
+    }
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::messages::{self, qos_profile};
 use super::node_error::NodeError;
+use super::publisher_mismatches::SubscribedTopic;
 use crate::control::{DescribedLimits, JointLimits, joint_limits};
 use crate::observation::{Feed, Transport};
 use crate::parameters::{Parameters, QosEnd};
@@ -20,7 +21,7 @@ use crate::runtime::NodeState;
 /// joints of the others.
 const JOINT_STATES: usize = 16;
 
-/// Subscribes to every input of an observation, and to the clock where time is simulated.
+/// Subscribes to every input of an observation, and to the clock where time is simulated. Returns the topics.
 ///
 /// # Errors
 /// When ROS 2 refuses a subscription.
@@ -29,12 +30,13 @@ pub fn subscribe_inputs(
     runtime: &Handle,
     parameters: &Parameters,
     state: &Arc<NodeState>,
-) -> Result<(), NodeError> {
+) -> Result<Vec<SubscribedTopic>, NodeError> {
     let mut subscriber = Subscriber {
         node,
         runtime,
         parameters,
         state,
+        subscribed: Vec::new(),
     };
     let (settings, sensor) = (parameters.settings(), QosProfile::sensor_data);
     for (index, camera) in settings.inputs.cameras.iter().enumerate() {
@@ -85,11 +87,11 @@ pub fn subscribe_inputs(
             feed.clock(messages::time(&message.clock));
         })?;
     }
-    Ok(())
+    Ok(subscriber.subscribed)
 }
 
 /// Subscribes to the robot's description, if there is a topic for it, for the limits of the commanded joints. A description
-/// that cannot be read leaves the limits that were known before, with the reason.
+/// that cannot be read leaves the limits that were known before, with the reason. Returns the topic.
 ///
 /// # Errors
 /// When ROS 2 refuses the subscription.
@@ -98,16 +100,17 @@ pub fn subscribe_robot_description(
     runtime: &Handle,
     parameters: &Parameters,
     state: &Arc<NodeState>,
-) -> Result<(), NodeError> {
+) -> Result<Vec<SubscribedTopic>, NodeError> {
     let settings = parameters.settings();
     let Some(topic) = settings.robot_description_topic.clone() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let mut subscriber = Subscriber {
         node,
         runtime,
         parameters,
         state,
+        subscribed: Vec::new(),
     };
     let (name, joints, state) = (topic.clone(), settings.commanded_joints(), Arc::clone(state));
     let latched = QosProfile::default().keep_last(1).transient_local();
@@ -129,7 +132,8 @@ pub fn subscribe_robot_description(
             });
         }
     };
-    subscriber.subscribe(&topic, latched, Waiting::Newest, set_limits)
+    subscriber.subscribe(&topic, latched, Waiting::Newest, set_limits)?;
+    Ok(subscriber.subscribed)
 }
 
 /// Messages to take of those that wait together.
@@ -144,6 +148,8 @@ struct Subscriber<'a> {
     runtime: &'a Handle,
     parameters: &'a Parameters,
     state: &'a Arc<NodeState>,
+    /// Topics subscribed to so far.
+    subscribed: Vec<SubscribedTopic>,
 }
 
 impl Subscriber<'_> {
@@ -170,7 +176,13 @@ impl Subscriber<'_> {
         take: impl Fn(T) + Send + 'static,
     ) -> Result<(), NodeError> {
         let overrides = self.parameters.qos_overrides().of(topic, QosEnd::Subscription);
-        let messages = self.node.subscribe::<T>(topic, qos_profile(profile, overrides));
+        let qos = qos_profile(profile, overrides);
+        let messages = self.node.subscribe::<T>(topic, qos.clone());
+        self.subscribed.push(SubscribedTopic {
+            name: topic.to_owned(),
+            message_type: message_type::<T>(),
+            qos,
+        });
         let mut messages = messages.map_err(|source| NodeError::ros(topic, source))?;
         self.runtime.spawn(async move {
             while let Some(mut message) = messages.next().await {
@@ -183,5 +195,24 @@ impl Subscriber<'_> {
             }
         });
         Ok(())
+    }
+}
+
+/// The ROS name of a message type, `sensor_msgs/msg/Image` say: r2r's modules have the same names.
+fn message_type<T>() -> String {
+    let mut parts: Vec<&str> = std::any::type_name::<T>().rsplit("::").take(3).collect();
+    parts.reverse();
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_types_have_their_names_in_ros() {
+        assert_eq!(message_type::<Image>(), "sensor_msgs/msg/Image");
+        assert_eq!(message_type::<StringMessage>(), "std_msgs/msg/String");
+        assert_eq!(message_type::<ClockMessage>(), "rosgraph_msgs/msg/Clock");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::mailbox::NewChunk;
 use super::node_state::NodeState;
 use crate::control::{BlendingStrategy, ObservationSchedule, PlayerState, TimedChunk};
+use crate::observation::with_short_prompt;
 use crate::parameters::RuntimeSettings;
 use crate::policy::{ActionChunk, Policy, VisionRefresh};
 
@@ -75,10 +76,11 @@ impl InferenceLoop {
                     });
                 }
                 Err(error) => {
+                    let reason = with_short_prompt(&error.to_string(), &stamped.observation.prompt);
                     if error.is_not_finite() {
-                        self.state.chunks.put_not_finite(error.to_string());
+                        self.state.chunks.put_not_finite(reason.clone());
                     }
-                    self.state.inference.lock().error = Some(error.to_string());
+                    self.state.inference.lock().error = Some(reason);
                 }
             }
         }

@@ -19,6 +19,8 @@ pub struct InferenceReport {
     pub predicting_since: Option<Instant>,
     /// Why the newest observation gave no chunk.
     pub error: Option<String>,
+    /// Why there is no policy, after a transition `configure` that failed.
+    pub configure_error: Option<String>,
     /// Description of the policy and its device.
     pub description: String,
     /// Report of the policy after the newest chunk, or before the first one.
@@ -40,11 +42,20 @@ impl InferenceReport {
             durations_ms: Window::new(CHUNK_WINDOW),
             predicting_since: None,
             error: None,
+            configure_error: None,
             description: "no policy: the node is not configured".to_owned(),
             policy: PolicyReport::default(),
             vision_cache_hits: Vec::new(),
             prompt_cache_hits: Window::new(CHUNK_WINDOW),
             prefix_cache_hits: Window::new(CHUNK_WINDOW),
+        }
+    }
+
+    /// Report of a node that could not be configured, for this reason.
+    pub fn not_configured(reason: String) -> Self {
+        Self {
+            configure_error: Some(reason),
+            ..Self::unconfigured()
         }
     }
 

@@ -13,9 +13,11 @@ use super::lifecycle::Managed;
 use super::mailbox::Shared;
 use super::node_state::NodeState;
 use super::watched_thread::{UnexpectedExit, WatchedThread};
+use super::with_causes::with_causes;
 use crate::control::TimedChunk;
+use crate::observation::with_short_prompt;
 use crate::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
-use crate::policy::{OpenError, Policy, PolicyError, RobotPolicy};
+use crate::policy::{OpenError, Policy, RobotPolicy};
 
 /// Longest wait for a robot to come to rest; longer than any sensible acceleration limit requires.
 const REST_PATIENCE: Duration = Duration::from_secs(5);
@@ -34,9 +36,9 @@ pub enum ConfigureError {
     /// Parameters that do not fit the policy.
     #[error("the parameters do not fit the policy:{}", ParameterProblem::list(.0))]
     Parameters(Vec<ParameterProblem>),
-    /// Failed warm-up.
-    #[error("the policy does not warm up")]
-    WarmUp(#[source] PolicyError),
+    /// Failed warm-up, with its causes in words.
+    #[error("the policy does not warm up: {0}")]
+    WarmUp(String),
     /// Failure of the system to start a thread.
     #[error("the system could not provide a thread for inference")]
     Thread(#[source] std::io::Error),
@@ -80,8 +82,33 @@ impl ManagedPolicy {
         policy
             .set_denoise_steps(settings.runtime.denoise_steps)
             .and_then(|()| policy.warm_up(&settings.prompt))
-            .map_err(ConfigureError::WarmUp)?;
+            .map_err(|error| {
+                ConfigureError::WarmUp(with_short_prompt(&with_causes(&error), &settings.prompt))
+            })?;
         Ok(policy)
+    }
+
+    /// Loads the policy, and starts the thread that predicts with it.
+    fn start_inference(&mut self) -> Result<(), ConfigureError> {
+        // The parameters cannot change during the transition.
+        let settings = self.parameters.lock().settings().clone();
+        let policy = self.policy(&settings)?;
+        let description = policy.info().description.clone();
+        self.shape.set(Some(PolicyShape::from(policy.info())));
+        *self.state.inference.lock() = InferenceReport::new(&policy);
+        let joints = settings.commanded_joints();
+        let show_chunk = Arc::clone(&self.show_chunk);
+        let inference = InferenceLoop {
+            policy: Box::new(policy),
+            state: Arc::clone(&self.state),
+            show: Box::new(move |chunk| show_chunk(chunk, &joints)),
+        };
+        self.state.inputs.open();
+        let thread = WatchedThread::spawn("inference", &self.on_unexpected_exit, move || inference.run())
+            .map_err(ConfigureError::Thread)?;
+        *self.inference.lock() = Some(thread);
+        tracing::info!("configured: {description}");
+        Ok(())
     }
 }
 
@@ -105,25 +132,9 @@ impl Managed for ManagedPolicy {
     type Error = ConfigureError;
 
     fn configure(&mut self) -> Result<(), ConfigureError> {
-        // The parameters cannot change during the transition.
-        let settings = self.parameters.lock().settings().clone();
-        let policy = self.policy(&settings)?;
-        let description = policy.info().description.clone();
-        self.shape.set(Some(PolicyShape::from(policy.info())));
-        *self.state.inference.lock() = InferenceReport::new(&policy);
-        let joints = settings.commanded_joints();
-        let show_chunk = Arc::clone(&self.show_chunk);
-        let inference = InferenceLoop {
-            policy: Box::new(policy),
-            state: Arc::clone(&self.state),
-            show: Box::new(move |chunk| show_chunk(chunk, &joints)),
-        };
-        self.state.inputs.open();
-        let thread = WatchedThread::spawn("inference", &self.on_unexpected_exit, move || inference.run())
-            .map_err(ConfigureError::Thread)?;
-        *self.inference.lock() = Some(thread);
-        tracing::info!("configured: {description}");
-        Ok(())
+        self.start_inference().inspect_err(|error| {
+            *self.state.inference.lock() = InferenceReport::not_configured(with_causes(error));
+        })
     }
 
     fn activate(&mut self) {

@@ -9,13 +9,16 @@ mod control_loop;
 mod control_report;
 mod inference_loop;
 mod inference_report;
+mod input_status;
 mod lifecycle;
 mod mailbox;
 mod managed_policy;
 mod monitor;
 mod node_state;
+mod status;
 mod thread_priority;
 mod watched_thread;
+mod with_causes;
 
 pub use control_loop::ControlLoop;
 pub use control_report::ControlReport;
@@ -26,7 +29,9 @@ pub use lifecycle::{
 };
 pub use mailbox::{ChunkSlot, NewChunk, NewestPrediction, Shared};
 pub use managed_policy::{ConfigureError, ManagedPolicy, OpenPolicy, ShowChunk, wait_for_rest};
-pub use monitor::{Level, Monitor, Status};
+pub use monitor::{Monitor, Reports};
 pub use node_state::NodeState;
+pub use status::{Level, Status};
 pub use thread_priority::raise_this_thread;
 pub use watched_thread::{UnexpectedExit, WatchedThread};
+pub use with_causes::with_causes;

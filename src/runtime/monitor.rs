@@ -1,11 +1,13 @@
 //! Diagnostics: the status of every part of the node, and a log line for every change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::input_status::{clock_status, input_status};
+use super::status::{Level, Status, decimal};
 use super::{ControlReport, InferenceReport};
 use crate::control::{HoldReason, PlayerState};
-use crate::observation::{InputKind, InputReport};
+use crate::observation::{ClockReport, InputReport};
 use crate::process_memory::resident_bytes;
 
 /// Time without a first message after which an input is reported as missing.
@@ -15,40 +17,19 @@ const FIRST_MESSAGE_PATIENCE: Duration = Duration::from_secs(5);
 /// TT-NN before that, as long as its driver still works.
 const PREDICTION_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The levels of `diagnostic_msgs/DiagnosticStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Everything is as it should be.
-    Ok,
-    /// The robot does not move, or not as asked.
-    Warn,
-    /// A fault that needs somebody.
-    Error,
-}
-
-/// The status of one part of the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Name of the part, with that of the package.
-    pub name: String,
-    /// Level of the status.
-    pub level: Level,
-    /// Summary in words.
-    pub message: String,
-    /// Keys and values.
-    pub values: Vec<(String, String)>,
-}
-
-impl Status {
-    fn new(part: &str, (level, message): (Level, impl Into<String>), values: Vec<(&str, String)>) -> Self {
-        let owned = |(key, value): (&str, String)| (key.to_owned(), value);
-        Self {
-            name: format!("pi0_node: {part}"),
-            level,
-            message: message.into(),
-            values: values.into_iter().map(owned).collect(),
-        }
-    }
+/// Reports of every part of the node at one moment.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// Report of the control thread.
+    pub control: ControlReport,
+    /// Report of the inference thread.
+    pub inference: InferenceReport,
+    /// Report of every input.
+    pub inputs: Vec<InputReport>,
+    /// Report of the clock.
+    pub clock: ClockReport,
+    /// Publishers that the node cannot receive from, in words, by topic.
+    pub mismatches: BTreeMap<String, String>,
 }
 
 /// Turns reports into statuses, and logs each change once.
@@ -60,6 +41,8 @@ pub struct Monitor {
     overdue: bool,
     refusal: Option<String>,
     missing: BTreeSet<String>,
+    mismatches: BTreeMap<String, String>,
+    clock_is_stopped: bool,
 }
 
 impl Monitor {
@@ -72,43 +55,75 @@ impl Monitor {
             overdue: false,
             refusal: None,
             missing: BTreeSet::new(),
+            mismatches: BTreeMap::new(),
+            clock_is_stopped: false,
         }
     }
 
-    /// The statuses of control, of inference, and of every input.
-    pub fn statuses(
-        &mut self,
-        control: &ControlReport,
-        inference: &InferenceReport,
-        inputs: &[InputReport],
-    ) -> Vec<Status> {
-        self.log_changes(control, inference);
-        let mut statuses = vec![control_status(control), inference_status(inference)];
+    /// The statuses of control, of inference, of the clock, of every input, and of other topics that have publishers which the
+    /// node cannot receive from.
+    pub fn statuses(&mut self, reports: &Reports) -> Vec<Status> {
+        self.log_changes(&reports.control, &reports.inference);
+        self.log_clock(&reports.clock);
+        self.log_mismatches(&reports.mismatches);
+        let mut mismatches = reports.mismatches.clone();
+        let mut statuses = vec![
+            control_status(&reports.control, &reports.clock),
+            inference_status(&reports.inference),
+            clock_status(&reports.clock, mismatches.remove("/clock").as_deref()),
+        ];
         let patient = self.started.elapsed() < FIRST_MESSAGE_PATIENCE;
-        for input in inputs {
-            let status = input_status(input, patient);
+        for input in &reports.inputs {
+            let mismatch = mismatches.remove(&input.topic);
+            let status = input_status(input, mismatch.as_deref(), patient);
             let part = input.kind.to_string();
-            let is_missing = status.level == Level::Error && input.age.is_none() && input.problem.is_none();
+            let has_reason = input.problem.is_some() || mismatch.is_some();
+            let is_missing = status.level == Level::Error && input.age.is_none() && !has_reason;
             if is_missing && self.missing.insert(part.clone()) {
                 tracing::warn!("{part}: {}", status.message);
-            } else if !is_missing && self.missing.remove(&part) {
+            } else if !is_missing && !has_reason && self.missing.remove(&part) {
                 tracing::info!("{part} on {}: the first message came", input.topic);
             }
             statuses.push(status);
         }
+        let others = mismatches.into_iter();
+        statuses.extend(others.map(|(topic, mismatch)| {
+            Status::new(&format!("topic {topic}"), (Level::Error, mismatch), Vec::new())
+        }));
         statuses
     }
 
-    fn log_changes(&mut self, control: &ControlReport, inference: &InferenceReport) {
-        if self.state != control.state {
-            tracing::info!("control is {}", state_name(control.state));
-            self.state = control.state;
+    fn log_clock(&mut self, clock: &ClockReport) {
+        if clock.is_stopped() == self.clock_is_stopped {
+            return;
         }
+        self.clock_is_stopped = clock.is_stopped();
+        match clock.standstill().filter(|_| clock.is_stopped()) {
+            Some(standstill) => tracing::error!("nothing is published: {standstill}"),
+            None => tracing::info!("time goes on"),
+        }
+    }
+
+    fn log_mismatches(&mut self, mismatches: &BTreeMap<String, String>) {
+        for (topic, mismatch) in mismatches {
+            if self.mismatches.get(topic) != Some(mismatch) {
+                tracing::warn!("no message comes from some publishers: {mismatch}");
+            }
+        }
+        self.mismatches.clone_from(mismatches);
+    }
+
+    fn log_changes(&mut self, control: &ControlReport, inference: &InferenceReport) {
         for hold in &control.holds_begun {
             match hold.reason {
                 HoldReason::NoChunkYet => tracing::info!("holding, {hold}"),
                 _ => tracing::warn!("holding, {hold}"),
             }
+        }
+        // The holds began before the newest tick, whose state this is.
+        if self.state != control.state {
+            tracing::info!("control is {}", state_name(control.state));
+            self.state = control.state;
         }
         if self.refusal != control.refusal {
             if let Some(refusal) = &control.refusal {
@@ -141,7 +156,7 @@ fn state_name(state: PlayerState) -> &'static str {
     }
 }
 
-fn control_status(report: &ControlReport) -> Status {
+fn control_status(report: &ControlReport, clock: &ClockReport) -> Status {
     let summary = match (report.state, &report.refusal) {
         (PlayerState::Playing, None) => (Level::Ok, "playing a chunk".to_owned()),
         (PlayerState::Playing, Some(refusal)) => {
@@ -161,6 +176,10 @@ fn control_status(report: &ControlReport) -> Status {
             HoldReason::Disabled => (Level::Warn, format!("holding, {hold}")),
             _ => (Level::Error, format!("holding, {hold}")),
         },
+        None => summary,
+    };
+    let summary = match clock.standstill() {
+        Some(standstill) => (Level::Error, format!("nothing is published: {standstill}")),
         None => summary,
     };
     let hold = report.hold.as_ref();
@@ -205,6 +224,10 @@ fn inference_status(report: &InferenceReport) -> Status {
     let summary = match (overdue(report), &report.error) {
         (Some(takes), _) => (Level::Error, overdue_message(takes)),
         (None, Some(error)) => (Level::Error, error.clone()),
+        (None, None) if report.configure_error.is_some() => {
+            let why = report.configure_error.clone().unwrap_or_default();
+            (Level::Error, format!("not configured: {why}"))
+        }
         (None, None) if report.chunks == 0 => (
             Level::Warn,
             "no chunk yet: waiting for a complete observation".to_owned(),
@@ -222,7 +245,14 @@ fn inference_status(report: &InferenceReport) -> Status {
         ("device", report.policy.device.clone()),
         ("precision", report.policy.precision.clone()),
         ("resident_memory_mib", decimal(resident_mib)),
-        ("last_error", report.error.clone().unwrap_or_default()),
+        (
+            "last_error",
+            report
+                .error
+                .clone()
+                .or_else(|| report.configure_error.clone())
+                .unwrap_or_default(),
+        ),
     ];
     let mut status = Status::new("inference", summary, values);
     let vision = report.vision_cache_hits.iter();
@@ -232,37 +262,16 @@ fn inference_status(report: &InferenceReport) -> Status {
     status
 }
 
-fn input_status(report: &InputReport, patient: bool) -> Status {
-    let topic = &report.topic;
-    let summary = match (&report.problem, report.age) {
-        (Some(problem), _) => (Level::Error, format!("{topic}: {problem}")),
-        (None, Some(_)) if report.kind == InputKind::Prompt => (Level::Ok, "a prompt is given".to_owned()),
-        (None, Some(_)) => (Level::Ok, format!("messages came on {topic}")),
-        (None, None) if report.kind == InputKind::Prompt => (
-            Level::Warn,
-            format!("no prompt: give one in the parameter prompt or on {topic}"),
-        ),
-        (None, None) if patient => (Level::Warn, format!("waiting for the first message on {topic}")),
-        (None, None) => (Level::Error, format!("no message ever came on {topic}")),
-    };
-    let values = vec![
-        ("topic", topic.clone()),
-        ("age_s", decimal(report.age.map(|age| age.as_secs_f64()))),
-        ("behind_joint_states_s", decimal(report.behind_s)),
-        ("problem", report.problem.clone().unwrap_or_default()),
-    ];
-    Status::new(&report.kind.to_string(), summary, values)
-}
-
-/// The value with three decimals; empty without one.
-fn decimal(value: Option<f64>) -> String {
-    value.map_or_else(String::new, |value| format!("{value:.3}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
     use super::*;
     use crate::control::{ChunkRefusal, Hold};
+    use crate::observation::InputKind;
     use crate::policy::PolicyReport;
     use crate::statistics::Window;
 
@@ -286,13 +295,24 @@ mod tests {
         window
     }
 
-    fn camera(age: Option<Duration>, problem: Option<&str>) -> InputReport {
+    fn reports() -> Reports {
+        Reports {
+            control: ControlReport::default(),
+            inference: inference(),
+            inputs: Vec::new(),
+            clock: ClockReport::default(),
+            mismatches: BTreeMap::new(),
+        }
+    }
+
+    fn camera() -> InputReport {
         InputReport {
             kind: InputKind::Camera("top".to_owned()),
             topic: "/camera/top/image_raw".to_owned(),
-            age,
+            age: None,
             behind_s: None,
-            problem: problem.map(str::to_owned),
+            problem: None,
+            prompt: None,
         }
     }
 
@@ -303,28 +323,15 @@ mod tests {
     #[test]
     fn a_camera_that_never_comes_is_an_error_that_names_camera_and_topic() {
         let started = Instant::now() - Duration::from_secs(6);
-        let statuses =
-            Monitor::new(started).statuses(&ControlReport::default(), &inference(), &[camera(None, None)]);
-        let status = &statuses[2];
+        let reports = Reports {
+            inputs: vec![camera()],
+            ..reports()
+        };
+        let statuses = Monitor::new(started).statuses(&reports);
+        let status = &statuses[3];
         assert_eq!(status.name, "pi0_node: camera top");
         assert_eq!(status.level, Level::Error);
         assert!(status.message.contains("/camera/top/image_raw"), "{status:?}");
-    }
-
-    #[test]
-    fn a_camera_that_has_not_come_yet_is_only_waited_for() {
-        assert_eq!(input_status(&camera(None, None), true).level, Level::Warn);
-    }
-
-    #[test]
-    fn a_bad_message_is_an_error_with_its_cause() {
-        let status = input_status(
-            &camera(Some(Duration::from_millis(1500)), Some("the step is 5")),
-            false,
-        );
-        assert_eq!(status.level, Level::Error);
-        assert_eq!(value(&status, "problem"), "the step is 5");
-        assert_eq!(value(&status, "age_s"), "1.500");
     }
 
     #[test]
@@ -338,7 +345,7 @@ mod tests {
             report.periods_s.push(period_s);
             report.period_errors_ms.push(error_ms);
         }
-        let status = control_status(&report);
+        let status = control_status(&report, &ClockReport::default());
         assert_eq!(
             (status.level, status.name.as_str()),
             (Level::Ok, "pi0_node: control")
@@ -357,7 +364,7 @@ mod tests {
             )),
             ..ControlReport::default()
         };
-        let status = control_status(&report);
+        let status = control_status(&report, &ClockReport::default());
         assert_eq!(status.level, Level::Error);
         assert_eq!(
             status.message,
@@ -433,7 +440,7 @@ mod tests {
             refusal: Some(refusal.to_string()),
             ..ControlReport::default()
         };
-        let message = control_status(&report).message;
+        let message = control_status(&report, &ClockReport::default()).message;
         assert!(message.contains("joint right_gripper is at 0.25"), "{message}");
     }
 
@@ -444,5 +451,124 @@ mod tests {
         let status = inference_status(&report);
         assert_eq!(status.level, Level::Error);
         assert_eq!(value(&status, "last_error"), "the prompt is too long");
+    }
+
+    #[test]
+    fn nothing_is_published_while_simulated_time_stands_still() {
+        let report = ControlReport {
+            state: PlayerState::Playing,
+            ..ControlReport::default()
+        };
+        let clock = ClockReport {
+            now: Some(Duration::from_secs(7)),
+            unchanged_for: Some(Duration::from_secs(4)),
+        };
+        let status = control_status(&report, &clock);
+        assert_eq!(status.level, Level::Error);
+        assert!(
+            status.message.starts_with("nothing is published: /clock"),
+            "{status:?}"
+        );
+    }
+
+    #[test]
+    fn a_node_that_could_not_be_configured_says_why_it_has_no_policy() {
+        let report = InferenceReport::not_configured("no policy from the checkpoint /missing".to_owned());
+        let status = inference_status(&report);
+        assert_eq!(status.level, Level::Error);
+        assert_eq!(
+            status.message,
+            "not configured: no policy from the checkpoint /missing"
+        );
+        assert_eq!(
+            value(&status, "last_error"),
+            "no policy from the checkpoint /missing"
+        );
+    }
+
+    #[test]
+    fn publishers_that_are_not_received_are_on_the_status_of_their_topic_or_on_one_of_its_own() {
+        let topics = ["/camera/top/image_raw", "/robot_description"];
+        let reports = Reports {
+            inputs: vec![camera()],
+            mismatches: topics
+                .map(|topic| (topic.to_owned(), format!("volatile on {topic}")))
+                .into(),
+            ..reports()
+        };
+        let statuses = Monitor::new(Instant::now()).statuses(&reports);
+        let errors = statuses.iter().filter(|status| status.level == Level::Error);
+        let errors: Vec<_> = errors
+            .map(|status| (status.name.as_str(), status.message.as_str()))
+            .collect();
+        let expected = [
+            ("pi0_node: camera top", "volatile on /camera/top/image_raw"),
+            (
+                "pi0_node: topic /robot_description",
+                "volatile on /robot_description",
+            ),
+        ];
+        assert_eq!(errors, expected);
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that a monitor logs of these reports, one after the other.
+    fn logged(all: &[Reports]) -> Vec<String> {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let mut monitor = Monitor::new(Instant::now());
+        tracing::subscriber::with_default(subscriber, || {
+            for reports in all {
+                monitor.statuses(reports);
+            }
+        });
+        let text = String::from_utf8(log.0.lock().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_hold_that_ended_before_the_report_is_logged_before_what_followed_it() {
+        let mut playing = reports();
+        playing.control.state = PlayerState::Playing;
+        playing.control.holds_begun = vec![Hold::new(HoldReason::NoChunkYet, "no chunk came")];
+        let lines = logged(&[playing]);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(
+            lines[0].contains("holding, NO_CHUNK_YET") && lines[1].contains("playing"),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_stops_and_a_publisher_that_is_not_received_are_logged_once() {
+        let mut stopped = reports();
+        stopped.clock = ClockReport {
+            now: Some(Duration::from_secs(7)),
+            unchanged_for: Some(Duration::from_secs(4)),
+        };
+        stopped.mismatches = [("/top".to_owned(), "/cam is volatile".to_owned())].into();
+        let lines = logged(&[stopped.clone(), stopped, reports()]);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        for (line, words) in lines
+            .iter()
+            .zip(["nothing is published", "/cam is volatile", "time goes on"])
+        {
+            assert!(line.contains(words), "{line}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The state that the threads of a node share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ pub struct NodeState {
     pub described_limits: Shared<DescribedLimits>,
     /// See [`SafetyInputs::other_publishers`](crate::control::SafetyInputs::other_publishers).
     pub other_publishers: Shared<Option<String>>,
+    /// Publishers that the node cannot receive from, in words, by the topic as the parameters have it.
+    pub mismatches: Shared<BTreeMap<String, String>>,
     /// Report of the control thread.
     pub control: Mutex<ControlReport>,
     /// Report of the inference thread.
@@ -64,6 +67,7 @@ impl NodeState {
             is_active: AtomicBool::new(false),
             described_limits: Shared::default(),
             other_publishers: Shared::default(),
+            mismatches: Shared::default(),
             control: Mutex::default(),
             inference: Mutex::new(InferenceReport::unconfigured()),
         }

@@ -119,6 +119,10 @@ fn a_checkpoint_that_is_not_whole_leaves_the_node_unconfigured_and_another_one_c
         let mut robot = Robot::new();
         assert!(!change(&mut robot, CONFIGURE));
         assert_eq!(state(&mut robot), "unconfigured");
+        let status = robot.status("pi0_node: inference", |status| status.level == 2);
+        for words in ["/missing", "there is nothing"] {
+            assert!(status.message.contains(words), "{status:?}");
+        }
         let whole = || ParameterValueMessage {
             type_: 4,
             string_value: "/whole".to_owned(),

@@ -241,6 +241,59 @@ fn stop_holds_with_its_reason_until_the_node_is_enabled() {
 }
 
 #[test]
+fn without_a_clock_the_diagnostics_and_the_answer_of_stop_say_what_is_missing() {
+    isolated!(|| {
+        let node = start_for_a_robot_that_stays(&[("use_sim_time", ParameterValue::Bool(true))]);
+        let mut robot = Robot::new();
+        let status = robot.status("pi0_node: clock", |status| status.level == 2);
+        assert!(status.message.contains("no message came on /clock"), "{status:?}");
+        robot.status("pi0_node: control", |status| {
+            status.message.contains("use_sim_time")
+        });
+        let response = robot.ask::<Trigger::Service>("stop", &Trigger::Request {});
+        assert!(
+            !response.success && response.message.contains("/clock"),
+            "{response:?}"
+        );
+        robot.clock.publish(&Clock::default()).unwrap();
+        robot.status("pi0_node: control", holds("STOPPED"));
+        node.stop();
+    });
+}
+
+#[test]
+fn a_publisher_of_less_than_the_node_asks_for_is_named_on_the_input_and_the_prompt_is_shown() {
+    isolated!(|| {
+        let long = "wave ".repeat(20_000);
+        let node = start_for_a_robot_that_stays(&[("prompt", text(&long))]);
+        let mut robot = Robot::new();
+        let shown = |status: &DiagnosticStatus| {
+            let mut values = status.values.iter();
+            values.any(|pair| pair.key == "prompt" && pair.value.starts_with("wave wave"))
+        };
+        let status = robot.status("pi0_node: prompt", shown);
+        assert!(
+            status.values.iter().all(|pair| pair.value.chars().count() < 300),
+            "{status:?}"
+        );
+        assert_eq!((status.level, status.hardware_id.as_str()), (0, "/pi0_node"));
+        let mut voice = Node::create(Context::create().unwrap(), "voice", "/left").unwrap();
+        let _publisher = voice
+            .create_publisher::<r2r::std_msgs::msg::String>("/prompt", qos().best_effort())
+            .unwrap();
+        let status = robot.status("pi0_node: prompt", |status| status.level == 1);
+        for words in [
+            "/left/voice",
+            "best effort",
+            "qos_overrides./prompt.subscription.reliability",
+        ] {
+            assert!(status.message.contains(words), "{status:?}");
+        }
+        node.stop();
+    });
+}
+
+#[test]
 fn another_publisher_of_the_trajectories_is_named_and_holds_the_robot_until_it_ends() {
     isolated!(|| {
         let node = start_for_a_robot_that_stays(&[]);
