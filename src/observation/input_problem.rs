@@ -16,7 +16,7 @@ pub enum InputProblem {
         bgr: &'static str,
     },
     #[error(
-        "the encoding {0:?} is a raw Bayer pattern: convert it with the package image_proc and use its topic image_color"
+        "the encoding {0:?} is a raw Bayer pattern: convert it with the package image_proc and take its topic image_color"
     )]
     Bayer(String),
     #[error(
