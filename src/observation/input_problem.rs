@@ -27,7 +27,7 @@ pub enum InputProblem {
     },
     /// Raw Bayer pattern, by its encoding.
     #[error(
-        "the encoding {0:?} is a raw Bayer pattern: convert it with the package image_proc and use its topic image_color"
+        "the encoding {0:?} is a raw Bayer pattern: convert it with the package image_proc and take its topic image_color"
     )]
     Bayer(String),
     /// Image without pixels, or of a size that its encoding does not have.
