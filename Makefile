@@ -66,9 +66,9 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
 		cargo clippy --locked --no-default-features --features tenstorrent,evaluation,cli --all-targets --workspace -- -D warnings && \
 		cargo test --release --locked -p tt-metal-sys && \
-		cargo test --release --locked --no-default-features --features tenstorrent --lib tenstorrent && \
+		cargo test --release --locked --no-default-features --features tenstorrent,cli --lib tenstorrent && \
 		for card in n150 p150; do \
-			PI0_MOCK_CARD=$$card cargo test --release --locked --no-default-features --features tenstorrent \
+			PI0_MOCK_CARD=$$card cargo test --release --locked --no-default-features --features tenstorrent,cli \
 				--test device_conformance || exit 1; \
 		done && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
