@@ -27,9 +27,10 @@ if [ "$available_gb" -lt "$needed_gb" ]; then
     exit 0
 fi
 
-say "Running the reference at full size (3.3 billion parameters, f32)"
+say "Running the references at full size (3.3 and 3.4 billion parameters, f32)"
 rm -rf "$full"
 "$environment/bin/python" -m pi0_tools.reference.full_size "$full"
+"$environment/bin/python" -m pi0_tools.reference.full_size --policy pi05 "$full/pi05"
 
 say "Comparing at full size"
 PI0_FIXTURES=$PWD/$full cargo test --release --no-default-features --test parity -- --quiet

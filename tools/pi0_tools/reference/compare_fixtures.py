@@ -18,7 +18,7 @@ def problems_of_tensors(committed: Path, regenerated: Path) -> list[str]:
         want, have = expected[name], found[name]
         if want.shape != have.shape or want.dtype != have.dtype:
             problems.append(f"{name} is {have.dtype} {list(have.shape)}, expected {want.dtype} {list(want.shape)}")
-        elif not torch.allclose(want.double(), have.double(), rtol=TOLERANCE, atol=TOLERANCE):
+        elif not torch.allclose(want.double(), have.double(), rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             difference = (want.double() - have.double()).abs().max().item()
             problems.append(f"{name} differs by {difference:.2e}")
     return problems

@@ -6,9 +6,16 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+STORED_TYPES = (torch.float32, torch.int64, torch.int16, torch.uint8)
+
+
+def as_bytes(text: str) -> torch.Tensor:
+    """A text's bytes in UTF-8, U8."""
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], prompt: str | None = None) -> None:
-    """Writes `tensors` as F32, I64 or U8, truth values as U8, with `prompt` in the file's metadata.
+    """Writes `tensors` as F32, I64, I16 or U8, truth values as U8, with `prompt` in the file's metadata.
 
     Only one metadata entry is ever written: safetensors does not keep the order of several.
     """
@@ -18,8 +25,8 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], prompt: str | Non
         tensor = tensor.detach()
         if tensor.dtype == torch.bool:
             tensor = tensor.to(torch.uint8)
-        if tensor.dtype not in (torch.float32, torch.int64, torch.uint8):
-            raise ValueError(f"{name} has type {tensor.dtype}, expected float32, int64, uint8 or bool")
+        if tensor.dtype not in STORED_TYPES:
+            raise ValueError(f"{name} has type {tensor.dtype}, expected bool or one of {STORED_TYPES}")
         stored[name] = tensor.contiguous().clone()
     save_file(stored, path, metadata=None if prompt is None else {"prompt": prompt})
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from lerobot.configs import FeatureType, PolicyFeature
-from lerobot.policies.pi0.modeling_pi0 import PI0Policy
+from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot.utils.constants import OBS_IMAGES
 
@@ -33,7 +33,7 @@ SIZES = [
 ]
 
 
-def preprocess(policy: PI0Policy, picture: torch.Tensor, side: int) -> torch.Tensor:
+def preprocess(policy: PreTrainedPolicy, picture: torch.Tensor, side: int) -> torch.Tensor:
     """An RGB picture [height, width, 3] of bytes as the network's input [3, side, side] in [-1, 1]."""
     key = f"{OBS_IMAGES}.top"
     height, width, _ = picture.shape
@@ -44,7 +44,7 @@ def preprocess(policy: PI0Policy, picture: torch.Tensor, side: int) -> torch.Ten
     return images[0][0]
 
 
-def write_images(policy: PI0Policy, path: Path) -> None:
+def write_images(policy: PreTrainedPolicy, path: Path) -> None:
     generator = torch.Generator().manual_seed(IMAGES_SEED)
     rows = {}
     for height, width, side in SIZES:

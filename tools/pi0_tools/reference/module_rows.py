@@ -5,23 +5,25 @@ from pathlib import Path
 import torch
 from lerobot.policies.common.flow_matching import euler_integrate
 from lerobot.policies.common.vla_utils import create_sinusoidal_pos_embedding, make_att_2d_masks
-from lerobot.policies.pi0 import modeling_pi0
-from lerobot.policies.pi0.modeling_pi0 import PI0Policy
+from lerobot.policies.pretrained import PreTrainedPolicy
 from transformers.models.gemma.configuration_gemma import GemmaConfig
 from transformers.models.gemma.modeling_gemma import GemmaRotaryEmbedding, apply_rotary_pos_emb
 
 from pi0_tools.reference.activation_recorder import ActivationRecorder
 from pi0_tools.reference.fixture_file import save_tensors
-from pi0_tools.reference.network_cases import Case, Inputs, random_inputs
+from pi0_tools.reference.network_cases import Case, Inputs, positions_and_mask_of_suffix, random_inputs
 from pi0_tools.reference.overridden import overridden
+from pi0_tools.reference.policy_types import type_of
 
 MODULES_SEED = 300
 LOSS_SEED = 301
 CASE = Case("modules", horizon=10)
 LOSS_TIMES = (0.001, 0.3, 0.999)
+# The times of 10 Euler steps are among them.
+CONDITIONING_TIMES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.001, 0.0)
 
 
-def _siglip_and_projector(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
+def _siglip_and_projector(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]:
     paligemma = policy.model.paligemma_with_expert.paligemma.model
     tower = paligemma.vision_tower.vision_model
     watched = {
@@ -88,7 +90,7 @@ def _rope(prefix: str, attention, attention_input, rotary, positions) -> dict[st
     }
 
 
-def _gemma(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
+def _gemma(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]:
     """The first prefill and the first denoise step, seen from inside both decoders."""
     model = policy.model
     vlm = model.paligemma_with_expert.paligemma.model.language_model
@@ -104,28 +106,28 @@ def _gemma(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
 
     recorder = ActivationRecorder()
     with torch.no_grad(), overridden(model, denoise_step=recorded_step), recorder.watching(watched):
-        model.sample_actions(*inputs.prefix, inputs.state, noise=inputs.noise, num_steps=1)
+        model.sample_actions(*inputs.prefix, *inputs.states, noise=inputs.noise, num_steps=1)
         embeddings, pad_mask, att_mask = model.embed_prefix(*inputs.prefix)
 
     rows = {}
     for name in watched:
         rows[f"gemma.{name}.input"] = recorder.inputs[name]
         rows[f"gemma.{name}.output"] = recorder.outputs[name]
+    for name, gate in recorder.gates.items():
+        rows[f"gemma.{name}.gate"] = gate
     for layer, (keys, values, _) in enumerate(caches[0]):
         rows[f"gemma.vlm.layer.{layer}.keys"] = keys[0]
         rows[f"gemma.vlm.layer.{layer}.values"] = values[0]
     prefix_positions = torch.cumsum(pad_mask, dim=1) - 1
-    suffix_positions = pad_mask.sum() + torch.arange(1 + CASE.horizon)[None]
+    suffix_positions, suffix_mask = positions_and_mask_of_suffix(policy, inputs, pad_mask)
     with torch.no_grad():
-        for name, decoder, positions in (("vlm", vlm, prefix_positions), ("expert", expert, suffix_positions)):
+        for name, decoder, positions in (("vlm", vlm, prefix_positions), ("expert", expert, suffix_positions[None])):
             entered = recorder.inputs[f"{name}.layer.0.attention"]
             attention = decoder.layers[0].self_attn
             rows |= _rope(f"gemma.{name}.rope", attention, entered, decoder.rotary_emb, positions)
     rows["gemma.vlm.attention_mask"] = make_att_2d_masks(pad_mask, att_mask)[0]
     rows["gemma.vlm.pad_mask"] = pad_mask[0]
-    suffix_att_mask = torch.tensor([[1, 1] + [0] * (CASE.horizon - 1)])
-    suffix_mask = make_att_2d_masks(torch.ones_like(suffix_att_mask, dtype=torch.bool), suffix_att_mask)
-    rows["gemma.expert.attention_mask"] = torch.cat([pad_mask[0].expand(1 + CASE.horizon, -1), suffix_mask[0]], dim=1)
+    rows["gemma.expert.attention_mask"] = suffix_mask
     rows["paligemma.embedding.tokens"] = inputs.tokens[0]
     rows["paligemma.embedding.output"] = embeddings[0, -CASE.prompt_tokens :]
     return rows
@@ -143,24 +145,46 @@ def _rope_at_full_size() -> dict[str, torch.Tensor]:
     }
 
 
-def _suffix(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
+def _suffix(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]:
     model = policy.model
     time = torch.tensor([0.7])
-    watched = {
-        "state_projection": model.state_proj,
-        "action_projection": model.action_in_proj,
-        "time_fusion_in": model.action_time_mlp_in,
-        "time_fusion_out": model.action_time_mlp_out,
-        "output_projection": model.action_out_proj,
-    }
+    watched = {"action_projection": model.action_in_proj, "output_projection": model.action_out_proj}
+    if type_of(policy.config).state_in_prompt:
+        watched |= {"time_conditioning_in": model.time_mlp_in, "time_conditioning_out": model.time_mlp_out}
+    else:
+        watched |= {
+            "state_projection": model.state_proj,
+            "time_fusion_in": model.action_time_mlp_in,
+            "time_fusion_out": model.action_time_mlp_out,
+        }
     recorder = ActivationRecorder()
     with recorder.watching(watched), torch.no_grad():
-        model.sample_actions(*inputs.prefix, inputs.state, noise=inputs.noise, num_steps=1)
-        embeddings, _, _, _ = model.embed_suffix(inputs.state, inputs.noise, time)
+        model.sample_actions(*inputs.prefix, *inputs.states, noise=inputs.noise, num_steps=1)
+        embeddings, _, _, condition = model.embed_suffix(*inputs.states, inputs.noise, time)
     rows = {"suffix.time": time, "suffix.embeddings": embeddings[0]}
+    if condition is not None:
+        rows["suffix.condition"] = condition[0]
     for name in watched:
         rows[f"suffix.{name}.input"] = recorder.inputs[name]
         rows[f"suffix.{name}.output"] = recorder.outputs[name]
+    return rows
+
+
+def _adaptive_norms(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]:
+    """What time alone decides, first dimension one entry a time: the condition, and each norm's scale, shift and gate."""
+    model = policy.model
+    expert = model.paligemma_with_expert.gemma_expert.model
+    norms = {"norm": expert.norm}
+    for index, layer in enumerate(expert.layers):
+        norms[f"layer.{index}.input_layernorm"] = layer.input_layernorm
+        norms[f"layer.{index}.post_attention_layernorm"] = layer.post_attention_layernorm
+    with torch.no_grad():
+        conditions = [model.embed_suffix(inputs.noise, torch.tensor([time]))[-1] for time in CONDITIONING_TIMES]
+        condition = torch.cat(conditions)
+        rows = {"time_conditioning.times": torch.tensor(CONDITIONING_TIMES), "time_conditioning.output": condition}
+        for name, norm in norms.items():
+            for part, values in zip(("scale", "shift", "gate"), norm.dense(condition).chunk(3, dim=-1), strict=True):
+                rows[f"adaptive_norm.{name}.{part}"] = values
     return rows
 
 
@@ -179,17 +203,19 @@ def _schedule() -> dict[str, torch.Tensor]:
     return rows
 
 
-def _loss(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
+def _loss(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]:
     """Flow matching on given actions, noise and times, first dimension one entry a time."""
     model = policy.model
     generator = torch.Generator().manual_seed(LOSS_SEED)
     actions = torch.randn(1, CASE.horizon, policy.config.max_action_dim, generator=generator)
     recorded = {name: [] for name in ("x_t", "u_t", "v_t", "loss")}
-    embed_suffix, mean_squared_error = model.embed_suffix, modeling_pi0.F.mse_loss
+    functional = type_of(policy.config).modeling.F
+    embed_suffix, mean_squared_error = model.embed_suffix, functional.mse_loss
 
-    def recorded_suffix(state, x_t, time):
+    def recorded_suffix(*arguments):
+        *_, x_t, _ = arguments
         recorded["x_t"].append(x_t)
-        return embed_suffix(state, x_t, time)
+        return embed_suffix(*arguments)
 
     def recorded_error(u_t, v_t, reduction):
         recorded["u_t"].append(u_t)
@@ -199,10 +225,10 @@ def _loss(policy: PI0Policy, inputs: Inputs) -> dict[str, torch.Tensor]:
     with (
         torch.no_grad(),
         overridden(model, embed_suffix=recorded_suffix),
-        overridden(modeling_pi0.F, mse_loss=recorded_error),
+        overridden(functional, mse_loss=recorded_error),
     ):
         for time in LOSS_TIMES:
-            loss = model.forward(*inputs.prefix, inputs.state, actions, inputs.noise, torch.tensor([time]))
+            loss = model.forward(*inputs.prefix, *inputs.states, actions, inputs.noise, torch.tensor([time]))
             recorded["loss"].append(loss)
     rows = {f"denoise.flow.{name}": torch.cat(values) for name, values in recorded.items()}
     rows["denoise.flow.times"] = torch.tensor(LOSS_TIMES)
@@ -233,7 +259,7 @@ def _masks() -> dict[str, torch.Tensor]:
     return rows
 
 
-def _sinusoidal(policy: PI0Policy) -> dict[str, torch.Tensor]:
+def _sinusoidal(policy: PreTrainedPolicy) -> dict[str, torch.Tensor]:
     times = torch.tensor([1.0, 0.9, 0.7, 0.5, 0.1, 0.001, 0.0])
     rows = {"sinusoidal.times": times}
     for width in (2, 48, 64, 1024):
@@ -245,7 +271,7 @@ def _sinusoidal(policy: PI0Policy) -> dict[str, torch.Tensor]:
     return rows
 
 
-def write_modules(policy: PI0Policy, path: Path) -> None:
+def write_modules(policy: PreTrainedPolicy, path: Path) -> None:
     inputs = random_inputs(CASE, policy, MODULES_SEED)
     with overridden(policy.config, chunk_size=CASE.horizon):
         rows = _siglip_and_projector(policy, inputs)
@@ -258,6 +284,10 @@ def write_modules(policy: PI0Policy, path: Path) -> None:
         rows |= _sinusoidal(policy)
         for name in ("images", "image_masks"):
             rows[f"inputs.{name}"] = torch.cat(getattr(inputs, name))
-        for name in ("tokens", "token_mask", "state", "noise"):
+        if inputs.state is None:
+            rows |= _adaptive_norms(policy, inputs)
+        else:
+            rows["inputs.state"] = inputs.state[0]
+        for name in ("tokens", "token_mask", "noise"):
             rows[f"inputs.{name}"] = getattr(inputs, name)[0]
     save_tensors(path, rows)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 from lerobot.lerobot_types import TransitionKey
-from lerobot.policies.pi0.processor_pi0 import Pi0NewLineProcessor
 from lerobot.processor import TokenizerProcessorStep
-from lerobot.utils.constants import OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS
+from lerobot.utils.constants import OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS, OBS_STATE
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from pi0_tools.reference.fixture_file import save_json
+from pi0_tools.reference.policy_types import PolicyType
 
 TOKENIZER_FILE = "tokenizer.json"
 SPECIAL_TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>"]
@@ -26,10 +26,11 @@ PROMPTS = {
     "upper_case": "Transfer the RED cube!",
     "unicode": "würfel ▁ 立方体 🤖",
     "special_token_in_text": "pick <bos> up",
-    "exactly_full": "a" * 46,
-    "one_too_long": "a" * 47,
-    "far_too_long": "insert the peg in the tube and then put the tube on the table " * 3,
+    "underscores": "_pick_up_",
 }
+FAR_TOO_LONG = "insert the peg in the tube and then put the tube on the table "
+# Exact in f32 and in JSON.
+STATE = [0.0, -1.0, 0.5, 1.0, -1.5, 0.9921875]
 
 
 def build_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
@@ -54,14 +55,28 @@ def build_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     )
 
 
-def tokenize(tokenizer: PreTrainedTokenizerFast, prompt: str, max_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids [max_tokens] and mask [max_tokens] of a prompt, by LeRobot's newline and tokenizer steps."""
-    step = TokenizerProcessorStep(
+def tokenize(
+    policy_type: PolicyType,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: list[str],
+    states: torch.Tensor,
+    max_tokens: int,
+) -> tuple[list[str], torch.Tensor, torch.Tensor]:
+    """The texts of prompts, their token ids [prompts, max_tokens] and masks, by LeRobot's prompt and tokenizer steps.
+
+    states: normalised [prompts, joints]; π0 writes none of them into the text.
+    """
+    to_tokens = TokenizerProcessorStep(
         tokenizer=tokenizer, max_length=max_tokens, padding_side="right", padding="max_length"
     )
-    transition = {TransitionKey.OBSERVATION: {}, TransitionKey.COMPLEMENTARY_DATA: {"task": prompt}}
-    observation = step(Pi0NewLineProcessor()(transition))[TransitionKey.OBSERVATION]
-    return observation[OBS_LANGUAGE_TOKENS][0], observation[OBS_LANGUAGE_ATTENTION_MASK][0]
+    transition = {
+        TransitionKey.OBSERVATION: {OBS_STATE: states},
+        TransitionKey.COMPLEMENTARY_DATA: {"task": list(prompts)},
+    }
+    transition = to_tokens(policy_type.prompt_step()(transition))
+    observation = transition[TransitionKey.OBSERVATION]
+    texts = transition[TransitionKey.COMPLEMENTARY_DATA]["task"]
+    return texts, observation[OBS_LANGUAGE_TOKENS], observation[OBS_LANGUAGE_ATTENTION_MASK]
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -72,9 +87,26 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     (folder / TOKENIZER_FILE).write_text(backend.to_str(pretty=True) + "\n", encoding="utf-8")
 
 
-def write_prompts(tokenizer: PreTrainedTokenizerFast, max_tokens: int, path: Path) -> None:
+def write_prompts(policy_type: PolicyType, tokenizer: PreTrainedTokenizerFast, max_tokens: int, path: Path) -> None:
+    """Token ids and masks of prompts; for π0.5 also the state, the same for all, and the text that is tokenised."""
+    state = torch.tensor([STATE])
+
+    def tokens_of(prompt: str) -> tuple[str, torch.Tensor, torch.Tensor]:
+        (text,), (tokens,), (mask,) = tokenize(policy_type, tokenizer, [prompt], state, max_tokens)
+        return text, tokens, mask
+
+    _, _, mask = tokens_of("")
+    room = max_tokens - int(mask.sum())
+    prompts = PROMPTS | {
+        "exactly_full": "a" * room,
+        "one_too_long": "a" * (room + 1),
+        "far_too_long": FAR_TOO_LONG * 3,
+    }
     cases = []
-    for name, prompt in PROMPTS.items():
-        tokens, mask = tokenize(tokenizer, prompt, max_tokens)
-        cases.append({"name": name, "prompt": prompt, "tokens": tokens.tolist(), "mask": mask.to(torch.uint8).tolist()})
+    for name, prompt in prompts.items():
+        text, tokens, mask = tokens_of(prompt)
+        case = {"name": name, "prompt": prompt}
+        if policy_type.state_in_prompt:
+            case |= {"state": STATE, "text": text}
+        cases.append(case | {"tokens": tokens.tolist(), "mask": mask.to(torch.uint8).tolist()})
     save_json(path, cases)

@@ -6,6 +6,9 @@ from torch import nn
 # Attention logits get a spread of about GAIN², so that attention is far from uniform.
 ATTENTION_GAIN = 1.5
 BIAS_STD = 0.1
+# An adaptive norm's scale, shift and gate get a spread of about a half, its gates both signs: what conditions them has
+# gone through two SiLUs and is small.
+MODULATION_GAIN = 2.0
 
 
 def _std_of(name: str, parameter: nn.Parameter) -> tuple[float, float]:
@@ -18,6 +21,8 @@ def _std_of(name: str, parameter: nn.Parameter) -> tuple[float, float]:
     if "position_embedding" in name:
         return 0.0, 0.5
     fan_in = parameter[0].numel()
+    if "norm.dense" in name:
+        return 0.0, MODULATION_GAIN * fan_in**-0.5
     if "q_proj" in name or "k_proj" in name:
         return 0.0, ATTENTION_GAIN * fan_in**-0.5
     return 0.0, fan_in**-0.5
@@ -35,7 +40,7 @@ def randomise(model: nn.Module, seed: int, norm_std: float = 0.3) -> None:
         for name, parameter in sorted(model.named_parameters()):
             if name in layer_norms:
                 mean, std = 1.0, norm_std
-            elif "norm" in name and name.endswith(".weight"):
+            elif name.endswith("norm.weight"):
                 mean, std = 0.0, norm_std
             else:
                 mean, std = _std_of(name, parameter)

@@ -3,44 +3,51 @@
 from pathlib import Path
 
 import torch
-from lerobot.policies.pi0.modeling_pi0 import PI0Policy
+from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot.utils.constants import OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS, OBS_STATE
 
-from pi0_tools.reference.fixture_file import save_tensors
+from pi0_tools.reference.fixture_file import as_bytes, save_tensors
 from pi0_tools.reference.lerobot_checkpoint import build_processors
+from pi0_tools.reference.policy_types import type_of
 from pi0_tools.reference.small_policy import CAMERAS, JOINTS, camera_key, dataset_statistics
 
 ROBOT_SEED = 400
 PROMPT = "pick up the cube"
 
 
-def run_policy(policy: PI0Policy, tokenizer, missing_camera: str | None = None) -> dict[str, torch.Tensor]:
+def run_policy(policy: PreTrainedPolicy, tokenizer, missing_camera: str | None = None) -> dict[str, torch.Tensor]:
     """LeRobot's preprocessor, policy and postprocessor on one observation that lacks `missing_camera`."""
     generator = torch.Generator().manual_seed(ROBOT_SEED)
     pictures = {
         name: torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
         for name, (height, width) in CAMERAS.items()
     }
-    of_state = dataset_statistics()[OBS_STATE]
+    policy_type = type_of(policy.config)
+    statistics = dataset_statistics(policy_type)
+    of_state = statistics[OBS_STATE]
     state = of_state["mean"] + of_state["std"] * torch.randn(len(JOINTS), generator=generator)
     noise = torch.randn(1, policy.config.chunk_size, policy.config.max_action_dim, generator=generator)
     pictures.pop(missing_camera, None)
 
     observation = {camera_key(name): picture.numpy() for name, picture in pictures.items()}
     observation[OBS_STATE] = state.numpy()
-    preprocessor, postprocessor = build_processors(policy.config, tokenizer, dataset_statistics())
+    preprocessor, postprocessor = build_processors(policy.config, tokenizer, statistics)
     batch = preprocessor(prepare_observation_for_inference(observation, torch.device("cpu"), task=PROMPT))
     images, image_masks = policy._preprocess_images(batch)
     with torch.no_grad():
         model_actions = policy.predict_action_chunk(batch, noise=noise)
     rows = {f"picture.{name}": picture for name, picture in pictures.items()}
+    if policy_type.state_in_prompt:
+        (text,) = batch["task"]
+        rows |= {"normalised_state": batch[OBS_STATE][0], "prompt_text": as_bytes(text)}
+    else:
+        rows["model_state"] = policy.prepare_state(batch)[0]
     return rows | {
         "state": state,
         "noise": noise[0],
         "tokens": batch[OBS_LANGUAGE_TOKENS][0],
         "token_mask": batch[OBS_LANGUAGE_ATTENTION_MASK][0],
-        "model_state": policy.prepare_state(batch)[0],
         "model_images": torch.cat(images),
         "model_image_masks": torch.cat(image_masks),
         "model_actions": model_actions[0],
@@ -48,5 +55,5 @@ def run_policy(policy: PI0Policy, tokenizer, missing_camera: str | None = None) 
     }
 
 
-def write_robot_rows(policy: PI0Policy, tokenizer, path: Path, missing_camera: str | None = None) -> None:
+def write_robot_rows(policy: PreTrainedPolicy, tokenizer, path: Path, missing_camera: str | None = None) -> None:
     save_tensors(path, run_policy(policy, tokenizer, missing_camera), prompt=PROMPT)

@@ -1,23 +1,23 @@
-"""LeRobot's π0 at sizes other than the published ones.
+"""LeRobot's π0 and π0.5 at sizes other than the published ones.
 
-LeRobot fixes the sizes of π0 in its code. Inside `sized(architecture)` the same LeRobot classes are built with
-the sizes of an `Architecture`; nothing of what they compute is changed.
+LeRobot fixes the sizes in its code. Inside `sized(architecture)` the same LeRobot classes are built with the sizes of
+an `Architecture`; nothing of what they compute is changed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-from lerobot.policies.pi0 import modeling_pi0
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
 
 from pi0_tools.reference.architecture import Architecture, GemmaSizes
 from pi0_tools.reference.overridden import overridden
+from pi0_tools.reference.policy_types import POLICY_TYPES
 
 VLM_VARIANT = "gemma_2b"
 EXPERT_VARIANT = "gemma_300m"
 
 
-def _gemma_config(sizes: GemmaSizes) -> modeling_pi0.GemmaConfig:
-    return modeling_pi0.GemmaConfig(
+def _gemma_config(modeling: ModuleType, sizes: GemmaSizes):
+    return modeling.GemmaConfig(
         width=sizes.width,
         depth=sizes.depth,
         mlp_dim=sizes.mlp_dim,
@@ -33,12 +33,10 @@ def _set_common(config, sizes: GemmaSizes, vocab_size: int) -> None:
     config.rope_parameters["rope_theta"] = sizes.rope_theta
 
 
-@contextmanager
-def sized(architecture: Architecture) -> Iterator[None]:
-    """While active, every π0 that LeRobot builds has the sizes of `architecture`."""
+def _sized_module(modeling: ModuleType, architecture: Architecture):
     variants = {VLM_VARIANT: architecture.vlm, EXPERT_VARIANT: architecture.expert}
-    build_vlm = modeling_pi0.PaliGemmaForConditionalGenerationWithPiGemma
-    build_expert = modeling_pi0.PiGemmaForCausalLM
+    build_vlm = modeling.PaliGemmaForConditionalGenerationWithPiGemma
+    build_expert = modeling.PiGemmaForCausalLM
 
     def vlm(config):
         vision = architecture.vision
@@ -57,10 +55,18 @@ def sized(architecture: Architecture) -> Iterator[None]:
         _set_common(config, architecture.expert, architecture.vocab_size)
         return build_expert(config=config)
 
-    with overridden(
-        modeling_pi0,
-        get_gemma_config=lambda variant: _gemma_config(variants[variant]),
+    return overridden(
+        modeling,
+        get_gemma_config=lambda variant: _gemma_config(modeling, variants[variant]),
         PaliGemmaForConditionalGenerationWithPiGemma=vlm,
         PiGemmaForCausalLM=expert,
-    ):
+    )
+
+
+@contextmanager
+def sized(architecture: Architecture) -> Iterator[None]:
+    """While active, every π0 and π0.5 that LeRobot builds has the sizes of `architecture`."""
+    with ExitStack() as stack:
+        for policy_type in POLICY_TYPES.values():
+            stack.enter_context(_sized_module(policy_type.modeling, architecture))
         yield
