@@ -171,7 +171,7 @@ def _suffix(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]
 
 
 def _adaptive_norms(policy: PreTrainedPolicy, inputs: Inputs) -> dict[str, torch.Tensor]:
-    """What time alone decides, first dimension one entry a time: the condition, and each norm's scale, shift and gate."""
+    """What time alone decides, a row a time: the condition, and each norm's scale, shift and gate."""
     model = policy.model
     expert = model.paligemma_with_expert.gemma_expert.model
     norms = {"norm": expert.norm}
