@@ -12,6 +12,7 @@ use crate::checkpoint::ImagePosition;
 use crate::device::{Device, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
+use crate::model::prompt::PromptEmbedding;
 use crate::policy::prepare_image;
 use crate::process_memory::{peak_resident_bytes, resident_bytes};
 
@@ -34,7 +35,7 @@ pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<R
     let tokens: Vec<u32> = (0..workload.prompt_tokens)
         .map(|token| (token % config.vocab_size) as u32)
         .collect();
-    let state = vec![0.1; config.max_state_dim];
+    let state = model.upload_state(&vec![0.1; config.state_width()])?;
     let noise = sample_noise(0, 1, config.action_horizon * config.max_action_dim);
     let schedule = model.schedule(workload.denoise_steps)?;
     let prefix_tokens = workload.cameras * config.vision.num_patches() + tokens.len();
@@ -65,15 +66,15 @@ pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<R
             images.extend(embedded.into_iter().map(Some));
         }
         let mut session = prefill.time(measured, || {
-            let prompt = model.paligemma.embed_tokens(device, &tokens)?;
-            let prefix = model.embed_prefix(&images, &prompt, tokens.len())?;
+            let prompt = PromptEmbedding::new(&model, &tokens, 0, None)?;
+            let prefix = model.embed_prefix(&images, &prompt)?;
             model.prefill(prefix, previous.take())
         })?;
-        let mut denoiser = model.denoiser(&mut session, &model.upload_state(&state)?)?;
+        let mut denoiser = model.denoiser(&mut session, state.as_ref())?;
         let mut x_t = model.upload_noise(&noise)?;
-        for time in &schedule.times {
+        for at_time in &schedule.times {
             x_t = step.time(measured, || {
-                let v_t = denoiser.velocity(&x_t, time)?;
+                let v_t = denoiser.velocity(&x_t, at_time)?;
                 device.euler_update(&x_t, &v_t, schedule.dt)
             })?;
         }

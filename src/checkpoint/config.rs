@@ -6,14 +6,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
+use super::prompt_form::{PromptForm, StateInPrompt};
 use super::{before_0_4, json, other_policy};
-use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
+use crate::model::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 
 /// Cameras of every openpi π0, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
 const OPENPI_CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
 /// Euler steps of openpi's `sample_actions`; its configuration does not state them.
 const OPENPI_DENOISE_STEPS: usize = 10;
-const OPENPI_PROMPT_TOKENS: usize = 48;
 
 /// Configuration of a checkpoint's policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct PolicyConfig {
     /// others.
     pub(super) dims: Dims,
     pub(super) writer: Writer,
+    /// Use of the state in π0.5's prompt, as the program that wrote the checkpoint trained it.
+    state_in_prompt: StateInPrompt,
 }
 
 /// Place of an image in the square that the vision tower takes, if it is no square itself.
@@ -79,7 +81,7 @@ struct LeRobotConfig {
     max_state_dim: usize,
     max_action_dim: usize,
     num_inference_steps: usize,
-    tokenizer_max_length: usize,
+    tokenizer_max_length: Option<usize>,
     image_resolution: [usize; 2],
     min_period: f64,
     max_period: f64,
@@ -89,7 +91,7 @@ struct LeRobotConfig {
     normalization_mapping: Map<String, Value>,
 }
 
-/// Defaults of LeRobot's `PI0Config`.
+/// Defaults of LeRobot's `PI0Config` and `PI05Config`.
 impl Default for LeRobotConfig {
     fn default() -> Self {
         Self {
@@ -100,7 +102,7 @@ impl Default for LeRobotConfig {
             max_state_dim: 32,
             max_action_dim: 32,
             num_inference_steps: 10,
-            tokenizer_max_length: 48,
+            tokenizer_max_length: None,
             image_resolution: [224, 224],
             min_period: 4e-3,
             max_period: 4.0,
@@ -144,13 +146,18 @@ impl PolicyConfig {
         };
         other_policy::refuse(folder, &value)?;
         let mut problems = Vec::new();
-        let config = if value.get("type").is_some() {
+        let config = if let Some(policy) = value.get("type") {
+            let model_type = match policy.as_str() {
+                Some("pi05") => ModelType::Pi05,
+                _ => ModelType::Pi0,
+            };
             let mut keys: Map<String, Value> = json::parse(&path, value)?;
             let image_position = match before_0_4::rename_keys(&mut keys, &mut problems) {
                 true => ImagePosition::BottomRight,
                 false => ImagePosition::Centre,
             };
-            if image_position == ImagePosition::Centre && !keys.contains_key("use_relative_actions") {
+            let is_since_0_5_1 = keys.contains_key("use_relative_actions");
+            if image_position == ImagePosition::Centre && !is_since_0_5_1 {
                 tracing::warn!(
                     "{}: written by LeRobot 0.4.0 to 0.5.0. Before 0.5.0 it trained with −3 in the bars beside images \
                      that are no squares, here they are −1 (black); crop the cameras to squares to have no bars",
@@ -158,7 +165,12 @@ impl PolicyConfig {
                 );
             }
             let config = json::parse(&path, Value::Object(keys))?;
-            Self::from_lerobot(config, architecture, image_position, &mut problems)
+            let mut config = Self::from_lerobot(config, model_type, architecture, &mut problems);
+            config.image_position = image_position;
+            if !is_since_0_5_1 {
+                config.state_in_prompt = StateInPrompt::Padded;
+            }
+            config
         } else if value.get("action_horizon").is_some() {
             Self::from_openpi(json::parse(&path, value)?, architecture, &mut problems)
         } else {
@@ -179,8 +191,8 @@ impl PolicyConfig {
 
     fn from_lerobot(
         config: LeRobotConfig,
+        model_type: ModelType,
         architecture: Option<Architecture>,
-        image_position: ImagePosition,
         problems: &mut Vec<String>,
     ) -> Self {
         let [height, width] = config.image_resolution;
@@ -238,15 +250,21 @@ impl PolicyConfig {
         }
 
         Self {
-            model: architecture.model(
-                (config.max_state_dim, config.max_action_dim),
-                config.chunk_size,
-                config.tokenizer_max_length,
-                (config.min_period, config.max_period),
-            ),
+            model: Pi0Config {
+                max_state_dim: config.max_state_dim,
+                max_action_dim: config.max_action_dim,
+                action_horizon: config.chunk_size,
+                max_prompt_tokens: config
+                    .tokenizer_max_length
+                    .unwrap_or(Pi0Config::published(model_type).max_prompt_tokens),
+                min_period: config.min_period,
+                max_period: config.max_period,
+                ..architecture.model(model_type)
+            },
             denoise_steps: config.num_inference_steps,
             cameras,
-            image_position,
+            image_position: ImagePosition::Centre,
+            state_in_prompt: StateInPrompt::Values,
             dims,
             writer: Writer::LeRobot {
                 normalisation: config.normalization_mapping,
@@ -261,21 +279,17 @@ impl PolicyConfig {
     ) -> Self {
         let architecture = architecture
             .unwrap_or_else(|| published(&config.paligemma_variant, &config.action_expert_variant, problems));
-        let Pi0Config {
-            min_period,
-            max_period,
-            ..
-        } = Pi0Config::pi0();
         Self {
-            model: architecture.model(
-                (config.action_dim, config.action_dim),
-                config.action_horizon,
-                OPENPI_PROMPT_TOKENS,
-                (min_period, max_period),
-            ),
+            model: Pi0Config {
+                max_state_dim: config.action_dim,
+                max_action_dim: config.action_dim,
+                action_horizon: config.action_horizon,
+                ..architecture.model(ModelType::Pi0)
+            },
             denoise_steps: OPENPI_DENOISE_STEPS,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
             image_position: ImagePosition::Centre,
+            state_in_prompt: StateInPrompt::Values,
             dims: Dims {
                 state: config.action_dim,
                 action: config.action_dim,
@@ -283,27 +297,37 @@ impl PolicyConfig {
             writer: Writer::Openpi,
         }
     }
+
+    /// Sets the network that openpi's tensors are of, and its published limit of prompts: its configuration
+    /// has neither.
+    pub(super) fn set_openpi_model_type(&mut self, model_type: ModelType) {
+        self.model.model_type = model_type;
+        self.model.max_prompt_tokens = Pi0Config::published(model_type).max_prompt_tokens;
+    }
+
+    /// Text around the task. `state_in_prompt` is a choice for π0.5; `None` is what the program that wrote the
+    /// checkpoint did.
+    pub fn prompt_form(&self, state_in_prompt: Option<StateInPrompt>) -> PromptForm {
+        match (self.model.model_type, &self.writer) {
+            (ModelType::Pi0, Writer::LeRobot { .. }) => PromptForm::Task,
+            (ModelType::Pi0, Writer::Openpi) => PromptForm::CleanedTask,
+            (ModelType::Pi05, _) => {
+                let state = state_in_prompt.unwrap_or(self.state_in_prompt);
+                PromptForm::pi05(state, self.model.max_state_dim)
+            }
+        }
+    }
 }
 
 impl Architecture {
-    fn model(
-        self,
-        (max_state_dim, max_action_dim): (usize, usize),
-        action_horizon: usize,
-        max_prompt_tokens: usize,
-        (min_period, max_period): (f64, f64),
-    ) -> Pi0Config {
+    /// A network of these sizes, otherwise as published.
+    fn model(self, model_type: ModelType) -> Pi0Config {
         Pi0Config {
             vision: self.vision,
             vlm: self.vlm,
             expert: self.expert,
             vocab_size: self.vocab_size,
-            max_state_dim,
-            max_action_dim,
-            action_horizon,
-            max_prompt_tokens,
-            min_period,
-            max_period,
+            ..Pi0Config::published(model_type)
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::model::ModelType;
+
 /// Problem of one tensor. Names are those of the file, without a leading `model.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TensorProblem {
@@ -77,7 +79,7 @@ impl fmt::Display for TensorProblem {
     }
 }
 
-/// Why a folder is no checkpoint of π0.
+/// Why a folder is no checkpoint of π0 or π0.5.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// A file that cannot be read.
@@ -97,7 +99,7 @@ pub enum CheckpointError {
         problem: String,
     },
     /// A checkpoint of another policy.
-    #[error("{}: this is a checkpoint of the policy {found}, expected pi0; {advice}", path.display())]
+    #[error("{}: this is a checkpoint of the policy {found}, expected pi0 or pi05; {advice}", path.display())]
     OtherPolicy {
         /// Path of the folder.
         path: PathBuf,
@@ -105,6 +107,20 @@ pub enum CheckpointError {
         found: String,
         /// Way out, in one sentence.
         advice: String,
+    },
+    /// Weights of π0 with a configuration of π0.5, or the other way round.
+    #[error(
+        "{}: config.json is of {configured}, but the weights are of {stored}: only π0.5 has adaptive norms \
+         (gemma_expert.model.layers.0.input_layernorm.dense); give config.json and weights of one training run",
+        path.display()
+    )]
+    OtherModel {
+        /// Path of the folder.
+        path: PathBuf,
+        /// Type in the configuration.
+        configured: ModelType,
+        /// Type that the tensors are of.
+        stored: ModelType,
     },
     /// An adapter, which changes the weights of another checkpoint.
     #[error(

@@ -9,6 +9,7 @@ mod names;
 mod openpi_statistics;
 mod other_policy;
 mod processors;
+mod prompt_form;
 mod statistics;
 mod tensor_files;
 mod tokenizer;
@@ -17,6 +18,7 @@ mod weights;
 pub use config::{ImagePosition, PolicyConfig};
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
+pub use prompt_form::{PromptForm, StateInPrompt};
 pub use statistics::{Normalisation, Statistics};
 pub use tokenizer::{PromptError, PromptTokenizer};
 
@@ -24,12 +26,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::device::HostTensor;
-use crate::model::{Pi0Config, Weights};
+use crate::model::Weights;
 use config::{Dims, Writer};
 use processors::Processors;
 use tensor_files::TensorFiles;
 
-/// A checkpoint of π0, all parts of which fit each other.
+/// A checkpoint of π0 or π0.5, all parts of which fit each other.
 pub struct Checkpoint {
     folder: PathBuf,
     config: PolicyConfig,
@@ -65,7 +67,7 @@ impl Checkpoint {
             state: config.model.max_state_dim,
             action: config.model.max_action_dim,
         };
-        let weights = open_weights(folder, &config.model);
+        let weights = open_weights(folder, &mut config);
         let processors = read_processors(folder, &config, &weights).and_then(|read| {
             let dims = read.statistics.dims(config.dims, padded);
             let statistics = read.statistics.check(folder, dims, padded)?;
@@ -156,19 +158,26 @@ struct OpenedWeights {
     stored_names: Result<BTreeMap<String, String>, CheckpointError>,
 }
 
-fn open_weights(folder: &Path, config: &Pi0Config) -> Result<OpenedWeights, CheckpointError> {
+/// Opens the weights. openpi's configuration does not tell π0 from π0.5, its tensors do.
+fn open_weights(folder: &Path, config: &mut PolicyConfig) -> Result<OpenedWeights, CheckpointError> {
     let files = TensorFiles::open_model(folder)?;
-    if files.iter().any(|(name, _)| names::is_pi05(name)) {
-        return Err(CheckpointError::OtherPolicy {
-            path: folder.to_owned(),
-            found: "pi05 (π0.5: its expert's norms are conditioned on time)".to_owned(),
-            advice: other_policy::PI05_ADVICE.to_owned(),
-        });
+    let stored = names::model_type(files.iter().map(|(name, _)| name));
+    match config.writer {
+        Writer::Openpi => config.set_openpi_model_type(stored),
+        Writer::LeRobot { .. } if stored != config.model.model_type => {
+            return Err(CheckpointError::OtherModel {
+                path: folder.to_owned(),
+                configured: config.model.model_type,
+                stored,
+            });
+        }
+        Writer::LeRobot { .. } => {}
     }
-    let stored_names = weights::stored_names(&files, config).map_err(|problems| CheckpointError::Tensors {
-        path: folder.to_owned(),
-        problems,
-    });
+    let stored_names =
+        weights::stored_names(&files, &config.model).map_err(|problems| CheckpointError::Tensors {
+            path: folder.to_owned(),
+            problems,
+        });
     Ok(OpenedWeights { files, stored_names })
 }
 
@@ -192,6 +201,6 @@ fn read_processors(
         {
             before_0_4::statistics(folder, files, normalisation).map(without_limit)
         }
-        _ => processors::read(folder, config.dims.action),
+        _ => processors::read(folder, config.model.model_type, config.dims.action),
     }
 }

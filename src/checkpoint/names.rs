@@ -1,5 +1,7 @@
 //! The model's name of each stored tensor.
 
+use crate::model::ModelType;
+
 const LANGUAGE_HEAD: &str = "paligemma_with_expert.paligemma.lm_head.weight";
 const PALIGEMMA: &str = "paligemma_with_expert.paligemma.";
 const EXPERT_HEAD: &str = "paligemma_with_expert.gemma_expert.lm_head.weight";
@@ -22,12 +24,14 @@ pub(super) enum Role {
 /// LeRobot writes a leading `model.`, openpi's conversion does not, and early conversions call π0's time MLP
 /// as π0.5 does. The reference maps the same names (`PI0Policy._fix_pytorch_state_dict_keys`). Compiled models
 /// have `_orig_mod` in between, and PaliGemma's parts have other names in old and new versions of transformers.
-pub(super) fn role(stored: &str) -> Role {
+pub(super) fn role(stored: &str, model_type: ModelType) -> Role {
     let compiled = stored.replace("_orig_mod.", "");
     if is_old_statistic(&compiled) {
         return Role::Unused;
     }
-    if compiled.starts_with("time_mlp_in.") || compiled.starts_with("time_mlp_out.") {
+    if model_type == ModelType::Pi0
+        && (compiled.starts_with("time_mlp_in.") || compiled.starts_with("time_mlp_out."))
+    {
         return Role::Parameter(format!("action_{compiled}"));
     }
     let name = compiled.strip_prefix("model.").unwrap_or(&compiled);
@@ -68,11 +72,17 @@ fn of_paligemma(part: &str) -> String {
     }
 }
 
-/// Whether only π0.5 has a tensor of this name: its expert's norms are conditioned on time, and so are
-/// layers.
-pub(super) fn is_pi05(stored: &str) -> bool {
-    let compiled = stored.replace("_orig_mod.", "");
-    compiled.contains("gemma_expert.model.layers.0.input_layernorm.dense.")
+/// Finds the network that tensors of these names are of: the norms of π0.5's expert are conditioned on time, and
+/// so are layers.
+pub(super) fn model_type<'a>(mut stored: impl Iterator<Item = &'a str>) -> ModelType {
+    let is_pi05 = |stored: &str| {
+        let compiled = stored.replace("_orig_mod.", "");
+        compiled.contains("gemma_expert.model.layers.0.input_layernorm.dense.")
+    };
+    match stored.any(is_pi05) {
+        true => ModelType::Pi05,
+        false => ModelType::Pi0,
+    }
 }
 
 /// Whether LeRobot before version 0.4 kept a normalisation statistic under this name.
@@ -97,29 +107,62 @@ mod tests {
 
     #[test]
     fn a_leading_model_is_taken_off_once() {
-        assert_eq!(role("model.state_proj.weight"), parameter("state_proj.weight"));
-        assert_eq!(role("state_proj.weight"), parameter("state_proj.weight"));
         assert_eq!(
-            role("model.model.state_proj.weight"),
+            role("model.state_proj.weight", ModelType::Pi0),
+            parameter("state_proj.weight")
+        );
+        assert_eq!(
+            role("state_proj.weight", ModelType::Pi0),
+            parameter("state_proj.weight")
+        );
+        assert_eq!(
+            role("model.model.state_proj.weight", ModelType::Pi0),
             parameter("model.state_proj.weight")
         );
     }
 
     #[test]
     fn the_time_mlp_is_renamed_only_where_the_reference_does() {
-        assert_eq!(role("time_mlp_in.bias"), parameter("action_time_mlp_in.bias"));
         assert_eq!(
-            role("time_mlp_out.weight"),
+            role("time_mlp_in.bias", ModelType::Pi0),
+            parameter("action_time_mlp_in.bias")
+        );
+        assert_eq!(
+            role("time_mlp_out.weight", ModelType::Pi0),
             parameter("action_time_mlp_out.weight")
         );
-        assert_eq!(role("model.time_mlp_in.bias"), parameter("time_mlp_in.bias"));
+        assert_eq!(
+            role("model.time_mlp_in.bias", ModelType::Pi0),
+            parameter("time_mlp_in.bias")
+        );
+        assert_eq!(
+            role("time_mlp_in.bias", ModelType::Pi05),
+            parameter("time_mlp_in.bias")
+        );
+    }
+
+    #[test]
+    fn adaptive_norms_are_pi05_s() {
+        let norm = "paligemma_with_expert.gemma_expert.model.layers.0.input_layernorm";
+        for prefix in ["", "model.", "model._orig_mod."] {
+            let tensors = [format!("{prefix}{norm}.dense.weight")];
+            assert_eq!(model_type(tensors.iter().map(String::as_str)), ModelType::Pi05);
+            let tensors = [format!("{prefix}{norm}.weight")];
+            assert_eq!(model_type(tensors.iter().map(String::as_str)), ModelType::Pi0);
+        }
     }
 
     #[test]
     fn output_layers_are_no_parameters() {
         for prefix in ["", "model."] {
-            assert_eq!(role(&format!("{prefix}{LANGUAGE_HEAD}")), Role::LanguageHead);
-            assert_eq!(role(&format!("{prefix}{EXPERT_HEAD}")), Role::Unused);
+            assert_eq!(
+                role(&format!("{prefix}{LANGUAGE_HEAD}"), ModelType::Pi0),
+                Role::LanguageHead
+            );
+            assert_eq!(
+                role(&format!("{prefix}{EXPERT_HEAD}"), ModelType::Pi0),
+                Role::Unused
+            );
         }
     }
 
@@ -149,13 +192,16 @@ mod tests {
         ] {
             for prefix in ["", "model.", "model._orig_mod.", "_orig_mod.model."] {
                 assert_eq!(
-                    role(&format!("{prefix}{PALIGEMMA}{stored}")),
+                    role(&format!("{prefix}{PALIGEMMA}{stored}"), ModelType::Pi0),
                     parameter(&format!("{PALIGEMMA}{name}"))
                 );
             }
         }
         assert_eq!(
-            role(&format!("model.{PALIGEMMA}language_model.lm_head.weight")),
+            role(
+                &format!("model.{PALIGEMMA}language_model.lm_head.weight"),
+                ModelType::Pi0
+            ),
             Role::LanguageHead
         );
     }
@@ -163,12 +209,15 @@ mod tests {
     #[test]
     fn statistics_among_the_weights_are_no_parameters() {
         assert_eq!(
-            role("normalize_inputs.buffer_observation_state.mean"),
+            role("normalize_inputs.buffer_observation_state.mean", ModelType::Pi0),
             Role::Unused
         );
-        assert_eq!(role("unnormalize_outputs.buffer_action.std"), Role::Unused);
         assert_eq!(
-            role("normalize_inputs.weight"),
+            role("unnormalize_outputs.buffer_action.std", ModelType::Pi0),
+            Role::Unused
+        );
+        assert_eq!(
+            role("normalize_inputs.weight", ModelType::Pi0),
             parameter("normalize_inputs.weight")
         );
     }

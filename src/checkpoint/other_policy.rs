@@ -1,4 +1,4 @@
-//! Folders that are no complete checkpoint of π0, by their kind.
+//! Folders that are no complete checkpoint of π0 or π0.5, by their kind.
 
 use std::path::Path;
 
@@ -6,9 +6,6 @@ use serde_json::Value;
 
 use super::error::CheckpointError;
 use super::json;
-
-/// Tells what to do with a checkpoint of π0.5.
-pub(super) const PI05_ADVICE: &str = "π0.5 is not supported, train or choose a policy of the type pi0";
 
 /// Refuses an adapter without the weights that it adapts.
 ///
@@ -56,10 +53,10 @@ pub(super) fn refuse_orbax(folder: &Path) -> Result<(), CheckpointError> {
     })
 }
 
-/// Refuses the configuration of any policy but π0.
+/// Refuses the configuration of any policy but π0 and π0.5.
 ///
 /// # Errors
-/// When the type is another one, or π0 is changed by a memory.
+/// When the type is another one, or the policy is changed by a memory.
 pub(super) fn refuse(folder: &Path, config: &Value) -> Result<(), CheckpointError> {
     let text = |key: &str| config.get(key).and_then(Value::as_str);
     let refused = |found: String, advice: &str| {
@@ -70,7 +67,7 @@ pub(super) fn refuse(folder: &Path, config: &Value) -> Result<(), CheckpointErro
         })
     };
     match (text("type"), text("model_type")) {
-        (Some("pi0"), _) => {
+        (Some(policy @ ("pi0" | "pi05")), _) => {
             let memories: Vec<&str> = ["use_proprioceptive_memory", "use_visual_memory"]
                 .into_iter()
                 .filter(|key| is_set(config, key))
@@ -79,26 +76,25 @@ pub(super) fn refuse(folder: &Path, config: &Value) -> Result<(), CheckpointErro
                 return Ok(());
             }
             refused(
-                format!("pi0 with a memory ({} is true)", memories.join(" and ")),
+                format!("{policy} with a memory ({} is true)", memories.join(" and ")),
                 "the memory is not supported, train or choose a policy without",
             )
         }
-        (Some("pi05"), _) => refused("pi05 (π0.5)".to_owned(), PI05_ADVICE),
         (Some("pi052"), _) => refused(
             "pi052".to_owned(),
-            "it is not supported, train or choose a policy of the type pi0",
+            "it is not supported, train or choose a policy of the type pi0 or pi05",
         ),
         (Some(fast @ ("pi0_fast" | "pi0fast")), _) => refused(
             format!("{fast} (π0-FAST)"),
-            "π0-FAST is not supported, train or choose a policy of the type pi0",
+            "π0-FAST is not supported, train or choose a policy of the type pi0 or pi05",
         ),
         (Some(policy), _) => refused(
             policy.to_owned(),
-            "give LeRobot's checkpoint of a policy of the type pi0, or openpi's PyTorch conversion of π0",
+            "give LeRobot's checkpoint of a policy of the type pi0 or pi05, or openpi's PyTorch conversion of π0 or π0.5",
         ),
         (None, Some(model)) => refused(
             format!("{model}, saved by a class of transformers (\"model_type\", no \"type\")"),
-            "its tensors have other names, save the policy with LeRobot (type pi0)",
+            "its tensors have other names, save the policy with LeRobot (type pi0 or pi05)",
         ),
         (None, None) => Ok(()),
     }

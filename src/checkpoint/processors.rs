@@ -9,14 +9,19 @@ use super::error::CheckpointError;
 use super::json;
 use super::statistics::{Mode, Normalisation, Statistics};
 use super::tensor_files::TensorFiles;
+use crate::model::ModelType;
 
 /// Steps that do not change states and actions, or that the policy does itself for every checkpoint.
-const KNOWN_STEPS: [&str; 5] = [
+const KNOWN_STEPS: [&str; 4] = [
     "rename_observations_processor",
     "to_batch_processor",
-    "pi0_new_line_processor",
     TOKENIZER,
     "device_processor",
+];
+/// Steps that make the text of a prompt: π0's and π0.5's.
+const PROMPT_STEPS: [(ModelType, &str); 2] = [
+    (ModelType::Pi0, "pi0_new_line_processor"),
+    (ModelType::Pi05, "pi05_prepare_state_tokenizer_processor_step"),
 ];
 const TOKENIZER: &str = "tokenizer_processor";
 const NORMALISER: &str = "normalizer_processor";
@@ -25,10 +30,14 @@ const RELATIVE: &str = "relative_actions_processor";
 const ABSOLUTE: &str = "absolute_actions_processor";
 
 /// Registry's name of each class that a step may be given by instead, and LeRobot 0.5.1's name of a step.
-const ALIASES: [(&str, &str); 11] = [
+const ALIASES: [(&str, &str); 12] = [
     ("RenameObservationsProcessorStep", "rename_observations_processor"),
     ("AddBatchDimensionProcessorStep", "to_batch_processor"),
     ("Pi0NewLineProcessor", "pi0_new_line_processor"),
+    (
+        "Pi05PrepareStateTokenizerProcessorStep",
+        "pi05_prepare_state_tokenizer_processor_step",
+    ),
     ("TokenizerProcessorStep", TOKENIZER),
     ("DeviceProcessorStep", "device_processor"),
     ("NormalizerProcessorStep", NORMALISER),
@@ -86,16 +95,21 @@ struct RelativeActionsConfig {
 /// action that has no statistics.
 ///
 /// # Errors
-/// When a pipeline or its statistics are missing, a step of it is not one of π0's, or the steps contradict
-/// each other.
-pub(super) fn read(folder: &Path, action_dim: usize) -> Result<Processors, CheckpointError> {
+/// When a pipeline or its statistics are missing, a step of it is not one of this network's, or the steps
+/// contradict each other.
+pub(super) fn read(
+    folder: &Path,
+    model_type: ModelType,
+    action_dim: usize,
+) -> Result<Processors, CheckpointError> {
     let mut problems = Vec::new();
-    let before = Pipeline::read(
-        folder,
-        "policy_preprocessor.json",
-        &[NORMALISER, RELATIVE],
-        &mut problems,
-    )?;
+    let prompt_steps = PROMPT_STEPS.iter().filter(|(of, _)| *of == model_type);
+    let mut used_steps = vec![NORMALISER, RELATIVE];
+    used_steps.extend(prompt_steps.map(|(_, step)| step));
+    let before = Pipeline::read(folder, "policy_preprocessor.json", &used_steps, &mut problems)?;
+    if model_type == ModelType::Pi05 {
+        before.expect_state_in_prompt(&mut problems);
+    }
     let after = Pipeline::read(
         folder,
         "policy_postprocessor.json",
@@ -177,10 +191,25 @@ impl Pipeline {
         for step in &pipeline.steps {
             let name = step.name();
             if !KNOWN_STEPS.contains(&name) && !used_steps.contains(&name) {
-                problems.push(format!("{file} has the step {name:?}, which is none of π0's"));
+                problems.push(format!(
+                    "{file} has the step {name:?}, which this policy does not have"
+                ));
             }
         }
         Ok(pipeline)
+    }
+
+    /// Notes a pipeline of π0.5 that puts no normalised state into the prompt.
+    fn expect_state_in_prompt(&self, problems: &mut Vec<String>) {
+        let place = |name: &str| self.steps.iter().position(|step| step.name() == name);
+        let [(_, _), (_, prepare)] = PROMPT_STEPS;
+        match (place(NORMALISER), place(prepare)) {
+            (_, None) => problems.push(format!("no step {prepare}, so the prompt has no state")),
+            (Some(scaled), Some(prepared)) if prepared < scaled => problems.push(format!(
+                "{prepare} comes before {NORMALISER}, so the prompt's state is not normalised"
+            )),
+            _ => {}
+        }
     }
 
     fn step(&self, name: &str) -> Option<&Step> {

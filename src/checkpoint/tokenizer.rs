@@ -25,10 +25,11 @@ pub enum PromptError {
     Empty,
     /// A prompt longer than the checkpoint allows.
     #[error(
-        "the prompt is {found} tokens long, with its beginning and its newline, the checkpoint allows {limit}: {prompt:?}"
+        "the prompt is up to {found} tokens long, with its beginning and all that is added to the task, the checkpoint \
+         allows {limit}: {prompt:?}"
     )]
     TooLong {
-        /// Tokens of the prompt, with its beginning and its newline.
+        /// Tokens of the prompt, with its beginning and all that is added to the task, whatever the state is.
         found: usize,
         /// Tokens that the checkpoint allows.
         limit: usize,
@@ -96,19 +97,17 @@ impl PromptTokenizer {
         })
     }
 
-    /// Encodes a prompt: the beginning-of-sequence token, the words, and a newline where the prompt has none
-    /// at its end.
+    /// Encodes a text of a [`PromptForm`](super::PromptForm): the beginning-of-sequence token and the text.
     ///
     /// # Errors
-    /// When the prompt is empty or longer than the checkpoint allows. (LeRobot cuts it off there.)
+    /// When the text is empty or longer than the checkpoint allows. (LeRobot cuts it off there.)
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, PromptError> {
-        if prompt.trim().is_empty() {
+        if prompt.is_empty() {
             return Err(PromptError::Empty);
         }
-        let newline = if prompt.ends_with('\n') { "" } else { "\n" };
         let encoding = self
             .tokenizer
-            .encode(format!("{prompt}{newline}"), true)
+            .encode(prompt, true)
             .map_err(|reason| PromptError::Tokenizer {
                 prompt: prompt.to_owned(),
                 reason: reason.to_string(),

@@ -21,7 +21,7 @@ pub(super) fn stored_names(
     let mut stored_names: BTreeMap<String, String> = BTreeMap::new();
     let mut language_head = None;
     for (stored, _) in files.iter() {
-        match role(stored) {
+        match role(stored, config.model_type) {
             Role::Parameter(name) => {
                 if let Some(also_as) = stored_names.insert(name.clone(), stored.to_owned()) {
                     problems.push(TensorProblem::StoredTwice { name, also_as });

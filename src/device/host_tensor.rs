@@ -107,6 +107,49 @@ impl HostTensor<'_> {
         }
     }
 
+    /// Multiplies on the host, in f32, for what is computed once and not on a device: `x · weightᵀ`, `x` of
+    /// rows `[inputs]`, the tensor a weight `[outputs, inputs]`; rows `[outputs]`.
+    ///
+    /// # Panics
+    /// When the tensor is no matrix, or the rows of `x` are not as wide as its rows.
+    pub fn project(&self, x: &[f32]) -> Vec<f32> {
+        const LANES: usize = 16;
+        let [outputs, inputs] = self.shape[..] else {
+            panic!("a product with {:?}", self.shape);
+        };
+        assert!(
+            inputs > 0 && x.len().is_multiple_of(inputs),
+            "{} values in rows of {inputs}",
+            x.len()
+        );
+        let mut y = vec![0.0; x.len() / inputs * outputs];
+        let mut weights = vec![0.0; inputs];
+        for output in 0..outputs {
+            self.read_f32(output * inputs, &mut weights);
+            vectorised!({
+                for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+                    let mut lanes = [0.0; LANES];
+                    for (x, weights) in x.chunks(LANES).zip(weights.chunks(LANES)) {
+                        for ((lane, x), weight) in lanes.iter_mut().zip(x).zip(weights) {
+                            *lane += x * weight;
+                        }
+                    }
+                    y[output] = lanes.iter().sum();
+                }
+            });
+        }
+        y
+    }
+
+    /// Copies the values, so that no file has to stay open for them.
+    pub fn into_owned(self) -> HostTensor<'static> {
+        HostTensor {
+            dtype: self.dtype,
+            shape: self.shape,
+            bytes: Cow::Owned(self.bytes.into_owned()),
+        }
+    }
+
     /// Changes the shape to another one of as many values.
     ///
     /// # Panics
@@ -198,6 +241,24 @@ mod tests {
         for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
             assert_eq!(stored(dtype).to_f32(), values, "{dtype:?}");
         }
+    }
+
+    #[test]
+    fn a_product_on_the_host_goes_over_all_inputs() {
+        let (inputs, outputs) = (21, 2);
+        let weight: Vec<f32> = (0..outputs * inputs)
+            .map(|index| (index % 5) as f32 - 2.0)
+            .collect();
+        let x: Vec<f32> = (0..3 * inputs).map(|index| (index % 7) as f32).collect();
+        let expected: Vec<f32> = x
+            .chunks(inputs)
+            .flat_map(|x| {
+                let dot = |weight: &[f32]| x.iter().zip(weight).map(|(x, weight)| x * weight).sum::<f32>();
+                weight.chunks(inputs).map(dot).collect::<Vec<_>>()
+            })
+            .collect();
+        let weight = HostTensor::from_f32(&weight, &[outputs, inputs]);
+        assert_eq!(weight.project(&x), expected);
     }
 
     #[test]

@@ -80,6 +80,14 @@ impl From<tt_metal_sys::Error> for DeviceError {
 /// Result of an operation on a device.
 pub type Result<T> = std::result::Result<T, DeviceError>;
 
+/// Checks that a table of `vocab_size` rows has every token.
+fn expect_tokens(tokens: &[u32], vocab_size: usize) -> Result<()> {
+    match tokens.iter().find(|token| **token as usize >= vocab_size) {
+        Some(&token) => Err(DeviceError::Token { token, vocab_size }),
+        None => Ok(()),
+    }
+}
+
 /// Checks that there are as many values as a shape has.
 fn expect_count(operation: &'static str, count: usize, shape: &[usize]) -> Result<()> {
     if count == shape.iter().product::<usize>() {
@@ -202,7 +210,7 @@ pub trait Device: Send + Sync + 'static {
     /// `trace`, and run those from then on without calling `work`.
     ///
     /// `work` is always the same operations on the same tensors for the same trace. It neither uploads,
-    /// writes, embeds nor reads back; it leaves its results in tensors that were there before, by
+    /// writes nor reads back; it leaves its results in tensors that were there before, by
     /// [`copy`](Device::copy) or [`write_tokens`](Device::write_tokens), and no other tensor of it outlives
     /// it. `inputs` are all tensors that it reads and that are [written](Device::write) between two runs.
     fn run_captured(
@@ -265,11 +273,13 @@ pub trait Device: Send + Sync + 'static {
     /// Makes a layer of the same weight, shared in memory, and another bias `[1, outputs]`.
     fn with_bias(&self, layer: &Self::Linear, bias: &Self::Tensor) -> Result<Self::Linear>;
 
-    /// `residual + x · weightᵀ + bias`, the residual `[rows, outputs]`.
+    /// `residual + gate · (x · weightᵀ + bias)`, the residual `[rows, outputs]`, the gate `[outputs]` from
+    /// [`upload_parameter`](Device::upload_parameter); without one, it is 1.
     fn linear_add(
         &self,
         x: &Self::Tensor,
         layer: &Self::Linear,
+        gate: Option<&Self::Tensor>,
         residual: &Self::Tensor,
     ) -> Result<Self::Tensor>;
 
@@ -277,8 +287,15 @@ pub trait Device: Send + Sync + 'static {
     /// 2020).
     fn geglu(&self, x: &Self::Tensor, gate_up: &Self::Linear) -> Result<Self::Tensor>;
 
+    /// Uploads token ids of a table. [`write_token_ids`](Device::write_token_ids) replaces them; only
+    /// [`embedding`](Device::embedding) reads them.
+    fn upload_token_ids(&self, table: &Self::Table, tokens: &[u32]) -> Result<Self::Tensor>;
+
+    /// Overwrites token ids by as many others, at the same address. Clones made before may keep the old ones.
+    fn write_token_ids(&self, table: &Self::Table, ids: &mut Self::Tensor, tokens: &[u32]) -> Result<()>;
+
     /// Looks up rows of the table, each times `scale`: `[tokens, width]`.
-    fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Self::Tensor>;
+    fn embedding(&self, table: &Self::Table, ids: &Self::Tensor, scale: f32) -> Result<Self::Tensor>;
 
     /// `(x − mean(x)) / √(variance(x) + eps) · weight + bias`, over the width.
     fn layer_norm(
@@ -289,8 +306,15 @@ pub trait Device: Send + Sync + 'static {
         eps: f32,
     ) -> Result<Self::Tensor>;
 
-    /// `x / rms(x) · weight` (Zhang and Sennrich 2019), the mean square in f32.
-    fn rms_norm(&self, x: &Self::Tensor, weight: &Self::Tensor, eps: f32) -> Result<Self::Tensor>;
+    /// `x / rms(x) · weight + bias` (Zhang and Sennrich 2019), the mean square in f32; without a bias, it is
+    /// 0.
+    fn rms_norm(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: Option<&Self::Tensor>,
+        eps: f32,
+    ) -> Result<Self::Tensor>;
 
     /// Splits `[sequences · tokens, (num_heads + 2 · num_kv_heads) · head_dim]`, queries then keys then
     /// values, into heads.

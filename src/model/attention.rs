@@ -75,12 +75,13 @@ impl AttentionMask {
         self.allowed[query * self.keys + key]
     }
 
-    /// Uploads the mask, `[queries, keys]`; `None` when it masks nothing.
+    /// Uploads the mask, `[queries, keys]`; `None` when it masks nothing and never will. Where memory is in
+    /// tiles, tokens may become padding later.
     ///
     /// # Errors
     /// When the device fails.
     pub fn upload<D: Device>(&self, device: &D) -> Result<Option<D::Tensor>> {
-        if self.allowed.iter().all(|&allowed| allowed) {
+        if device.tile_size() == 1 && self.allowed.iter().all(|&allowed| allowed) {
             return Ok(None);
         }
         let shape = [self.queries, self.keys];

@@ -44,9 +44,32 @@ pub struct GemmaConfig {
     pub rope_theta: f32,
 }
 
-/// Sizes of π0 (Black et al. 2024).
+/// The two networks, which differ in the action expert's inputs alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelType {
+    /// π0 (Black et al. 2024): the state is a token, the time is fused into the action tokens.
+    #[default]
+    Pi0,
+    /// π0.5 (Black et al. 2025): the state is text in the prompt, the time conditions the expert's norms.
+    Pi05,
+}
+
+impl std::fmt::Display for ModelType {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pi0 => "π0",
+            Self::Pi05 => "π0.5",
+        })
+    }
+}
+
+/// Sizes of π0 (Black et al. 2024) and π0.5 (Black et al. 2025).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pi0Config {
+    /// Which of the two networks.
+    #[serde(default)]
+    pub model_type: ModelType,
     /// Vision tower.
     pub vision: SiglipConfig,
     /// Vision-language model.
@@ -55,7 +78,7 @@ pub struct Pi0Config {
     pub expert: GemmaConfig,
     /// Token ids of the vision-language model.
     pub vocab_size: usize,
-    /// Width of the padded robot state.
+    /// Width of the padded robot state. π0.5 does not read it, some of its prompts list as many values.
     pub max_state_dim: usize,
     /// Width of a padded action.
     pub max_action_dim: usize,
@@ -136,6 +159,7 @@ impl Pi0Config {
     /// π0 as published: 3.3 billion parameters, chunks of 50 actions of 32 values.
     pub fn pi0() -> Self {
         Self {
+            model_type: ModelType::Pi0,
             vision: SiglipConfig::so400m_14_224(),
             vlm: GemmaConfig::gemma_2b(),
             expert: GemmaConfig::gemma_300m(),
@@ -146,6 +170,31 @@ impl Pi0Config {
             max_prompt_tokens: 48,
             min_period: 4e-3,
             max_period: 4.0,
+        }
+    }
+
+    /// π0.5 as published: like π0, with longer prompts.
+    pub fn pi05() -> Self {
+        Self {
+            model_type: ModelType::Pi05,
+            max_prompt_tokens: 200,
+            ..Self::pi0()
+        }
+    }
+
+    /// Sizes of the published network of a type.
+    pub fn published(model_type: ModelType) -> Self {
+        match model_type {
+            ModelType::Pi0 => Self::pi0(),
+            ModelType::Pi05 => Self::pi05(),
+        }
+    }
+
+    /// Width of the state that the network reads as a token; 0 where it is text in the prompt.
+    pub fn state_width(&self) -> usize {
+        match self.model_type {
+            ModelType::Pi0 => self.max_state_dim,
+            ModelType::Pi05 => 0,
         }
     }
 
@@ -251,6 +300,7 @@ mod tests {
     #[test]
     fn published_sizes_have_no_problems() {
         assert_eq!(Pi0Config::pi0().problems(), Vec::<String>::new());
+        assert_eq!(Pi0Config::pi05().problems(), Vec::<String>::new());
     }
 
     #[test]

@@ -49,31 +49,57 @@ pub fn rope_angles(positions: &[i64], head_dim: usize, theta: f32) -> (Vec<f32>,
         .unzip()
 }
 
-/// Uploads the rotation of tokens at these positions, times `scale`: `[tokens, head_dim]`, padded to the
-/// device's tile.
-///
-/// # Errors
-/// When the device fails.
-pub fn rope_table<D: Device>(
-    device: &D,
-    positions: &[i64],
-    head_dim: usize,
-    theta: f32,
-    scale: f32,
-) -> Result<RopeTable<D::Tensor>> {
-    let width = HeadWidth::new(head_dim, device.tile_size());
-    let upload = |half_rows: Vec<f32>| {
-        let rows = half_rows.chunks_exact((head_dim / 2).max(1));
-        let both_halves = |row: &[f32]| {
-            let row = row.repeat(2);
-            width.pad_row(row.into_iter().map(|value| scale * value))
-        };
-        let values: Vec<f32> = rows.flat_map(both_halves).collect();
-        device.upload(&values, &[positions.len(), width.padded])
-    };
-    let (cos, sin) = rope_angles(positions, head_dim, theta);
-    Ok(RopeTable {
-        cos: upload(cos)?,
-        sin: upload(sin)?,
-    })
+/// Rotation of heads of one width by their tokens' positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// Values of a head.
+    pub head_dim: usize,
+    /// Base of the angles.
+    pub theta: f32,
+    /// Factor of all cosines and sines.
+    pub scale: f32,
+}
+
+impl Rotation {
+    /// Uploads the rotation of tokens at these positions: `[tokens, head_dim]`, padded to the device's tile.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn table<D: Device>(self, device: &D, positions: &[i64]) -> Result<RopeTable<D::Tensor>> {
+        let width = HeadWidth::new(self.head_dim, device.tile_size());
+        let upload = |values: Vec<f32>| device.upload(&values, &[positions.len(), width.padded]);
+        let [cos, sin] = self.rows(width, positions);
+        Ok(RopeTable {
+            cos: upload(cos)?,
+            sin: upload(sin)?,
+        })
+    }
+
+    /// Overwrites a table by that of as many tokens at other positions.
+    ///
+    /// # Errors
+    /// When there are more or fewer, or the device fails.
+    pub fn write<D: Device>(
+        self,
+        device: &D,
+        table: &mut RopeTable<D::Tensor>,
+        positions: &[i64],
+    ) -> Result<()> {
+        let [cos, sin] = self.rows(HeadWidth::new(self.head_dim, device.tile_size()), positions);
+        device.write(&mut table.cos, &cos)?;
+        device.write(&mut table.sin, &sin)
+    }
+
+    /// Cosines and sines of both halves of a head.
+    fn rows(self, width: HeadWidth, positions: &[i64]) -> [Vec<f32>; 2] {
+        let (cos, sin) = rope_angles(positions, self.head_dim, self.theta);
+        [cos, sin].map(|half_rows| {
+            let rows = half_rows.chunks_exact((self.head_dim / 2).max(1));
+            let both_halves = |row: &[f32]| {
+                let row = row.repeat(2);
+                width.pad_row(row.into_iter().map(|value| self.scale * value))
+            };
+            rows.flat_map(both_halves).collect()
+        })
+    }
 }

@@ -1,26 +1,23 @@
 //! Gemma: the transformer of the vision-language model and of the action expert (Gemma Team 2024).
 
+use super::attention::AttentionMask;
 use super::config::GemmaConfig;
-use super::embedding::rope_table;
+use super::embedding::Rotation;
+use super::norms::{LayerNorms, Norms};
 use super::weights::{AttentionLinears, HeadWidth, Weights, linear_without_bias, residual_linear};
-use crate::device::{Activation, Device, HeadLayout, Heads, HostTensor, KeysValues, Result, RopeTable};
+use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
-/// One transformer. The two of π0 have weights of their own and share attention through a [`KvCache`].
+/// One transformer, without its [`Norms`], which in π0.5's action expert change from step to step. The two
+/// transformers of π0 have weights of their own and share attention through a [`KvCache`].
 pub struct Gemma<D: Device> {
     /// Transformer blocks, in order.
     pub layers: Vec<Layer<D>>,
-    /// Norm after the last block.
-    pub norm: RmsNorm<D>,
 }
 
-/// One block: attention and GeGLU MLP, each after a norm and around a residual.
+/// One block: attention and GeGLU MLP, each behind a norm and beside a residual.
 pub struct Layer<D: Device> {
-    /// Norm before attention.
-    pub input_layernorm: RmsNorm<D>,
     /// Attention to the tokens of the pass, or to the whole cache.
     pub attention: Attention<D>,
-    /// Norm before the MLP.
-    pub post_attention_layernorm: RmsNorm<D>,
     /// GeGLU MLP.
     pub mlp: Mlp<D>,
 }
@@ -34,11 +31,12 @@ pub struct Mlp<D: Device> {
     down: D::Linear,
 }
 
-/// `x / rms(x) · (1 + weight)`.
-pub struct RmsNorm<D: Device> {
-    /// `1 + weight`
-    weight: D::Tensor,
-    eps: f32,
+/// What the result of a sublayer is added to, `hidden + gate · result`.
+pub struct Residual<'a, D: Device> {
+    /// `[width]`; 1 when `None`.
+    pub gate: Option<&'a D::Tensor>,
+    /// `[tokens, width]`
+    pub hidden: &'a D::Tensor,
 }
 
 /// Keys (rotated) and values that later tokens attend to, one pair `[num_kv_heads, capacity, head_dim]` a
@@ -97,11 +95,77 @@ impl<D: Device> Rope<D> {
     /// # Errors
     /// When the device fails.
     pub fn new(config: &GemmaConfig, device: &D, positions: &[i64]) -> Result<Self> {
-        let table = |scale| rope_table(device, positions, config.head_dim, config.rope_theta, scale);
+        let [queries, keys] = Self::rotations(config);
         Ok(Self {
-            queries: table((config.head_dim as f32).sqrt().recip())?,
-            keys: table(1.0)?,
+            queries: queries.table(device, positions)?,
+            keys: keys.table(device, positions)?,
         })
+    }
+
+    /// Overwrites the rotation by that of as many tokens at other positions.
+    fn write(&mut self, config: &GemmaConfig, device: &D, positions: &[i64]) -> Result<()> {
+        let [queries, keys] = Self::rotations(config);
+        queries.write(device, &mut self.queries, positions)?;
+        keys.write(device, &mut self.keys, positions)
+    }
+
+    fn rotations(config: &GemmaConfig) -> [Rotation; 2] {
+        [(config.head_dim as f32).sqrt().recip(), 1.0].map(|scale| Rotation {
+            head_dim: config.head_dim,
+            theta: config.rope_theta,
+            scale,
+        })
+    }
+}
+
+impl<D: Device> Pass<D> {
+    /// Uploads a pass of tokens at these positions, one a row of the mask.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(super) fn new(
+        config: &GemmaConfig,
+        device: &D,
+        kind: PassKind,
+        positions: &[i64],
+        mask: &AttentionMask,
+    ) -> Result<Self> {
+        Ok(Self {
+            kind,
+            rope: Rope::new(config, device, positions)?,
+            mask: mask.upload(device)?,
+        })
+    }
+
+    /// Overwrites mask and positions by others of as many tokens; `None` leaves the positions as they are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(super) fn write(
+        &mut self,
+        config: &GemmaConfig,
+        device: &D,
+        positions: Option<&[i64]>,
+        mask: &AttentionMask,
+    ) -> Result<()> {
+        if let Some(positions) = positions {
+            self.rope.write(config, device, positions)?;
+        }
+        match &mut self.mask {
+            Some(tensor) => device.write(tensor, &mask.additive()),
+            None => {
+                self.mask = mask.upload(device)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Tensors that [`write`](Self::write) fills.
+    pub(super) fn written(&self) -> impl Iterator<Item = D::Tensor> + use<D> {
+        let Rope { queries, keys } = &self.rope;
+        let ropes = [&queries.cos, &queries.sin, &keys.cos, &keys.sin];
+        let written: Vec<D::Tensor> = ropes.into_iter().chain(&self.mask).cloned().collect();
+        written.into_iter()
     }
 }
 
@@ -115,7 +179,6 @@ impl<D: Device> Gemma<D> {
             layers: (0..config.depth)
                 .map(|layer| Layer::new(config, device, weights, &format!("{name}.layers.{layer}")))
                 .collect::<Result<_>>()?,
-            norm: RmsNorm::new(config, device, weights, &format!("{name}.norm"))?,
         })
     }
 
@@ -124,15 +187,17 @@ impl<D: Device> Gemma<D> {
     pub fn forward(
         &self,
         device: &D,
+        norms: &Norms<D>,
         tokens: D::Tensor,
         pass: &Pass<D>,
         cache: &mut KvCache<D>,
     ) -> Result<D::Tensor> {
         let mut hidden = tokens;
-        for (layer, cache) in self.layers.iter().zip(&mut cache.layers) {
-            hidden = layer.forward(device, &hidden, pass, cache)?;
+        let layers = self.layers.iter().zip(&norms.layers);
+        for ((layer, norms), cache) in layers.zip(&mut cache.layers) {
+            hidden = layer.forward(device, norms, &hidden, pass, cache)?;
         }
-        self.norm.forward(device, &hidden)
+        norms.norm.forward(device, &hidden)
     }
 
     /// Runs tokens `[tokens, width]` for their keys and values alone: nothing reads the output of the last
@@ -140,16 +205,18 @@ impl<D: Device> Gemma<D> {
     pub fn fill_cache(
         &self,
         device: &D,
+        norms: &Norms<D>,
         tokens: D::Tensor,
         pass: &Pass<D>,
         cache: &mut KvCache<D>,
     ) -> Result<()> {
         let mut hidden = tokens;
         let last = self.layers.len() - 1;
-        for (layer, cache) in self.layers[..last].iter().zip(&mut cache.layers) {
-            hidden = layer.forward(device, &hidden, pass, cache)?;
+        let layers = self.layers[..last].iter().zip(&norms.layers);
+        for ((layer, norms), cache) in layers.zip(&mut cache.layers) {
+            hidden = layer.forward(device, norms, &hidden, pass, cache)?;
         }
-        let normed = self.layers[last].input_layernorm.forward(device, &hidden)?;
+        let normed = norms.layers[last].input_layernorm.forward(device, &hidden)?;
         let attention = &self.layers[last].attention;
         let (_, tokens) = attention.project(device, &normed, pass)?;
         device.write_tokens(&mut cache.layers[last], pass.kind.start(), &tokens)
@@ -162,9 +229,7 @@ impl<D: Device> Layer<D> {
             let names: Vec<_> = parts.iter().map(|part| format!("{name}.{part}")).collect();
             linear_without_bias(device, weights, &names)
         };
-        let norm = |part| RmsNorm::new(config, device, weights, &format!("{name}.{part}"));
         Ok(Self {
-            input_layernorm: norm("input_layernorm")?,
             attention: Attention(AttentionLinears::new(
                 device,
                 weights,
@@ -178,7 +243,6 @@ impl<D: Device> Layer<D> {
                 &format!("{name}.self_attn.o_proj"),
                 false,
             )?),
-            post_attention_layernorm: norm("post_attention_layernorm")?,
             mlp: Mlp {
                 gate_up: linear(&["mlp.gate_proj", "mlp.up_proj"])?,
                 down: residual_linear(device, weights, &format!("{name}.mlp.down_proj"), false)?,
@@ -190,24 +254,35 @@ impl<D: Device> Layer<D> {
     pub fn forward(
         &self,
         device: &D,
+        norms: &LayerNorms<D>,
         hidden: &D::Tensor,
         pass: &Pass<D>,
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
-        let normed = self.input_layernorm.forward(device, hidden)?;
-        let hidden = self.attention.forward(device, &normed, hidden, pass, cache)?;
-        let normed = self.post_attention_layernorm.forward(device, &hidden)?;
-        self.mlp.forward(device, &normed, &hidden)
+        let norm = &norms.input_layernorm;
+        let normed = norm.forward(device, hidden)?;
+        let residual = Residual {
+            gate: norm.gate(),
+            hidden,
+        };
+        let hidden = self.attention.forward(device, &normed, residual, pass, cache)?;
+        let norm = &norms.post_attention_layernorm;
+        let normed = norm.forward(device, &hidden)?;
+        let residual = Residual {
+            gate: norm.gate(),
+            hidden: &hidden,
+        };
+        self.mlp.forward(device, &normed, residual)
     }
 }
 
 impl<D: Device> Attention<D> {
-    /// Adds the attention of `[tokens, width]` to `residual`, and leaves keys and values in the cache.
+    /// Adds the attention of `[tokens, width]` to a residual, and leaves keys and values in the cache.
     pub fn forward(
         &self,
         device: &D,
         hidden: &D::Tensor,
-        residual: &D::Tensor,
+        residual: Residual<D>,
         pass: &Pass<D>,
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
@@ -219,7 +294,7 @@ impl<D: Device> Attention<D> {
             PassKind::Suffix { .. } => cache,
         };
         let attended = device.attention(&queries, attended, 1, pass.mask.as_ref(), 1.0)?;
-        device.linear_add(&attended, &self.0.out, residual)
+        device.linear_add(&attended, &self.0.out, residual.gate, residual.hidden)
     }
 
     /// Projects tokens to queries, which are not yet rotated, to rotated keys, and to values.
@@ -241,26 +316,10 @@ impl<D: Device> Attention<D> {
 }
 
 impl<D: Device> Mlp<D> {
-    /// Adds the MLP of `[tokens, width]` to `residual`.
-    pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: &D::Tensor) -> Result<D::Tensor> {
+    /// Adds the MLP of `[tokens, width]` to a residual.
+    pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: Residual<D>) -> Result<D::Tensor> {
         let gated = device.geglu(hidden, &self.gate_up)?;
-        device.linear_add(&gated, &self.down, residual)
-    }
-}
-
-impl<D: Device> RmsNorm<D> {
-    fn new(config: &GemmaConfig, device: &D, weights: &dyn Weights, name: &str) -> Result<Self> {
-        let weight = weights.tensor(&format!("{name}.weight"));
-        let scale: Vec<f32> = weight.to_f32().iter().map(|weight| 1.0 + weight).collect();
-        Ok(Self {
-            weight: device.upload_parameter(&HostTensor::from_f32(&scale, &weight.shape))?,
-            eps: config.rms_norm_eps,
-        })
-    }
-
-    /// Normalises `[tokens, width]`.
-    pub fn forward(&self, device: &D, hidden: &D::Tensor) -> Result<D::Tensor> {
-        device.rms_norm(hidden, &self.weight, self.eps)
+        device.linear_add(&gated, &self.down, residual.gate, residual.hidden)
     }
 }
 

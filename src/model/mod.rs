@@ -1,28 +1,36 @@
-//! The π0 network: what the paper defines and nothing else.
+//! The networks of π0 and π0.5: what the papers define and nothing else.
 //!
-//! Black et al., "π0: A Vision-Language-Action Flow Model for General Robot Control", 2024. The numerics
-//! follow the reference implementation, LeRobot's `policies/pi0`. [`Pi0`] has the functions of openpi's
+//! Black et al., "π0: A Vision-Language-Action Flow Model for General Robot Control", 2024; Black et al.,
+//! "π0.5: a Vision-Language-Action Model with Open-World Generalization", 2025. The numerics follow the
+//! reference implementation, LeRobot's `policies/pi0` and `policies/pi05`. [`Pi0`] has the functions of openpi's
 //! `pi0.py`: [`embed_prefix`](Pi0::embed_prefix), [`prefill`](Pi0::prefill) and
 //! [`sample_actions`](Pi0::sample_actions). They are called one by one, so that the caller can skip what has
 //! not changed since the last chunk.
 
+mod adaptive_norms;
 pub mod attention;
 pub mod cameras;
+mod conditioning;
 mod config;
 pub mod denoise;
 mod denoiser;
 pub mod embedding;
 pub mod gemma;
+mod norms;
 pub mod paligemma;
 pub mod parameters;
 mod prefix;
+pub mod prompt;
 mod session;
 pub mod siglip;
 pub mod suffix;
 mod weights;
 
-pub use config::{GemmaConfig, Pi0Config, SiglipConfig};
+pub use adaptive_norms::AdaptiveNorms;
+pub use conditioning::{ExpertNorms, TimeConditioning};
+pub use config::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 pub use denoiser::Denoiser;
+pub use norms::{LayerNorms, Norms, RmsNorm};
 pub use prefix::Prefix;
 pub use session::Session;
 pub use weights::Weights;
@@ -32,6 +40,7 @@ use std::borrow::Cow;
 use self::denoise::{EulerSteps, target_velocity};
 use self::gemma::Gemma;
 use self::paligemma::PaliGemma;
+use self::prompt::PromptEmbedding;
 use self::session::{Denoising, FrozenActions};
 use self::suffix::SuffixProjections;
 use crate::device::{Device, DeviceError, Result};
@@ -44,8 +53,10 @@ pub struct Pi0<D: Device> {
     pub device: D,
     /// Vision-language model: images and prompt.
     pub paligemma: PaliGemma<D>,
-    /// Action expert: state and actions.
+    /// Action expert: actions, and π0's state.
     pub expert: Gemma<D>,
+    /// Norms of the action expert.
+    pub expert_norms: ExpertNorms<D>,
     /// Projections between robot and action expert.
     pub suffix: SuffixProjections<D>,
 }
@@ -54,8 +65,8 @@ pub struct Pi0<D: Device> {
 pub struct Schedule<D: Device> {
     /// Length of a step in flow-matching time; negative.
     pub dt: f32,
-    /// First layer of the time fusion at the time of each step, whose bias has the time.
-    pub times: Vec<D::Linear>,
+    /// Conditioning of the action expert on the time of each step.
+    pub times: Vec<TimeConditioning<D>>,
 }
 
 impl<D: Device> Pi0<D> {
@@ -67,7 +78,8 @@ impl<D: Device> Pi0<D> {
         Ok(Self {
             paligemma: PaliGemma::new(&config, &device, weights)?,
             expert: Gemma::new(&config.expert, &device, weights, parameters::EXPERT)?,
-            suffix: SuffixProjections::new(&device, weights)?,
+            expert_norms: ExpertNorms::new(&config, &device, weights)?,
+            suffix: SuffixProjections::new(&config, &device, weights)?,
             config,
             device,
         })
@@ -82,31 +94,33 @@ impl<D: Device> Pi0<D> {
     /// When there is no step.
     pub fn schedule(&self, num_steps: usize) -> Result<Schedule<D>> {
         let steps = EulerSteps::new(num_steps);
+        let times: Vec<f32> = steps.times().collect();
         Ok(Schedule {
             dt: steps.dt() as f32,
-            times: steps
-                .times()
-                .map(|time| {
-                    let time = suffix::embed_time(&self.config, &self.device, time)?;
-                    self.suffix.fuse_time(&self.device, &time)
-                })
-                .collect::<Result<_>>()?,
+            times: self.condition(&times)?,
         })
     }
 
+    /// Conditions the action expert on each of these flow-matching times.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn condition(&self, times: &[f32]) -> Result<Vec<TimeConditioning<D>>> {
+        self.expert_norms
+            .at(&self.config, &self.device, &self.suffix, times)
+    }
+
     /// Joins the embeddings of [images](cameras::CameraEmbeddings), one a camera and `None` for an absent
-    /// one, and of the [prompt](PaliGemma::embed_tokens), of which the first `valid_tokens` are no padding:
-    /// `[tokens, vlm.width]` each.
+    /// one, `[tokens, vlm.width]` each, and of the prompt.
     ///
     /// # Errors
     /// When the device fails.
     pub fn embed_prefix(
         &self,
         images: &[Option<D::Tensor>],
-        prompt: &D::Tensor,
-        valid_tokens: usize,
+        prompt: &PromptEmbedding<D>,
     ) -> Result<Prefix<D>> {
-        Prefix::new(&self.config, &self.device, images, prompt, valid_tokens)
+        Prefix::new(&self.config, &self.device, images, prompt)
     }
 
     /// Runs a prefix through the language model. `previous`: a session that is no longer needed, whose memory
@@ -121,21 +135,28 @@ impl<D: Device> Pi0<D> {
         Ok(session)
     }
 
-    /// Runs the prefix of a session through the language model again, for the same prompt behind new images:
-    /// the tensors that the prefix was made of, or others of their shapes.
+    /// Runs the prefix of a session through the language model again, of other images and another prompt: the
+    /// tensors that the prefix was made of, or others of their shapes.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the prompt has another number of rows, or the device fails.
     ///
     /// # Panics
     /// When there are more images than the prefix has.
-    pub fn refill(&self, session: &mut Session<D>, images: &[D::Tensor]) -> Result<()> {
+    pub fn refill(
+        &self,
+        session: &mut Session<D>,
+        images: &[D::Tensor],
+        prompt: &PromptEmbedding<D>,
+    ) -> Result<()> {
         session.set_images(images);
+        session.set_prompt(&self.config, &self.device, prompt)?;
         session.prefill(&self.device, &self.paligemma)
     }
 
     /// Samples a chunk behind the prefix of a session: from noise `[action_horizon, max_action_dim]` to
-    /// normalised actions of the same shape, read back once. `state`: `[max_state_dim]`, normalised.
+    /// normalised actions of the same shape, read back once. `state`: `[max_state_dim]`, normalised; empty for
+    /// π0.5.
     ///
     /// The chunk begins with the normalised actions `frozen`, `[count, max_action_dim]`: at every step they
     /// are at the point between their noise and themselves, so that the rest is denoised to go on from them
@@ -157,8 +178,10 @@ impl<D: Device> Pi0<D> {
             has_frozen_actions: !frozen.is_empty(),
         };
         let padded_noise = self.pad_rows(noise, self.config.max_action_dim, self.config.action_horizon)?;
-        let padded_state = self.pad_rows(state, self.config.max_state_dim, 1)?;
-        device.write(&mut session.inputs.state, &padded_state)?;
+        let padded_state = self.pad_rows(state, self.config.state_width(), 1)?;
+        if let Some(state) = &mut session.inputs.state {
+            device.write(state, &padded_state)?;
+        }
         device.write(&mut session.inputs.x_t, &padded_noise)?;
         if denoising.has_frozen_actions {
             self.write_frozen(&mut session.inputs.frozen, frozen, noise, padded_noise.len())?;
@@ -167,14 +190,14 @@ impl<D: Device> Pi0<D> {
         let (state, x_t) = (session.inputs.state.clone(), session.inputs.x_t.clone());
         let frozen_tensors = session.inputs.frozen.clone();
         let (mask, velocity) = (&frozen_tensors.mask, &frozen_tensors.velocity);
-        let inputs = [&state, &x_t, mask, velocity];
-        let (inputs, frozen_tensors) = if denoising.has_frozen_actions {
-            (&inputs[..], Some(&frozen_tensors))
-        } else {
-            (&inputs[..2], None)
-        };
-        device.run_captured(&mut trace, inputs, || {
-            let actions = self.integrate(session, &state, &x_t, frozen_tensors, schedule)?;
+        let written_by_prompts = session.written_by_prompts();
+        let mut inputs: Vec<&D::Tensor> = state.iter().chain([&x_t]).chain(&written_by_prompts).collect();
+        let frozen_tensors = denoising.has_frozen_actions.then(|| {
+            inputs.extend([mask, velocity]);
+            &frozen_tensors
+        });
+        device.run_captured(&mut trace, &inputs, || {
+            let actions = self.integrate(session, state.as_ref(), &x_t, frozen_tensors, schedule)?;
             device.copy(&actions, &mut session.inputs.x_t)
         })?;
         session.put_trace(denoising, trace);
@@ -189,7 +212,7 @@ impl<D: Device> Pi0<D> {
     fn integrate(
         &self,
         session: &mut Session<D>,
-        state: &D::Tensor,
+        state: Option<&D::Tensor>,
         noise: &D::Tensor,
         frozen: Option<&FrozenActions<D>>,
         schedule: &Schedule<D>,
@@ -197,8 +220,8 @@ impl<D: Device> Pi0<D> {
         let device = &self.device;
         let mut denoiser = self.denoiser(session, state)?;
         let mut x_t = noise.clone();
-        for time in &schedule.times {
-            let mut v_t = denoiser.velocity(&x_t, time)?;
+        for at_time in &schedule.times {
+            let mut v_t = denoiser.velocity(&x_t, at_time)?;
             if let Some(FrozenActions { mask, velocity }) = frozen {
                 v_t = device.select(mask, velocity, &v_t)?;
             }
@@ -211,7 +234,11 @@ impl<D: Device> Pi0<D> {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn denoiser<'a>(&'a self, session: &'a mut Session<D>, state: &D::Tensor) -> Result<Denoiser<'a, D>> {
+    pub fn denoiser<'a>(
+        &'a self,
+        session: &'a mut Session<D>,
+        state: Option<&D::Tensor>,
+    ) -> Result<Denoiser<'a, D>> {
         Denoiser::new(&self.device, &self.expert, &self.suffix, session, state)
     }
 
@@ -238,12 +265,15 @@ impl<D: Device> Pi0<D> {
     }
 
     /// Uploads a normalised state `[max_state_dim]`, in the first row of a tile: `[tile_size,
-    /// max_state_dim]`.
+    /// max_state_dim]`. `None` for π0.5, whose state is empty here.
     ///
     /// # Errors
     /// When it has another length, or the device fails.
-    pub fn upload_state(&self, state: &[f32]) -> Result<D::Tensor> {
-        self.upload_rows(state, self.config.max_state_dim, 1)
+    pub fn upload_state(&self, state: &[f32]) -> Result<Option<D::Tensor>> {
+        match self.config.state_width() {
+            0 => self.pad_rows(state, 0, 1).map(|_| None),
+            width => self.upload_rows(state, width, 1).map(Some),
+        }
     }
 
     /// Uploads noise, or any point of the flow, `[action_horizon, max_action_dim]`, padded with zeros to a

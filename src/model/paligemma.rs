@@ -1,7 +1,8 @@
 //! PaliGemma: SigLIP's image tokens and the prompt's tokens in one language model (Beyer et al. 2024).
 
 use super::config::Pi0Config;
-use super::gemma::Gemma;
+use super::gemma::{Gemma, KvCache, Pass};
+use super::norms::Norms;
 use super::parameters::{EMBED_TOKENS, LANGUAGE_MODEL, PROJECTOR};
 use super::siglip::Siglip;
 use super::weights::{Weights, linear_with_bias};
@@ -17,6 +18,8 @@ pub struct PaliGemma<D: Device> {
     embedding_scale: f32,
     /// Language model over the tokens of images and prompt.
     pub language_model: Gemma<D>,
+    /// Norms of the language model.
+    pub norms: Norms<D>,
 }
 
 impl<D: Device> PaliGemma<D> {
@@ -31,7 +34,20 @@ impl<D: Device> PaliGemma<D> {
             embed_tokens: device.upload_table(&weights.tensor(EMBED_TOKENS))?,
             embedding_scale: (config.vlm.width as f32).sqrt(),
             language_model: Gemma::new(&config.vlm, device, weights, LANGUAGE_MODEL)?,
+            norms: Norms::stored(&config.vlm, device, weights, LANGUAGE_MODEL)?,
         })
+    }
+
+    /// Runs embeddings `[tokens, vlm.width]` through the language model for their keys and values.
+    pub(super) fn fill_cache(
+        &self,
+        device: &D,
+        embeddings: D::Tensor,
+        pass: &Pass<D>,
+        cache: &mut KvCache<D>,
+    ) -> Result<()> {
+        self.language_model
+            .fill_cache(device, &self.norms, embeddings, pass, cache)
     }
 
     /// Embeds images `[3, image_size, image_size]` that are on the device: `[tokens, vlm.width]` each.
@@ -59,15 +75,28 @@ impl<D: Device> PaliGemma<D> {
         device.linear(features, &self.multi_modal_projector, Activation::None)
     }
 
-    /// Embeds token ids, times √width: `[tokens, vlm.width]`, padded to the device's tile with embeddings of
-    /// no meaning. Image tokens are not scaled; the reference does both inside of transformers' Gemma.
+    /// Uploads token ids of the vocabulary.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary.
-    #[tracing::instrument(name = "prompt", level = "trace", skip_all)]
-    pub fn embed_tokens(&self, device: &D, tokens: &[u32]) -> Result<D::Tensor> {
-        let mut padded = tokens.to_vec();
-        padded.resize(tokens.len().next_multiple_of(device.tile_size()), 0);
-        device.embedding(&self.embed_tokens, &padded, self.embedding_scale)
+    /// When a token is not in the vocabulary, or the device fails.
+    pub(super) fn upload_tokens(&self, device: &D, tokens: &[u32]) -> Result<D::Tensor> {
+        device.upload_token_ids(&self.embed_tokens, tokens)
+    }
+
+    /// Replaces uploaded token ids by as many others.
+    ///
+    /// # Errors
+    /// When a token is not in the vocabulary, or the device fails.
+    pub(super) fn write_tokens(&self, device: &D, ids: &mut D::Tensor, tokens: &[u32]) -> Result<()> {
+        device.write_token_ids(&self.embed_tokens, ids, tokens)
+    }
+
+    /// Embeds token ids that are on the device, times √width: `[tokens, vlm.width]`. Image tokens are not
+    /// scaled; the reference does both inside of transformers' Gemma.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(super) fn embed_uploaded(&self, device: &D, ids: &D::Tensor) -> Result<D::Tensor> {
+        device.embedding(&self.embed_tokens, ids, self.embedding_scale)
     }
 }

@@ -1,9 +1,9 @@
-//! Parameters of π0: names and shapes.
+//! Parameters of π0 and π0.5: names and shapes.
 //!
-//! The names are those of the reference (LeRobot `PI0Pytorch`, which are openpi's PyTorch names too), without
+//! The names are those of the reference (LeRobot `PI0Pytorch` and `PI05Pytorch`, which are openpi's PyTorch names too), without
 //! LeRobot's leading `model.`. A linear layer's weight is `[outputs, inputs]`.
 
-use super::config::{GemmaConfig, Pi0Config, SiglipConfig};
+use super::config::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 
 /// Prefix of the vision tower's parameters.
 pub const VISION_TOWER: &str = "paligemma_with_expert.paligemma.model.vision_tower.vision_model";
@@ -31,13 +31,23 @@ pub fn parameters(config: &Pi0Config) -> Vec<Parameter> {
     list.siglip(&config.vision);
     list.linear(PROJECTOR, config.vlm.width, config.vision.width);
     list.push(EMBED_TOKENS.to_owned(), [config.vocab_size, config.vlm.width]);
-    list.gemma(LANGUAGE_MODEL, &config.vlm);
-    list.gemma(EXPERT, &config.expert);
+    list.gemma(LANGUAGE_MODEL, &config.vlm, List::norm);
     let width = config.expert.width;
-    list.linear("state_proj", width, config.max_state_dim);
-    list.linear("action_in_proj", width, config.max_action_dim);
-    list.linear("action_time_mlp_in", width, 2 * width);
-    list.linear("action_time_mlp_out", width, width);
+    match config.model_type {
+        ModelType::Pi0 => {
+            list.gemma(EXPERT, &config.expert, List::norm);
+            list.linear("state_proj", width, config.max_state_dim);
+            list.linear("action_in_proj", width, config.max_action_dim);
+            list.linear("action_time_mlp_in", width, 2 * width);
+            list.linear("action_time_mlp_out", width, width);
+        }
+        ModelType::Pi05 => {
+            list.linear("time_mlp_in", width, width);
+            list.linear("time_mlp_out", width, width);
+            list.gemma(EXPERT, &config.expert, List::adaptive_norm);
+            list.linear("action_in_proj", width, config.max_action_dim);
+        }
+    }
     list.linear("action_out_proj", config.max_action_dim, width);
     list.0
 }
@@ -92,7 +102,15 @@ impl List {
         self.layer_norm(&format!("{VISION_TOWER}.post_layernorm"), width);
     }
 
-    fn gemma(&mut self, name: &str, config: &GemmaConfig) {
+    fn norm(&mut self, name: String, width: usize) {
+        self.push(format!("{name}.weight"), [width]);
+    }
+
+    fn adaptive_norm(&mut self, name: String, width: usize) {
+        self.linear(&format!("{name}.dense"), 3 * width, width);
+    }
+
+    fn gemma(&mut self, name: &str, config: &GemmaConfig, norm: fn(&mut Self, String, usize)) {
         let GemmaConfig {
             width,
             mlp_dim,
@@ -103,17 +121,17 @@ impl List {
         let key_width = config.num_kv_heads * head_dim;
         for layer in 0..config.depth {
             let layer = format!("{name}.layers.{layer}");
-            self.push(format!("{layer}.input_layernorm.weight"), [width]);
+            norm(self, format!("{layer}.input_layernorm"), width);
             self.push(format!("{layer}.self_attn.q_proj.weight"), [query_width, width]);
             self.push(format!("{layer}.self_attn.k_proj.weight"), [key_width, width]);
             self.push(format!("{layer}.self_attn.v_proj.weight"), [key_width, width]);
             self.push(format!("{layer}.self_attn.o_proj.weight"), [width, query_width]);
-            self.push(format!("{layer}.post_attention_layernorm.weight"), [width]);
+            norm(self, format!("{layer}.post_attention_layernorm"), width);
             self.push(format!("{layer}.mlp.gate_proj.weight"), [mlp_dim, width]);
             self.push(format!("{layer}.mlp.up_proj.weight"), [mlp_dim, width]);
             self.push(format!("{layer}.mlp.down_proj.weight"), [width, mlp_dim]);
         }
-        self.push(format!("{name}.norm.weight"), [width]);
+        norm(self, format!("{name}.norm"), width);
     }
 }
 
@@ -121,24 +139,32 @@ impl List {
 mod tests {
     use super::*;
 
+    /// Counts of openpi's published checkpoints, without the expert's unused output layer.
     #[test]
-    fn published_size_has_3_3_billion_parameters() {
-        let total: usize = parameters(&Pi0Config::pi0())
-            .iter()
-            .map(|parameter| parameter.shape.iter().product::<usize>())
-            .sum();
-        assert_eq!(total / 10_000_000, 323, "{total}");
+    fn published_sizes_have_as_many_parameters_as_published_checkpoints() {
+        for (config, expected) in [
+            (Pi0Config::pi0(), 3_238_048_528),
+            (Pi0Config::pi05(), 3_353_433_872),
+        ] {
+            let total: usize = parameters(&config)
+                .iter()
+                .map(|parameter| parameter.shape.iter().product::<usize>())
+                .sum();
+            assert_eq!(total, expected, "{:?}", config.model_type);
+        }
     }
 
     #[test]
     fn no_parameter_is_listed_twice() {
-        let mut names: Vec<_> = parameters(&Pi0Config::pi0())
-            .into_iter()
-            .map(|parameter| parameter.name)
-            .collect();
-        let listed = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), listed);
+        for config in [Pi0Config::pi0(), Pi0Config::pi05()] {
+            let mut names: Vec<_> = parameters(&config)
+                .into_iter()
+                .map(|parameter| parameter.name)
+                .collect();
+            let listed = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), listed);
+        }
     }
 }

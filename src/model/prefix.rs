@@ -1,26 +1,26 @@
 //! The prefix: camera images and prompt, as tokens that all attend to each other.
 
 use super::config::Pi0Config;
+use super::prompt::PromptEmbedding;
 use super::siglip::tokens_of_an_image;
 use crate::device::{Device, Result};
 
 /// Tokens of all cameras, then of the prompt.
 pub struct Prefix<D: Device> {
-    /// `[tokens, vlm.width]` each.
+    /// `[tokens, vlm.width]` each, the prompt's last.
     parts: Vec<D::Tensor>,
+    pub(super) prompt_rows: usize,
     /// Whether each token is attended to: not those of an absent camera, not padding.
     pub valid: Vec<bool>,
 }
 
 impl<D: Device> Prefix<D> {
-    /// Joins image embeddings `[tokens, vlm.width]`, one a camera and `None` for an absent one, and the
-    /// prompt's embeddings, of which the first `valid_tokens` are no padding.
+    /// Joins image embeddings `[tokens, vlm.width]`, one a camera and `None` for an absent one, and a prompt.
     pub(super) fn new(
         config: &Pi0Config,
         device: &D,
         images: &[Option<D::Tensor>],
-        prompt: &D::Tensor,
-        valid_tokens: usize,
+        prompt: &PromptEmbedding<D>,
     ) -> Result<Self> {
         let patches = config.vision.num_patches();
         let tokens = tokens_of_an_image(&config.vision, device);
@@ -32,17 +32,28 @@ impl<D: Device> Prefix<D> {
         let parts = images
             .iter()
             .filter_map(|image| image.as_ref().or(absent.as_ref()))
-            .chain([prompt]);
-        let prompt_tokens = device.shape(prompt)[0];
+            .chain([prompt.embedding()]);
+        let prompt_rows = prompt.rows(device);
         let valid = images
             .iter()
             .flat_map(|image| (0..tokens).map(move |token| image.is_some() && token < patches))
-            .chain((0..prompt_tokens).map(|token| token < valid_tokens))
+            .chain((0..prompt_rows).map(|token| token < prompt.valid_tokens()))
             .collect();
         Ok(Self {
             parts: parts.cloned().collect(),
+            prompt_rows,
             valid,
         })
+    }
+
+    /// Replaces the prompt by another one of as many rows.
+    pub(super) fn set_prompt(&mut self, prompt: &PromptEmbedding<D>, rows: usize) {
+        let last = self.parts.len() - 1;
+        self.parts[last] = prompt.embedding().clone();
+        let first = self.valid.len() - rows;
+        for (token, valid) in self.valid[first..].iter_mut().enumerate() {
+            *valid = token < prompt.valid_tokens();
+        }
     }
 
     /// Embeddings of all tokens, `[tokens, vlm.width]`.

@@ -5,11 +5,12 @@ use std::mem;
 use std::ops::Range;
 
 use super::attention::{AttentionMask, positions};
-use super::config::Pi0Config;
-use super::gemma::{KvCache, Pass, PassKind, Rope};
+use super::config::{ModelType, Pi0Config};
+use super::gemma::{KvCache, Pass, PassKind};
 use super::paligemma::PaliGemma;
 use super::prefix::Prefix;
-use crate::device::{Device, Result};
+use super::prompt::PromptEmbedding;
+use crate::device::{Device, DeviceError, Result};
 
 /// Keys and values of a prefix in every layer, with memory for a suffix behind them, and the inputs and
 /// traces of denoising.
@@ -17,13 +18,14 @@ use crate::device::{Device, Result};
 /// Keys and values of the prefix stay valid as long as images and prompt stay the same, whatever state and
 /// noise are.
 pub struct Session<D: Device> {
-    /// Keys and values: of the prefix, then of the state's token, then of the actions.
+    /// Keys and values: of the prefix, then of π0's token of the state, then of the actions.
     pub cache: KvCache<D>,
     prefix: Prefix<D>,
+    layout: Layout,
     prefix_pass: Pass<D>,
-    /// The state's token and the actions.
-    pub(super) suffix_pass: Pass<D>,
-    /// The actions alone, once the state's keys and values are in the cache.
+    /// π0's token of the state and the actions.
+    pub(super) state_pass: Option<Pass<D>>,
+    /// The actions alone, for π0 once the state's keys and values are in the cache.
     pub(super) actions_pass: Pass<D>,
     prefill_trace: D::Trace,
     pub(super) inputs: SuffixInputs<D>,
@@ -32,8 +34,8 @@ pub struct Session<D: Device> {
 
 /// Inputs of a suffix, in tensors that stay from chunk to chunk.
 pub(super) struct SuffixInputs<D: Device> {
-    /// `[tile_size, max_state_dim]`, the state in its first row.
-    pub state: D::Tensor,
+    /// `[tile_size, max_state_dim]`, π0's state in its first row.
+    pub state: Option<D::Tensor>,
     /// `[actions, max_action_dim]`: noise, which becomes actions.
     pub x_t: D::Tensor,
     pub frozen: FrozenActions<D>,
@@ -63,6 +65,49 @@ impl<D: Device> Clone for FrozenActions<D> {
     }
 }
 
+/// Tokens of a session: those of the prefix, then a tile for π0's state, then the actions, each from a tile of
+/// its own on.
+struct Layout {
+    /// First token behind the prefix.
+    state: usize,
+    /// First action.
+    actions: usize,
+    action_horizon: usize,
+    capacity: usize,
+}
+
+impl Layout {
+    fn new(config: &Pi0Config, tile_size: usize, prefix: usize) -> Self {
+        let actions = match config.model_type {
+            ModelType::Pi0 => prefix + tile_size,
+            ModelType::Pi05 => prefix,
+        };
+        Self {
+            state: prefix,
+            actions,
+            action_horizon: config.action_horizon,
+            capacity: actions + config.action_horizon.next_multiple_of(tile_size),
+        }
+    }
+
+    /// Mask and positions of all tokens. The state attends to the prefix and itself, the actions attend to
+    /// everything; positions of the suffix continue those of the valid prefix.
+    fn attention(&self, valid_prefix: &[bool]) -> (AttentionMask, Vec<i64>) {
+        let is_valid = |token| match token {
+            _ if token < self.state => valid_prefix[token],
+            _ if token < self.actions => token == self.state,
+            _ => token < self.actions + self.action_horizon,
+        };
+        let valid: Vec<bool> = (0..self.capacity).map(is_valid).collect();
+        let starts_block: Vec<bool> = (0..self.capacity)
+            .map(|token| token == self.state || token == self.actions)
+            .collect();
+        let mask =
+            AttentionMask::prefix_lm(&starts_block).and(&AttentionMask::padding(self.capacity, &valid));
+        (mask, positions(&valid))
+    }
+}
+
 impl<D: Device> Session<D> {
     /// Allocates a session for a prefix, or takes the memory of a previous one whose prefix had the same
     /// tokens valid.
@@ -82,46 +127,30 @@ impl<D: Device> Session<D> {
         }
     }
 
-    /// Allocates memory for a prefix, the state and the actions, each from a tile of its own on.
     fn allocate(config: &Pi0Config, device: &D, prefix: Prefix<D>) -> Result<Self> {
         let tile_size = device.tile_size();
-        let state = prefix.valid.len();
-        let actions = state + tile_size;
-        let capacity = actions + config.action_horizon.next_multiple_of(tile_size);
-        let is_valid = |token| match token {
-            _ if token < state => prefix.valid[token],
-            _ if token < actions => token == state,
-            _ => token < actions + config.action_horizon,
-        };
-        let valid: Vec<bool> = (0..capacity).map(is_valid).collect();
-        // The state attends to the prefix and itself, the actions attend to everything; positions of the
-        // suffix continue those of the valid prefix.
-        let starts_block: Vec<bool> = (0..capacity)
-            .map(|token| token == state || token == actions)
-            .collect();
-        let mask = AttentionMask::prefix_lm(&starts_block).and(&AttentionMask::padding(capacity, &valid));
-        let positions = positions(&valid);
-        let pass = |kind, rows: Range<usize>, mask: &AttentionMask| -> Result<Pass<D>> {
-            Ok(Pass {
-                kind,
-                rope: Rope::new(&config.vlm, device, &positions[rows])?,
-                mask: mask.upload(device)?,
-            })
+        let layout = Layout::new(config, tile_size, prefix.valid.len());
+        let (mask, positions) = layout.attention(&prefix.valid);
+        let pass = |kind, rows: Range<usize>, mask: &AttentionMask| {
+            Pass::new(&config.vlm, device, kind, &positions[rows], mask)
         };
         let suffix = |start| {
-            let rows = start..capacity;
+            let rows = start..layout.capacity;
             pass(PassKind::Suffix { start }, rows.clone(), &mask.rows(rows))
         };
-        let action_zeros = || device.zeros_f32(&[capacity - actions, config.max_action_dim]);
-        let prefix_mask = AttentionMask::padding(state, &prefix.valid);
+        let action_zeros = || device.zeros_f32(&[layout.capacity - layout.actions, config.max_action_dim]);
+        let has_state = layout.state < layout.actions;
+        let prefix_mask = AttentionMask::padding(layout.state, &prefix.valid);
         Ok(Self {
-            cache: KvCache::new(&config.vlm, device, capacity)?,
-            prefix_pass: pass(PassKind::Prefill, 0..state, &prefix_mask)?,
-            suffix_pass: suffix(state)?,
-            actions_pass: suffix(actions)?,
+            cache: KvCache::new(&config.vlm, device, layout.capacity)?,
+            prefix_pass: pass(PassKind::Prefill, 0..layout.state, &prefix_mask)?,
+            state_pass: has_state.then(|| suffix(layout.state)).transpose()?,
+            actions_pass: suffix(layout.actions)?,
             prefill_trace: D::Trace::default(),
             inputs: SuffixInputs {
-                state: device.zeros(&[tile_size, config.max_state_dim])?,
+                state: has_state
+                    .then(|| device.zeros(&[tile_size, config.max_state_dim]))
+                    .transpose()?,
                 x_t: action_zeros()?,
                 frozen: FrozenActions {
                     mask: action_zeros()?,
@@ -130,7 +159,13 @@ impl<D: Device> Session<D> {
             },
             denoising_traces: BTreeMap::new(),
             prefix,
+            layout,
         })
+    }
+
+    /// Number of rows of the prompt's embedding.
+    pub fn prompt_rows(&self) -> usize {
+        self.prefix.prompt_rows
     }
 
     /// Replaces the image embeddings of the prefix: the tensors that it was made of, or others of their
@@ -139,14 +174,55 @@ impl<D: Device> Session<D> {
         self.prefix.set_images(images);
     }
 
+    /// Replaces the prompt of the prefix by another one of as many rows. Where other rows are padding than
+    /// before, masks and positions are overwritten in place: traces stay valid.
+    pub(super) fn set_prompt(
+        &mut self,
+        config: &Pi0Config,
+        device: &D,
+        prompt: &PromptEmbedding<D>,
+    ) -> Result<()> {
+        let (rows, found) = (self.prompt_rows(), prompt.rows(device));
+        if found != rows {
+            return Err(DeviceError::Shape {
+                operation: "refill",
+                problem: format!("a prompt of {found} rows, expected {rows}"),
+            });
+        }
+        let before = self.prefix.valid.clone();
+        self.prefix.set_prompt(prompt, rows);
+        if self.prefix.valid == before {
+            return Ok(());
+        }
+        let (layout, valid) = (&self.layout, &self.prefix.valid);
+        let (mask, positions) = layout.attention(valid);
+        // Padding comes behind all tokens of the prompt, so no valid token of the prefix has another position.
+        let prefix_mask = AttentionMask::padding(layout.state, valid);
+        self.prefix_pass.write(&config.vlm, device, None, &prefix_mask)?;
+        let suffixes = [(&mut self.state_pass, layout.state)].into_iter();
+        let suffixes = suffixes.filter_map(|(pass, start)| Some((pass.as_mut()?, start)));
+        for (pass, start) in suffixes.chain([(&mut self.actions_pass, layout.actions)]) {
+            let rows = start..layout.capacity;
+            let mask = mask.rows(rows.clone());
+            pass.write(&config.vlm, device, Some(&positions[rows]), &mask)?;
+        }
+        Ok(())
+    }
+
     /// Runs the prefix through the language model, which leaves its keys and values in the cache.
     pub(super) fn prefill(&mut self, device: &D, paligemma: &PaliGemma<D>) -> Result<()> {
-        device.run_captured(&mut self.prefill_trace, &[], || {
+        let written: Vec<D::Tensor> = self.prefix_pass.written().collect();
+        let inputs: Vec<&D::Tensor> = written.iter().collect();
+        device.run_captured(&mut self.prefill_trace, &inputs, || {
             let embeddings = self.prefix.embeddings(device)?;
-            paligemma
-                .language_model
-                .fill_cache(device, embeddings, &self.prefix_pass, &mut self.cache)
+            paligemma.fill_cache(device, embeddings, &self.prefix_pass, &mut self.cache)
         })
+    }
+
+    /// Tensors of the suffix's passes that [`set_prompt`](Self::set_prompt) fills.
+    pub(super) fn written_by_prompts(&self) -> Vec<D::Tensor> {
+        let passes = self.state_pass.iter().chain([&self.actions_pass]);
+        passes.flat_map(Pass::written).collect()
     }
 
     /// Takes the trace of a denoising, to be [put back](Self::put_trace). Traces of other numbers of steps

@@ -207,7 +207,7 @@ impl<D: Device> Attention<D> {
         } = device.split_heads(&qkv, layout)?;
         let attended = KeysValues { keys, values };
         let attended = device.attention(&queries, &attended, images.count, images.mask, self.scale)?;
-        device.linear_add(&attended, out, residual)
+        device.linear_add(&attended, out, None, residual)
     }
 }
 
@@ -215,7 +215,7 @@ impl<D: Device> Mlp<D> {
     /// Adds the MLP of `[images · tokens, width]` to `residual`.
     pub fn forward(&self, device: &D, hidden: &D::Tensor, residual: &D::Tensor) -> Result<D::Tensor> {
         let hidden = device.linear(hidden, &self.fc1, Activation::GeluTanh)?;
-        device.linear_add(&hidden, &self.fc2, residual)
+        device.linear_add(&hidden, &self.fc2, None, residual)
     }
 }
 

@@ -1,20 +1,27 @@
-//! The suffix: the robot's state and the noisy actions, as tokens of the action expert.
+//! The suffix: the robot's state, where it is a token, and the noisy actions, as tokens of the action expert.
 
-use super::config::Pi0Config;
+use super::conditioning::TimeConditioning;
+use super::config::{ModelType, Pi0Config};
 use super::embedding::sinusoidal_embedding;
 use super::weights::{Weights, linear_with_bias};
 use crate::device::{Activation, Device, Result};
 
 /// The projections between robot and action expert.
 pub struct SuffixProjections<D: Device> {
-    state_proj: D::Linear,
     action_in_proj: D::Linear,
+    action_out_proj: D::Linear,
+    /// Of π0 alone. π0.5 has the state in its prompt and the time in its norms.
+    state_and_time: Option<StateAndTime<D>>,
+}
+
+/// π0's projections of the state, and of the time that is fused into every action token (π0 appendix B).
+struct StateAndTime<D: Device> {
+    state_proj: D::Linear,
     /// Columns of `action_time_mlp_in` that multiply the action.
     action_time_mlp_in: D::Linear,
     /// Columns of `action_time_mlp_in` that multiply the time, and the bias.
     time_mlp_in: D::Linear,
     action_time_mlp_out: D::Linear,
-    action_out_proj: D::Linear,
 }
 
 impl<D: Device> SuffixProjections<D> {
@@ -22,7 +29,71 @@ impl<D: Device> SuffixProjections<D> {
     ///
     /// # Errors
     /// When the device has no memory for them or fails.
-    pub fn new(device: &D, weights: &dyn Weights) -> Result<Self> {
+    pub fn new(config: &Pi0Config, device: &D, weights: &dyn Weights) -> Result<Self> {
+        let linear = |name: &str| linear_with_bias(device, weights, &[name.to_owned()]);
+        Ok(Self {
+            action_in_proj: linear("action_in_proj")?,
+            action_out_proj: linear("action_out_proj")?,
+            state_and_time: match config.model_type {
+                ModelType::Pi0 => Some(StateAndTime::new(device, weights)?),
+                ModelType::Pi05 => None,
+            },
+        })
+    }
+
+    /// Embeds the state `[1, max_state_dim]` as one token, `[1, expert.width]`; `None` where the state is no
+    /// token.
+    ///
+    /// # Errors
+    /// When the state has another width, or the device fails.
+    pub fn embed_state(&self, device: &D, state: &D::Tensor) -> Result<Option<D::Tensor>> {
+        let Some(StateAndTime { state_proj, .. }) = &self.state_and_time else {
+            return Ok(None);
+        };
+        device.linear(state, state_proj, Activation::None).map(Some)
+    }
+
+    /// Makes the first layer of the time fusion at one time, whose embedding is `[1, expert.width]`; `None`
+    /// where actions and time are not fused. Its product is the same for every action and every chunk, so it
+    /// becomes the layer's bias.
+    pub(super) fn fuse_time(&self, device: &D, time: &D::Tensor) -> Result<Option<D::Linear>> {
+        let Some(fusion) = &self.state_and_time else {
+            return Ok(None);
+        };
+        let bias = device.linear(time, &fusion.time_mlp_in, Activation::None)?;
+        device.with_bias(&fusion.action_time_mlp_in, &bias).map(Some)
+    }
+
+    /// Embeds noisy actions `[actions, max_action_dim]` at one time as action tokens
+    /// `[actions, expert.width]`.
+    ///
+    /// # Errors
+    /// When the actions have another width, or the device fails.
+    pub fn embed_actions(
+        &self,
+        device: &D,
+        x_t: &D::Tensor,
+        at_time: &TimeConditioning<D>,
+    ) -> Result<D::Tensor> {
+        let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
+        match (&self.state_and_time, &at_time.time_fusion) {
+            (Some(fusion), Some(time)) => {
+                let fused = device.linear(&actions, time, Activation::Silu)?;
+                device.linear(&fused, &fusion.action_time_mlp_out, Activation::None)
+            }
+            _ => Ok(actions),
+        }
+    }
+
+    /// Projects the expert's outputs for the actions, `[actions, expert.width]`, to velocities `[actions,
+    /// max_action_dim]`.
+    pub fn project_velocity(&self, device: &D, outputs: &D::Tensor) -> Result<D::Tensor> {
+        device.linear(outputs, &self.action_out_proj, Activation::None)
+    }
+}
+
+impl<D: Device> StateAndTime<D> {
+    fn new(device: &D, weights: &dyn Weights) -> Result<Self> {
         let linear = |name: &str| linear_with_bias(device, weights, &[name.to_owned()]);
         // A product with two inputs side by side is the sum of two products.
         let mlp_in = weights.tensor("action_time_mlp_in.weight");
@@ -30,38 +101,10 @@ impl<D: Device> SuffixProjections<D> {
         let bias = weights.tensor("action_time_mlp_in.bias");
         Ok(Self {
             state_proj: linear("state_proj")?,
-            action_in_proj: linear("action_in_proj")?,
             action_time_mlp_in: device.upload_linear(&[mlp_in.columns(0..width)], &[])?,
             time_mlp_in: device.upload_linear(&[mlp_in.columns(width..2 * width)], &[bias])?,
             action_time_mlp_out: linear("action_time_mlp_out")?,
-            action_out_proj: linear("action_out_proj")?,
         })
-    }
-
-    /// Embeds the state `[1, max_state_dim]` as one token, `[1, expert.width]`.
-    pub fn embed_state(&self, device: &D, state: &D::Tensor) -> Result<D::Tensor> {
-        device.linear(state, &self.state_proj, Activation::None)
-    }
-
-    /// Makes the first layer of the time fusion at one time, whose embedding is `[1, expert.width]`. Its
-    /// product is the same for every action and every chunk, so it becomes the layer's bias.
-    pub fn fuse_time(&self, device: &D, time: &D::Tensor) -> Result<D::Linear> {
-        let bias = device.linear(time, &self.time_mlp_in, Activation::None)?;
-        device.with_bias(&self.action_time_mlp_in, &bias)
-    }
-
-    /// Embeds noisy actions `[actions, max_action_dim]` at the time of a [`fuse_time`](Self::fuse_time) as
-    /// action tokens `[actions, expert.width]` (π0 appendix B).
-    pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: &D::Linear) -> Result<D::Tensor> {
-        let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
-        let fused = device.linear(&actions, time, Activation::Silu)?;
-        device.linear(&fused, &self.action_time_mlp_out, Activation::None)
-    }
-
-    /// Projects the expert's outputs for the actions, `[actions, expert.width]`, to velocities `[actions,
-    /// max_action_dim]`.
-    pub fn project_velocity(&self, device: &D, outputs: &D::Tensor) -> Result<D::Tensor> {
-        device.linear(outputs, &self.action_out_proj, Activation::None)
     }
 }
 

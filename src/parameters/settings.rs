@@ -90,6 +90,7 @@ impl Settings {
                 seed: policy.seed,
                 cameras: Some(inputs::camera_options(parameters)),
                 absent_cameras: parameters.absent_cameras.clone(),
+                state_in_prompt: policy.state_in_prompt,
             },
             inputs: inputs::input_topics(parameters),
             joint_names: parameters.joint_order.joint_names.clone(),

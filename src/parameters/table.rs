@@ -6,7 +6,7 @@ use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
-use crate::policy::{ActionMode, Crop, DeviceChoice};
+use crate::policy::{ActionMode, Crop, DeviceChoice, StateInPrompt};
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
 /// then name, type, default, allowed values, unit, and when it can be set.
@@ -80,6 +80,9 @@ parameters! {
         threads: usize = 0, Range(0.0..=1024.0), "threads", Unconfigured;
         /// Euler steps from noise to actions, from the next chunk on; 0 is the checkpoint's number.
         denoise_steps: usize = 0, Range(0.0..=1000.0), "steps", Always;
+        /// State in the prompt of a π0.5 policy: none, its values, or its values padded with zeros to max_state_dim; auto is
+        /// as the program that wrote the checkpoint trained it (padded by LeRobot 0.4, values by later ones and by openpi).
+        state_in_prompt: Option<StateInPrompt> = None, Any, "", Unconfigured;
         /// Seed of the noise; the same seed and observations give the same chunks.
         seed: u64 = 0, Range(0.0..=f64::INFINITY), "", Unconfigured;
         /// Task of the robot, in words; while it is empty no chunk is made.

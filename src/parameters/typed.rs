@@ -4,7 +4,7 @@ use super::ParameterValue;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
-use crate::policy::{ActionMode, Crop, DeviceChoice};
+use crate::policy::{ActionMode, Crop, DeviceChoice, StateInPrompt};
 
 /// A Rust type that a parameter can have.
 pub trait Typed: Clone {
@@ -93,6 +93,34 @@ choices! {
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
     BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }
+}
+
+/// `auto` is the absence of a choice.
+impl Typed for Option<StateInPrompt> {
+    const CHOICES: &'static [&'static str] = &["auto", "none", "values", "padded"];
+
+    fn to_value(&self) -> ParameterValue {
+        let index = match self {
+            None => 0,
+            Some(StateInPrompt::None) => 1,
+            Some(StateInPrompt::Values) => 2,
+            Some(StateInPrompt::Padded) => 3,
+        };
+        ParameterValue::String(Self::CHOICES[index].to_owned())
+    }
+
+    fn from_value(value: &ParameterValue) -> Option<Self> {
+        let ParameterValue::String(text) = value else {
+            return None;
+        };
+        match text.as_str() {
+            "auto" => Some(None),
+            "none" => Some(Some(StateInPrompt::None)),
+            "values" => Some(Some(StateInPrompt::Values)),
+            "padded" => Some(Some(StateInPrompt::Padded)),
+            _ => None,
+        }
+    }
 }
 
 /// Positions at two ends of a joint's way.

@@ -29,6 +29,8 @@ pub use report::{PolicyReport, Reused, StageDurations};
 pub use robot_policy::RobotPolicy;
 pub use vision_refresh::VisionRefresh;
 
+pub use crate::checkpoint::StateInPrompt;
+
 /// Facts about a policy that do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyInfo {

@@ -1,5 +1,6 @@
 //! Choices of a user about a policy and the device that it runs on.
 
+use crate::checkpoint::StateInPrompt;
 use crate::device::Precision;
 
 /// A rectangle of a camera's frame, in pixels from its top left corner.
@@ -48,6 +49,8 @@ pub struct PolicyOptions {
     pub cameras: Option<Vec<CameraOptions>>,
     /// Cameras of the checkpoint that this robot does not have; their tokens are masked.
     pub absent_cameras: Vec<String>,
+    /// Use of the state in π0.5's prompt; `None` for that of the program that wrote the checkpoint.
+    pub state_in_prompt: Option<StateInPrompt>,
 }
 
 impl PolicyOptions {

@@ -12,11 +12,11 @@ use super::chunk::{ActionChunk, Observation};
 use super::error::{OpenError, PolicyError};
 use super::normalise::{add_state, denormalise, normalise, subtract_state};
 use super::options::{CameraOptions, PolicyOptions};
-use super::prefix_cache::PrefixCache;
+use super::prefix_cache::{PrefixCache, PromptTokens};
 use super::preprocess::prepare_image;
 use super::report::{PolicyReport, StageDurations};
 use super::{Policy, PolicyInfo};
-use crate::checkpoint::{Checkpoint, ImagePosition, PromptTokenizer, Statistics};
+use crate::checkpoint::{Checkpoint, ImagePosition, PromptError, PromptForm, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
 use crate::model::{Pi0, Schedule, Session};
@@ -29,6 +29,7 @@ pub struct Pi0Policy<D: Device> {
     steps: usize,
     checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
+    prompt_form: PromptForm,
     statistics: Statistics,
     image_position: ImagePosition,
     /// Cameras with images, in the checkpoint's order.
@@ -40,7 +41,7 @@ pub struct Pi0Policy<D: Device> {
     info: PolicyInfo,
 }
 
-/// The model, the session of the prefix, the state `[max_state_dim]` and the schedule: everything that
+/// The model, the session of the prefix, the state that the network reads and the schedule: everything that
 /// denoising needs but noise.
 type Prepared<'a, D> = (&'a Pi0<D>, &'a mut Session<D>, Vec<f32>, &'a Schedule<D>);
 
@@ -76,6 +77,7 @@ impl<D: Device> Pi0Policy<D> {
             checkpoint_steps: steps,
             model,
             tokenizer: checkpoint.tokenizer().clone(),
+            prompt_form: config.prompt_form(options.state_in_prompt),
             statistics: checkpoint.statistics().clone(),
             image_position: config.image_position,
             prefix_cache: PrefixCache::new(),
@@ -143,12 +145,14 @@ impl<D: Device> Pi0Policy<D> {
         let frames = self.frames(observation)?;
         let mut state = observation.state.clone();
         normalise(&self.statistics.state, &mut state);
+        let prompt = self.prompt_form.text(&observation.prompt, &state);
         state.resize(self.model.config.max_state_dim, 0.0);
+        state.truncate(self.model.config.state_width());
         let (image_size, position) = (self.model.config.vision.image_size, self.image_position);
         let session = self.prefix_cache.session(
             &self.model,
             &frames,
-            &observation.prompt,
+            &prompt,
             |camera, frame| {
                 let CameraOptions { name, crop, .. } = &self.cameras[camera];
                 prepare_image(frame, *crop, image_size, position).map_err(|error| PolicyError::Image {
@@ -156,7 +160,20 @@ impl<D: Device> Pi0Policy<D> {
                     error,
                 })
             },
-            |prompt| Ok(self.tokenizer.encode(prompt)?),
+            |prompt| {
+                let longest = self
+                    .prompt_form
+                    .longest_text(&observation.prompt, self.info.state_dim);
+                let tokens = prompt_tokens(&self.tokenizer, prompt, longest.as_deref())?;
+                Ok(PromptTokens {
+                    // Other rows would be other work to compile.
+                    min_rows: match self.model.device.needs_warm_up() {
+                        true => tokens.min_rows,
+                        false => 0,
+                    },
+                    ..tokens
+                })
+            },
         )?;
         Ok((&self.model, session, state, &self.schedules[&self.steps]))
     }
@@ -242,6 +259,23 @@ impl<D: Device> Pi0Policy<D> {
     }
 }
 
+/// Encodes a prompt that may be followed by longer ones of the same task, so that one of a rarer state is not
+/// refused while the robot moves, and all of them have as many rows.
+fn prompt_tokens(
+    tokenizer: &PromptTokenizer,
+    prompt: &str,
+    longest: Option<&str>,
+) -> Result<PromptTokens, PromptError> {
+    let min_rows = match longest {
+        Some(longest) => tokenizer.encode(longest)?.len(),
+        None => 0,
+    };
+    Ok(PromptTokens {
+        ids: tokenizer.encode(prompt)?,
+        min_rows,
+    })
+}
+
 impl<D: Device> Policy for Pi0Policy<D> {
     fn info(&self) -> &PolicyInfo {
         &self.info
@@ -323,7 +357,7 @@ impl<D: Device> Policy for Pi0Policy<D> {
         let noise = self.noise(noise);
         let target = target_velocity(&actions, &noise);
         let (model, session, state, schedule) = self.prepare(observation)?;
-        let mut denoiser = model.denoiser(session, &model.upload_state(&state)?)?;
+        let mut denoiser = model.denoiser(session, model.upload_state(&state)?.as_ref())?;
         let steps = EulerSteps::new(schedule.times.len());
         let mut losses = Vec::with_capacity(schedule.times.len());
         for (time, at_time) in steps.times().zip(&schedule.times) {

@@ -10,6 +10,7 @@ use super::error::PolicyError;
 use super::report::{Reused, StageDurations};
 use crate::device::{Device, Pixels};
 use crate::model::cameras::CameraEmbeddings;
+use crate::model::prompt::PromptEmbedding;
 use crate::model::{Pi0, Session};
 
 /// Embeddings of the newest frames and prompt, and the session of the prefix that was made of them.
@@ -32,17 +33,22 @@ pub(super) struct PrefixCache<D: Device> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reusable {
     KeysAndValues,
-    /// The embedded prompt, behind images that changed.
-    PromptOnly,
+    /// Its memory, if the prompt has as many rows: images or prompt changed, the cameras are the same.
+    Shapes,
     /// No content; its memory may fit.
     None,
 }
 
 struct EmbeddedPrompt<D: Device> {
     text: String,
-    tokens: usize,
-    /// `[tokens, vlm.width]`
-    embedding: D::Tensor,
+    embedding: PromptEmbedding<D>,
+}
+
+/// Tokens of a prompt.
+pub(super) struct PromptTokens {
+    pub ids: Vec<u32>,
+    /// Rows that the prefix has for them at least, so that longer prompts fit too.
+    pub min_rows: usize,
 }
 
 impl<D: Device> PrefixCache<D> {
@@ -62,7 +68,7 @@ impl<D: Device> PrefixCache<D> {
 
     /// Session of the prefix of these frames, one a camera and `None` for a missing one, and of this prompt.
     ///
-    /// `prepare` makes the pixels of a camera's frame, `tokenise` the token ids of the prompt; neither is
+    /// `prepare` makes the pixels of a camera's frame, `tokenise` the tokens of the prompt; neither is
     /// called for a frame or prompt that did not change. A missing camera has no tokens in the prefix:
     /// nothing would attend to them.
     pub fn session(
@@ -71,11 +77,12 @@ impl<D: Device> PrefixCache<D> {
         frames: &[Option<&Arc<RgbImage>>],
         prompt: &str,
         prepare: impl Fn(usize, &RgbImage) -> Result<Pixels, PolicyError>,
-        tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
+        tokenise: impl FnOnce(&str) -> Result<PromptTokens, PolicyError>,
     ) -> Result<&mut Session<D>, PolicyError> {
         self.reused = Reused::default();
         self.embed_frames(model, frames, &prepare)?;
-        let (embedding, tokens) = self.embed_prompt(model, prompt, tokenise)?;
+        self.embed_prompt(model, prompt, tokenise)?;
+        let prompt = &self.prompt.as_ref().expect("embedded now").embedding;
         let previous = self.session.take();
         let started = Instant::now();
         let images = self.cameras.embeddings(&self.present);
@@ -84,13 +91,13 @@ impl<D: Device> PrefixCache<D> {
                 self.reused.prefix = true;
                 return Ok(self.session.insert(session));
             }
-            (Reusable::PromptOnly, Some(mut session)) => {
-                model.refill(&mut session, &images)?;
+            (Reusable::Shapes, Some(mut session)) if session.prompt_rows() == prompt.rows(&model.device) => {
+                model.refill(&mut session, &images, prompt)?;
                 session
             }
             (_, previous) => {
                 let images: Vec<_> = images.into_iter().map(Some).collect();
-                let prefix = model.embed_prefix(&images, &embedding, tokens)?;
+                let prefix = model.embed_prefix(&images, prompt)?;
                 model.prefill(prefix, previous)?
             }
         };
@@ -137,9 +144,7 @@ impl<D: Device> PrefixCache<D> {
         for (camera, _) in &changed {
             self.embedded_frames[*camera] = None;
         }
-        if self.reusable == Reusable::KeysAndValues {
-            self.reusable = Reusable::PromptOnly;
-        }
+        self.keep_shapes_alone();
         let started = Instant::now();
         self.cameras.update(model, &images)?;
         add_since(&mut self.durations.vision, started);
@@ -149,30 +154,33 @@ impl<D: Device> PrefixCache<D> {
         Ok(())
     }
 
-    /// Embeds the prompt if it changed: `[tokens, vlm.width]`, and the number of its tokens.
+    fn keep_shapes_alone(&mut self) {
+        if self.reusable == Reusable::KeysAndValues {
+            self.reusable = Reusable::Shapes;
+        }
+    }
+
+    /// Embeds the prompt if it changed.
     fn embed_prompt(
         &mut self,
         model: &Pi0<D>,
         text: &str,
-        tokenise: impl FnOnce(&str) -> Result<Vec<u32>, PolicyError>,
-    ) -> Result<(D::Tensor, usize), PolicyError> {
-        if let Some(prompt) = &self.prompt
-            && prompt.text == text
-        {
+        tokenise: impl FnOnce(&str) -> Result<PromptTokens, PolicyError>,
+    ) -> Result<(), PolicyError> {
+        if self.prompt.as_ref().is_some_and(|prompt| prompt.text == text) {
             self.reused.prompt = true;
-            return Ok((prompt.embedding.clone(), prompt.tokens));
+            return Ok(());
         }
         let started = Instant::now();
-        let tokens = tokenise(text)?;
-        self.reusable = Reusable::None;
-        let embedding = model.paligemma.embed_tokens(&model.device, &tokens)?;
-        add_since(&mut self.durations.prompt, started);
+        let PromptTokens { ids, min_rows } = tokenise(text)?;
+        self.keep_shapes_alone();
+        let previous = self.prompt.take().map(|prompt| prompt.embedding);
         self.prompt = Some(EmbeddedPrompt {
             text: text.to_owned(),
-            tokens: tokens.len(),
-            embedding: embedding.clone(),
+            embedding: PromptEmbedding::new(model, &ids, min_rows, previous)?,
         });
-        Ok((embedding, tokens.len()))
+        add_since(&mut self.durations.prompt, started);
+        Ok(())
     }
 }
 

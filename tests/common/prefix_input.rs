@@ -1,6 +1,7 @@
 //! The input of a prefix, embedded with nothing cached.
 
 use pi0_node::device::{Device, Pixels, Result};
+use pi0_node::model::prompt::PromptEmbedding;
 use pi0_node::model::{Pi0, Prefix, Session};
 
 /// Images and prompt of one observation, prepared for the network.
@@ -32,8 +33,9 @@ impl PrefixInput<'_> {
             .iter()
             .map(|image| image.as_ref().and_then(|_| embedded.next()))
             .collect();
-        let prompt = paligemma.embed_tokens(device, self.tokens)?;
-        pi0.embed_prefix(&images, &prompt, self.valid_tokens)
+        let tokens = &self.tokens[..self.valid_tokens];
+        let prompt = PromptEmbedding::new(pi0, tokens, self.tokens.len(), None)?;
+        pi0.embed_prefix(&images, &prompt)
     }
 
     pub fn prefill<D: Device>(&self, pi0: &Pi0<D>) -> Result<Session<D>> {

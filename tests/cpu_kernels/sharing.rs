@@ -41,26 +41,22 @@ pub fn residual_and_bias_are_added_to_the_sums(level: KernelLevel) {
         let x = device.upload(&x, &[rows, inner]).unwrap();
         let on_device = device.upload(&residual, &[rows, outputs]).unwrap();
         let sums = read(device.linear(&x, linear, Activation::None).unwrap());
-        let with_residual: Vec<f32> = sums
-            .iter()
-            .zip(&residual)
-            .map(|(sum, residual)| sum + residual)
-            .collect();
+        let plus = |sums: &[f32], others: &[f32]| -> Vec<f32> {
+            let pairs = sums.iter().zip(others.iter().cycle());
+            pairs.map(|(sum, other)| sum + other).collect()
+        };
+        let with_residual = plus(&sums, &residual);
         expect_bits(
             what,
-            &read(device.linear_add(&x, linear, &on_device).unwrap()),
+            &read(device.linear_add(&x, linear, None, &on_device).unwrap()),
             &with_residual,
         );
         let biased = device.upload(&bias, &[1, outputs]).unwrap();
         let biased = device.with_bias(linear, &biased).unwrap();
-        let with_both: Vec<f32> = with_residual
-            .iter()
-            .zip(bias.iter().cycle())
-            .map(|(sum, bias)| sum + bias)
-            .collect();
+        let with_both = plus(&plus(&sums, &bias), &residual);
         expect_bits(
             what,
-            &read(device.linear_add(&x, &biased, &on_device).unwrap()),
+            &read(device.linear_add(&x, &biased, None, &on_device).unwrap()),
             &with_both,
         );
     }

@@ -30,6 +30,7 @@ pub fn norms_take_mean_and_scale_out_of_every_row<D: Device>(tested: Tested<D>) 
             .collect::<Vec<_>>()
     });
     let (layer_norm, rms_norm): (Vec<f64>, Vec<f64>) = (layer_norm.collect(), rms_norm.collect());
+    let shifts = wide(&bias);
     let device = &tested.device;
     let x = tested.upload(&x, &[rows, width]);
     let parameter = |values: &[f32]| {
@@ -39,10 +40,21 @@ pub fn norms_take_mean_and_scale_out_of_every_row<D: Device>(tested: Tested<D>) 
     let (weight, bias) = (parameter(&weight), parameter(&bias));
     let y = device.layer_norm(&x, &weight, &bias, eps as f32);
     tested.expect("layer_norm", y, &[rows, width], &layer_norm);
-    let y = device.rms_norm(&x, &weight, eps as f32);
+    let y = device.rms_norm(&x, &weight, None, eps as f32);
     tested.expect("rms_norm", y, &[rows, width], &rms_norm);
+    let shifted: Vec<f64> = rms_norm
+        .iter()
+        .zip(shifts.iter().cycle())
+        .map(|(y, shift)| y + shift)
+        .collect();
+    let y = device.rms_norm(&x, &weight, Some(&bias), eps as f32);
+    tested.expect("rms_norm with bias", y, &[rows, width], &shifted);
     let short = parameter(&[1.0, 2.0]);
-    tested.refuse("weight", device.rms_norm(&x, &short, 1e-6));
+    tested.refuse("weight", device.rms_norm(&x, &short, None, 1e-6));
+    tested.refuse(
+        "bias of rms_norm",
+        device.rms_norm(&x, &weight, Some(&short), 1e-6),
+    );
     tested.refuse("bias", device.layer_norm(&x, &weight, &short, 1e-6));
 }
 

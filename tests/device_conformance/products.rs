@@ -56,10 +56,36 @@ pub fn linear_layers_stack_add_their_bias_and_activate<D: Device>(tested: Tested
     let sums: Vec<f64> = expected.iter().zip(wide(&residual)).map(|(y, r)| y + r).collect();
     tested.expect(
         "residual",
-        device.linear_add(&x, &layer, &on_device),
+        device.linear_add(&x, &layer, None, &on_device),
         &[rows, 371],
         &sums,
     );
+    // Gates of both signs, some of them 0.
+    let gates: Vec<f32> = values(371, 9).iter().map(|gate| gate.max(-0.5) + 0.25).collect();
+    let gate = device
+        .upload_parameter(&HostTensor::from_f32(&gates, &[371]))
+        .unwrap();
+    let gated = expected
+        .iter()
+        .zip(wide(&gates).into_iter().cycle())
+        .zip(wide(&residual));
+    let gated: Vec<f64> = gated.map(|((y, gate), residual)| residual + gate * y).collect();
+    let y = device.linear_add(&x, &layer, Some(&gate), &on_device);
+    tested.expect("gated residual", y, &[rows, 371], &gated);
+    let as_residual = device.upload_residual_linear(&part(1), None).unwrap();
+    let residual = values(rows * 70, 10);
+    let on_device_70 = tested.upload(&residual, &[rows, 70]);
+    let gate_70 = device
+        .upload_parameter(&HostTensor::from_f32(&gates[..70], &[70]))
+        .unwrap();
+    let gated = unbiased
+        .iter()
+        .zip(wide(&gates[..70]).into_iter().cycle())
+        .zip(wide(&residual));
+    let gated: Vec<f64> = gated.map(|((y, gate), residual)| residual + gate * y).collect();
+    let y = device.linear_add(&x, &as_residual, Some(&gate_70), &on_device_70);
+    tested.expect("gated residual of a layer for residuals", y, &[rows, 70], &gated);
+    tested.refuse("gate", device.linear_add(&x, &layer, Some(&gate_70), &on_device));
     let other_bias = values(371, 8);
     let rebiased = device
         .with_bias(&layer, &tested.upload(&other_bias, &[1, 371]))
@@ -75,7 +101,7 @@ pub fn linear_layers_stack_add_their_bias_and_activate<D: Device>(tested: Tested
     );
 
     let narrow = tested.upload(&[0.0; 6], &[2, 3]);
-    tested.refuse("residual", device.linear_add(&x, &layer, &narrow));
+    tested.refuse("residual", device.linear_add(&x, &layer, None, &narrow));
     tested.refuse("bias", device.with_bias(&layer, &narrow));
     tested.refuse("width", device.linear(&narrow, &layer, Activation::None));
     let other = HostTensor::from_f32(&[0.0; 6], &[2, 3]);
@@ -135,20 +161,27 @@ pub fn embedding_looks_rows_up_and_scales_them<D: Device>(tested: Tested<D>) {
         .flat_map(|row| wide(&table[row * 4..][..4]))
         .map(|value| 3.0 * value)
         .collect();
+    let mut ids = device.upload_token_ids(&on_device, &[1, 5, 2]).unwrap();
+    device.write_token_ids(&on_device, &mut ids, &[6, 0, 6]).unwrap();
     tested.expect(
         "rows",
-        device.embedding(&on_device, &[6, 0, 6], 3.0),
+        device.embedding(&on_device, &ids, 3.0),
         &[3, 4],
         &expected,
     );
-    let beyond = device.embedding(&on_device, &[0, 7], 1.0);
-    assert!(matches!(
-        beyond,
-        Err(DeviceError::Token {
-            token: 7,
-            vocab_size: 7
-        })
-    ));
+    let beyond = device.upload_token_ids(&on_device, &[0, 7]).map(drop);
+    let over_others = device.write_token_ids(&on_device, &mut ids, &[0, 7, 0]);
+    for beyond in [beyond, over_others] {
+        assert!(matches!(
+            beyond,
+            Err(DeviceError::Token {
+                token: 7,
+                vocab_size: 7
+            })
+        ));
+    }
+    let fewer = device.write_token_ids(&on_device, &mut ids, &[0]);
+    assert!(matches!(fewer, Err(DeviceError::Shape { .. })));
     tested.refuse(
         "a vector",
         device.upload_table(&HostTensor::from_f32(&table, &[28])),

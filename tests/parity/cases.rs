@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pi0_node::device::{CpuDevice, Device};
-use pi0_node::model::{Pi0, Pi0Config};
+use pi0_node::model::{ModelType, Pi0, Pi0Config};
 
 use crate::common::prefix_input::PrefixInput;
 use crate::fixture::Fixture;
@@ -55,15 +55,15 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
         }
     }
 
-    let mut denoiser = pi0.denoiser(&mut session, &pi0.upload_state(state)?)?;
+    let mut denoiser = pi0.denoiser(&mut session, pi0.upload_state(state)?.as_ref())?;
     let reference_v_t = fixture.f32("v_t")?;
     let reference_x_t = fixture.f32("x_t")?;
     let length = config.action_horizon * config.max_action_dim;
     let num_steps = reference_v_t.len() / length;
     let schedule = pi0.schedule(num_steps)?;
-    for (step, time) in schedule.times.iter().enumerate() {
+    for (step, at_time) in schedule.times.iter().enumerate() {
         let x_t = pi0.upload_noise(&reference_x_t[step * length..][..length])?;
-        let v_t = denoiser.velocity(&x_t, time)?;
+        let v_t = denoiser.velocity(&x_t, at_time)?;
         let next = device.euler_update(&x_t, &v_t, schedule.dt)?;
         let reference_v_t = &reference_v_t[step * length..][..length];
         let reference_next = &reference_x_t[(step + 1) * length..][..length];
@@ -133,7 +133,10 @@ impl Recorded {
                 .collect(),
             tokens: fixture.tokens("tokens")?,
             valid_tokens: token_mask.iter().filter(|&&valid| valid).count(),
-            state: fixture.f32("state")?,
+            state: match config.model_type {
+                ModelType::Pi0 => fixture.f32("state")?,
+                ModelType::Pi05 => Vec::new(),
+            },
         })
     }
 

@@ -1,4 +1,4 @@
-//! π0 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy, at
+//! π0 and π0.5 against the reference implementation, LeRobot 0.6.1: every module, every step, the whole policy, at
 //! every kernel level of the CPU device.
 //!
 //! A trial measures one module, or one recorded case of the whole policy, and fails when a comparison is below its bar; at
@@ -58,15 +58,17 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let folder = fixture_folder();
-    let checkpoint = Checkpoint::open(folder.join("checkpoint"))?;
-    let size = Size::of(&checkpoint.config().model);
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("cases"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    cases.sort();
+    let folders = [folder.clone(), folder.join("pi05")];
+    let (mut checkpoints, mut models) = (Vec::new(), Vec::new());
+    for folder in &folders {
+        let checkpoint = Checkpoint::open(folder.join("checkpoint"))?;
+        models.push((checkpoint.config().model.model_type, parts(folder)?));
+        checkpoints.push(checkpoint);
+    }
+    let size = Size::of(&checkpoints[0].config().model);
     let parity = Arc::new(Mutex::new(Parity {
         size,
-        network: Network::new(checkpoint),
+        network: Network::new(checkpoints),
         measured: Vec::new(),
     }));
     let (levels, why) = levels(size)?;
@@ -74,7 +76,6 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
         println!("{size:?} size, at levels {} ({why})", names.join(", "));
     }
-    let parts = parts(&folder, &cases)?;
     let mut trials = Vec::new();
     for level in KernelLevel::ALL {
         if !level.is_available() {
@@ -82,13 +83,19 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         } else if !levels.contains(&level) {
             trials.push(ignored(&format!("{level}: {EVERYTHING}"), why));
         } else {
-            trials.extend(PRECISIONS.into_iter().flat_map(|precision| {
-                let setting = Setting { level, precision };
-                let parity = &parity;
-                parts
-                    .iter()
-                    .map(move |part| trial(setting, part.clone(), Arc::clone(parity)))
-            }));
+            for (model_type, parts) in &models {
+                trials.extend(PRECISIONS.into_iter().flat_map(|precision| {
+                    let setting = Setting {
+                        model_type: *model_type,
+                        level,
+                        precision,
+                    };
+                    let parity = &parity;
+                    parts
+                        .iter()
+                        .map(move |part| trial(setting, part.clone(), Arc::clone(parity)))
+                }));
+            }
         }
     }
     let conclusion = libtest_mimic::run(arguments, trials);
@@ -135,7 +142,11 @@ enum What {
     CaseInTiles,
 }
 
-fn parts(folder: &Path, cases: &[PathBuf]) -> Result<Vec<Part>> {
+fn parts(folder: &Path) -> Result<Vec<Part>> {
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("cases"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    cases.sort();
     let of_module = |(name, measure): (&str, _)| Part {
         name: format!("module {name}"),
         fixture: folder.join("modules.safetensors"),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use pi0_node::device::{Device, DeviceError, KernelLevel, Precision};
+use pi0_node::model::ModelType;
 
 use crate::bars::Bar;
 use crate::common::pearson::pearson_correlation;
@@ -10,6 +11,7 @@ use crate::common::pearson::pearson_correlation;
 /// What computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
+    pub model_type: ModelType,
     pub level: KernelLevel,
     pub precision: Precision,
 }
@@ -21,7 +23,7 @@ impl fmt::Display for Setting {
             Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
         };
-        write!(f, "{}, {weights} weights", self.level)
+        write!(f, "{}, {}, {weights} weights", self.model_type, self.level)
     }
 }
 

@@ -4,11 +4,11 @@ use anyhow::Result;
 use pi0_node::device::{CpuDevice, CpuTensor, Device, KeysValues, Pixels};
 use pi0_node::model::attention::{AttentionMask, positions};
 use pi0_node::model::denoise::{EulerSteps, add_noise, target_velocity};
-use pi0_node::model::embedding::{rope_angles, rope_table, sinusoidal_embedding};
-use pi0_node::model::gemma::{Gemma, KvCache, Pass, PassKind, Rope};
+use pi0_node::model::embedding::{Rotation, rope_angles, sinusoidal_embedding};
+use pi0_node::model::gemma::{Gemma, KvCache, Pass, PassKind, Residual, Rope};
+use pi0_node::model::prompt::PromptEmbedding;
 use pi0_node::model::siglip::Images;
-use pi0_node::model::suffix::embed_time;
-use pi0_node::model::{GemmaConfig, Pi0};
+use pi0_node::model::{ExpertNorms, GemmaConfig, ModelType, Norms, Pi0};
 
 use crate::common::prefix_input::PrefixInput;
 use crate::fixture::Fixture;
@@ -23,12 +23,13 @@ pub struct Modules<'a> {
 /// A name, and how the module is measured.
 type Module = (&'static str, fn(&mut Modules) -> Result<()>);
 
-pub const MODULES: [Module; 8] = [
+pub const MODULES: [Module; 9] = [
     ("siglip", |modules| modules.siglip()),
     ("gemma", |modules| modules.gemma()),
     ("rope", |modules| modules.rope()),
     ("paligemma", |modules| modules.paligemma()),
     ("suffix", |modules| modules.suffix()),
+    ("adaptive norms", |modules| modules.adaptive_norms()),
     ("denoise", |modules| modules.denoise()),
     ("attention", |modules| modules.attention()),
     ("embedding", |modules| modules.embedding()),
@@ -96,8 +97,9 @@ impl Modules<'_> {
             ..
         } = self.pi0;
         let valid = self.fixture.mask("gemma.vlm.pad_mask")?;
-        let mut cache = KvCache::new(&config.vlm, device, valid.len() + 1 + config.action_horizon)?;
-        let language_model = &paligemma.language_model;
+        let suffix = vec![true; self.fixture.i64("gemma.expert.rope.positions")?.len()];
+        let mut cache = KvCache::new(&config.vlm, device, valid.len() + suffix.len())?;
+        let language_model = (&paligemma.language_model, &paligemma.norms);
         let prefill = PassKind::Prefill;
         self.transformer("vlm", &config.vlm, language_model, &valid, prefill, &mut cache)?;
         for (layer, cache) in cache.layers.iter_mut().enumerate() {
@@ -117,9 +119,10 @@ impl Modules<'_> {
             let values = self.upload(&format!("gemma.vlm.layer.{layer}.values"))?;
             device.write_tokens(cache, 0, &KeysValues { keys, values })?;
         }
-        let suffix = vec![true; self.fixture.i64("gemma.expert.rope.positions")?.len()];
         let start = valid.len();
         let behind = PassKind::Suffix { start };
+        let at_first_step = &self.pi0.condition(&[1.0])?[0];
+        let expert = (expert, &*at_first_step.norms);
         self.transformer("expert", &config.expert, expert, &suffix, behind, &mut cache)
     }
 
@@ -127,7 +130,7 @@ impl Modules<'_> {
         &mut self,
         name: &str,
         config: &GemmaConfig,
-        gemma: &Gemma<CpuDevice>,
+        (gemma, norms): (&Gemma<CpuDevice>, &Norms<CpuDevice>),
         valid: &[bool],
         kind: PassKind,
         cache: &mut KvCache<CpuDevice>,
@@ -161,30 +164,35 @@ impl Modules<'_> {
             Ok(device.upload(&self.fixture.f32(&name)?, &self.fixture.shape(&name)?)?)
         };
         let first = &gemma.layers[0];
-        let normed = first
+        let normed = norms.layers[0]
             .input_layernorm
             .forward(device, &upload("layer.0.norm.input")?)?;
         compare("layer.0.norm.output", &normed)?;
         let input = upload("layer.0.attention.input")?;
-        let nothing = device.zeros(input.shape())?;
+        let zeros = device.zeros(input.shape())?;
+        let nothing = || Residual {
+            gate: None,
+            hidden: &zeros,
+        };
         let attended = first
             .attention
-            .forward(device, &input, &nothing, &pass, &mut cache.layers[0])?;
+            .forward(device, &input, nothing(), &pass, &mut cache.layers[0])?;
         compare("layer.0.attention.output", &attended)?;
         compare(
             "layer.0.mlp.output",
             &first
                 .mlp
-                .forward(device, &upload("layer.0.mlp.input")?, &nothing)?,
+                .forward(device, &upload("layer.0.mlp.input")?, nothing())?,
         )?;
-        for (index, (layer, cache)) in gemma.layers.iter().zip(&mut cache.layers).enumerate() {
+        let layers = gemma.layers.iter().zip(&norms.layers).zip(&mut cache.layers);
+        for (index, ((layer, norms), cache)) in layers.enumerate() {
             let input = upload(&format!("layer.{index}.input"))?;
-            let output = layer.forward(device, &input, &pass, cache)?;
+            let output = layer.forward(device, norms, &input, &pass, cache)?;
             compare(&format!("layer.{index}.output"), &output)?;
         }
         compare(
             "norm.output",
-            &gemma.norm.forward(device, &upload("norm.input")?)?,
+            &norms.norm.forward(device, &upload("norm.input")?)?,
         )
     }
 
@@ -207,13 +215,12 @@ impl Modules<'_> {
         }
         for name in ["gemma.vlm.rope", "gemma.expert.rope"] {
             let positions = self.fixture.i64(&format!("{name}.positions"))?;
-            let table = rope_table(
-                device,
-                &positions,
-                config.vlm.head_dim,
-                config.vlm.rope_theta,
-                1.0,
-            )?;
+            let rotation = Rotation {
+                head_dim: config.vlm.head_dim,
+                theta: config.vlm.rope_theta,
+                scale: 1.0,
+            };
+            let table = rotation.table(device, &positions)?;
             for kind in ["queries", "keys"] {
                 let input = self.upload(&format!("{name}.{kind}.input"))?;
                 let rotated = device.rope(&input, &table)?;
@@ -228,33 +235,88 @@ impl Modules<'_> {
             device, paligemma, ..
         } = self.pi0;
         let tokens = self.fixture.tokens("paligemma.embedding.tokens")?;
-        let embedded = paligemma.embed_tokens(device, &tokens)?;
-        self.compare("paligemma", "paligemma.embedding.output", &embedded)?;
+        let prompt = PromptEmbedding::new(self.pi0, &tokens, 0, None)?;
+        self.compare("paligemma", "paligemma.embedding.output", prompt.embedding())?;
         let features = self.upload("projector.input")?;
         let projected = paligemma.project(device, &features)?;
         self.compare("paligemma", "projector.output", &projected)
     }
 
     fn suffix(&mut self) -> Result<()> {
-        let Pi0 {
-            device,
-            config,
-            suffix,
-            ..
-        } = self.pi0;
-        let state = self.upload("suffix.state_projection.input")?;
-        let state = suffix.embed_state(device, &state)?;
-        self.compare("suffix", "suffix.state_projection.output", &state)?;
+        let Pi0 { device, suffix, .. } = self.pi0;
         let x_t = self.upload("suffix.action_projection.input")?;
-        let time = embed_time(config, device, self.fixture.f32("suffix.time")?[0])?;
-        let time = suffix.fuse_time(device, &time)?;
-        let actions = suffix.embed_actions(device, &x_t, &time)?;
-        self.compare("suffix", "suffix.time_fusion_out.output", &actions)?;
-        let embeddings = device.concat_rows(&[&state, &actions])?;
-        self.compare("suffix", "suffix.embeddings", &embeddings)?;
+        let at_time = self.pi0.condition(&self.fixture.f32("suffix.time")?[..1])?;
+        let actions = suffix.embed_actions(device, &x_t, &at_time[0])?;
+        match self.pi0.config.model_type {
+            ModelType::Pi0 => {
+                let state = self.upload("suffix.state_projection.input")?;
+                let state = suffix.embed_state(device, &state)?.expect("a token of the state");
+                self.compare("suffix", "suffix.state_projection.output", &state)?;
+                self.compare("suffix", "suffix.time_fusion_out.output", &actions)?;
+                let embeddings = device.concat_rows(&[&state, &actions])?;
+                self.compare("suffix", "suffix.embeddings", &embeddings)?;
+            }
+            ModelType::Pi05 => {
+                self.compare("suffix", "suffix.action_projection.output", &actions)?;
+                self.compare("suffix", "suffix.embeddings", &actions)?;
+            }
+        }
         let outputs = self.upload("suffix.output_projection.input")?;
         let velocity = suffix.project_velocity(device, &outputs)?;
         self.compare("suffix", "suffix.output_projection.output", &velocity)
+    }
+
+    /// Conditions, and scale, shift and gate of every norm under them. π0 has none.
+    fn adaptive_norms(&mut self) -> Result<()> {
+        let Pi0 {
+            config,
+            device,
+            expert_norms: ExpertNorms::Adaptive(norms),
+            ..
+        } = self.pi0
+        else {
+            return Ok(());
+        };
+        let mut compare = |name: &str, ours: &[f32]| -> Result<()> {
+            let reference = self.fixture.f32(name)?;
+            self.measurements
+                .compare("adaptive norms", name, ours, &reference);
+            Ok(())
+        };
+        compare(
+            "suffix.condition",
+            &norms.condition(config, &self.fixture.f32("suffix.time")?[..1]),
+        )?;
+        let condition = norms.condition(config, &self.fixture.f32("time_conditioning.times")?);
+        compare("time_conditioning.output", &condition)?;
+        let modulations = norms.modulations(&condition);
+        let width = config.expert.width;
+        for (norm, modulation) in &modulations {
+            let name = match norm.strip_prefix("layers.") {
+                Some(layer) => format!("adaptive_norm.layer.{layer}"),
+                None => format!("adaptive_norm.{norm}"),
+            };
+            for (third, kind) in ["scale", "shift", "gate"].iter().enumerate() {
+                let rows = modulation.chunks(3 * width);
+                let ours: Vec<f32> = rows
+                    .flat_map(|row| row.chunks(width).nth(third).expect("three thirds"))
+                    .copied()
+                    .collect();
+                compare(&format!("{name}.{kind}"), &ours)?;
+            }
+        }
+        let at_first_step = &self.pi0.condition(&[1.0])?[0].norms;
+        for (name, norm) in [
+            (
+                "gemma.expert.layer.0.norm.gate",
+                &at_first_step.layers[0].input_layernorm,
+            ),
+            ("gemma.expert.norm.gate", &at_first_step.norm),
+        ] {
+            let gate = norm.gate().expect("an adaptive norm has a gate");
+            compare(name, &device.read_back(gate)?)?;
+        }
+        Ok(())
     }
 
     fn denoise(&mut self) -> Result<()> {
@@ -273,17 +335,20 @@ impl Modules<'_> {
             valid_tokens: valid_tokens.iter().filter(|&&valid| valid).count(),
         };
         let mut session = input.prefill(pi0)?;
-        let state = pi0.upload_state(&self.fixture.f32("inputs.state")?)?;
+        let state = match pi0.config.model_type {
+            ModelType::Pi0 => self.fixture.f32("inputs.state")?,
+            ModelType::Pi05 => Vec::new(),
+        };
+        let state = pi0.upload_state(&state)?;
         let actions = self.fixture.f32("denoise.flow.actions")?;
         let noise = self.fixture.f32("denoise.flow.noise")?;
         let (mut x_t, mut u_t, mut v_t, mut loss) = (vec![], vec![], vec![], vec![]);
         for time in self.fixture.f32("denoise.flow.times")? {
             let noisy = add_noise(&actions, &noise, time);
             let target = target_velocity(&actions, &noise);
-            let embedding = embed_time(&pi0.config, &pi0.device, time)?;
-            let time = pi0.suffix.fuse_time(&pi0.device, &embedding)?;
-            let mut denoiser = pi0.denoiser(&mut session, &state)?;
-            let velocity = denoiser.velocity(&pi0.upload_noise(&noisy)?, &time)?;
+            let at_time = pi0.condition(&[time])?;
+            let mut denoiser = pi0.denoiser(&mut session, state.as_ref())?;
+            let velocity = denoiser.velocity(&pi0.upload_noise(&noisy)?, &at_time[0])?;
             let velocity = pi0.device.read_back(&velocity)?;
             loss.extend(velocity.iter().zip(&target).map(|(v, u)| (u - v).powi(2)));
             x_t.extend(noisy);

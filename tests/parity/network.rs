@@ -1,6 +1,6 @@
 //! The network that is measured.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::CpuDevice;
 use pi0_node::model::Pi0;
@@ -12,14 +12,15 @@ const TILE: usize = 32;
 
 /// One network, built when it is asked for, after the one before it is gone: two of the published size would not fit.
 pub struct Network {
-    checkpoint: Checkpoint,
+    checkpoints: Vec<Checkpoint>,
     built: Option<(Setting, bool, Pi0<CpuDevice>)>,
 }
 
 impl Network {
-    pub fn new(checkpoint: Checkpoint) -> Self {
+    /// Networks of these checkpoints, each of another type.
+    pub fn new(checkpoints: Vec<Checkpoint>) -> Self {
         Self {
-            checkpoint,
+            checkpoints,
             built: None,
         }
     }
@@ -40,9 +41,14 @@ impl Network {
             self.built = None;
             let device = CpuDevice::with_kernel_level(setting.precision, 0, setting.level)?;
             let device = device.with_tile(if in_tiles { TILE } else { 1 });
-            let mut config = self.checkpoint.config().model.clone();
+            let is_of_type =
+                |checkpoint: &&Checkpoint| checkpoint.config().model.model_type == setting.model_type;
+            let checkpoint = self.checkpoints.iter().find(is_of_type);
+            let checkpoint =
+                checkpoint.with_context(|| format!("no checkpoint of {}", setting.model_type))?;
+            let mut config = checkpoint.config().model.clone();
             config.action_horizon = action_horizon;
-            let pi0 = Pi0::new(config, device, &self.checkpoint)?;
+            let pi0 = Pi0::new(config, device, checkpoint)?;
             self.built = Some((setting, in_tiles, pi0));
         }
         let (_, _, pi0) = self.built.as_mut().expect("built above");

@@ -4,25 +4,35 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use pi0_node::device::Precision;
+use pi0_node::model::ModelType;
 
 use crate::measure::Measurement;
 
-/// Prints a table of every level that was measured, in their order, and one of the worst of several.
+/// Prints a table of every network and level that was measured, in their order, and of each network one of the worst of
+/// several.
 pub fn print_tables(measurements: &[Measurement]) {
-    let mut levels: Vec<_> = measurements
-        .iter()
-        .map(|measurement| measurement.setting.level)
-        .collect();
-    levels.sort();
-    levels.dedup();
-    for level in &levels {
-        let of_level = measurements
+    for model_type in [ModelType::Pi0, ModelType::Pi05] {
+        let of_model = measurements
             .iter()
-            .filter(|measurement| measurement.setting.level == *level);
-        println!("\n{level}\n\n{}", Table::of(of_level));
-    }
-    if levels.len() > 1 {
-        println!("\nThe worst of all levels\n\n{}", Table::of(measurements.iter()));
+            .filter(|measurement| measurement.setting.model_type == model_type);
+        let mut levels: Vec<_> = of_model
+            .clone()
+            .map(|measurement| measurement.setting.level)
+            .collect();
+        levels.sort();
+        levels.dedup();
+        for level in &levels {
+            let of_level = of_model
+                .clone()
+                .filter(|measurement| measurement.setting.level == *level);
+            println!("\n{model_type}, {level}\n\n{}", Table::of(of_level));
+        }
+        if levels.len() > 1 {
+            println!(
+                "\n{model_type}, the worst of all levels\n\n{}",
+                Table::of(of_model)
+            );
+        }
     }
 }
 

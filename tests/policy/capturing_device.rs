@@ -232,9 +232,19 @@ impl Device for CapturingDevice {
         self.cpu.with_bias(layer, &bias.get()).map(Arc::new)
     }
 
-    fn linear_add(&self, x: &Slot, layer: &Self::Linear, residual: &Slot) -> Result<Slot> {
+    fn linear_add(
+        &self,
+        x: &Slot,
+        layer: &Self::Linear,
+        gate: Option<&Slot>,
+        residual: &Slot,
+    ) -> Result<Slot> {
         let (x, layer, residual) = (x.clone(), Arc::clone(layer), residual.clone());
-        self.operation(move |cpu| cpu.linear_add(&x.get(), &layer, &residual.get()))
+        let gate = gate.cloned();
+        self.operation(move |cpu| {
+            let gate = gate.as_ref().map(Slot::get);
+            cpu.linear_add(&x.get(), &layer, gate.as_ref(), &residual.get())
+        })
     }
 
     fn geglu(&self, x: &Slot, gate_up: &Self::Linear) -> Result<Slot> {
@@ -242,9 +252,20 @@ impl Device for CapturingDevice {
         self.operation(move |cpu| cpu.geglu(&x.get(), &gate_up))
     }
 
-    fn embedding(&self, table: &Self::Table, tokens: &[u32], scale: f32) -> Result<Slot> {
+    fn upload_token_ids(&self, table: &Self::Table, tokens: &[u32]) -> Result<Slot> {
         self.expect_no_work();
-        Ok(self.slot(self.cpu.embedding(table, tokens, scale)?))
+        Ok(self.slot(self.cpu.upload_token_ids(table, tokens)?))
+    }
+
+    fn write_token_ids(&self, table: &Self::Table, ids: &mut Slot, tokens: &[u32]) -> Result<()> {
+        self.expect_no_work();
+        self.cpu
+            .write_token_ids(table, &mut ids.values.lock().unwrap(), tokens)
+    }
+
+    fn embedding(&self, table: &Self::Table, ids: &Slot, scale: f32) -> Result<Slot> {
+        let (table, ids) = (Arc::clone(table), ids.clone());
+        self.operation(move |cpu| cpu.embedding(&table, &ids.get(), scale))
     }
 
     fn layer_norm(&self, x: &Slot, weight: &Slot, bias: &Slot, eps: f32) -> Result<Slot> {
@@ -252,9 +273,12 @@ impl Device for CapturingDevice {
         self.operation(move |cpu| cpu.layer_norm(&x.get(), &weight.get(), &bias.get(), eps))
     }
 
-    fn rms_norm(&self, x: &Slot, weight: &Slot, eps: f32) -> Result<Slot> {
-        let (x, weight) = (x.clone(), weight.clone());
-        self.operation(move |cpu| cpu.rms_norm(&x.get(), &weight.get(), eps))
+    fn rms_norm(&self, x: &Slot, weight: &Slot, bias: Option<&Slot>, eps: f32) -> Result<Slot> {
+        let (x, weight, bias) = (x.clone(), weight.clone(), bias.cloned());
+        self.operation(move |cpu| {
+            let bias = bias.as_ref().map(Slot::get);
+            cpu.rms_norm(&x.get(), &weight.get(), bias.as_ref(), eps)
+        })
     }
 
     fn split_heads(&self, qkv: &Slot, layout: HeadLayout) -> Result<Heads<Slot>> {

@@ -346,6 +346,17 @@ impl Device {
         })
     }
 
+    /// `x · y`, dimensions of 1 repeated.
+    ///
+    /// # Errors
+    /// When TT-NN refuses the shapes or the card fails.
+    pub fn multiply(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        self.call("multiply", &[x, y], |call| {
+            call.run("multiply", (x.bind(call.python), y.bind(call.python)))
+                .map(Tensor::new)
+        })
+    }
+
     /// `x + y`, dimensions of 1 repeated.
     ///
     /// # Errors
@@ -387,12 +398,12 @@ impl Device {
         self.norm("layer_norm", x, weight, Some(bias), eps)
     }
 
-    /// `weight · x / sqrt(mean(x²) + eps)`
+    /// `weight · x / sqrt(mean(x²) + eps) + bias`
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
-    pub fn rms_norm(&self, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
-        self.norm("rms_norm", x, weight, None, eps)
+    pub fn rms_norm(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32) -> Result<Tensor> {
+        self.norm("rms_norm", x, weight, bias, eps)
     }
 
     fn norm(

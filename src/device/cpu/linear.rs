@@ -8,7 +8,7 @@ use half::bf16;
 use super::division::Division;
 use super::kernel::PANEL;
 use super::kernel_level::KernelLevel;
-use super::math::{activate, geglu};
+use super::math::{activate, add, geglu, multiply};
 use super::packed_rows::PackedRows;
 use super::panels::{OPERATIONS_A_VALUE, Pack, Panels, Values, WeightPanels, downcast, int8_steps, quantise};
 use super::precision::Precision;
@@ -16,7 +16,7 @@ use super::product::{Product, SharedMatrix};
 use super::stored::Stored;
 use super::tensor::{Buffers, CpuTensor, with_scratch};
 use super::threads::Threads;
-use crate::device::{Activation, DeviceError, HostTensor, Result};
+use crate::device::{Activation, DeviceError, HostTensor, Result, expect_tokens};
 
 /// A linear layer: weight `[outputs, inputs]` and perhaps bias `[outputs]`.
 pub struct CpuLinear {
@@ -91,36 +91,56 @@ impl CpuLinear {
         })
     }
 
-    /// `activation(residual + x · weightᵀ + bias)`
+    /// `activation(x · weightᵀ + bias)`
     pub(super) fn forward(
         &self,
         x: &CpuTensor,
-        residual: Option<&CpuTensor>,
         activation: Activation,
         buffers: &Buffers,
         threads: &Threads,
     ) -> Result<CpuTensor> {
-        if let Some(residual) = residual {
-            let (rows, _) = x.matrix("linear_add")?;
-            residual.expect_shape("linear_add", "residual", &[rows, self.outputs])?;
+        self.product(
+            x,
+            #[inline(always)]
+            |y: &mut [f32], [sums]: [&[f32]; 1], _: usize, column: usize| {
+                y.copy_from_slice(sums);
+                if let Some(bias) = &self.bias {
+                    add(y, &bias[column..]);
+                }
+                activate(y, activation);
+            },
+            buffers,
+            threads,
+        )
+    }
+
+    /// `residual + gate · (x · weightᵀ + bias)`
+    pub(super) fn forward_add(
+        &self,
+        x: &CpuTensor,
+        gate: Option<&CpuTensor>,
+        residual: &CpuTensor,
+        buffers: &Buffers,
+        threads: &Threads,
+    ) -> Result<CpuTensor> {
+        const OPERATION: &str = "linear_add";
+        let (rows, _) = x.matrix(OPERATION)?;
+        residual.expect_shape(OPERATION, "residual", &[rows, self.outputs])?;
+        if let Some(gate) = gate {
+            gate.expect_shape(OPERATION, "gate", &[self.outputs])?;
         }
         self.product(
             x,
             #[inline(always)]
             |y: &mut [f32], [sums]: [&[f32]; 1], row: usize, column: usize| {
                 y.copy_from_slice(sums);
-                if let Some(residual) = residual {
-                    let residual = &residual.values()[row * self.outputs + column..];
-                    for (y, residual) in y.iter_mut().zip(residual) {
-                        *y += residual;
-                    }
-                }
                 if let Some(bias) = &self.bias {
-                    for (y, bias) in y.iter_mut().zip(&bias[column..]) {
-                        *y += bias;
-                    }
+                    add(y, &bias[column..]);
                 }
-                activate(y, activation);
+                if let Some(gate) = gate {
+                    multiply(y, &gate.values()[column..]);
+                }
+                add(y, &residual.values()[row * self.outputs + column..]);
             },
             buffers,
             threads,
@@ -223,17 +243,28 @@ impl CpuTable {
         })
     }
 
-    pub(super) fn embed(&self, tokens: &[u32], scale: f32, buffers: &Buffers) -> Result<CpuTensor> {
-        let mut embeddings = buffers.tensor(&[tokens.len(), self.width])?;
+    /// Writes token ids as numbers: a tensor has f32 values, which are exact up to 2²⁴.
+    pub(super) fn write_ids(&self, ids: &mut [f32], tokens: &[u32]) -> Result<()> {
+        expect_tokens(tokens, self.vocab_size.min(1 << f32::MANTISSA_DIGITS))?;
+        for (id, token) in ids.iter_mut().zip(tokens) {
+            *id = *token as f32;
+        }
+        Ok(())
+    }
+
+    /// Looks up the rows of ids from [`write_ids`](Self::write_ids), each times `scale`.
+    pub(super) fn embed(&self, ids: &CpuTensor, scale: f32, buffers: &Buffers) -> Result<CpuTensor> {
+        let [count] = ids.shape()[..] else {
+            return Err(DeviceError::shape(
+                "embedding",
+                format!("ids of shape {:?}, expected [tokens]", ids.shape()),
+            ));
+        };
+        let mut embeddings = buffers.tensor(&[count, self.width])?;
         let rows = embeddings.values_mut().chunks_exact_mut(self.width.max(1));
-        for (&token, embedding) in tokens.iter().zip(rows) {
-            let row = token as usize;
-            if row >= self.vocab_size {
-                return Err(DeviceError::Token {
-                    token,
-                    vocab_size: self.vocab_size,
-                });
-            }
+        for (&id, embedding) in ids.values().iter().zip(rows) {
+            let row = id as usize;
+            expect_tokens(&[row as u32], self.vocab_size)?;
             let range = row * self.width..(row + 1) * self.width;
             match &self.rows {
                 Values::F32(values) => scaled(embedding, &values[range], |value| value * scale),

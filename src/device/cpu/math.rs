@@ -50,6 +50,16 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
     });
 }
 
+/// `x += y`.
+pub(super) fn add(x: &mut [f32], y: &[f32]) {
+    vectorised!({ x.iter_mut().zip(y).for_each(|(x, y)| *x += y) });
+}
+
+/// `x *= y`.
+pub(super) fn multiply(x: &mut [f32], y: &[f32]) {
+    vectorised!({ x.iter_mut().zip(y).for_each(|(x, y)| *x *= y) });
+}
+
 /// Softmax in place, stable for large scores. A row whose every score is −∞ becomes zeros, not NaN.
 pub(super) fn softmax(scores: &mut [f32]) {
     vectorised!({

@@ -188,15 +188,21 @@ impl Device for CpuDevice {
     }
 
     fn linear(&self, x: &CpuTensor, layer: &CpuLinear, activation: Activation) -> Result<CpuTensor> {
-        layer.forward(x, None, activation, &self.buffers, &self.threads)
+        layer.forward(x, activation, &self.buffers, &self.threads)
     }
 
     fn with_bias(&self, layer: &CpuLinear, bias: &CpuTensor) -> Result<CpuLinear> {
         layer.with_bias(bias)
     }
 
-    fn linear_add(&self, x: &CpuTensor, layer: &CpuLinear, residual: &CpuTensor) -> Result<CpuTensor> {
-        layer.forward(x, Some(residual), Activation::None, &self.buffers, &self.threads)
+    fn linear_add(
+        &self,
+        x: &CpuTensor,
+        layer: &CpuLinear,
+        gate: Option<&CpuTensor>,
+        residual: &CpuTensor,
+    ) -> Result<CpuTensor> {
+        layer.forward_add(x, gate, residual, &self.buffers, &self.threads)
     }
 
     fn geglu(&self, x: &CpuTensor, gate_up: &CpuLinear) -> Result<CpuTensor> {
@@ -217,8 +223,19 @@ impl Device for CpuDevice {
         })
     }
 
-    fn embedding(&self, table: &CpuTable, tokens: &[u32], scale: f32) -> Result<CpuTensor> {
-        table.embed(tokens, scale, &self.buffers)
+    fn upload_token_ids(&self, table: &CpuTable, tokens: &[u32]) -> Result<CpuTensor> {
+        let mut ids = self.buffers.tensor(&[tokens.len()])?;
+        self.write_token_ids(table, &mut ids, tokens)?;
+        Ok(ids)
+    }
+
+    fn write_token_ids(&self, table: &CpuTable, ids: &mut CpuTensor, tokens: &[u32]) -> Result<()> {
+        expect_count("write_token_ids", tokens.len(), ids.shape())?;
+        table.write_ids(ids.values_mut(), tokens)
+    }
+
+    fn embedding(&self, table: &CpuTable, ids: &CpuTensor, scale: f32) -> Result<CpuTensor> {
+        table.embed(ids, scale, &self.buffers)
     }
 
     fn layer_norm(&self, x: &CpuTensor, weight: &CpuTensor, bias: &CpuTensor, eps: f32) -> Result<CpuTensor> {
@@ -230,10 +247,24 @@ impl Device for CpuDevice {
         })
     }
 
-    fn rms_norm(&self, x: &CpuTensor, weight: &CpuTensor, eps: f32) -> Result<CpuTensor> {
+    fn rms_norm(
+        &self,
+        x: &CpuTensor,
+        weight: &CpuTensor,
+        bias: Option<&CpuTensor>,
+        eps: f32,
+    ) -> Result<CpuTensor> {
         let (_, width) = x.matrix("rms_norm")?;
         weight.expect_shape("rms_norm", "weight", &[width])?;
-        self.map_rows(x, width, |x, y| math::rms_norm(x, weight.values(), eps, y))
+        if let Some(bias) = bias {
+            bias.expect_shape("rms_norm", "bias", &[width])?;
+        }
+        self.map_rows(x, width, |x, y| {
+            math::rms_norm(x, weight.values(), eps, y);
+            if let Some(bias) = bias {
+                math::add(y, bias.values());
+            }
+        })
     }
 
     fn split_heads(&self, qkv: &CpuTensor, layout: HeadLayout) -> Result<Heads<CpuTensor>> {

@@ -32,8 +32,9 @@ const FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
 /// A linear layer: weight `[inputs, outputs]` and perhaps bias `[1, outputs]`.
 pub struct TenstorrentLinear {
     pub(super) bias: Option<TenstorrentTensor>,
-    /// Ones `[1, outputs]`, for a layer in the residual's type: the fused operation multiplies with a gate.
-    pub(super) gate: Option<TenstorrentTensor>,
+    /// Ones `[1, outputs]`, for a layer in the residual's type: the fused operation always multiplies with a
+    /// gate.
+    pub(super) ones: Option<TenstorrentTensor>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     /// Type of the weight.
@@ -124,14 +125,14 @@ impl TenstorrentDevice {
                 biases.iter().flat_map(HostTensor::to_f32).collect()
             })?),
         };
-        let gate = match dtype {
+        let ones = match dtype {
             Dtype::Bf16 => Some(of_outputs(&|| vec![1.0; outputs])?),
             _ => None,
         };
         Ok(TenstorrentLinear {
             weight: self.matrix(weight, inputs, outputs),
             bias,
-            gate,
+            ones,
             inputs,
             outputs,
             dtype,
@@ -169,18 +170,28 @@ impl TenstorrentDevice {
         Ok(self.matrix(y, rows, layer.outputs))
     }
 
-    /// `residual + x · weight + bias`
+    /// `residual + gate · (x · weight + bias)`
     pub(super) fn product_add(
         &self,
         x: &TenstorrentTensor,
         layer: &TenstorrentLinear,
+        gate: Option<&TenstorrentTensor>,
         residual: &TenstorrentTensor,
     ) -> Result<TenstorrentTensor> {
-        let rows = layer.rows("linear_add", x)?;
-        residual.expect_shape("linear_add", "residual", &[rows, layer.outputs])?;
-        let Some(gate) = &layer.gate else {
-            return self.add(&self.linear(x, layer, Activation::None)?, residual);
+        const OPERATION: &str = "linear_add";
+        let rows = layer.rows(OPERATION, x)?;
+        residual.expect_shape(OPERATION, "residual", &[rows, layer.outputs])?;
+        if let Some(gate) = gate {
+            gate.expect_shape(OPERATION, "gate", &[layer.outputs])?;
+        }
+        let Some(ones) = &layer.ones else {
+            let mut y = self.linear(x, layer, Activation::None)?;
+            if let Some(gate) = gate {
+                y = self.matrix(self.card.multiply(&y.tensor, &gate.tensor)?, rows, layer.outputs);
+            }
+            return self.add(&y, residual);
         };
+        let gate = gate.unwrap_or(ones);
         let y = self.card.minimal_matmul_add(
             &x.tensor,
             layer.affine(),

@@ -352,7 +352,7 @@ impl Device for TenstorrentDevice {
         Ok(TenstorrentLinear {
             weight: layer.weight.clone(),
             bias: Some(bias.clone()),
-            gate: layer.gate.clone(),
+            ones: layer.ones.clone(),
             ..*layer
         })
     }
@@ -361,30 +361,57 @@ impl Device for TenstorrentDevice {
         &self,
         x: &TenstorrentTensor,
         layer: &TenstorrentLinear,
+        gate: Option<&TenstorrentTensor>,
         residual: &TenstorrentTensor,
     ) -> Result<TenstorrentTensor> {
-        self.product_add(x, layer, residual)
+        self.product_add(x, layer, gate, residual)
     }
 
     fn geglu(&self, x: &TenstorrentTensor, gate_up: &TenstorrentLinear) -> Result<TenstorrentTensor> {
         self.gated_product(x, gate_up)
     }
 
-    fn embedding(&self, table: &TenstorrentTable, tokens: &[u32], scale: f32) -> Result<TenstorrentTensor> {
-        let unknown = tokens.iter().find(|token| **token as usize >= table.vocab_size);
-        if let Some(&token) = unknown {
-            return Err(DeviceError::Token {
-                token,
-                vocab_size: table.vocab_size,
-            });
-        }
-        self.traces.expect_no_work("embedding")?;
-        let indices = self
+    fn upload_token_ids(&self, table: &TenstorrentTable, tokens: &[u32]) -> Result<TenstorrentTensor> {
+        self.traces.expect_no_work("upload_token_ids")?;
+        expect_tokens(tokens, table.vocab_size)?;
+        let on_card = [1, 1, 1, tokens.len()];
+        let ids = self
             .card
-            .upload(tokens, &[1, tokens.len()], Dtype::U32, Layout::RowMajor)?;
-        let rows = self.card.embedding(&indices, &table.rows.tensor)?;
-        let rows = self.card.reshape(&rows, &[1, 1, tokens.len(), table.width])?;
-        Ok(self.matrix(self.card.scale(&rows, scale)?, tokens.len(), table.width))
+            .upload(tokens, &on_card[2..], Dtype::U32, Layout::RowMajor)?;
+        Ok(self.tensor_of(Values::TokenIds, ids, &[tokens.len()], on_card))
+    }
+
+    fn write_token_ids(
+        &self,
+        table: &TenstorrentTable,
+        ids: &mut TenstorrentTensor,
+        tokens: &[u32],
+    ) -> Result<()> {
+        const OPERATION: &str = "write_token_ids";
+        self.traces.expect_no_work(OPERATION)?;
+        ids.expect_token_ids(OPERATION)?;
+        expect_count(OPERATION, tokens.len(), &ids.shape)?;
+        expect_tokens(tokens, table.vocab_size)?;
+        self.traces.write(ids.address(), |queue| {
+            let TenstorrentTensor { tensor, on_card, .. } = &*ids;
+            let (shape, layout) = (&on_card[2..], Layout::RowMajor);
+            Ok(self
+                .card
+                .overwrite(tensor, tokens, shape, Dtype::U32, layout, queue)?)
+        })
+    }
+
+    fn embedding(
+        &self,
+        table: &TenstorrentTable,
+        ids: &TenstorrentTensor,
+        scale: f32,
+    ) -> Result<TenstorrentTensor> {
+        ids.expect_token_ids("embedding")?;
+        let tokens = ids.shape[0];
+        let rows = self.card.embedding(&ids.tensor, &table.rows.tensor)?;
+        let rows = self.card.reshape(&rows, &[1, 1, tokens, table.width])?;
+        Ok(self.matrix(self.card.scale(&rows, scale)?, tokens, table.width))
     }
 
     fn layer_norm(
@@ -407,11 +434,16 @@ impl Device for TenstorrentDevice {
         &self,
         x: &TenstorrentTensor,
         weight: &TenstorrentTensor,
+        bias: Option<&TenstorrentTensor>,
         eps: f32,
     ) -> Result<TenstorrentTensor> {
         let (rows, width) = x.matrix("rms_norm")?;
         weight.expect_shape("rms_norm", "weight", &[width])?;
-        let y = self.card.rms_norm(&x.tensor, &weight.tensor, eps)?;
+        if let Some(bias) = bias {
+            bias.expect_shape("rms_norm", "bias", &[width])?;
+        }
+        let bias = bias.map(|bias| &bias.tensor);
+        let y = self.card.rms_norm(&x.tensor, &weight.tensor, bias, eps)?;
         Ok(self.matrix(y, rows, width))
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Values {
     F32,
     /// Pixels of an image, a page a row.
     Pixels(PixelType),
+    /// Indices of an embedding table's rows, in one page.
+    TokenIds,
 }
 
 /// Type of a pixel on the card.
@@ -84,10 +86,25 @@ impl TenstorrentTensor {
                 operation,
                 "an image is not cut into patches yet",
             )),
+            Values::TokenIds => Err(DeviceError::shape(
+                operation,
+                "token ids, which an embedding alone reads",
+            )),
         }
     }
 
-    /// Checks that this is no image.
+    /// Checks that these are rows of a table.
+    pub(super) fn expect_token_ids(&self, operation: &'static str) -> Result<()> {
+        match self.values {
+            Values::TokenIds => Ok(()),
+            other => Err(DeviceError::shape(
+                operation,
+                format!("{other:?} of shape {:?}, expected token ids", self.shape),
+            )),
+        }
+    }
+
+    /// Checks that this is neither an image nor token ids.
     pub(super) fn expect_numbers(&self, operation: &'static str) -> Result<()> {
         match self.values {
             Values::F32 => Ok(()),
