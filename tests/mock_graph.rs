@@ -1,4 +1,4 @@
-//! π0 at its published size on mock Tenstorrent cards: TT-NN checks and builds every operation of a chunk.
+//! π0 and π0.5 at their published sizes on mock Tenstorrent cards: TT-NN checks and builds every operation of a chunk.
 //!
 //! A process can open one card, so each is opened by `pi0_tenstorrent_graph`. TT-NN and the mock device come
 //! from `tools/tenstorrent/install.sh --mock`.
@@ -7,16 +7,18 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use pi0_node::benchmark::{CardGraph, HostCommands};
+use pi0_node::model::ModelType;
 
 const MOST_OPERATIONS: usize = 3000;
 
 /// Runs `pi0_tenstorrent_graph`, one after the other, so that no two compile the same.
-fn record(card: &str, cameras: usize) -> CardGraph {
+fn record(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new(env!("CARGO_BIN_EXE_pi0_tenstorrent_graph"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["--json", "--card", card, "--cameras", &cameras.to_string()])
+        .args(policy)
         .output()
         .unwrap();
     assert!(
@@ -29,7 +31,17 @@ fn record(card: &str, cameras: usize) -> CardGraph {
 }
 
 fn check(card: &str, cameras: usize) -> CardGraph {
-    let graph = record(card, cameras);
+    check_policy(card, cameras, &[])
+}
+
+/// π0.5 with a prompt of at most so many tokens, which changes at every chunk.
+fn check_pi05(card: &str, cameras: usize, prompt_tokens: usize) -> CardGraph {
+    let tokens = prompt_tokens.to_string();
+    check_policy(card, cameras, &["--policy", "pi05", "--prompt-tokens", &tokens])
+}
+
+fn check_policy(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
+    let graph = record(card, cameras, policy);
     let operations = graph.operations();
     assert!(operations <= MOST_OPERATIONS, "{operations} operations");
     assert_eq!(
@@ -37,12 +49,28 @@ fn check(card: &str, cameras: usize) -> CardGraph {
         [operations],
         "one read-back, behind the last operation"
     );
-    let uploads = cameras + 2;
-    assert_eq!(graph.uploads, uploads, "images, state and noise");
+    let (beside_images, what) = match graph.model_type {
+        ModelType::Pi0 => (2, "images, state and noise"),
+        ModelType::Pi05 => (
+            8,
+            "images, noise, token ids, the masks of prefix and actions, and the actions' four rotations",
+        ),
+    };
+    let uploads = cameras + beside_images;
+    assert_eq!(graph.uploads, uploads, "{what}");
     let pixels = (cameras * 3 * 224 * 224) as u64;
+    let prefix = (cameras * 256 + graph.prompt_tokens.next_multiple_of(32)) as u64;
+    let (suffix, head_dim) = (64, 256);
+    let most_bytes = 2 * pixels
+        + match graph.model_type {
+            ModelType::Pi0 => 11_000,
+            ModelType::Pi05 => {
+                2 * (prefix * prefix + suffix * (prefix + suffix) + 4 * suffix * head_dim) + 11_000
+            }
+        };
     assert!(
-        graph.uploaded_bytes < 2 * pixels + 11_000,
-        "{} bytes uploaded, images of {pixels} values as bfloat16, noise as f32 and little else",
+        graph.uploaded_bytes < most_bytes,
+        "{} bytes uploaded: {what}, and little else",
         graph.uploaded_bytes
     );
     let commands = |operations, uploads| HostCommands {
@@ -119,6 +147,31 @@ fn a_chunk_of_three_cameras_fits_an_n150_as_documented() {
 #[test]
 fn a_chunk_of_three_cameras_fits_a_p150_as_documented() {
     check_document(&check("p150", 3));
+}
+
+#[test]
+fn a_chunk_of_pi05_with_two_cameras_and_a_short_prompt_fits_an_n150() {
+    check_pi05("n150", 2, 48);
+}
+
+#[test]
+fn a_chunk_of_pi05_with_two_cameras_and_a_prompt_of_96_tokens_fits_a_p150() {
+    check_pi05("p150", 2, 96);
+}
+
+#[test]
+fn a_chunk_of_pi05_with_three_cameras_and_the_longest_prompt_fits_a_p100() {
+    check_pi05("p100", 3, 200);
+}
+
+#[test]
+fn a_chunk_of_pi05_with_three_cameras_fits_an_n150_as_documented() {
+    check_document(&check_pi05("n150", 3, 200));
+}
+
+#[test]
+fn a_chunk_of_pi05_with_three_cameras_fits_a_p150_as_documented() {
+    check_document(&check_pi05("p150", 3, 200));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Floating-point operations of the policy: a product and a sum are two.
 
-use crate::model::{GemmaConfig, Pi0Config};
+use crate::model::{GemmaConfig, ModelType, Pi0Config};
 
 /// Operations of each stage of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub struct Arithmetic {
     pub vision: f64,
     /// Language model on the prefix, up to the keys and values of its last layer.
     pub prefill: f64,
-    /// Action expert on the state token, up to the keys and values of its last layer.
+    /// Action expert on π0's state token, up to the keys and values of its last layer.
     pub state: f64,
     /// Denoising step.
     pub step: f64,
@@ -23,13 +23,22 @@ impl Arithmetic {
         let expert = &config.expert;
         let width = expert.width as f64;
         let action_dim = config.max_action_dim as f64;
-        let projections = horizon * (2.0 * action_dim * width + 3.0 * width * width);
+        let state_width = config.state_width() as f64;
+        // π0's state is a token more, and fused with the time are the actions alone.
+        let (state, keys, time_fusion) = match config.model_type {
+            ModelType::Pi0 => (
+                state_width * width + up_to_keys_and_values(expert, 1.0, prefix + 1.0),
+                prefix + 1.0 + horizon,
+                3.0 * width * width,
+            ),
+            ModelType::Pi05 => (0.0, prefix + horizon, 0.0),
+        };
+        let projections = horizon * (2.0 * action_dim * width + time_fusion);
         Self {
             vision: 2.0 * vision(config),
             prefill: 2.0 * up_to_keys_and_values(&config.vlm, prefix, prefix),
-            state: 2.0
-                * (config.max_state_dim as f64 * width + up_to_keys_and_values(expert, 1.0, prefix + 1.0)),
-            step: 2.0 * (projections + expert.depth as f64 * layer(expert, horizon, prefix + 1.0 + horizon)),
+            state: 2.0 * state,
+            step: 2.0 * (projections + expert.depth as f64 * layer(expert, horizon, keys)),
         }
     }
 
@@ -67,6 +76,14 @@ fn up_to_keys_and_values(config: &GemmaConfig, tokens: f64, keys: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pi05_saves_the_state_and_the_time_fusion() {
+        let [pi0, pi05] = [Pi0Config::pi0(), Pi0Config::pi05()].map(|config| Arithmetic::new(&config, 532));
+        assert_eq!((pi05.vision, pi05.prefill), (pi0.vision, pi0.prefill));
+        assert_eq!(pi05.state, 0.0);
+        assert!((0.98..0.999).contains(&(pi05.step / pi0.step)));
+    }
 
     #[test]
     fn a_chunk_of_the_published_size_with_two_cameras_and_twenty_tokens_is_2_8_teraflop() {

@@ -1,4 +1,4 @@
-//! Operations and memory of a chunk of π0 at its published size on a Tenstorrent card, from a mock of it, and
+//! Operations and memory of a chunk of π0 or π0.5 at its published size on a Tenstorrent card, from a mock of it, and
 //! the least time that the chunk takes.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Pixels, Result,
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
-use crate::model::{Pi0, Pi0Config, Session, Weights};
+use crate::model::prompt::PromptEmbedding;
+use crate::model::{ModelType, Pi0, Pi0Config, Session, Weights};
 
 const STEPS: usize = 10;
-const PROMPT_TOKENS: usize = 48;
 /// Frozen actions that a chunk begins with where it goes on from the last one.
 const FROZEN: usize = 7;
 
@@ -49,8 +49,12 @@ pub struct Chip {
 pub struct CardGraph {
     /// The mocked card.
     pub card: MockedCard,
+    /// The network.
+    pub model_type: ModelType,
     /// Cameras, each with a new frame.
     pub cameras: usize,
+    /// Tokens of the prompt, at most where they change from chunk to chunk.
+    pub prompt_tokens: usize,
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
     /// Tensors sent to the card.
@@ -170,23 +174,30 @@ impl Chip {
 }
 
 impl CardGraph {
-    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame and the
-    /// prompt stays.
+    /// Builds the policy on a mock card and records a chunk in which every camera has a new frame. π0's prompt
+    /// stays, π0.5's is another one at every chunk, of another length.
     ///
     /// `folder` has the cards' descriptors; `cache` keeps what is compiled.
     ///
     /// # Errors
     /// When TT-NN is missing, or refuses an operation.
-    pub fn record(card: MockedCard, cameras: usize, folder: &Path, cache: &Path) -> Result<Self> {
+    pub fn record(
+        card: MockedCard,
+        model_type: ModelType,
+        cameras: usize,
+        prompt_tokens: usize,
+        folder: &Path,
+        cache: &Path,
+    ) -> Result<Self> {
         let device = TenstorrentDevice::open_mock(&MockCard {
             descriptor: folder.join(card.descriptor()),
             cache: cache.to_owned(),
         })?;
-        let config = Pi0Config::pi0();
+        let config = Pi0Config::published(model_type);
         let image = Pixels::Values(vec![0.0; 3 * config.vision.image_size.pow(2)]);
         let images: Vec<(usize, Pixels)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
-        let state = vec![0.0; config.max_state_dim];
+        let state = vec![0.0; config.state_width()];
         let weights = Unfilled::new(&config);
         let model = Pi0::new(config, device, &weights)?;
         let device = &model.device;
@@ -194,11 +205,17 @@ impl CardGraph {
         let schedule = model.schedule(STEPS)?;
         let mut embedded = CameraEmbeddings::default();
         let all: Vec<usize> = (0..cameras).collect();
+        let tokens = vec![0; prompt_tokens];
+        let embed_prompt = |valid_tokens: usize, previous| {
+            let tokens = &tokens[..valid_tokens];
+            PromptEmbedding::new(device, &model.paligemma, tokens, prompt_tokens, previous)
+        };
+        let mut prompt = Some(embed_prompt(prompt_tokens, None)?);
         let mut whole = || -> Result<Session<TenstorrentDevice>> {
             embedded.update(&model, &images)?;
             let cameras: Vec<_> = embedded.embeddings(&all).into_iter().map(Some).collect();
-            let prompt = model.paligemma.embed_tokens(device, &[0; PROMPT_TOKENS])?;
-            let prefix = model.embed_prefix(&cameras, &prompt, PROMPT_TOKENS)?;
+            let prompt = prompt.as_ref().expect("embedded before");
+            let prefix = model.embed_prefix(&cameras, prompt)?;
             let mut session = model.prefill(prefix, None)?;
             model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
             Ok(session)
@@ -216,10 +233,16 @@ impl CardGraph {
             Ok(())
         })?;
         let mut session = session.expect("the first chunk's session");
+        let mut valid_tokens = prompt_tokens;
         let mut chunk = |frozen: &[f32]| {
             device.capture_graph(|| {
                 embedded.update(&model, &images)?;
-                model.refill(&mut session, &embedded.embeddings(&all))?;
+                if model_type == ModelType::Pi05 {
+                    valid_tokens -= 1;
+                    prompt = Some(embed_prompt(valid_tokens, prompt.take())?);
+                }
+                let prompt = prompt.as_ref().expect("embedded before");
+                model.refill(&mut session, &embedded.embeddings(&all), prompt)?;
                 model
                     .sample_actions(&mut session, &state, &noise, frozen, &schedule)
                     .map(drop)
@@ -236,7 +259,9 @@ impl CardGraph {
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
+            model_type,
             cameras,
+            prompt_tokens,
             uploads: graph.uploads,
             uploaded_bytes: graph.uploaded_bytes,
             read_backs: graph.read_backs.clone(),
@@ -293,7 +318,11 @@ fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
 impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-        writeln!(f, "### {:?}, {} cameras\n", self.card, self.cameras)?;
+        writeln!(
+            f,
+            "### {} on {:?}, {} cameras, {} prompt tokens\n",
+            self.model_type, self.card, self.cameras, self.prompt_tokens
+        )?;
         writeln!(
             f,
             "| operation | count | GB | GFLOP | passes | cores |\n|---|---|---|---|---|---|"

@@ -67,15 +67,21 @@ impl Weights for RandomWeights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ModelType;
 
     #[test]
     fn every_parameter_of_the_model_has_its_shape() {
-        let config = super::super::demo_sized();
-        let weights = RandomWeights::new(&config);
-        for parameter in parameters(&config) {
-            let tensor = weights.tensor(&parameter.name);
-            assert_eq!(tensor.shape, parameter.shape);
-            assert_eq!(tensor.to_f32().len(), tensor.len(), "{}", parameter.name);
+        for model_type in [ModelType::Pi0, ModelType::Pi05] {
+            let config = Pi0Config {
+                model_type,
+                ..super::super::demo_sized()
+            };
+            let weights = RandomWeights::new(&config);
+            for parameter in parameters(&config) {
+                let tensor = weights.tensor(&parameter.name);
+                assert_eq!(tensor.shape, parameter.shape);
+                assert_eq!(tensor.to_f32().len(), tensor.len(), "{}", parameter.name);
+            }
         }
     }
 

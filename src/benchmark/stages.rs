@@ -66,7 +66,7 @@ pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<R
             images.extend(embedded.into_iter().map(Some));
         }
         let mut session = prefill.time(measured, || {
-            let prompt = PromptEmbedding::new(&model, &tokens, 0, None)?;
+            let prompt = PromptEmbedding::new(device, &model.paligemma, &tokens, 0, None)?;
             let prefix = model.embed_prefix(&images, &prompt)?;
             model.prefill(prefix, previous.take())
         })?;

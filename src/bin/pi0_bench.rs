@@ -18,7 +18,7 @@ use serde_json::json;
 /// Measures every stage of a chunk: medians, p99, operations a second and their share of the instruction's peak.
 #[derive(Parser)]
 struct Arguments {
-    /// full: π0 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
+    /// full: π0 as published; full-pi05: π0.5 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
     #[arg(long, default_value = "demo")]
     config: String,
     /// Device of the model; tenstorrent needs the feature of that name and a card.
@@ -142,6 +142,7 @@ fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> any
     };
     let model = match arguments.config.as_str() {
         "full" => random(Pi0Config::pi0(), device)?,
+        "full-pi05" => random(Pi0Config::pi05(), device)?,
         "demo" => random(demo_sized(), device)?,
         folder => {
             let checkpoint = Checkpoint::open(folder)?;
@@ -169,7 +170,7 @@ fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> any
 fn print_start_up<D: Device>(arguments: &Arguments, device: D, started: Instant) -> anyhow::Result<()> {
     let folder = arguments.config.as_str();
     anyhow::ensure!(
-        !["full", "demo"].contains(&folder),
+        !["full", "full-pi05", "demo"].contains(&folder),
         "--start-up is about a checkpoint: --config is {folder:?}, expected its folder"
     );
     let start_up = measure_start_up(folder.as_ref(), device, started)?;

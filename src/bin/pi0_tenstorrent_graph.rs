@@ -1,17 +1,24 @@
-//! Counts what a chunk of π0 does on a Tenstorrent card, without one: `pi0_tenstorrent_graph --card p150 --cameras 3`.
+//! Counts what a chunk of π0 or π0.5 does on a Tenstorrent card, without one: `pi0_tenstorrent_graph --card p150 --cameras 3`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use pi0_node::benchmark::{CardGraph, MockedCard};
+use pi0_node::model::{ModelType, Pi0Config};
 
-/// Builds π0 at its published size on a mock card and prints its operations, memory and least time.
+/// Builds the policy at its published size on a mock card and prints its operations, memory and least time.
 #[derive(Parser)]
 struct Arguments {
     /// Card to mock.
     #[arg(long, value_enum)]
     card: MockedCard,
+    /// The policy.
+    #[arg(long, value_enum, default_value_t = ModelType::Pi0)]
+    policy: ModelType,
+    /// Tokens of the prompt; without it, as many as the policy allows.
+    #[arg(long)]
+    prompt_tokens: Option<usize>,
     /// Cameras, each with a new frame.
     #[arg(long, default_value_t = 3)]
     cameras: usize,
@@ -43,7 +50,15 @@ fn record(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.descriptors.canonicalize()?,
         arguments.cache.canonicalize()?,
     );
-    let graph = CardGraph::record(arguments.card, arguments.cameras, &descriptors, &cache)?;
+    let limit = Pi0Config::published(arguments.policy).max_prompt_tokens;
+    let graph = CardGraph::record(
+        arguments.card,
+        arguments.policy,
+        arguments.cameras,
+        arguments.prompt_tokens.unwrap_or(limit),
+        &descriptors,
+        &cache,
+    )?;
     if arguments.json {
         println!("{}", serde_json::to_string(&graph)?);
     } else {

@@ -213,10 +213,10 @@ pub trait Device: Send + Sync + 'static {
     /// writes nor reads back; it leaves its results in tensors that were there before, by
     /// [`copy`](Device::copy) or [`write_tokens`](Device::write_tokens), and no other tensor of it outlives
     /// it. `inputs` are all tensors that it reads and that are [written](Device::write) between two runs.
-    fn run_captured(
+    fn run_captured<'a>(
         &self,
         trace: &mut Self::Trace,
-        inputs: &[&Self::Tensor],
+        inputs: impl IntoIterator<Item = &'a Self::Tensor>,
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()>;
 

@@ -46,7 +46,7 @@ impl<D: Device> CameraEmbeddings<D> {
         let cameras: Vec<usize> = images.iter().map(|(camera, _)| *camera).collect();
         let inputs: Vec<&D::Tensor> = cameras.iter().map(|camera| &self.images[camera]).collect();
         let trace = self.traces.entry(cameras.clone()).or_default();
-        device.run_captured(trace, &inputs, || {
+        device.run_captured(trace, inputs.iter().copied(), || {
             let embedded = paligemma.embed_images(device, &inputs)?;
             for (camera, new) in cameras.iter().zip(&embedded) {
                 let embedding = self.embeddings.get_mut(camera);

@@ -22,7 +22,7 @@ pub enum ExpertNorms<D: Device> {
 /// What the expert's layers are at one flow-matching time.
 pub struct TimeConditioning<D: Device> {
     /// First layer of π0's time fusion, whose bias has the time.
-    pub(super) time_fusion: Option<D::Linear>,
+    pub time_fusion: Option<D::Linear>,
     /// Norms of the action expert.
     pub norms: Arc<Norms<D>>,
 }

@@ -47,6 +47,7 @@ pub struct GemmaConfig {
 /// The two networks, which differ in the action expert's inputs alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum ModelType {
     /// π0 (Black et al. 2024): the state is a token, the time is fused into the action tokens.
     #[default]

@@ -50,7 +50,9 @@ impl<'a, D: Device> Denoiser<'a, D> {
     #[tracing::instrument(name = "denoise_step", level = "trace", skip_all)]
     pub fn velocity(&mut self, x_t: &D::Tensor, at_time: &TimeConditioning<D>) -> Result<D::Tensor> {
         let (device, session) = (self.device, &mut *self.session);
-        let actions = self.suffix.embed_actions(device, x_t, at_time)?;
+        let actions = self
+            .suffix
+            .embed_actions(device, x_t, at_time.time_fusion.as_ref())?;
         let mut forward = |tokens, pass| {
             self.expert
                 .forward(device, &at_time.norms, tokens, pass, &mut session.cache)

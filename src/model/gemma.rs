@@ -161,11 +161,10 @@ impl<D: Device> Pass<D> {
     }
 
     /// Tensors that [`write`](Self::write) fills.
-    pub(super) fn written(&self) -> impl Iterator<Item = D::Tensor> + use<D> {
+    pub(super) fn written(&self) -> Vec<D::Tensor> {
         let Rope { queries, keys } = &self.rope;
         let ropes = [&queries.cos, &queries.sin, &keys.cos, &keys.sin];
-        let written: Vec<D::Tensor> = ropes.into_iter().chain(&self.mask).cloned().collect();
-        written.into_iter()
+        ropes.into_iter().chain(&self.mask).cloned().collect()
     }
 }
 

@@ -36,6 +36,7 @@ pub use session::Session;
 pub use weights::Weights;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use self::denoise::{EulerSteps, target_velocity};
 use self::gemma::Gemma;
@@ -190,13 +191,12 @@ impl<D: Device> Pi0<D> {
         let (state, x_t) = (session.inputs.state.clone(), session.inputs.x_t.clone());
         let frozen_tensors = session.inputs.frozen.clone();
         let (mask, velocity) = (&frozen_tensors.mask, &frozen_tensors.velocity);
-        let written_by_prompts = session.written_by_prompts();
-        let mut inputs: Vec<&D::Tensor> = state.iter().chain([&x_t]).chain(&written_by_prompts).collect();
-        let frozen_tensors = denoising.has_frozen_actions.then(|| {
-            inputs.extend([mask, velocity]);
-            &frozen_tensors
-        });
-        device.run_captured(&mut trace, &inputs, || {
+        let frozen_inputs = denoising.has_frozen_actions.then_some([mask, velocity]);
+        let written_by_prompts = Arc::clone(&session.written_by_prompts);
+        let inputs = state.iter().chain([&x_t]).chain(&*written_by_prompts);
+        let inputs = inputs.chain(frozen_inputs.into_iter().flatten());
+        let frozen_tensors = denoising.has_frozen_actions.then_some(&frozen_tensors);
+        device.run_captured(&mut trace, inputs, || {
             let actions = self.integrate(session, state.as_ref(), &x_t, frozen_tensors, schedule)?;
             device.copy(&actions, &mut session.inputs.x_t)
         })?;

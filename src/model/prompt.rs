@@ -1,6 +1,6 @@
 //! Embedding of the newest prompt, in tensors that stay from prompt to prompt.
 
-use super::Pi0;
+use super::paligemma::PaliGemma;
 use crate::device::{Device, Result};
 
 /// Tokens of the newest prompt, and their embedding. Prompts of as many rows share the memory.
@@ -20,39 +20,37 @@ impl<D: Device> PromptEmbedding<D> {
     /// # Errors
     /// When a token is not in the vocabulary, or the device fails.
     #[tracing::instrument(name = "prompt", level = "trace", skip_all)]
-    pub fn new(model: &Pi0<D>, tokens: &[u32], min_rows: usize, previous: Option<Self>) -> Result<Self> {
-        let Pi0 {
-            config,
-            device,
-            paligemma,
-            ..
-        } = model;
+    pub fn new(
+        device: &D,
+        paligemma: &PaliGemma<D>,
+        tokens: &[u32],
+        min_rows: usize,
+        previous: Option<Self>,
+    ) -> Result<Self> {
         let rows = tokens.len().max(min_rows).next_multiple_of(device.tile_size());
         let mut padded = tokens.to_vec();
         padded.resize(rows, 0);
-        let mut prompt = match previous.filter(|previous| previous.rows(device) == rows) {
-            Some(mut previous) => {
-                paligemma.write_tokens(device, &mut previous.ids, &padded)?;
-                previous
-            }
-            None => Self {
-                ids: paligemma.upload_tokens(device, &padded)?,
-                embedding: device.zeros(&[rows, config.vlm.width])?,
+        let Some(mut prompt) = previous.filter(|previous| previous.rows(device) == rows) else {
+            let ids = paligemma.upload_tokens(device, &padded)?;
+            return Ok(Self {
+                embedding: paligemma.embed_uploaded(device, &ids)?,
+                ids,
                 trace: D::Trace::default(),
-                valid_tokens: 0,
-            },
+                valid_tokens: tokens.len(),
+            });
         };
-        prompt.valid_tokens = tokens.len();
+        paligemma.write_tokens(device, &mut prompt.ids, &padded)?;
         let Self {
             ids,
             embedding,
             trace,
             ..
         } = &mut prompt;
-        device.run_captured(trace, &[ids], || {
+        device.run_captured(trace, [&*ids], || {
             let new = paligemma.embed_uploaded(device, ids)?;
             device.copy(&new, embedding)
         })?;
+        prompt.valid_tokens = tokens.len();
         Ok(prompt)
     }
 

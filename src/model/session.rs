@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::attention::{AttentionMask, positions};
 use super::config::{ModelType, Pi0Config};
@@ -30,6 +31,8 @@ pub struct Session<D: Device> {
     prefill_trace: D::Trace,
     pub(super) inputs: SuffixInputs<D>,
     denoising_traces: BTreeMap<Denoising, D::Trace>,
+    /// Tensors of the suffix's passes that [`set_prompt`](Self::set_prompt) fills.
+    pub(super) written_by_prompts: Arc<[D::Tensor]>,
 }
 
 /// Inputs of a suffix, in tensors that stay from chunk to chunk.
@@ -140,12 +143,17 @@ impl<D: Device> Session<D> {
         };
         let action_zeros = || device.zeros_f32(&[layout.capacity - layout.actions, config.max_action_dim]);
         let has_state = layout.state < layout.actions;
+        let state_pass = has_state.then(|| suffix(layout.state)).transpose()?;
+        let actions_pass = suffix(layout.actions)?;
+        let passes = state_pass.iter().chain([&actions_pass]);
+        let written_by_prompts: Vec<D::Tensor> = passes.flat_map(Pass::written).collect();
         let prefix_mask = AttentionMask::padding(layout.state, &prefix.valid);
         Ok(Self {
             cache: KvCache::new(&config.vlm, device, layout.capacity)?,
             prefix_pass: pass(PassKind::Prefill, 0..layout.state, &prefix_mask)?,
-            state_pass: has_state.then(|| suffix(layout.state)).transpose()?,
-            actions_pass: suffix(layout.actions)?,
+            state_pass,
+            actions_pass,
+            written_by_prompts: written_by_prompts.into(),
             prefill_trace: D::Trace::default(),
             inputs: SuffixInputs {
                 state: has_state
@@ -211,18 +219,11 @@ impl<D: Device> Session<D> {
 
     /// Runs the prefix through the language model, which leaves its keys and values in the cache.
     pub(super) fn prefill(&mut self, device: &D, paligemma: &PaliGemma<D>) -> Result<()> {
-        let written: Vec<D::Tensor> = self.prefix_pass.written().collect();
-        let inputs: Vec<&D::Tensor> = written.iter().collect();
-        device.run_captured(&mut self.prefill_trace, &inputs, || {
+        let written = self.prefix_pass.written();
+        device.run_captured(&mut self.prefill_trace, &written, || {
             let embeddings = self.prefix.embeddings(device)?;
             paligemma.fill_cache(device, embeddings, &self.prefix_pass, &mut self.cache)
         })
-    }
-
-    /// Tensors of the suffix's passes that [`set_prompt`](Self::set_prompt) fills.
-    pub(super) fn written_by_prompts(&self) -> Vec<D::Tensor> {
-        let passes = self.state_pass.iter().chain([&self.actions_pass]);
-        passes.flat_map(Pass::written).collect()
     }
 
     /// Takes the trace of a denoising, to be [put back](Self::put_trace). Traces of other numbers of steps

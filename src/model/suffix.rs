@@ -1,6 +1,5 @@
 //! The suffix: the robot's state, where it is a token, and the noisy actions, as tokens of the action expert.
 
-use super::conditioning::TimeConditioning;
 use super::config::{ModelType, Pi0Config};
 use super::embedding::sinusoidal_embedding;
 use super::weights::{Weights, linear_with_bias};
@@ -56,7 +55,7 @@ impl<D: Device> SuffixProjections<D> {
     /// Makes the first layer of the time fusion at one time, whose embedding is `[1, expert.width]`; `None`
     /// where actions and time are not fused. Its product is the same for every action and every chunk, so it
     /// becomes the layer's bias.
-    pub(super) fn fuse_time(&self, device: &D, time: &D::Tensor) -> Result<Option<D::Linear>> {
+    pub fn fuse_time(&self, device: &D, time: &D::Tensor) -> Result<Option<D::Linear>> {
         let Some(fusion) = &self.state_and_time else {
             return Ok(None);
         };
@@ -64,19 +63,14 @@ impl<D: Device> SuffixProjections<D> {
         device.with_bias(&fusion.action_time_mlp_in, &bias).map(Some)
     }
 
-    /// Embeds noisy actions `[actions, max_action_dim]` at one time as action tokens
-    /// `[actions, expert.width]`.
+    /// Embeds noisy actions `[actions, max_action_dim]` as action tokens `[actions, expert.width]`, fused with
+    /// the time of a [`fuse_time`](Self::fuse_time).
     ///
     /// # Errors
     /// When the actions have another width, or the device fails.
-    pub fn embed_actions(
-        &self,
-        device: &D,
-        x_t: &D::Tensor,
-        at_time: &TimeConditioning<D>,
-    ) -> Result<D::Tensor> {
+    pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: Option<&D::Linear>) -> Result<D::Tensor> {
         let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
-        match (&self.state_and_time, &at_time.time_fusion) {
+        match (&self.state_and_time, time) {
             (Some(fusion), Some(time)) => {
                 let fused = device.linear(&actions, time, Activation::Silu)?;
                 device.linear(&fused, &fusion.action_time_mlp_out, Activation::None)

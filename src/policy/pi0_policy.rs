@@ -317,10 +317,13 @@ impl<D: Device> Policy for Pi0Policy<D> {
         // as every later one.
         for shade in 0..4 {
             let frame = Arc::new(RgbImage::from_pixel(size, size, Rgb([shade; 3])));
+            // Another prompt every time, where it has the state.
+            let mut state = vec![0.1 * f32::from(shade); self.info.state_dim];
+            denormalise(&self.statistics.state, &mut state);
             let cameras = self.info.cameras.iter();
             let observation = Observation {
                 images: cameras.map(|name| (name.clone(), Arc::clone(&frame))).collect(),
-                state: vec![0.0; self.info.state_dim],
+                state,
                 prompt: prompt.to_owned(),
             };
             self.predict_from_noise(&observation, &noise, None)?;

@@ -177,7 +177,7 @@ impl<D: Device> PrefixCache<D> {
         let previous = self.prompt.take().map(|prompt| prompt.embedding);
         self.prompt = Some(EmbeddedPrompt {
             text: text.to_owned(),
-            embedding: PromptEmbedding::new(model, &ids, min_rows, previous)?,
+            embedding: PromptEmbedding::new(&model.device, &model.paligemma, &ids, min_rows, previous)?,
         });
         add_since(&mut self.durations.prompt, started);
         Ok(())

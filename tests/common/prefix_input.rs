@@ -34,7 +34,7 @@ impl PrefixInput<'_> {
             .map(|image| image.as_ref().and_then(|_| embedded.next()))
             .collect();
         let tokens = &self.tokens[..self.valid_tokens];
-        let prompt = PromptEmbedding::new(pi0, tokens, self.tokens.len(), None)?;
+        let prompt = PromptEmbedding::new(device, paligemma, tokens, self.tokens.len(), None)?;
         pi0.embed_prefix(&images, &prompt)
     }
 

@@ -129,7 +129,7 @@ fn pixels_of_another_type_end_a_trace_and_others_do_not(tested: Tested<Tenstorre
     let mut operations = |pixels: &Pixels| {
         let graph = device.capture_graph(|| {
             device.write_image(&mut image, pixels)?;
-            device.run_captured(&mut trace, &[&image], || {
+            device.run_captured(&mut trace, [&image], || {
                 device.copy(&device.patches(&image, SMALL_GRID)?, &mut patches)
             })
         });

@@ -128,6 +128,11 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             Policy,
             whole::a_small_policy_s_actions_are_those_of_f32,
         ),
+        (
+            "a small π0.5's actions are those of f32",
+            Policy,
+            whole::a_small_pi05_s_actions_are_those_of_f32,
+        ),
     ]
 }
 

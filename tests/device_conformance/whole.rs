@@ -1,13 +1,12 @@
 //! Captured work, transfers, and a policy as a whole.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{CpuDevice, Device, HostTensor, Precision};
 use pi0_node::model::parameters::parameters;
-use pi0_node::model::{Pi0, Pi0Config, Weights};
+use pi0_node::model::{ModelType, Pi0, Pi0Config, Weights};
 
 use crate::common::pearson::pearson_correlation;
 use crate::common::prefix_input::PrefixInput;
@@ -23,7 +22,7 @@ pub fn captured_work_reads_what_was_written_since<D: Device>(tested: Tested<D>) 
         let values = [turn as f32, 10.0];
         device.write(&mut x, &values).unwrap();
         device
-            .run_captured(&mut trace, &[&x], || device.copy(&device.add(&x, &step)?, &mut y))
+            .run_captured(&mut trace, [&x], || device.copy(&device.add(&x, &step)?, &mut y))
             .unwrap();
         let expected = [f64::from(turn) + 1.0, 9.0];
         tested.expect(&format!("turn {turn}"), Ok(y.clone()), &[1, 2], &expected);
@@ -49,12 +48,7 @@ impl DrawnWeights {
         let weights = RandomWeights::new(config);
         let drawn = parameters(config).into_iter().map(|parameter| {
             let tensor = weights.tensor(&parameter.name);
-            let owned = HostTensor {
-                dtype: tensor.dtype,
-                shape: tensor.shape,
-                bytes: Cow::Owned(tensor.bytes.into_owned()),
-            };
-            (parameter.name, owned)
+            (parameter.name, tensor.into_owned())
         });
         Self(drawn.collect())
     }
@@ -66,14 +60,26 @@ impl Weights for DrawnWeights {
     }
 }
 
+fn config(model_type: ModelType) -> Pi0Config {
+    Pi0Config {
+        model_type,
+        ..demo_sized()
+    }
+}
+
 /// Actions of the policy of the shipped size, with two cameras, one of them absent, and a padded prompt.
-fn small_policy_s_actions<D: Device>(device: D) -> Vec<f32> {
-    static WEIGHTS: LazyLock<DrawnWeights> = LazyLock::new(|| DrawnWeights::new(&demo_sized()));
-    let config = demo_sized();
+fn small_policy_s_actions<D: Device>(model_type: ModelType, device: D) -> Vec<f32> {
+    static PI0: LazyLock<DrawnWeights> = LazyLock::new(|| DrawnWeights::new(&config(ModelType::Pi0)));
+    static PI05: LazyLock<DrawnWeights> = LazyLock::new(|| DrawnWeights::new(&config(ModelType::Pi05)));
+    let weights: &DrawnWeights = match model_type {
+        ModelType::Pi0 => &PI0,
+        ModelType::Pi05 => &PI05,
+    };
+    let config = config(model_type);
     let noise = values(config.action_horizon * config.max_action_dim, 23);
     let image = values(3 * config.vision.image_size.pow(2), 24);
-    let state = values(config.max_state_dim, 25);
-    let pi0 = Pi0::new(config, device, &*WEIGHTS).unwrap();
+    let state = values(config.state_width(), 25);
+    let pi0 = Pi0::new(config, device, weights).unwrap();
     let input = PrefixInput {
         images: &[Some(image.clone()), None, Some(image)],
         tokens: &[2, 5, 7, 0, 0],
@@ -86,13 +92,25 @@ fn small_policy_s_actions<D: Device>(device: D) -> Vec<f32> {
 }
 
 pub fn a_small_policy_s_actions_are_those_of_f32<D: Device>(tested: Tested<D>) {
-    static REFERENCE: LazyLock<Vec<f32>> =
-        LazyLock::new(|| small_policy_s_actions(CpuDevice::new(Precision::F32, 2).unwrap()));
+    static REFERENCE: LazyLock<Vec<f32>> = LazyLock::new(|| actions_in_f32(ModelType::Pi0));
+    expect_actions(tested, ModelType::Pi0, &REFERENCE);
+}
+
+pub fn a_small_pi05_s_actions_are_those_of_f32<D: Device>(tested: Tested<D>) {
+    static REFERENCE: LazyLock<Vec<f32>> = LazyLock::new(|| actions_in_f32(ModelType::Pi05));
+    expect_actions(tested, ModelType::Pi05, &REFERENCE);
+}
+
+fn actions_in_f32(model_type: ModelType) -> Vec<f32> {
+    small_policy_s_actions(model_type, CpuDevice::new(Precision::F32, 2).unwrap())
+}
+
+fn expect_actions<D: Device>(tested: Tested<D>, model_type: ModelType, expected: &[f32]) {
     let name = tested.device.description();
-    let actions = small_policy_s_actions(tested.device);
-    assert_eq!(actions.len(), REFERENCE.len(), "{name}");
+    let actions = small_policy_s_actions(model_type, tested.device);
+    assert_eq!(actions.len(), expected.len(), "{name}");
     if tested.computes {
-        let correlation = pearson_correlation(&actions, &REFERENCE);
+        let correlation = pearson_correlation(&actions, expected);
         assert!(correlation >= 1.0 - tested.tolerance, "{name}: {correlation}");
     }
 }

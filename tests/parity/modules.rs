@@ -235,7 +235,7 @@ impl Modules<'_> {
             device, paligemma, ..
         } = self.pi0;
         let tokens = self.fixture.tokens("paligemma.embedding.tokens")?;
-        let prompt = PromptEmbedding::new(self.pi0, &tokens, 0, None)?;
+        let prompt = PromptEmbedding::new(device, paligemma, &tokens, 0, None)?;
         self.compare("paligemma", "paligemma.embedding.output", prompt.embedding())?;
         let features = self.upload("projector.input")?;
         let projected = paligemma.project(device, &features)?;
@@ -246,7 +246,7 @@ impl Modules<'_> {
         let Pi0 { device, suffix, .. } = self.pi0;
         let x_t = self.upload("suffix.action_projection.input")?;
         let at_time = self.pi0.condition(&self.fixture.f32("suffix.time")?[..1])?;
-        let actions = suffix.embed_actions(device, &x_t, &at_time[0])?;
+        let actions = suffix.embed_actions(device, &x_t, at_time[0].time_fusion.as_ref())?;
         match self.pi0.config.model_type {
             ModelType::Pi0 => {
                 let state = self.upload("suffix.state_projection.input")?;

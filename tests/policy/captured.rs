@@ -12,7 +12,11 @@ use crate::folder::reference;
 use crate::robot::{FEW_STEPS, frame, observation, options};
 
 fn policy<D: Device>(device: D) -> Pi0Policy<D> {
-    let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
+    policy_of("checkpoint", device)
+}
+
+fn policy_of<D: Device>(checkpoint: &str, device: D) -> Pi0Policy<D> {
+    let checkpoint = Checkpoint::open(reference(checkpoint)).unwrap();
     let mut options = options();
     options.cameras.as_mut().unwrap()[0].is_optional = true;
     let mut policy = Pi0Policy::new(&checkpoint, device, &options).unwrap();
@@ -95,6 +99,29 @@ fn captured_chunks_are_those_of_every_operation_run_anew() {
     }
     let traces_run = traces_run.load(Ordering::Relaxed);
     assert!(traces_run > observations.len(), "{traces_run} traces");
+}
+
+/// π0.5's prompt has the state's digits, of which there are more or fewer at every moment.
+#[test]
+fn nothing_is_captured_anew_for_a_state_whose_prompt_is_longer_or_shorter() {
+    let (device, traces_run) = CapturingDevice::new(cpu());
+    let mut capturing = policy_of("pi05/checkpoint", device);
+    let mut anew = policy_of("pi05/checkpoint", cpu());
+    capturing.warm_up("pick up the cube").unwrap();
+    let noise: Vec<f32> = (0..50 * 32).map(|value| (value as f32).sin()).collect();
+    for moment in 1..12_u8 {
+        let mut observation = at(moment, "pick up the cube");
+        observation.state = (0..14)
+            .map(|joint| (f32::from(moment) * (joint + 1) as f32).sin() * 3.0)
+            .collect();
+        let before = traces_run.load(Ordering::Relaxed);
+        let actions = capturing.predict_from_noise(&observation, &noise, None).unwrap();
+        let expected = anew.predict_from_noise(&observation, &noise, None).unwrap();
+        assert_eq!(actions, expected, "moment {moment}");
+        let vision_prompt_prefix_and_denoising = 4;
+        let traces = traces_run.load(Ordering::Relaxed) - before;
+        assert_eq!(traces, vision_prompt_prefix_and_denoising, "moment {moment}");
+    }
 }
 
 #[test]

@@ -120,10 +120,15 @@ impl CapturingDevice {
 impl Device for CapturingDevice {
     type Tensor = Slot;
     type Linear = Arc<<CpuDevice as Device>::Linear>;
-    type Table = <CpuDevice as Device>::Table;
+    type Table = Arc<<CpuDevice as Device>::Table>;
     type Trace = Trace;
 
-    fn run_captured(&self, trace: &mut Trace, _: &[&Slot], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn run_captured<'a>(
+        &self,
+        trace: &mut Trace,
+        _: impl IntoIterator<Item = &'a Slot>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         for slot in self.temporary.lock().unwrap().drain(..) {
             let spoilt = vec![f32::NAN; slot.shape.iter().product()];
             slot.set(self.cpu.upload(&spoilt, &slot.shape)?);
@@ -193,7 +198,7 @@ impl Device for CapturingDevice {
     }
 
     fn upload_table(&self, table: &HostTensor) -> Result<Self::Table> {
-        self.cpu.upload_table(table)
+        self.cpu.upload_table(table).map(Arc::new)
     }
 
     fn read_back(&self, tensor: &Slot) -> Result<Vec<f32>> {

@@ -4,12 +4,14 @@ use std::fs;
 use std::sync::Arc;
 
 use image::RgbImage;
-use pi0_node::checkpoint::{Checkpoint, ImagePosition, PromptError};
+use pi0_node::checkpoint::{Checkpoint, ImagePosition, PromptError, StateInPrompt};
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, PolicyOptions, prepare_image};
+use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, Policy, PolicyOptions, prepare_image};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::folder::{Folder, Tensor, read_tensors, reference};
+use crate::folder::{Folder, Tensor, Tensors, read_tensors, reference};
+use crate::robot::observation;
 
 pub fn picture(tensor: &Tensor) -> RgbImage {
     let [height, width, 3] = tensor.shape[..] else {
@@ -44,38 +46,142 @@ fn images_of_any_size() {
 struct PromptCase {
     name: String,
     prompt: String,
+    /// Normalised; of π0.5.
+    #[serde(default)]
+    state: Vec<f32>,
+    text: Option<String>,
     tokens: Vec<u32>,
     mask: Vec<u32>,
 }
 
 #[test]
 fn tokens_of_prompts_that_fit_and_refusal_of_those_that_do_not() {
-    let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
-    let cases: Vec<PromptCase> =
-        serde_json::from_str(&fs::read_to_string(reference("prompts.json")).unwrap()).unwrap();
-    let (mut equal, mut refused) = (0, 0);
-    for PromptCase {
-        name,
-        prompt,
-        mut tokens,
-        mask,
-    } in cases
-    {
-        tokens.truncate(mask.iter().sum::<u32>() as usize);
-        match checkpoint.tokenizer().encode(&prompt) {
-            Ok(found) => {
-                assert_eq!(found, tokens, "{name}");
-                equal += 1;
+    for (checkpoint, prompts, limit, expected) in [
+        ("checkpoint", "prompts.json", 48, (9, 2)),
+        ("pi05/checkpoint", "pi05/prompts.json", 200, (10, 1)),
+    ] {
+        let checkpoint = Checkpoint::open(reference(checkpoint)).unwrap();
+        let form = checkpoint.config().prompt_form(None);
+        let cases: Vec<PromptCase> =
+            serde_json::from_str(&fs::read_to_string(reference(prompts)).unwrap()).unwrap();
+        let (mut equal, mut refused) = (0, 0);
+        for case in cases {
+            let name = &case.name;
+            let mut tokens = case.tokens;
+            tokens.truncate(case.mask.iter().sum::<u32>() as usize);
+            let text = form.text(&case.prompt, &case.state);
+            match checkpoint.tokenizer().encode(&text) {
+                Ok(found) => {
+                    assert_eq!(found, tokens, "{name}");
+                    if let Some(expected) = case.text {
+                        assert_eq!(text, expected, "{name}");
+                    }
+                    equal += 1;
+                }
+                Err(PromptError::Empty) => assert_eq!(name, "empty"),
+                Err(PromptError::TooLong {
+                    found, limit: stated, ..
+                }) => {
+                    assert!(name.ends_with("too_long") && found > limit, "{name}: {found}");
+                    assert_eq!(stated, limit);
+                    refused += 1;
+                }
+                Err(error) => panic!("{name}: {error}"),
             }
-            Err(PromptError::Empty) => assert_eq!(name, "empty"),
-            Err(PromptError::TooLong { found, limit: 48, .. }) => {
-                assert!(name.ends_with("too_long") && found > 48, "{name}: {found}");
-                refused += 1;
-            }
-            Err(error) => panic!("{name}: {error}"),
+        }
+        assert_eq!((equal, refused), expected, "{prompts}");
+    }
+}
+
+#[test]
+fn texts_and_tokens_of_pi05_s_prompts_with_ten_thousand_states() {
+    let fixture = read_tensors(&reference("pi05/state_prompts.safetensors"));
+    let checkpoint = Checkpoint::open(reference("pi05/checkpoint")).unwrap();
+    let form = checkpoint.config().prompt_form(None);
+    let states = fixture["states"].to_f32();
+    let state_dim = fixture["states"].shape[1];
+    let bins = fixture["bins"].integers::<2, _>(i16::from_le_bytes);
+    let texts = parts(&fixture, "texts", fixture["texts"].bytes.clone());
+    let tokens = fixture["tokens"].integers::<2, _>(i16::from_le_bytes);
+    let tokens = parts(&fixture, "tokens", tokens);
+    assert_eq!(states.len(), 10_000 * state_dim);
+    let rows = states.chunks(state_dim).zip(bins.chunks(state_dim)).zip(texts);
+    for (row, ((state, bins), text)) in rows.enumerate() {
+        let text = String::from_utf8(text).unwrap();
+        let (before, rest) = text.split_once(", State: ").unwrap();
+        let task = before.strip_prefix("Task: ").unwrap();
+        let ours = form.text(task, state);
+        assert_eq!(ours, text, "row {row}: {state:?}");
+        let digits = rest.strip_suffix(";\nAction: ").unwrap().split(' ');
+        let digits: Vec<i64> = digits.map(|digits| digits.parse().unwrap()).collect();
+        assert_eq!(digits, bins, "row {row}");
+        if let Some(tokens) = tokens.get(row) {
+            let ours = checkpoint.tokenizer().encode(&ours).unwrap();
+            assert!(
+                ours.iter()
+                    .map(|&token| i64::from(token))
+                    .eq(tokens.iter().copied())
+            );
         }
     }
-    assert_eq!((equal, refused), (8, 2));
+    assert_eq!(tokens.len(), 300);
+}
+
+/// Cuts values at the ends that the fixture has under `name.ends`.
+fn parts<T: Clone>(fixture: &Tensors, name: &str, values: Vec<T>) -> Vec<Vec<T>> {
+    let ends = fixture[&format!("{name}.ends")].integers::<8, _>(i64::from_le_bytes);
+    let mut start = 0;
+    ends.into_iter()
+        .map(|end| {
+            let part = values[start..end as usize].to_vec();
+            start = end as usize;
+            part
+        })
+        .collect()
+}
+
+#[test]
+fn a_prompt_that_a_rarer_state_would_make_too_long_is_refused_at_once() {
+    let folder = Folder::pi05();
+    folder.change_json("policy_preprocessor.json", |pipeline| {
+        let steps = pipeline["steps"].as_array_mut().unwrap();
+        let is_tokenizer = |step: &&mut Value| step["registry_name"] == "tokenizer_processor";
+        let tokenizer = steps.iter_mut().find(is_tokenizer).unwrap();
+        tokenizer["config"]["max_length"] = 75.into();
+    });
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let device = CpuDevice::new(Precision::F32, 1).unwrap();
+    let mut policy = Pi0Policy::new(&checkpoint, device, &PolicyOptions::default()).unwrap();
+    let cameras = policy.info().cameras.clone();
+    let mut observation = observation();
+    let picture = observation.images["top"].clone();
+    observation.images = cameras
+        .into_iter()
+        .map(|camera| (camera, picture.clone()))
+        .collect();
+    let form = checkpoint.config().prompt_form(None);
+    let short = form.text(&observation.prompt, &[-1.0; 14]);
+    assert!(checkpoint.tokenizer().encode(&short).is_ok());
+    // Any state: what counts is the longest.
+    let error = policy.predict(&observation).unwrap_err().to_string();
+    assert!(error.contains("up to") && error.contains("allows 75"), "{error}");
+}
+
+#[test]
+fn a_state_is_padded_in_the_prompts_of_lerobot_0_4_and_is_no_part_of_them_where_chosen_so() {
+    let folder = Folder::pi05();
+    let open = || Checkpoint::open(folder.path()).unwrap();
+    let text = |choice: Option<StateInPrompt>| open().config().prompt_form(choice).text("go", &[1.0, -1.0]);
+    let zeros = open().config().model.max_state_dim - 2;
+    let plain = "Task: go, State: 255 0;\nAction: ";
+    assert_eq!(text(None), plain);
+    folder.change_json("config.json", |config| {
+        config.as_object_mut().unwrap().remove("use_relative_actions");
+    });
+    let padded = format!("Task: go, State: 255 0{};\nAction: ", " 128".repeat(zeros));
+    assert_eq!(text(None), padded);
+    assert_eq!(text(Some(StateInPrompt::Values)), plain);
+    assert_eq!(text(Some(StateInPrompt::None)), "go\n");
 }
 
 /// The whole policy of a folder on one observation of the reference, against the reference's actions.
@@ -142,6 +248,25 @@ fn actions_relative_to_the_state_with_grippers_excluded() {
         Precision::F32,
         1e-4,
     );
+}
+
+#[test]
+fn actions_of_pi05_s_whole_policy() {
+    for (folders, fixture, absent) in [
+        (vec!["pi05/checkpoint"], "pi05/policy.safetensors", vec![]),
+        (
+            vec!["pi05/checkpoint"],
+            "pi05/policy_missing_camera.safetensors",
+            vec!["left_wrist"],
+        ),
+        (
+            vec!["pi05/checkpoint", "pi05/checkpoint_relative_actions"],
+            "pi05/policy_relative_actions.safetensors",
+            vec![],
+        ),
+    ] {
+        compare_policy(&Folder::joined(&folders), fixture, &absent, Precision::F32, 1e-4);
+    }
 }
 
 #[test]

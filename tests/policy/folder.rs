@@ -33,6 +33,12 @@ impl Tensor {
         }
     }
 
+    /// Values of an integer type of N bytes.
+    pub fn integers<const N: usize, I: Into<i64>>(&self, convert: impl Fn([u8; N]) -> I) -> Vec<i64> {
+        let (values, _) = self.bytes.as_chunks::<N>();
+        values.iter().map(|bytes| convert(*bytes).into()).collect()
+    }
+
     pub fn to_f32(&self) -> Vec<f32> {
         assert_eq!(self.dtype, safetensors::Dtype::F32);
         let (values, _) = self.bytes.as_chunks::<4>();
@@ -72,10 +78,20 @@ impl Folder {
         Self::overlaid(&[])
     }
 
+    /// The small checkpoint of π0.5.
+    pub fn pi05() -> Self {
+        Self::joined(&["pi05/checkpoint"])
+    }
+
     /// The small checkpoint with the files of another folder over its own.
     pub fn overlaid(others: &[&str]) -> Self {
+        Self::joined(&[&["checkpoint"], others].concat())
+    }
+
+    /// Files of all these folders, of those of one name the last.
+    pub fn joined(folders: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for from in ["checkpoint"].iter().chain(others) {
+        for from in folders {
             for file in fs::read_dir(reference(from)).unwrap() {
                 let file = file.unwrap();
                 fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();

@@ -73,7 +73,7 @@ fn check_frozen(device: CpuDevice) {
     assert_eq!(EulerSteps::new(STEPS).times().len(), schedule.times.len());
     let mut velocity = |step: usize, x_t: &[f32]| {
         let x_t = model.upload_noise(x_t).unwrap();
-        let mut denoiser = model.denoiser(&mut session, &uploaded_state).unwrap();
+        let mut denoiser = model.denoiser(&mut session, uploaded_state.as_ref()).unwrap();
         let v_t = denoiser.velocity(&x_t, &schedule.times[step]).unwrap();
         let mut v_t = model.device.read_back(&v_t).unwrap();
         v_t.truncate(noise.len());

@@ -5,7 +5,7 @@ use std::fs;
 use pi0_node::checkpoint::Checkpoint;
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, Tensor};
+use crate::folder::Folder;
 
 /// Opens the folder and finds all of these words in the refusal, which has a single line.
 fn refused_with(folder: &Folder, words: &[&str]) {
@@ -28,16 +28,12 @@ fn configured(change: impl FnOnce(&mut Value)) -> Folder {
 #[test]
 fn other_types() {
     for (kind, found) in [
-        (
-            "pi05",
-            "the policy pi05 (π0.5), expected pi0; π0.5 is not supported",
-        ),
-        ("pi052", "the policy pi052, expected pi0"),
+        ("pi052", "the policy pi052, expected pi0 or pi05"),
         ("pi0_fast", "π0-FAST is not supported"),
         ("pi0fast", "π0-FAST is not supported"),
         (
             "smolvla",
-            "the policy smolvla, expected pi0; give LeRobot's checkpoint of a policy of the type pi0",
+            "the policy smolvla, expected pi0 or pi05; give LeRobot's checkpoint of a policy of the type pi0 or pi05",
         ),
     ] {
         refused_with(&configured(|config| config["type"] = json!(kind)), &[found]);
@@ -45,35 +41,75 @@ fn other_types() {
 }
 
 #[test]
-fn pi05_that_is_known_by_its_tensors() {
-    for expert in ["gemma_expert.", "gemma_expert._orig_mod."] {
-        let folder = Folder::new();
-        folder.change_tensors("model.safetensors", |tensors| {
-            let name =
-                format!("model.paligemma_with_expert.{expert}model.layers.0.input_layernorm.dense.weight");
-            tensors.insert(name, Tensor::f32(&[0.0], &[1]));
-        });
-        refused_with(&folder, &["the policy pi05 (π0.5", "π0.5 is not supported"]);
+fn weights_of_pi05_with_a_configuration_of_pi0_and_the_other_way_round() {
+    for (folder, weights, words) in [
+        (
+            Folder::new(),
+            Folder::pi05(),
+            "is of π0, but the weights are of π0.5",
+        ),
+        (
+            Folder::pi05(),
+            Folder::new(),
+            "is of π0.5, but the weights are of π0:",
+        ),
+    ] {
+        fs::copy(
+            weights.file("model.safetensors"),
+            folder.file("model.safetensors"),
+        )
+        .unwrap();
+        refused_with(&folder, &[words]);
     }
 }
 
 #[test]
-fn pi0_with_a_memory() {
-    let folder = configured(|config| {
+fn prompt_steps_of_the_other_network() {
+    let folder = Folder::new();
+    for of_pi05 in ["policy_preprocessor.json"] {
+        fs::copy(Folder::pi05().file(of_pi05), folder.file(of_pi05)).unwrap();
+    }
+    let step = "the step \"pi05_prepare_state_tokenizer_processor_step\", which this policy does not have";
+    let error = Checkpoint::open(folder.path())
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(error.contains(step), "{error}");
+    let folder = Folder::pi05();
+    folder.change_json("policy_preprocessor.json", |pipeline| {
+        let steps = pipeline["steps"].as_array_mut().unwrap();
+        steps.retain(|step| step["registry_name"] != "pi05_prepare_state_tokenizer_processor_step");
+    });
+    let error = Checkpoint::open(folder.path())
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(error.contains("so the prompt has no state"), "{error}");
+}
+
+#[test]
+fn a_policy_with_a_memory() {
+    for folder in [Folder::new(), Folder::pi05()] {
+        expect_no_memory(&folder);
+    }
+}
+
+fn expect_no_memory(folder: &Folder) {
+    folder.change_json("config.json", |config| {
         config["use_proprioceptive_memory"] = json!(false);
         config["use_visual_memory"] = json!(false);
     });
     assert!(Checkpoint::open(folder.path()).is_ok());
     folder.change_json("config.json", |config| config["use_visual_memory"] = json!(true));
     refused_with(
-        &folder,
+        folder,
         &["use_visual_memory is true", "train or choose a policy without"],
     );
     folder.change_json("config.json", |config| {
         config["use_proprioceptive_memory"] = json!(true);
     });
     refused_with(
-        &folder,
+        folder,
         &["use_proprioceptive_memory and use_visual_memory is true"],
     );
 }

@@ -135,7 +135,12 @@ impl Device for CpuDevice {
         Ok(())
     }
 
-    fn run_captured(&self, _: &mut (), _: &[&CpuTensor], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn run_captured<'a>(
+        &self,
+        _: &mut (),
+        _: impl IntoIterator<Item = &'a CpuTensor>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         work()
     }
 

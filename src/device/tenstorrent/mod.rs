@@ -254,13 +254,13 @@ impl Device for TenstorrentDevice {
         self.overwrite_image(image, pixels)
     }
 
-    fn run_captured(
+    fn run_captured<'a>(
         &self,
         trace: &mut Self::Trace,
-        inputs: &[&TenstorrentTensor],
+        inputs: impl IntoIterator<Item = &'a TenstorrentTensor>,
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let inputs: Vec<usize> = inputs.iter().map(|input| input.address()).collect();
+        let inputs: Vec<usize> = inputs.into_iter().map(TenstorrentTensor::address).collect();
         self.traces.run_captured(trace, &inputs, work)
     }
 
