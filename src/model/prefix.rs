@@ -1,5 +1,6 @@
 //! The prefix: camera images and prompt, as tokens that all attend to each other.
 
+use super::attention::positions;
 use super::config::Pi0Config;
 use super::prompt::PromptEmbedding;
 use super::siglip::tokens_of_an_image;
@@ -44,6 +45,15 @@ impl<D: Device> Prefix<D> {
             prompt_rows,
             valid,
         })
+    }
+
+    /// Position of every token, as if no row of the prompt were padding. Padding comes last, so the positions
+    /// of all other tokens are the same whatever the prompt's length is.
+    pub(super) fn positions(&self) -> Vec<i64> {
+        let mut valid = self.valid.clone();
+        let first = valid.len() - self.prompt_rows;
+        valid[first..].fill(true);
+        positions(&valid)
     }
 
     /// Replaces the prompt by another one of as many rows.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::attention::{AttentionMask, positions};
@@ -134,12 +133,15 @@ impl<D: Device> Session<D> {
         let tile_size = device.tile_size();
         let layout = Layout::new(config, tile_size, prefix.valid.len());
         let (mask, positions) = layout.attention(&prefix.valid);
-        let pass = |kind, rows: Range<usize>, mask: &AttentionMask| {
-            Pass::new(&config.vlm, device, kind, &positions[rows], mask)
-        };
         let suffix = |start| {
-            let rows = start..layout.capacity;
-            pass(PassKind::Suffix { start }, rows.clone(), &mask.rows(rows))
+            let (kind, rows) = (PassKind::Suffix { start }, start..layout.capacity);
+            Pass::new(
+                &config.vlm,
+                device,
+                kind,
+                &positions[rows.clone()],
+                &mask.rows(rows),
+            )
         };
         let action_zeros = || device.zeros_f32(&[layout.capacity - layout.actions, config.max_action_dim]);
         let has_state = layout.state < layout.actions;
@@ -148,9 +150,16 @@ impl<D: Device> Session<D> {
         let passes = state_pass.iter().chain([&actions_pass]);
         let written_by_prompts: Vec<D::Tensor> = passes.flat_map(Pass::written).collect();
         let prefix_mask = AttentionMask::padding(layout.state, &prefix.valid);
+        let prefix_positions = prefix.positions();
         Ok(Self {
             cache: KvCache::new(&config.vlm, device, layout.capacity)?,
-            prefix_pass: pass(PassKind::Prefill, 0..layout.state, &prefix_mask)?,
+            prefix_pass: Pass::new(
+                &config.vlm,
+                device,
+                PassKind::Prefill,
+                &prefix_positions,
+                &prefix_mask,
+            )?,
             state_pass,
             actions_pass,
             written_by_prompts: written_by_prompts.into(),
@@ -204,7 +213,7 @@ impl<D: Device> Session<D> {
         }
         let (layout, valid) = (&self.layout, &self.prefix.valid);
         let (mask, positions) = layout.attention(valid);
-        // Padding comes behind all tokens of the prompt, so no valid token of the prefix has another position.
+        // The prefix's positions are those of a prompt without padding.
         let prefix_mask = AttentionMask::padding(layout.state, valid);
         self.prefix_pass.write(&config.vlm, device, None, &prefix_mask)?;
         let suffixes = [(&mut self.state_pass, layout.state)].into_iter();

@@ -8,6 +8,7 @@ use pi0_node::device::{CpuDevice, Device, Precision};
 use pi0_node::policy::{ActionChunk, Observation, Pi0Policy, Policy};
 
 use crate::capturing_device::CapturingDevice;
+use crate::equals_reference::max_difference;
 use crate::folder::reference;
 use crate::robot::{FEW_STEPS, frame, observation, options};
 
@@ -117,7 +118,9 @@ fn nothing_is_captured_anew_for_a_state_whose_prompt_is_longer_or_shorter() {
         let before = traces_run.load(Ordering::Relaxed);
         let actions = capturing.predict_from_noise(&observation, &noise, None).unwrap();
         let expected = anew.predict_from_noise(&observation, &noise, None).unwrap();
-        assert_eq!(actions, expected, "moment {moment}");
+        // Rows of padding may be summed in another order.
+        let difference = max_difference(actions.values(), expected.values());
+        assert!(difference < 1e-5, "moment {moment}: off by {difference}");
         let vision_prompt_prefix_and_denoising = 4;
         let traces = traces_run.load(Ordering::Relaxed) - before;
         assert_eq!(traces, vision_prompt_prefix_and_denoising, "moment {moment}");
