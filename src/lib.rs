@@ -1,4 +1,4 @@
-//! Runs π0, a vision-language-action policy, on a robot: camera images, joint positions and a prompt become
+//! Runs π0 and π0.5, vision-language-action policies, on a robot: camera images, joint positions and a prompt become
 //! actions.
 //!
 //! Three names are enough for a program of your own: [`open`] brings a checkpoint to a device, an

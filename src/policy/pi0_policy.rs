@@ -19,7 +19,7 @@ use super::{Policy, PolicyInfo};
 use crate::checkpoint::{Checkpoint, ImagePosition, PromptError, PromptForm, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
-use crate::model::{Pi0, Schedule, Session};
+use crate::model::{ModelType, Pi0, Schedule, Session};
 
 /// A checkpoint's policy on a device.
 pub struct Pi0Policy<D: Device> {
@@ -69,6 +69,15 @@ impl<D: Device> Pi0Policy<D> {
                 device.description()
             ),
         };
+        let prompt_form = config.prompt_form(options.state_in_prompt);
+        if config.model.model_type == ModelType::Pi05 {
+            let why = match options.state_in_prompt {
+                None => "as the program that wrote the checkpoint trains it",
+                Some(_) => "chosen by the parameter state_in_prompt",
+            };
+            let example = prompt_form.text("task", &vec![0.0; info.state_dim]);
+            tracing::info!("π0.5's prompts are {example:?} where the normalised state is 0, {why}");
+        }
         let model = Pi0::new(config.model.clone(), device, checkpoint)?;
         let steps = config.denoise_steps;
         Ok(Self {
@@ -77,7 +86,7 @@ impl<D: Device> Pi0Policy<D> {
             checkpoint_steps: steps,
             model,
             tokenizer: checkpoint.tokenizer().clone(),
-            prompt_form: config.prompt_form(options.state_in_prompt),
+            prompt_form,
             statistics: checkpoint.statistics().clone(),
             image_position: config.image_position,
             prefix_cache: PrefixCache::new(),

@@ -30,7 +30,7 @@ use self::trace::{CardCommands, Traces, WorkTrace};
 use super::pixels::BYTE_VALUES;
 use super::{
     Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Pixels, Result,
-    RopeTable,
+    RopeTable, expect_count, expect_tokens,
 };
 
 /// TT-NN's name of the type of the weights.
