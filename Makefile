@@ -90,7 +90,8 @@ smoke-test: build ## the shipped policy picks up the cube in at least three of f
 parity: setup ## compare the model with the reference implementation, from nothing
 	@$(IN_ENVIRONMENT) tools/parity.sh
 
-# The policy (pi0 or pi05), rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint to start from.
+# The policy (pi0 or pi05), rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint
+# to start from.
 POLICY ?= pi0
 REPEATS ?= 3
 CAMERAS ?= 2
