@@ -90,17 +90,20 @@ smoke-test: build ## the shipped policy picks up the cube in at least three of f
 parity: setup ## compare the model with the reference implementation, from nothing
 	@$(IN_ENVIRONMENT) tools/parity.sh
 
-# Rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint to start from.
+# The policy (pi0 or pi05), rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint
+# to start from.
+POLICY ?= pi0
 REPEATS ?= 3
 CAMERAS ?= 2
 THREADS ?= 0
-CHECKPOINT ?= target/parity/full/checkpoint
+CHECKPOINT ?= target/parity/full/$(if $(filter pi05,$(POLICY)),pi05/)checkpoint
 bench: setup ## pi0_node beside LeRobot on this machine: how many times as fast, as a table and one line of JSON
 	@tools/install_lerobot.sh
 	@$(IN_ENVIRONMENT) cargo build --release --locked --no-default-features --features cli --bin pi0_bench
 	@if [[ ! -e "$(CHECKPOINT)" ]]; then \
-		.env/lerobot/bin/python -m pi0_tools.reference.full_size --checkpoint-only "$$(dirname "$(CHECKPOINT)")"; fi
-	@$(IN_ENVIRONMENT) python -m pi0_tools.bench.side_by_side --checkpoint "$(CHECKPOINT)" \
+		.env/lerobot/bin/python -m pi0_tools.reference.full_size --policy $(POLICY) --checkpoint-only \
+			"$$(dirname "$(CHECKPOINT)")"; fi
+	@$(IN_ENVIRONMENT) python -m pi0_tools.bench.side_by_side --policy $(POLICY) --checkpoint "$(CHECKPOINT)" \
 		--repeats $(REPEATS) --cameras $(CAMERAS) --threads $(THREADS) $(if $(EVERY_TYPE),--every-type)
 
 bench-kernels: setup ## every kernel of the CPU beside its instruction's peak and oneDNN, as a table and one line of JSON

@@ -1,7 +1,7 @@
 """Measures pi0_node and LeRobot alternately on this machine and prints how many times as fast pi0_node is.
 
-Both run π0 at the published size with random weights: the same cameras, a prompt of 20 tokens, 10 steps, 50
-actions, the same number of threads. pi0_node's time is from camera frames of 640 × 480 pixels to actions, LeRobot's
+Both run π0 or π0.5 at the published size with random weights: the same cameras, a prompt of as many tokens, 10 steps,
+50 actions, the same number of threads. pi0_node's time is from camera frames of 640 × 480 pixels to actions, LeRobot's
 from prepared images to actions. Every process makes one chunk that is not measured. The last line is JSON.
 """
 
@@ -20,6 +20,8 @@ LEROBOT_PYTHON = CHECKOUT / ".env/lerobot/bin/python"
 BASELINE = (LEROBOT_PYTHON, "-m", "pi0_tools.bench.lerobot_baseline")
 PRECISIONS = ("bf16", "int8")
 READ_BYTES = 1 << 24
+# By the policy: pi0_bench's configuration, and tokens of the prompt. π0.5's has the state of 14 joints in it.
+WORKLOADS = {"pi0": ("full", 20), "pi05": ("full-pi05", 71)}
 
 
 def say(text):
@@ -61,6 +63,7 @@ def program(name, reports, ready_s=()):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--policy", choices=WORKLOADS, default="pi0")
     parser.add_argument("--checkpoint", type=Path, required=True, help="of the published size, for the start-up")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of all programs (default 3)")
     parser.add_argument("--cameras", type=int, default=2)
@@ -78,7 +81,8 @@ def main():
     arguments = parse_arguments()
     cores = len(os.sched_getaffinity(0))
     threads = arguments.threads or cores
-    same = ["--cameras", arguments.cameras, "--threads", threads, "--repeats", 1]
+    config, prompt_tokens = WORKLOADS[arguments.policy]
+    same = ["--cameras", arguments.cameras, "--prompt-tokens", prompt_tokens, "--threads", threads, "--repeats", 1]
 
     probe = json_of(*BASELINE, "--products", "--threads", threads)
     left_out = {} if arguments.every_type else emulated_types(probe["gflops"], cpuinfo())
@@ -90,12 +94,12 @@ def main():
     for number in range(1, arguments.repeats + 1):
         say(f"round {number} of {arguments.repeats}")
         for precision in PRECISIONS:
-            report = json_of(BENCH, "--config", "full", "--precision", precision, "--json", *same)
+            report = json_of(BENCH, "--config", config, "--precision", precision, "--json", *same)
             report["chunk_s"] = [report["stages"]["chunk"]["median_ms"] / 1e3]
             own[precision].append(report)
             say(f"  pi0_node {precision}: {report['chunk_s'][0]:.1f} s")
         for dtype in dtypes:
-            report = json_of(*BASELINE, "--dtype", dtype, *same)
+            report = json_of(*BASELINE, "--policy", arguments.policy, "--dtype", dtype, *same)
             baseline[dtype].append(report)
             say(f"  LeRobot {dtype}: {report['chunk_s'][0]:.1f} s")
         for precision in PRECISIONS:
@@ -116,7 +120,10 @@ def main():
     shares = {precision: peak_shares(own[precision]) for precision in PRECISIONS}
 
     print(machine_name(cpuinfo(), cores))
-    print(f"{threads} threads, {arguments.cameras} cameras, {arguments.repeats} rounds\n")
+    print(
+        f"{arguments.policy}, {threads} threads, {arguments.cameras} cameras, {prompt_tokens} prompt tokens, "
+        f"{arguments.repeats} rounds\n"
+    )
     print(table(programs.values(), baselines.values()))
     print("\nShares of the instruction's peak on registers, measured in the same runs:\n")
     print(shares_table(shares), "\n")

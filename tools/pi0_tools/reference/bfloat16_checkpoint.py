@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 # 64 MiB of f32 at a time.
@@ -16,6 +17,13 @@ def round_to_bfloat16(module: nn.Module) -> None:
         for parameter in module.parameters():
             for piece in parameter.view(-1).split(PIECE_ELEMENTS):
                 piece.copy_(piece.to(torch.bfloat16))
+
+
+def store_as_bfloat16(folder: Path) -> None:
+    """Writes the weights of a LeRobot checkpoint, which `round_to_bfloat16` has rounded, in half the size."""
+    path = folder / "model.safetensors"
+    weights = {name: weight.to(torch.bfloat16) for name, weight in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
 
 
 def write_bfloat16(module: nn.Module, path: Path) -> None:

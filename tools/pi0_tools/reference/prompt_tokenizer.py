@@ -55,28 +55,25 @@ def build_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     )
 
 
-def tokenize(
-    policy_type: PolicyType,
-    tokenizer: PreTrainedTokenizerFast,
-    prompts: list[str],
-    states: torch.Tensor,
-    max_tokens: int,
-) -> tuple[list[str], torch.Tensor, torch.Tensor]:
-    """The texts of prompts, their token ids [prompts, max_tokens] and masks, by LeRobot's prompt and tokenizer steps.
-
-    states: normalised [prompts, joints]; π0 writes none of them into the text.
-    """
-    to_tokens = TokenizerProcessorStep(
-        tokenizer=tokenizer, max_length=max_tokens, padding_side="right", padding="max_length"
-    )
+def prompt_texts(policy_type: PolicyType, prompts: list[str], states: torch.Tensor) -> list[str]:
+    """What LeRobot tokenises for prompts and normalised states [prompts, joints]; π0's has no state in it."""
     transition = {
         TransitionKey.OBSERVATION: {OBS_STATE: states},
         TransitionKey.COMPLEMENTARY_DATA: {"task": list(prompts)},
     }
-    transition = to_tokens(policy_type.prompt_step()(transition))
-    observation = transition[TransitionKey.OBSERVATION]
-    texts = transition[TransitionKey.COMPLEMENTARY_DATA]["task"]
-    return texts, observation[OBS_LANGUAGE_TOKENS], observation[OBS_LANGUAGE_ATTENTION_MASK]
+    return policy_type.prompt_step()(transition)[TransitionKey.COMPLEMENTARY_DATA]["task"]
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerFast, texts: list[str], max_tokens: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and masks [texts, max_tokens], by LeRobot's tokenizer step."""
+    step = TokenizerProcessorStep(
+        tokenizer=tokenizer, max_length=max_tokens, padding_side="right", padding="max_length"
+    )
+    transition = {TransitionKey.OBSERVATION: {}, TransitionKey.COMPLEMENTARY_DATA: {"task": texts}}
+    observation = step(transition)[TransitionKey.OBSERVATION]
+    return observation[OBS_LANGUAGE_TOKENS], observation[OBS_LANGUAGE_ATTENTION_MASK]
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -87,13 +84,18 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     (folder / TOKENIZER_FILE).write_text(backend.to_str(pretty=True) + "\n", encoding="utf-8")
 
 
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_file=str(folder / TOKENIZER_FILE), pad_token="<pad>")
+
+
 def write_prompts(policy_type: PolicyType, tokenizer: PreTrainedTokenizerFast, max_tokens: int, path: Path) -> None:
     """Token ids and masks of prompts; for π0.5 also the state, the same for all, and the text that is tokenised."""
     state = torch.tensor([STATE])
 
     def tokens_of(prompt: str) -> tuple[str, torch.Tensor, torch.Tensor]:
-        (text,), (tokens,), (mask,) = tokenize(policy_type, tokenizer, [prompt], state, max_tokens)
-        return text, tokens, mask
+        texts = prompt_texts(policy_type, [prompt], state)
+        (tokens,), (mask,) = tokenize(tokenizer, texts, max_tokens)
+        return texts[0], tokens, mask
 
     _, _, mask = tokens_of("")
     room = max_tokens - int(mask.sum())

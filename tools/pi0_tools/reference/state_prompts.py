@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pi0_tools.reference.fixture_file import as_bytes, save_tensors
 from pi0_tools.reference.policy_types import PI05
-from pi0_tools.reference.prompt_tokenizer import tokenize
+from pi0_tools.reference.prompt_tokenizer import prompt_texts, tokenize
 
 STATES_SEED = 600
 STATES = 10_000
@@ -39,8 +39,9 @@ def _bins(text: str) -> list[int]:
 def write_state_prompts(tokenizer: PreTrainedTokenizerFast, max_tokens: int, path: Path) -> None:
     """Texts and token ids are one after the other; `….ends` says where each ends. Only the first have token ids."""
     states = torch.from_numpy(_values())
-    texts, tokens, masks = tokenize(PI05, tokenizer, [PROMPT] * STATES, states, max_tokens)
-    tokenised = [tokens[row][masks[row].bool()] for row in range(TOKENISED)]
+    texts = prompt_texts(PI05, [PROMPT] * STATES, states)
+    tokens, masks = tokenize(tokenizer, texts[:TOKENISED], max_tokens)
+    tokenised = [ids[mask.bool()] for ids, mask in zip(tokens, masks, strict=True)]
     rows = {
         "states": states,
         "bins": torch.tensor([_bins(text) for text in texts], dtype=torch.int16),

@@ -1,1 +1,1 @@
-"""Training of the small policy that comes with the package, from demonstrations to checkpoint."""
+"""Training of the small policies that come with the package, from demonstrations to checkpoint."""

@@ -7,9 +7,9 @@ import torch
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot.utils.constants import OBS_STATE
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerFast
 
 from pi0_tools.reference.lerobot_checkpoint import build_processors, load_policy
+from pi0_tools.reference.prompt_tokenizer import read_tokenizer
 from pi0_tools.train.small_aloha_policy import CAMERA
 
 
@@ -18,7 +18,7 @@ class LeRobotPolicy:
 
     def __init__(self, folder):
         self._policy = load_policy(folder)
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="<pad>")
+        tokenizer = read_tokenizer(folder)
         file = json.loads((folder / "policy_preprocessor.json").read_text(encoding="utf-8"))
         (state_file,) = [step["state_file"] for step in file["steps"] if "state_file" in step]
         statistics = {}

@@ -1,4 +1,4 @@
-"""Trains the small π0 on demonstrations, with LeRobot's own policy and loss, and writes its checkpoint.
+"""Trains the small π0 or π0.5 on demonstrations, with LeRobot's own policy and loss, and writes its checkpoint.
 
 README.md says how long it takes and what comes out.
 """
@@ -16,13 +16,17 @@ import torch
 from lerobot.utils.constants import ACTION, OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS, OBS_STATE
 
 from pi0_sim.skills import ARMS, SKILLS
-from pi0_tools.reference.lerobot_checkpoint import build_policy, write_checkpoint
+from pi0_tools.reference.bfloat16_checkpoint import round_to_bfloat16, store_as_bfloat16
+from pi0_tools.reference.lerobot_checkpoint import build_policy, build_processors, load_policy, write_checkpoint
+from pi0_tools.reference.policy_types import POLICY_TYPES
+from pi0_tools.reference.prompt_tokenizer import read_tokenizer
 from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
+from pi0_tools.train.initial_weights import take_over_pi0
 from pi0_tools.train.kinematics import gripper_pose
 from pi0_tools.train.small_aloha_policy import (
     ACTION_HORIZON,
-    ARCHITECTURE,
     CAMERA,
+    aloha_architecture,
     aloha_config,
     aloha_tokenizer,
     robot_statistics,
@@ -37,8 +41,8 @@ BETAS = (0.9, 0.95)
 GRADIENT_NORM = 1.0
 WARM_UP_STEPS = 200
 AVERAGE_DECAY = 0.998
-REPORT_EVERY = 100
-EVALUATE_EVERY = 500
+REPORT_EVERY = 50
+EVALUATE_EVERY = 250
 
 
 class Trainer:
@@ -53,22 +57,25 @@ class Trainer:
         self.held_out_starts = self.demonstrations.episode_starts[held_out]
         self.sampler = BatchSampler(self.demonstrations, held_out, arguments.batch_size, arguments.seed)
         self.statistics = robot_statistics(self.demonstrations.state, self.demonstrations.action)
-        self.tokenizer = aloha_tokenizer(f"{prompt}\n" for prompt in self.demonstrations.prompts)
-        self.policy = build_policy(aloha_config(self.device), ARCHITECTURE)
-        pretrain_vision(self.policy, self.demonstrations.images, arguments.vision_steps, arguments.seed, report_vision)
+        policy_type = POLICY_TYPES[arguments.policy]
+        self.architecture = aloha_architecture(policy_type)
+        self.tokenizer = aloha_tokenizer(policy_type, self.demonstrations.prompts)
+        self.policy = build_policy(aloha_config(policy_type, self.device), self.architecture)
+        self.processors = build_processors(self.policy.config, self.tokenizer, self.statistics)
+        if arguments.start_from is None:
+            images = self.demonstrations.images
+            pretrain_vision(self.policy, images, arguments.vision_steps, arguments.seed, report_vision)
+        else:
+            pi0, pi0_tokenizer = load_policy(arguments.start_from), read_tokenizer(arguments.start_from)
+            actions = self._inputs(self.sampler.next())[ACTION]
+            take_over_pi0(self.policy, self.tokenizer, pi0, pi0_tokenizer, actions, arguments.seed)
         self.average = copy.deepcopy(self.policy).eval().requires_grad_(False)
         # The same arithmetic in fewer passes over memory: half as long again without it on a CPU.
         self.policy.model.forward = torch.compile(self.policy.model.forward)
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=arguments.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY
         )
-        # As LeRobot's processor gives them: a newline after the prompt, padding on the right.
-        tokens = self.tokenizer(
-            [f"{prompt}\n" for prompt in self.demonstrations.prompts], padding=True, return_tensors="pt"
-        )
         self._steps = 0
-        self._tokens = tokens["input_ids"].to(self.device)
-        self._token_mask = tokens["attention_mask"].bool().to(self.device)
 
     def step(self, learning_rate):
         """One step of the optimiser; returns the flow-matching loss."""
@@ -96,9 +103,8 @@ class Trainer:
         batch = self.demonstrations.batch(self.held_out_starts, 0)
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(batch.actions.shape, generator=generator).to(self.device)
-        predicted = self.average.predict_action_chunk(self._inputs(batch), noise=noise).cpu()
-        action = self.statistics[ACTION]
-        predicted = (predicted * action["std"] + action["mean"]).numpy()
+        _, postprocessor = self.processors
+        predicted = postprocessor(self.average.predict_action_chunk(self._inputs(batch), noise=noise)).numpy()
         errors_m = [[] for _ in self.skills]
         for skill, chunk, expected in zip(batch.skill, predicted, batch.actions, strict=True):
             side = FIRST_ARM[self.skills[skill]]
@@ -107,25 +113,28 @@ class Trainer:
         return [(float(np.median(errors)), max(errors)) for errors in errors_m]
 
     def _inputs(self, batch):
-        """The batch after LeRobot's processor."""
-        images = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float() / 255
-
-        def normalised(values, name):
-            statistics = self.statistics[name]
-            values = (torch.from_numpy(values) - statistics["mean"]) / (statistics["std"] + 1e-8)
-            return values.to(self.device)
-
-        skill = torch.from_numpy(batch.skill).to(self.device)
-        return {
-            CAMERA: images,
-            OBS_STATE: normalised(batch.state, OBS_STATE),
-            ACTION: normalised(batch.actions, ACTION),
-            OBS_LANGUAGE_TOKENS: self._tokens[skill],
-            OBS_LANGUAGE_ATTENTION_MASK: self._token_mask[skill],
-        }
+        """The batch after LeRobot's processor, without the padding that all of its prompts have."""
+        prompts = self.demonstrations.prompts
+        preprocessor, _ = self.processors
+        inputs = preprocessor(
+            {
+                CAMERA: torch.from_numpy(batch.images).permute(0, 3, 1, 2).float() / 255,
+                OBS_STATE: torch.from_numpy(batch.state),
+                ACTION: torch.from_numpy(batch.actions),
+                "task": [prompts[skill] for skill in batch.skill],
+            }
+        )
+        longest = int(inputs[OBS_LANGUAGE_ATTENTION_MASK].sum(1).max())
+        for name in (OBS_LANGUAGE_TOKENS, OBS_LANGUAGE_ATTENTION_MASK):
+            inputs[name] = inputs[name][:, :longest]
+        return inputs
 
     def save(self, folder):
-        write_checkpoint(self.average, self.tokenizer, self.statistics, ARCHITECTURE, folder)
+        """Writes the average of the weights, rounded to bfloat16."""
+        rounded = copy.deepcopy(self.average)
+        round_to_bfloat16(rounded)
+        write_checkpoint(rounded, self.tokenizer, self.statistics, self.architecture, folder)
+        store_as_bfloat16(folder)
 
 
 def report_vision(step, error):
@@ -148,13 +157,14 @@ def train(arguments):
     )
     started_s = time.monotonic()
     losses = []
-    for step in range(arguments.steps):
-        rate = learning_rate(step / arguments.steps, step, arguments.learning_rate)
-        losses.append(trainer.step(rate))
-        done = step + 1
+    done, progress = 0, 0.0
+    while progress < 1.0:
+        losses.append(trainer.step(learning_rate(progress, done, arguments.learning_rate)))
+        done += 1
+        taken_s = time.monotonic() - started_s
+        progress = max(done / arguments.steps, taken_s / 60 / arguments.minutes)
         if done % REPORT_EVERY == 0:
-            taken_s = time.monotonic() - started_s
-            left_min = taken_s * (arguments.steps / done - 1) / 60
+            left_min = taken_s * (1 / progress - 1) / 60
             loss = torch.stack(losses).mean().item()
             losses.clear()
             print(f"step {done}: loss {loss:.4f}, {taken_s / done:.2f} s a step, {left_min:.0f} min left", flush=True)
@@ -166,12 +176,15 @@ def train(arguments):
             print(f"step {done}: median (worst) distance from the expert's gripper in cm: {errors}", flush=True)
             trainer.save(arguments.output)
     trainer.save(arguments.output)
+    started_from = arguments.start_from
+    start = {"vision_steps": arguments.vision_steps} if started_from is None else {"start_from": started_from.name}
     (arguments.output / "training.json").write_text(
         json.dumps(
             {
+                "policy": arguments.policy,
                 "seed": arguments.seed,
-                "vision_steps": arguments.vision_steps,
-                "steps": arguments.steps,
+                **start,
+                "steps": done,
                 "batch_size": arguments.batch_size,
                 "learning_rate": arguments.learning_rate,
                 "episodes": len(trainer.demonstrations.episode_starts),
@@ -192,13 +205,20 @@ def parse_arguments():
     parser.add_argument("demonstrations", type=Path, help="folder that make_demonstrations wrote")
     parser.add_argument("output", type=Path, help="folder of the checkpoint")
     parser.add_argument("--skill", choices=SKILLS, action="append", dest="skills", help="only this; may be repeated")
+    parser.add_argument("--policy", choices=POLICY_TYPES, default="pi0")
+    parser.add_argument(
+        "--start-from", type=Path, help="a small π0 whose weights a π0.5 starts with, in place of pretraining"
+    )
     parser.add_argument("--vision-steps", type=int, default=1500, help="of pretraining (default 1500)")
     parser.add_argument("--steps", type=int, default=6500, help="of training (default 6500)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of training, when the steps take longer")
     parser.add_argument("--batch-size", type=int, default=64, help="samples of a step (default 64)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.skills = arguments.skills or list(SKILLS)
+    if arguments.start_from is not None and arguments.policy != "pi05":
+        parser.error("--start-from is for --policy pi05")
     return arguments
 
 
