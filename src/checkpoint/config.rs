@@ -1,12 +1,15 @@
 //! Configuration of a checkpoint: LeRobot's `config.json`, or the one that openpi's conversion writes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
-use super::{before_0_4, json, other_policy};
+use super::image_fit::{ImageFit, ImageWriter};
+use super::options::CheckpointOptions;
+use super::{before_0_4, json, openpi_training, other_policy};
 use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
 
 /// Cameras of every openpi π0, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
@@ -25,22 +28,15 @@ pub struct PolicyConfig {
     /// Names of the cameras in the model's order, without `observation.images.`. Cameras that were always
     /// empty in training (`empty_camera_0` …) are not among them.
     pub cameras: Vec<String>,
-    /// Place of an image in the square that the vision tower takes.
-    pub image_position: ImagePosition,
+    /// Names that cameras had in the data that the policy was trained with, by their names in the checkpoint,
+    /// where the two differ.
+    pub recorded_cameras: BTreeMap<String, String>,
+    /// How images become the square that the vision tower takes.
+    pub image_fit: ImageFit,
     /// Values of a state and of an action before padding, or the padded ones where the configuration has no
     /// others.
     pub(super) dims: Dims,
     pub(super) writer: Writer,
-}
-
-/// Place of an image in the square that the vision tower takes, if it is no square itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ImagePosition {
-    /// In the middle.
-    #[default]
-    Centre,
-    /// At the bottom on the right, as LeRobot before version 0.4 put it.
-    BottomRight,
 }
 
 /// Program that wrote the checkpoint.
@@ -115,7 +111,8 @@ impl Default for LeRobotConfig {
 #[derive(Deserialize)]
 struct OpenpiConfig {
     action_dim: usize,
-    action_horizon: usize,
+    /// openpi's own PyTorch training stores none.
+    action_horizon: Option<usize>,
     paligemma_variant: String,
     action_expert_variant: String,
 }
@@ -131,11 +128,14 @@ impl PolicyConfig {
     /// Reads `config.json` and, if it exists, `architecture.json`.
     ///
     /// # Errors
-    /// When a file is missing or no JSON, the checkpoint is of another policy, or values are impossible: all
-    /// of them at once.
-    pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
+    /// When a file is missing or no JSON, the checkpoint is of another policy, or values are impossible or do not
+    /// fit the options: all of them at once.
+    pub fn read(folder: &Path, options: &CheckpointOptions) -> Result<Self, CheckpointError> {
         let path = folder.join("config.json");
-        let value: Value = json::read(&path)?;
+        let value: Value = match openpi_training::config(folder)? {
+            Some(value) => value,
+            None => json::read(&path)?,
+        };
         let architecture_path = folder.join("architecture.json");
         let architecture = if architecture_path.exists() {
             Some(json::read(&architecture_path)?)
@@ -146,21 +146,23 @@ impl PolicyConfig {
         let mut problems = Vec::new();
         let config = if value.get("type").is_some() {
             let mut keys: Map<String, Value> = json::parse(&path, value)?;
-            let image_position = match before_0_4::rename_keys(&mut keys, &mut problems) {
-                true => ImagePosition::BottomRight,
-                false => ImagePosition::Centre,
-            };
-            if image_position == ImagePosition::Centre && !keys.contains_key("use_relative_actions") {
-                tracing::warn!(
-                    "{}: written by LeRobot 0.4.0 to 0.5.0. Before 0.5.0 it trained with −3 in the bars beside images \
-                     that are no squares, here they are −1 (black); crop the cameras to squares to have no bars",
-                    path.display()
-                );
+            let is_before_0_4 = before_0_4::rename_keys(&mut keys, &mut problems);
+            let writer = ImageWriter::of_lerobot(&keys, is_before_0_4);
+            for parameter in options.openpi.given() {
+                problems.push(format!(
+                    "the parameter {parameter} is set, which is for folders of openpi: LeRobot's have it themselves"
+                ));
             }
             let config = json::parse(&path, Value::Object(keys))?;
-            Self::from_lerobot(config, architecture, image_position, &mut problems)
+            let mut config = Self::from_lerobot(config, architecture, &mut problems);
+            config.image_fit = writer.image_fit(&path, options.image_bars, options.resize);
+            config
         } else if value.get("action_horizon").is_some() {
-            Self::from_openpi(json::parse(&path, value)?, architecture, &mut problems)
+            let horizon = options.openpi.action_horizon;
+            let mut config =
+                Self::from_openpi(json::parse(&path, value)?, horizon, architecture, &mut problems);
+            config.image_fit = ImageWriter::Openpi.image_fit(&path, options.image_bars, options.resize);
+            config
         } else {
             return Err(CheckpointError::File {
                 path,
@@ -180,7 +182,6 @@ impl PolicyConfig {
     fn from_lerobot(
         config: LeRobotConfig,
         architecture: Option<Architecture>,
-        image_position: ImagePosition,
         problems: &mut Vec<String>,
     ) -> Self {
         let [height, width] = config.image_resolution;
@@ -246,7 +247,8 @@ impl PolicyConfig {
             ),
             denoise_steps: config.num_inference_steps,
             cameras,
-            image_position,
+            recorded_cameras: BTreeMap::new(),
+            image_fit: ImageFit::default(),
             dims,
             writer: Writer::LeRobot {
                 normalisation: config.normalization_mapping,
@@ -256,6 +258,7 @@ impl PolicyConfig {
 
     fn from_openpi(
         config: OpenpiConfig,
+        chosen_horizon: Option<usize>,
         architecture: Option<Architecture>,
         problems: &mut Vec<String>,
     ) -> Self {
@@ -264,18 +267,28 @@ impl PolicyConfig {
         let Pi0Config {
             min_period,
             max_period,
+            action_horizon,
             ..
         } = Pi0Config::pi0();
+        if let (Some(stored), Some(chosen)) = (config.action_horizon, chosen_horizon)
+            && stored != chosen
+        {
+            problems.push(format!(
+                "action_horizon is {stored}, but openpi_action_horizon {chosen}: the parameter is for folders without \
+                 config.json"
+            ));
+        }
         Self {
             model: architecture.model(
                 (config.action_dim, config.action_dim),
-                config.action_horizon,
+                config.action_horizon.or(chosen_horizon).unwrap_or(action_horizon),
                 OPENPI_PROMPT_TOKENS,
                 (min_period, max_period),
             ),
             denoise_steps: OPENPI_DENOISE_STEPS,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
-            image_position: ImagePosition::Centre,
+            recorded_cameras: BTreeMap::new(),
+            image_fit: ImageFit::default(),
             dims: Dims {
                 state: config.action_dim,
                 action: config.action_dim,
@@ -357,7 +370,8 @@ fn length(name: &str, feature: &Feature, max: usize, problems: &mut Vec<String>)
     }
 }
 
-fn camera_name(feature: &str) -> String {
+/// Name of a camera, from that of its feature.
+pub(super) fn camera_name(feature: &str) -> String {
     ["observation.images.", "observation."]
         .iter()
         .find_map(|prefix| feature.strip_prefix(prefix))

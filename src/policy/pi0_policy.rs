@@ -16,7 +16,7 @@ use super::prefix_cache::PrefixCache;
 use super::preprocess::prepare_image;
 use super::report::{PolicyReport, StageDurations};
 use super::{Policy, PolicyInfo};
-use crate::checkpoint::{Checkpoint, ImagePosition, PromptTokenizer, Statistics};
+use crate::checkpoint::{Checkpoint, ImageFit, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
 use crate::model::{Pi0, Schedule, Session};
@@ -30,7 +30,7 @@ pub struct Pi0Policy<D: Device> {
     checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
     statistics: Statistics,
-    image_position: ImagePosition,
+    image_fit: ImageFit,
     /// Cameras with images, in the checkpoint's order.
     cameras: Vec<CameraOptions>,
     seed: u64,
@@ -52,7 +52,7 @@ impl<D: Device> Pi0Policy<D> {
     pub fn new(checkpoint: &Checkpoint, device: D, options: &PolicyOptions) -> Result<Self, OpenError> {
         let config = checkpoint.config();
         let cameras = options
-            .cameras(&config.cameras)
+            .cameras(&config.cameras, &config.recorded_cameras)
             .map_err(|problems| OpenError::Options { problems })?;
         let info = PolicyInfo {
             cameras: cameras.iter().map(|camera| camera.name.clone()).collect(),
@@ -77,7 +77,7 @@ impl<D: Device> Pi0Policy<D> {
             model,
             tokenizer: checkpoint.tokenizer().clone(),
             statistics: checkpoint.statistics().clone(),
-            image_position: config.image_position,
+            image_fit: config.image_fit,
             prefix_cache: PrefixCache::new(),
             cameras,
             seed: options.seed,
@@ -144,14 +144,14 @@ impl<D: Device> Pi0Policy<D> {
         let mut state = observation.state.clone();
         normalise(&self.statistics.state, &mut state);
         state.resize(self.model.config.max_state_dim, 0.0);
-        let (image_size, position) = (self.model.config.vision.image_size, self.image_position);
+        let (image_size, image_fit) = (self.model.config.vision.image_size, self.image_fit);
         let session = self.prefix_cache.session(
             &self.model,
             &frames,
             &observation.prompt,
             |camera, frame| {
                 let CameraOptions { name, crop, .. } = &self.cameras[camera];
-                prepare_image(frame, *crop, image_size, position).map_err(|error| PolicyError::Image {
+                prepare_image(frame, *crop, image_size, image_fit).map_err(|error| PolicyError::Image {
                     camera: name.clone(),
                     error,
                 })

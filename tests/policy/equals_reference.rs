@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use image::RgbImage;
-use pi0_node::checkpoint::{Checkpoint, ImagePosition, PromptError};
-use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::checkpoint::{Checkpoint, ImageFit, PromptError, Resize};
+use pi0_node::device::{CpuDevice, Pixels, Precision};
 use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, PolicyOptions, prepare_image};
 use serde::Deserialize;
 
@@ -32,12 +32,41 @@ fn images_of_any_size() {
             continue;
         };
         let output = &fixture[&format!("{case}.output")];
-        let image = prepare_image(&picture(input), None, output.shape[1], ImagePosition::Centre).unwrap();
+        let image = prepare_image(&picture(input), None, output.shape[1], ImageFit::default()).unwrap();
         let difference = max_difference(&image.values(), &output.to_f32());
         assert!(difference < 1e-4, "{case}: off by {difference}");
         cases += 1;
     }
     assert!(cases >= 14, "{cases} cases");
+}
+
+/// openpi's pictures, which `make_openpi_images` resized with openpi's own client.
+#[test]
+fn images_of_openpi_s_clients() {
+    let inputs = read_tensors(&reference("images.safetensors"));
+    let outputs = read_tensors(&reference("../openpi/images.safetensors"));
+    let fit = ImageFit {
+        resize: Resize::Antialiased,
+        ..ImageFit::default()
+    };
+    let (mut furthest, mut differing, mut total) = (0, 0, 0);
+    for (case, output) in &outputs {
+        let side = output.shape[0];
+        let picture = picture(&inputs[&format!("{case}.input")]);
+        let Pixels::Bytes(image) = prepare_image(&picture, None, side, fit).unwrap() else {
+            panic!("{case}: bytes are what openpi has")
+        };
+        for (index, &expected) in output.bytes.iter().enumerate() {
+            let (pixel, channel) = (index / 3, index % 3);
+            let difference = image[channel * side * side + pixel].abs_diff(expected);
+            assert!(difference <= 1, "{case}: {difference} grey levels at {pixel}");
+            furthest = furthest.max(difference);
+            differing += usize::from(difference > 0);
+            total += 1;
+        }
+    }
+    println!("at most {furthest} grey levels, {differing} of {total} values differ");
+    assert!(outputs.len() >= 12, "{} cases", outputs.len());
 }
 
 #[derive(Deserialize)]
