@@ -52,11 +52,16 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::checkpoint::PolicyConfig;
+    use crate::checkpoint::{CheckpointOptions, PolicyConfig};
 
     #[test]
     fn the_demo_s_sizes_are_those_of_the_shipped_checkpoint() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints/aloha_sim");
-        assert_eq!(demo_sized(), PolicyConfig::read(&folder).unwrap().model);
+        assert_eq!(
+            demo_sized(),
+            PolicyConfig::read(&folder, &CheckpointOptions::default())
+                .unwrap()
+                .model
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::arithmetic::Arithmetic;
 use super::peak;
 use super::report::{Report, Stage};
 use super::workload::Workload;
-use crate::checkpoint::ImagePosition;
+use crate::checkpoint::ImageFit;
 use crate::device::{Device, Result};
 use crate::model::Pi0;
 use crate::model::denoise::sample_noise;
@@ -56,7 +56,7 @@ pub fn measure_chunks<D: Device>(model: &Pi0<D>, workload: Workload) -> Result<R
         let mut images = Vec::with_capacity(workload.cameras);
         for _ in 0..workload.cameras {
             let pixels = resize.time(measured, || {
-                prepare_image(&frame, None, config.vision.image_size, ImagePosition::Centre)
+                prepare_image(&frame, None, config.vision.image_size, ImageFit::default())
                     .expect("a frame has pixels")
             });
             let embedded = vision.time(measured, || {

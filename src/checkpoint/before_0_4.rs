@@ -17,16 +17,22 @@ const EPSILON: f32 = 1e-8;
 /// Renames the keys of LeRobot 0.3 to today's and returns whether there were any. Keys that change the
 /// actions and have no counterpart become problems.
 pub(super) fn rename_keys(config: &mut Map<String, Value>, problems: &mut Vec<String>) -> bool {
-    let transforms = ["adapt_to_pi_aloha", "use_delta_joint_actions_aloha"];
+    let transforms = [
+        ("adapt_to_pi_aloha", "robot_preset to aloha_before_2025_07"),
+        (
+            "use_delta_joint_actions_aloha",
+            "action_mode of the arms' joints to relative",
+        ),
+    ];
     let is_old = [STEPS, IMAGE_SIZE]
         .iter()
-        .chain(&transforms)
+        .chain(transforms.iter().map(|(key, _)| key))
         .any(|key| config.contains_key(*key));
-    for key in transforms {
+    for (key, parameter) in transforms {
         if config.get(key).and_then(Value::as_bool) == Some(true) {
             problems.push(format!(
                 "{key} is true, expected false: LeRobot 0.3 converted the joints of ALOHA within the policy; set it to \
-                 false here and give the node a joint mapping that converts them as in training"
+                 false here, and the node's {parameter}, which does the same"
             ));
         }
     }

@@ -1,13 +1,16 @@
 //! Configuration of a checkpoint: LeRobot's `config.json`, or the one that openpi's conversion writes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
+use super::image_fit::{ImageFit, ImageWriter};
+use super::options::CheckpointOptions;
 use super::prompt_form::{PromptForm, StateInPrompt};
-use super::{before_0_4, json, other_policy};
+use super::{before_0_4, json, openpi_training, other_policy};
 use crate::model::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 
 /// Cameras of every openpi π0, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
@@ -25,24 +28,17 @@ pub struct PolicyConfig {
     /// Names of the cameras in the model's order, without `observation.images.`. Cameras that were always
     /// empty in training (`empty_camera_0` …) are not among them.
     pub cameras: Vec<String>,
-    /// Place of an image in the square that the vision tower takes.
-    pub image_position: ImagePosition,
+    /// Names that cameras had in the data that the policy was trained with, by their names in the checkpoint,
+    /// where the two differ.
+    pub recorded_cameras: BTreeMap<String, String>,
+    /// How images become the square that the vision tower takes.
+    pub image_fit: ImageFit,
     /// Values of a state and of an action before padding, or the padded ones where the configuration has no
     /// others.
     pub(super) dims: Dims,
     pub(super) writer: Writer,
-    /// Use of the state in π0.5's prompt, as the program that wrote the checkpoint trained it.
+    /// Use of the state in π0.5's prompt.
     state_in_prompt: StateInPrompt,
-}
-
-/// Place of an image in the square that the vision tower takes, if it is no square itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ImagePosition {
-    /// In the middle.
-    #[default]
-    Centre,
-    /// At the bottom on the right, as LeRobot before version 0.4 put it.
-    BottomRight,
 }
 
 /// Program that wrote the checkpoint.
@@ -117,7 +113,8 @@ impl Default for LeRobotConfig {
 #[derive(Deserialize)]
 struct OpenpiConfig {
     action_dim: usize,
-    action_horizon: usize,
+    /// openpi's own PyTorch training stores none.
+    action_horizon: Option<usize>,
     paligemma_variant: String,
     action_expert_variant: String,
 }
@@ -133,11 +130,14 @@ impl PolicyConfig {
     /// Reads `config.json` and, if it exists, `architecture.json`.
     ///
     /// # Errors
-    /// When a file is missing or no JSON, the checkpoint is of another policy, or values are impossible: all
-    /// of them at once.
-    pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
+    /// When a file is missing or no JSON, the checkpoint is of another policy, or values are impossible or do not
+    /// fit the options: all of them at once.
+    pub fn read(folder: &Path, options: &CheckpointOptions) -> Result<Self, CheckpointError> {
         let path = folder.join("config.json");
-        let value: Value = json::read(&path)?;
+        let value: Value = match openpi_training::config(folder)? {
+            Some(value) => value,
+            None => json::read(&path)?,
+        };
         let architecture_path = folder.join("architecture.json");
         let architecture = if architecture_path.exists() {
             Some(json::read(&architecture_path)?)
@@ -152,27 +152,28 @@ impl PolicyConfig {
                 _ => ModelType::Pi0,
             };
             let mut keys: Map<String, Value> = json::parse(&path, value)?;
-            let image_position = match before_0_4::rename_keys(&mut keys, &mut problems) {
-                true => ImagePosition::BottomRight,
-                false => ImagePosition::Centre,
-            };
-            let is_since_0_5_1 = keys.contains_key("use_relative_actions");
-            if image_position == ImagePosition::Centre && !is_since_0_5_1 {
-                tracing::warn!(
-                    "{}: written by LeRobot 0.4.0 to 0.5.0. Before 0.5.0 it trained with −3 in the bars beside images \
-                     that are no squares, here they are −1 (black); crop the cameras to squares to have no bars",
-                    path.display()
-                );
+            let is_before_0_4 = before_0_4::rename_keys(&mut keys, &mut problems);
+            let writer = ImageWriter::of_lerobot(&keys, is_before_0_4);
+            for parameter in options.openpi.given() {
+                problems.push(format!(
+                    "the parameter {parameter} is set, which is for folders of openpi: LeRobot's have it themselves"
+                ));
             }
+            // Unknown of 0.5.0, whose keys are those of 0.4.3.
+            let is_since_0_5 = keys.contains_key("use_relative_actions");
             let config = json::parse(&path, Value::Object(keys))?;
             let mut config = Self::from_lerobot(config, model_type, architecture, &mut problems);
-            config.image_position = image_position;
-            if !is_since_0_5_1 {
+            config.image_fit = writer.image_fit(&path, options.image_bars, options.resize);
+            if !is_since_0_5 {
                 config.state_in_prompt = StateInPrompt::Padded;
             }
             config
         } else if value.get("action_horizon").is_some() {
-            Self::from_openpi(json::parse(&path, value)?, architecture, &mut problems)
+            let horizon = options.openpi.action_horizon;
+            let mut config =
+                Self::from_openpi(json::parse(&path, value)?, horizon, architecture, &mut problems);
+            config.image_fit = ImageWriter::Openpi.image_fit(&path, options.image_bars, options.resize);
+            config
         } else {
             return Err(CheckpointError::File {
                 path,
@@ -181,6 +182,8 @@ impl PolicyConfig {
                     .to_owned(),
             });
         };
+        let mut config = config;
+        config.state_in_prompt = options.state_in_prompt.unwrap_or(config.state_in_prompt);
         problems.extend(config.model.problems());
         if problems.is_empty() {
             Ok(config)
@@ -263,7 +266,8 @@ impl PolicyConfig {
             },
             denoise_steps: config.num_inference_steps,
             cameras,
-            image_position: ImagePosition::Centre,
+            recorded_cameras: BTreeMap::new(),
+            image_fit: ImageFit::default(),
             state_in_prompt: StateInPrompt::Values,
             dims,
             writer: Writer::LeRobot {
@@ -274,21 +278,35 @@ impl PolicyConfig {
 
     fn from_openpi(
         config: OpenpiConfig,
+        chosen_horizon: Option<usize>,
         architecture: Option<Architecture>,
         problems: &mut Vec<String>,
     ) -> Self {
         let architecture = architecture
             .unwrap_or_else(|| published(&config.paligemma_variant, &config.action_expert_variant, problems));
+        if let (Some(stored), Some(chosen)) = (config.action_horizon, chosen_horizon)
+            && stored != chosen
+        {
+            problems.push(format!(
+                "action_horizon is {stored}, but openpi_action_horizon {chosen}: the parameter is for folders without \
+                 config.json"
+            ));
+        }
+        let published = architecture.model(ModelType::Pi0);
         Self {
             model: Pi0Config {
                 max_state_dim: config.action_dim,
                 max_action_dim: config.action_dim,
-                action_horizon: config.action_horizon,
-                ..architecture.model(ModelType::Pi0)
+                action_horizon: config
+                    .action_horizon
+                    .or(chosen_horizon)
+                    .unwrap_or(published.action_horizon),
+                ..published
             },
             denoise_steps: OPENPI_DENOISE_STEPS,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
-            image_position: ImagePosition::Centre,
+            recorded_cameras: BTreeMap::new(),
+            image_fit: ImageFit::default(),
             state_in_prompt: StateInPrompt::Values,
             dims: Dims {
                 state: config.action_dim,
@@ -305,16 +323,12 @@ impl PolicyConfig {
         self.model.max_prompt_tokens = Pi0Config::published(model_type).max_prompt_tokens;
     }
 
-    /// Text around the task. `state_in_prompt` is a choice for π0.5; `None` is what the program that wrote the
-    /// checkpoint did.
-    pub fn prompt_form(&self, state_in_prompt: Option<StateInPrompt>) -> PromptForm {
+    /// Text around the task.
+    pub fn prompt_form(&self) -> PromptForm {
         match (self.model.model_type, &self.writer) {
             (ModelType::Pi0, Writer::LeRobot { .. }) => PromptForm::Task,
             (ModelType::Pi0, Writer::Openpi) => PromptForm::CleanedTask,
-            (ModelType::Pi05, _) => {
-                let state = state_in_prompt.unwrap_or(self.state_in_prompt);
-                PromptForm::pi05(state, self.model.max_state_dim)
-            }
+            (ModelType::Pi05, _) => PromptForm::pi05(self.state_in_prompt, self.model.max_state_dim),
         }
     }
 }
@@ -381,7 +395,8 @@ fn length(name: &str, feature: &Feature, max: usize, problems: &mut Vec<String>)
     }
 }
 
-fn camera_name(feature: &str) -> String {
+/// Name of a camera, from that of its feature.
+pub(super) fn camera_name(feature: &str) -> String {
     ["observation.images.", "observation."]
         .iter()
         .find_map(|prefix| feature.strip_prefix(prefix))

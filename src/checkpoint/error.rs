@@ -122,18 +122,28 @@ pub enum CheckpointError {
         /// Type that the tensors are of.
         stored: ModelType,
     },
-    /// An adapter, which changes the weights of another checkpoint.
-    #[error(
-        "{}: this is an adapter ({kind}) of the base {base}, expected whole weights; load it on its base in LeRobot, \
-         merge it with peft's merge_and_unload() and give the folder of the merged policy", path.display()
-    )]
+    /// An adapter that cannot be merged with its base, which it changes.
+    #[error("{}: this is an adapter ({kind}) of the base {base:?}, {problem}", path.display())]
     Adapter {
         /// Path of the folder.
         path: PathBuf,
         /// Kind of adapter, as peft names it.
         kind: String,
-        /// Name or path of the checkpoint that it adapts.
+        /// Name or path of the base, as the adapter has it.
         base: String,
+        /// Reason and way out, as the rest of the sentence.
+        problem: String,
+    },
+    /// Weights of an adapter that do not fit its base.
+    #[error(
+        "{}: the adapter does not fit its base, so it was trained on another one or is damaged, {} problems:{}",
+        path.display(), problems.len(), list(problems)
+    )]
+    AdapterTensors {
+        /// Path of the adapter's folder.
+        path: PathBuf,
+        /// Every problem, a sentence each.
+        problems: Vec<String>,
     },
     /// A policy without normalisation statistics.
     #[error(

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::error::CheckpointError;
+
 /// Finds the folder of the policy: `folder` itself, or the `pretrained_model` of a training step
 /// (`checkpoints/020000`), of all steps (`checkpoints`) or of a whole run. Among several steps it is the one
 /// that `last` links to, else the highest.
@@ -25,6 +27,19 @@ pub(super) fn of_policy(folder: &Path) -> PathBuf {
         policy.display()
     );
     policy
+}
+
+/// # Errors
+/// When the file is a link to one that does not exist, or to itself.
+pub(super) fn refuse_broken_link(file: &Path) -> Result<(), CheckpointError> {
+    match file.is_symlink() && !file.exists() {
+        false => Ok(()),
+        true => Err(CheckpointError::File {
+            path: file.to_owned(),
+            problem: "a link that leads nowhere; copy the folder with the files that its links name (cp -rL)"
+                .to_owned(),
+        }),
+    }
 }
 
 fn is_policy(folder: &Path) -> bool {

@@ -10,6 +10,7 @@ use super::error::CheckpointError;
 
 /// Reads a JSON file as a value of `T`.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
+    super::folder::refuse_broken_link(path)?;
     let text = fs::read_to_string(path).map_err(|source| CheckpointError::Read {
         path: path.to_owned(),
         source,

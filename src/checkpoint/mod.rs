@@ -1,12 +1,17 @@
 //! Checkpoints of LeRobot and openpi: weights, configuration, normalisation statistics, tokenizer.
 
+mod adapter;
+mod adapter_weights;
 mod before_0_4;
 mod config;
 mod error;
 mod folder;
+mod image_fit;
 mod json;
 mod names;
 mod openpi_statistics;
+mod openpi_training;
+mod options;
 mod other_policy;
 mod processors;
 mod prompt_form;
@@ -15,9 +20,11 @@ mod tensor_files;
 mod tokenizer;
 mod weights;
 
-pub use config::{ImagePosition, PolicyConfig};
+pub use config::PolicyConfig;
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
+pub use image_fit::{ImageBars, ImageFit, ImagePosition, Resize};
+pub use options::{CheckpointOptions, JointLabels, OpenpiNormalisation, OpenpiOptions};
 pub use prompt_form::{PromptForm, StateInPrompt};
 pub use statistics::{Normalisation, Statistics};
 pub use tokenizer::{PromptError, PromptTokenizer};
@@ -26,7 +33,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::device::HostTensor;
-use crate::model::Weights;
+use crate::model::{ModelType, Weights};
+use adapter::Adapter;
+use adapter_weights::AdapterWeights;
 use config::{Dims, Writer};
 use processors::Processors;
 use tensor_files::TensorFiles;
@@ -42,16 +51,25 @@ pub struct Checkpoint {
     files: TensorFiles,
     /// Stored name of each of the model's parameters.
     stored_names: BTreeMap<String, String>,
+    adapter: Option<AdapterWeights>,
 }
 
 impl Checkpoint {
+    /// Opens a checkpoint's folder with nothing chosen that the folder does not tell.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        Self::open_with(folder, &CheckpointOptions::default())
+    }
+
     /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it, or the newest policy of
-    /// a training run of LeRobot. Weights are mapped, not read.
+    /// a training run of LeRobot. Weights are mapped, not read. An adapter is merged with its base.
     ///
     /// # Errors
     /// All problems of the checkpoint, at once: files that are missing or damaged, impossible values of the
     /// configuration, tensors that do not fit it, statistics that cannot be used.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+    pub fn open_with(folder: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref();
         if !folder.is_dir() {
             return Err(CheckpointError::File {
@@ -61,16 +79,20 @@ impl Checkpoint {
         }
         let folder = &folder::of_policy(folder);
         other_policy::refuse_orbax(folder)?;
-        other_policy::refuse_adapter(folder)?;
-        let mut config = PolicyConfig::read(folder)?;
+        let adapter = Adapter::find(folder)?;
+        let base = match &adapter {
+            Some(adapter) => Some(adapter.base_folder(options.base.as_deref())?),
+            None => None,
+        };
+        let mut config = PolicyConfig::read(folder, options)?;
         let padded = Dims {
             state: config.model.max_state_dim,
             action: config.model.max_action_dim,
         };
-        let weights = open_weights(folder, &mut config);
-        let processors = read_processors(folder, &config, &weights).and_then(|read| {
+        let weights = open_weights(base.as_deref().unwrap_or(folder), &mut config);
+        let processors = read_processors(folder, options, &config, &weights).and_then(|read| {
             let dims = read.statistics.dims(config.dims, padded);
-            let statistics = read.statistics.check(folder, dims, padded)?;
+            let statistics = read.statistics.check(folder, dims, padded, &options.joints)?;
             if dims != config.dims {
                 tracing::info!(
                     "{}: the robot has {} values of a state and {} of an action, as many as their statistics; config.json \
@@ -80,22 +102,39 @@ impl Checkpoint {
                     dims.action
                 );
             }
-            Ok((statistics, dims, read.max_prompt_tokens))
+            Ok((statistics, dims, read.max_prompt_tokens, read.recorded_cameras))
         });
-        if let Ok((_, _, Some(limit))) = processors {
-            config.model.max_prompt_tokens = limit;
-        }
-        let tokenizer =
-            PromptTokenizer::read(folder, config.model.max_prompt_tokens, config.model.vocab_size);
+        let processors = processors.map(|(statistics, dims, limit, recorded_cameras)| {
+            config.model.max_prompt_tokens = limit.unwrap_or(config.model.max_prompt_tokens);
+            config.recorded_cameras = recorded_cameras;
+            (statistics, dims)
+        });
+        // LeRobot saves no tokenizer, so that of an adapter's base is where people put it.
+        let tokenizer_folder = match &base {
+            Some(base) if !folder.join("tokenizer.json").exists() => base,
+            _ => folder,
+        };
+        let tokenizer = PromptTokenizer::read(
+            tokenizer_folder,
+            config.model.max_prompt_tokens,
+            config.model.vocab_size,
+        );
 
         let mut errors = Vec::new();
         let mut note = |error| errors.push(error);
-        let weights = weights.and_then(|weights| weights.stored_names.map(|names| (weights.files, names)));
+        let weights = weights.and_then(|weights| {
+            let (files, names) = (weights.files, weights.stored_names?);
+            let adapter = match (&adapter, &base) {
+                (Some(adapter), Some(base)) => Some(merge(adapter, base, &files, &names)?),
+                _ => None,
+            };
+            Ok((files, names, adapter))
+        });
         let weights = weights.map_err(&mut note).ok();
         let processors = processors.map_err(&mut note).ok();
         let tokenizer = tokenizer.map_err(&mut note).ok();
         match (weights, processors, tokenizer) {
-            (Some((files, stored_names)), Some((statistics, dims, _)), Some(tokenizer)) => Ok(Self {
+            (Some((files, stored_names, adapter)), Some((statistics, dims)), Some(tokenizer)) => Ok(Self {
                 folder: folder.to_owned(),
                 config,
                 state_dim: dims.state,
@@ -104,6 +143,7 @@ impl Checkpoint {
                 tokenizer,
                 files,
                 stored_names,
+                adapter,
             }),
             _ if errors.len() == 1 => Err(errors.remove(0)),
             _ => Err(CheckpointError::Several(errors)),
@@ -145,11 +185,33 @@ impl Weights for Checkpoint {
     /// # Panics
     /// When the name is none of [`parameters`](crate::model::parameters::parameters) of this configuration.
     fn tensor(&self, name: &str) -> HostTensor<'_> {
-        self.stored_names
+        let stored = self
+            .stored_names
             .get(name)
             .and_then(|stored| self.files.get(stored))
-            .unwrap_or_else(|| panic!("{name} is no parameter of this checkpoint's model"))
+            .unwrap_or_else(|| panic!("{name} is no parameter of this checkpoint's model"));
+        match &self.adapter {
+            Some(adapter) => adapter.merged(name, stored),
+            None => stored,
+        }
     }
+}
+
+/// Opens an adapter's weights upon those of its base.
+fn merge(
+    adapter: &Adapter,
+    base: &Path,
+    files: &TensorFiles,
+    stored_names: &BTreeMap<String, String>,
+) -> Result<AdapterWeights, CheckpointError> {
+    let weights = AdapterWeights::open(adapter, files, stored_names)?;
+    tracing::info!(
+        "{}: an adapter of {} parameters of {}, merged where they are read",
+        adapter.folder().display(),
+        weights.len(),
+        base.display()
+    );
+    Ok(weights)
 }
 
 /// Mapped weights, and the names of the model's parameters among them where they fit the configuration.
@@ -184,15 +246,23 @@ fn open_weights(folder: &Path, config: &mut PolicyConfig) -> Result<OpenedWeight
 /// Reads what happens before and after the model from the files of the checkpoint's writer.
 fn read_processors(
     folder: &Path,
+    options: &CheckpointOptions,
     config: &PolicyConfig,
     weights: &Result<OpenedWeights, CheckpointError>,
 ) -> Result<Processors, CheckpointError> {
     let without_limit = |statistics| Processors {
         statistics,
         max_prompt_tokens: None,
+        recorded_cameras: BTreeMap::new(),
     };
     let Writer::LeRobot { normalisation } = &config.writer else {
-        return openpi_statistics::read(folder).map(without_limit);
+        let is_pi05 = config.model.model_type == ModelType::Pi05;
+        let statistics = openpi_statistics::read(folder, &options.openpi, is_pi05)?;
+        return Ok(Processors {
+            statistics,
+            max_prompt_tokens: options.openpi.max_prompt_tokens,
+            recorded_cameras: BTreeMap::new(),
+        });
     };
     let has_processors = folder.join("policy_preprocessor.json").exists();
     match weights {

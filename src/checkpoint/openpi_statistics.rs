@@ -1,5 +1,6 @@
 //! openpi's normalisation statistics: `assets/<asset>/norm_stats.json`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,12 @@ use serde::Deserialize;
 
 use super::error::CheckpointError;
 use super::json;
+use super::options::{OpenpiNormalisation, OpenpiOptions};
 use super::statistics::{Normalisation, Statistics};
 
 /// Epsilon of openpi's `Normalize` and `Unnormalize` (`transforms.py`).
 const EPSILON: f32 = 1e-6;
+const FILE: &str = "norm_stats.json";
 
 #[derive(Deserialize)]
 struct File {
@@ -19,50 +22,127 @@ struct File {
 
 #[derive(Deserialize)]
 struct ByKey {
-    state: MeanStd,
-    actions: MeanStd,
+    state: OfVector,
+    actions: OfVector,
 }
 
-/// Statistics of one vector. π0 uses mean and standard deviation; the quantiles beside them are for π0-FAST
-/// and π0.5.
+/// Statistics of one vector. Old files have no quantiles.
 #[derive(Deserialize)]
-struct MeanStd {
+struct OfVector {
     mean: Vec<f32>,
     std: Vec<f32>,
+    q01: Option<Vec<f32>>,
+    q99: Option<Vec<f32>>,
 }
 
-/// Reads the statistics of an openpi checkpoint.
+/// Reads the statistics of an openpi checkpoint. Where `options` do not choose, those of π0.5 are quantiles, as in
+/// openpi's `use_quantile_norm`.
 ///
 /// # Errors
-/// When there is no file of statistics, or more than one.
-pub(super) fn read(folder: &Path) -> Result<Statistics, CheckpointError> {
-    let assets = folder.join("assets");
-    let mut found = Vec::new();
-    find(&assets, &mut found)?;
-    let [path] = &found[..] else {
-        let names: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
-        return Err(CheckpointError::File {
-            path: assets,
-            problem: format!(
-                "expected one <asset>/norm_stats.json, the normalisation statistics of the robot, found {}: {}",
-                names.len(),
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                }
-            ),
-        });
+/// When there is no file of statistics, more than one and none is chosen, or the quantiles are missing.
+pub(super) fn read(
+    folder: &Path,
+    options: &OpenpiOptions,
+    is_pi05: bool,
+) -> Result<Statistics, CheckpointError> {
+    let path = choose(folder, options.asset.as_deref())?;
+    let kind = options.normalisation.unwrap_or(match is_pi05 {
+        true => OpenpiNormalisation::Quantiles,
+        false => OpenpiNormalisation::MeanStd,
+    });
+    tracing::info!(
+        "{}: states and actions are scaled by {} ({})",
+        path.display(),
+        match kind {
+            OpenpiNormalisation::Quantiles => "quantiles",
+            OpenpiNormalisation::MeanStd => "mean and standard deviation",
+        },
+        match options.normalisation {
+            Some(_) => "chosen",
+            None =>
+                "openpi's rule: quantiles for π0.5, else mean and standard deviation; normalisation sets it",
+        }
+    );
+    let File { norm_stats } = json::read(&path)?;
+    let mut problems = Vec::new();
+    let mut normalisation = |name: &str, vector: OfVector| {
+        vector.normalisation(kind).unwrap_or_else(|| {
+            problems.push(format!(
+                "{name} has no q01 and q99 in {}; set normalisation to mean_std if it was trained without",
+                path.display()
+            ));
+            Normalisation::Identity
+        })
     };
-    let File { norm_stats } = json::read(path)?;
+    let state = normalisation("state", norm_stats.state);
+    let action = normalisation("actions", norm_stats.actions);
+    if !problems.is_empty() {
+        return Err(CheckpointError::Statistics {
+            path: folder.to_owned(),
+            problems,
+        });
+    }
+    // openpi's mask may be shorter than an action, and longer than a state where it ends in absolute values.
+    let mut relative = options.delta_actions.clone();
+    while relative.last() == Some(&false) {
+        relative.pop();
+    }
+    tracing::info!(
+        "{}: {} of an action's values are relative to the state ({})",
+        folder.display(),
+        match relative.iter().filter(|relative| **relative).count() {
+            0 => "none".to_owned(),
+            count => count.to_string(),
+        },
+        match relative.is_empty() {
+            true => "the folder does not tell, delta_actions sets it",
+            false => "delta_actions",
+        }
+    );
     Ok(Statistics {
-        state: norm_stats.state.normalisation(),
-        action: norm_stats.actions.normalisation(),
-        relative: Vec::new(),
+        state,
+        action,
+        relative,
     })
 }
 
-fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CheckpointError> {
+/// The file of the chosen asset, or the only one.
+fn choose(folder: &Path, asset: Option<&str>) -> Result<PathBuf, CheckpointError> {
+    let assets = folder.join("assets");
+    let mut found = Vec::new();
+    find(&assets, &mut BTreeSet::new(), &mut found)?;
+    let name = |path: &PathBuf| {
+        let folder = path.parent().and_then(|folder| folder.strip_prefix(&assets).ok());
+        folder.unwrap_or(path).display().to_string()
+    };
+    let names: Vec<String> = found.iter().map(name).collect();
+    let problem = match (asset, &found[..]) {
+        (None, [path]) => return Ok(path.clone()),
+        (_, []) => "found no <asset>/norm_stats.json, the normalisation statistics of the robot; openpi's conversion \
+                    leaves them behind, so copy the assets folder of the checkpoint that was converted"
+            .to_owned(),
+        (None, _) => format!(
+            "expected the statistics of one robot, found those of {}; set openpi_asset to one of: {}",
+            names.len(),
+            names.join(", ")
+        ),
+        (Some(asset), _) => match names.iter().position(|name| name == asset) {
+            Some(index) => return Ok(found[index].clone()),
+            None => format!("openpi_asset is {asset:?}, expected one of: {}", names.join(", ")),
+        },
+    };
+    Err(CheckpointError::File {
+        path: assets,
+        problem,
+    })
+}
+
+/// Finds every file of statistics in a folder and those in it. A folder to which a link leads back is read once.
+fn find(
+    folder: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), CheckpointError> {
     if !folder.is_dir() {
         return Ok(());
     }
@@ -70,6 +150,9 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CheckpointError> 
         path: folder.to_owned(),
         source,
     };
+    if !seen.insert(folder.canonicalize().map_err(read_error)?) {
+        return Ok(());
+    }
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(read_error)? {
         entries.push(entry.map_err(read_error)?.path());
@@ -77,29 +160,43 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CheckpointError> 
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            find(&path, found)?;
-        } else if path.file_name().is_some_and(|name| name == "norm_stats.json") {
+            find(&path, seen, found)?;
+        } else if path.file_name().is_some_and(|name| name == FILE) {
             found.push(path);
         }
     }
     Ok(())
 }
 
-impl MeanStd {
-    /// Statistics that were made of padded vectors end in values that never were anything but zero.
-    fn normalisation(mut self) -> Normalisation {
-        while self.mean.len() == self.std.len()
-            && self.mean.last() == Some(&0.0)
-            && self.std.last() == Some(&0.0)
-        {
-            self.mean.pop();
-            self.std.pop();
+impl OfVector {
+    /// Normalisation of the kind; `None` without its statistics. Statistics that were made of padded vectors end
+    /// in values that never were anything but zero, which are left out.
+    fn normalisation(mut self, kind: OpenpiNormalisation) -> Option<Normalisation> {
+        let mut dim = self.mean.len();
+        if self.std.len() == dim {
+            while dim > 0 && self.mean[dim - 1] == 0.0 && self.std[dim - 1] == 0.0 {
+                dim -= 1;
+            }
+            self.mean.truncate(dim);
+            self.std.truncate(dim);
         }
-        Normalisation::MeanStd {
-            mean: self.mean,
-            std: self.std,
-            epsilon: EPSILON,
-            epsilon_back: EPSILON,
+        match kind {
+            OpenpiNormalisation::MeanStd => Some(Normalisation::MeanStd {
+                mean: self.mean,
+                std: self.std,
+                epsilon: EPSILON,
+                epsilon_back: EPSILON,
+            }),
+            OpenpiNormalisation::Quantiles => {
+                let (mut low, mut high) = (self.q01?, self.q99?);
+                low.truncate(dim);
+                high.truncate(dim);
+                Some(Normalisation::Range {
+                    low,
+                    high,
+                    epsilon: EPSILON,
+                })
+            }
         }
     }
 }

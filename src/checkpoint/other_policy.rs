@@ -5,36 +5,6 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::CheckpointError;
-use super::json;
-
-/// Refuses an adapter without the weights that it adapts.
-///
-/// # Errors
-/// When the folder is an adapter, or a file of its configuration cannot be read.
-pub(super) fn refuse_adapter(folder: &Path) -> Result<(), CheckpointError> {
-    let has = |file: &str| folder.join(file).exists();
-    let (adapter_path, config_path) = (folder.join("adapter_config.json"), folder.join("config.json"));
-    if !adapter_path.exists() {
-        return Ok(());
-    }
-    let uses_adapter = config_path.exists() && is_set(&json::read(&config_path)?, "use_peft");
-    if !uses_adapter && (has("model.safetensors") || has("model.safetensors.index.json")) {
-        return Ok(());
-    }
-    let adapter: Value = json::read(&adapter_path)?;
-    let text = |key: &str| {
-        adapter
-            .get(key)
-            .and_then(Value::as_str)
-            .unwrap_or("unknown")
-            .to_owned()
-    };
-    Err(CheckpointError::Adapter {
-        path: folder.to_owned(),
-        kind: text("peft_type"),
-        base: text("base_model_name_or_path"),
-    })
-}
 
 /// Refuses what openpi's JAX training saves.
 ///

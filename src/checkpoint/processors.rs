@@ -1,10 +1,12 @@
 //! LeRobot's processor pipelines: steps on the state before the model, and on actions after it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::config::camera_name;
 use super::error::CheckpointError;
 use super::json;
 use super::statistics::{Mode, Normalisation, Statistics};
@@ -12,17 +14,13 @@ use super::tensor_files::TensorFiles;
 use crate::model::ModelType;
 
 /// Steps that do not change states and actions, or that the policy does itself for every checkpoint.
-const KNOWN_STEPS: [&str; 4] = [
-    "rename_observations_processor",
-    "to_batch_processor",
-    TOKENIZER,
-    "device_processor",
-];
+const KNOWN_STEPS: [&str; 4] = [RENAME, "to_batch_processor", TOKENIZER, "device_processor"];
 /// Steps that make the text of a prompt: π0's and π0.5's.
 const PROMPT_STEPS: [(ModelType, &str); 2] = [
     (ModelType::Pi0, "pi0_new_line_processor"),
     (ModelType::Pi05, "pi05_prepare_state_tokenizer_processor_step"),
 ];
+const RENAME: &str = "rename_observations_processor";
 const TOKENIZER: &str = "tokenizer_processor";
 const NORMALISER: &str = "normalizer_processor";
 const UNNORMALISER: &str = "unnormalizer_processor";
@@ -31,7 +29,7 @@ const ABSOLUTE: &str = "absolute_actions_processor";
 
 /// Registry's name of each class that a step may be given by instead, and LeRobot 0.5.1's name of a step.
 const ALIASES: [(&str, &str); 12] = [
-    ("RenameObservationsProcessorStep", "rename_observations_processor"),
+    ("RenameObservationsProcessorStep", RENAME),
     ("AddBatchDimensionProcessorStep", "to_batch_processor"),
     ("Pi0NewLineProcessor", "pi0_new_line_processor"),
     (
@@ -53,6 +51,8 @@ pub(super) struct Processors {
     pub statistics: Statistics,
     /// Tokens that a prompt may have.
     pub max_prompt_tokens: Option<usize>,
+    /// Names of cameras in the data, by their names in the policy, where the two differ.
+    pub recorded_cameras: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +81,13 @@ struct NormaliserConfig {
 #[derive(Deserialize)]
 struct TokenizerConfig {
     max_length: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RenameConfig {
+    /// Name of a feature in the policy, by its name in the data.
+    rename_map: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,6 +158,7 @@ pub(super) fn read(
     if max_prompt_tokens == Some(0) {
         problems.push(format!("{TOKENIZER} has the max_length 0, expected at least 1"));
     }
+    let rename: Option<RenameConfig> = before.config(folder, RENAME)?.flatten();
     if !problems.is_empty() {
         return Err(CheckpointError::Statistics {
             path: folder.to_owned(),
@@ -168,7 +176,18 @@ pub(super) fn read(
             },
         },
         max_prompt_tokens,
+        recorded_cameras: rename.unwrap_or_default().recorded_cameras(),
     })
+}
+
+impl RenameConfig {
+    fn recorded_cameras(&self) -> BTreeMap<String, String> {
+        self.rename_map
+            .iter()
+            .filter(|(_, policy)| policy.starts_with("observation.images."))
+            .map(|(data, policy)| (camera_name(policy), camera_name(data)))
+            .collect()
+    }
 }
 
 impl Pipeline {

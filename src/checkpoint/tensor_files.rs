@@ -54,6 +54,7 @@ impl TensorFiles {
     pub fn open_model(folder: &Path) -> Result<Self, CheckpointError> {
         let whole = folder.join("model.safetensors");
         let index = folder.join("model.safetensors.index.json");
+        super::folder::refuse_broken_link(&whole)?;
         if whole.exists() {
             Self::open(&whole)
         } else if index.exists() {

@@ -20,7 +20,7 @@ pub enum Dtype {
 
 impl Dtype {
     /// Bytes of one value.
-    fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
             Dtype::Bf16 | Dtype::F16 => 2,

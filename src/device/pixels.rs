@@ -7,7 +7,7 @@ use std::borrow::Cow;
 pub enum Pixels {
     /// A camera's own bytes, which were not resampled. Byte `b` is the value `b / 255 · 2 − 1`.
     Bytes(Vec<u8>),
-    /// Values in [−1, 1].
+    /// Values in [−1, 1]; bars beside an image may be lower.
     Values(Vec<f32>),
 }
 

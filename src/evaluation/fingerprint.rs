@@ -32,7 +32,7 @@ struct FileState {
 }
 
 /// Hashes the inputs of an evaluation: the program's version, the parameters that were set, the options, and name, size and
-/// time of every file of the bag and of the checkpoint.
+/// time of every file of the bag, of the checkpoint and of the base of an adapter.
 ///
 /// # Errors
 /// When the state of a file cannot be read.
@@ -47,6 +47,11 @@ pub fn fingerprint(
         .filter(|(name, _)| !WITHOUT_EFFECT.contains(&name.as_str()));
     let mut files = file_states(bag)?;
     files.extend(file_states(checkpoint)?);
+    if let Some(ParameterValue::String(base)) = parameters.get("checkpoint_base")
+        && !base.is_empty()
+    {
+        files.extend(file_states(Path::new(base))?);
+    }
     let inputs = Inputs {
         version: env!("CARGO_PKG_VERSION"),
         parameters: effective

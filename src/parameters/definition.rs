@@ -63,7 +63,8 @@ impl Definition {
     ///
     /// A literal of YAML is taken for what it must mean here: `50` for a number with a fraction, alone or in an array, and
     /// `[]` for an empty array, which has no type in a parameter file and is one of booleans for `ros2 param`. That
-    /// program also makes texts of some numbers: `ros2 param load` of `.inf` or `1.0e-05` sets `inf` or `1e-05`.
+    /// program also makes texts of some numbers: `ros2 param load` of `.inf` or `1.0e-05` sets `inf` or `1e-05`. A choice
+    /// that is a number is a text.
     ///
     /// # Errors
     /// What was expected, when it has another type or lies outside of what is allowed.
@@ -74,6 +75,9 @@ impl Definition {
             (Double(_), Integer(integer)) => Double(*integer as f64),
             (DoubleArray(_), IntegerArray(integers)) => {
                 DoubleArray(integers.iter().map(|&integer| integer as f64).collect())
+            }
+            (String(_), Integer(integer)) if self.choices.contains(&integer.to_string().as_str()) => {
+                String(integer.to_string())
             }
             (Double(_), String(text)) => text.parse().map_or_else(|_| value.clone(), Double),
             (DoubleArray(_), empty) if empty.is_empty_array() => DoubleArray(Vec::new()),
@@ -161,6 +165,17 @@ mod tests {
         assert_eq!(checked, Ok(ParameterValue::Double(25.0)));
         let checked = definition("robot_range").check(&ParameterValue::IntegerArray(vec![0, 2]));
         assert_eq!(checked, Ok(ParameterValue::DoubleArray(vec![0.0, 2.0])));
+    }
+
+    #[test]
+    fn a_choice_that_is_a_number_is_a_text() {
+        let bars = definition("image_bars");
+        let below_black = ParameterValue::String("-3".to_owned());
+        assert_eq!(bars.check(&ParameterValue::Integer(-3)), Ok(below_black));
+        assert_eq!(
+            bars.check(&ParameterValue::Integer(-2)),
+            Err("a value of type string".to_owned())
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::inputs::each_once;
 use super::reader::Reader;
 use super::table::{JointParameters, NodeParameters};
 use crate::control::JointLimits;
-use crate::policy::{ActionValue, JointMapping, UnitTransform};
+use crate::policy::{ALOHA_JOINTS, ActionValue, JointLabels, JointMapping, RobotPreset, UnitTransform};
 
 /// In `action_joints`, a value of the actions that no joint gets.
 const UNUSED: &str = "unused";
@@ -37,6 +37,7 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
             reader.refuse(format!("joints.{name}.position_min"), expected);
         }
     }
+    check_preset(parameters, reader);
     let joint_names = &parameters.joint_order.joint_names;
     let used = || action_joints(parameters).iter().filter(|joint| *joint != UNUSED);
     if let Some(unknown) = used().find(|joint| !joint_names.contains(joint)) {
@@ -53,12 +54,62 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
     }
 }
 
+/// Refuses a preset for other joints than its robot's, and unit transforms beside it.
+fn check_preset(parameters: &NodeParameters, reader: &mut Reader) {
+    let order = &parameters.joint_order;
+    if order.robot_preset == RobotPreset::None {
+        return;
+    }
+    if order.joint_names.len() != ALOHA_JOINTS {
+        let expected = format!(
+            "none for {} joints: ALOHA has {ALOHA_JOINTS} in joint_names, six of each arm and its gripper",
+            order.joint_names.len()
+        );
+        reader.refuse("robot_preset", expected);
+    }
+    if *action_joints(parameters) != order.joint_names {
+        reader.refuse(
+            "action_joints",
+            "none beside robot_preset: ALOHA's actions are in the order of its joints",
+        );
+    }
+    let default = JointParameters::default();
+    for (name, joint) in &parameters.joints {
+        for (field, is_set) in [
+            ("scale", joint.scale != default.scale),
+            ("offset", joint.offset != default.offset),
+            ("robot_range", joint.robot_range.is_some()),
+            ("action_scale", joint.action_scale != default.action_scale),
+        ] {
+            if is_set {
+                reader.refuse(
+                    format!("joints.{name}.{field}"),
+                    "the default beside robot_preset",
+                );
+            }
+        }
+    }
+}
+
+/// Names of the joints by the values of the checkpoint's states and actions.
+pub fn labels(parameters: &NodeParameters) -> JointLabels {
+    let constant = parameters.joints.iter().filter(|(_, joint)| joint.constant);
+    JointLabels {
+        state: parameters.joint_order.joint_names.clone(),
+        actions: action_joints(parameters)
+            .iter()
+            .map(|joint| Some(joint.clone()).filter(|joint| joint != UNUSED))
+            .collect(),
+        constant: constant.map(|(name, _)| name.clone()).collect(),
+    }
+}
+
 /// The mapping between the robot's joints and the policy's state and actions.
 pub fn joint_mapping(parameters: &NodeParameters) -> JointMapping {
     let joints = parameters.joints.iter();
     let transforms = joints.map(|(_, joint)| match (joint.robot_range, joint.policy_range) {
         (Some(robot), Some(policy)) => UnitTransform::of_ranges(robot, policy),
-        _ => UnitTransform {
+        _ => UnitTransform::Linear {
             scale: joint.scale,
             offset: joint.offset,
         },
@@ -73,10 +124,15 @@ pub fn joint_mapping(parameters: &NodeParameters) -> JointMapping {
             scale: joint.action_scale,
         })
     };
-    JointMapping {
+    let mut mapping = JointMapping {
         joints: transforms.collect(),
         actions: action_joints(parameters).iter().map(action).collect(),
+    };
+    // With other joints it is refused.
+    if [mapping.joints.len(), mapping.actions.len()] == [ALOHA_JOINTS; 2] {
+        parameters.joint_order.robot_preset.apply(&mut mapping);
     }
+    mapping
 }
 
 /// The joints that are commanded, in the order of the actions.
@@ -223,6 +279,40 @@ mod tests {
             (waist.joint, waist.mode, waist.scale),
             (0, ActionMode::Relative, 1.0)
         );
+    }
+
+    #[test]
+    fn a_preset_is_for_its_robot_s_joints_and_has_their_transforms() {
+        let preset = ("robot_preset", text("aloha"));
+        assert_eq!(problems(&[preset.clone()]), ["robot_preset"]);
+        let fourteen = names("a b c d e f g h i j k l m n");
+        let aloha = [("joint_names", fourteen), preset];
+        let with = |more: &[(&'static str, ParameterValue)]| [&aloha[..], more].concat();
+        let mapping = settings(&aloha).joint_mapping;
+        assert_eq!(mapping.state_to_policy(&[1.0; 14])[..2], [1.0, -1.0]);
+        assert!(matches!(mapping.joints[13], UnitTransform::AlohaGripper(_)));
+        assert_eq!(
+            problems(&with(&[("joints.b.scale", Double(2.0))])),
+            ["joints.b.scale"]
+        );
+        assert_eq!(
+            problems(&with(&[("action_joints", names("b a c d e f g h i j k l m n"))])),
+            ["action_joints"]
+        );
+    }
+
+    #[test]
+    fn labels_name_the_joint_of_every_value_and_those_that_are_constant() {
+        let settings = settings(&[
+            ("joint_defaults.constant", ParameterValue::Bool(false)),
+            ("joints.grip.constant", ParameterValue::Bool(true)),
+            ("action_joints", names("grip unused waist")),
+        ]);
+        let labels = settings.policy.checkpoint.joints;
+        assert_eq!(labels.state, ["waist", "elbow", "grip"]);
+        assert_eq!(labels.constant, ["grip"]);
+        let actions: Vec<Option<&str>> = labels.actions.iter().map(Option::as_deref).collect();
+        assert_eq!(actions, [Some("grip"), None, Some("waist")]);
     }
 
     #[test]

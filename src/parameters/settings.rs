@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::joints::{commanded, joint_mapping, limits};
-use super::table::{ControlParameters, JointParameters, NodeParameters};
+use super::joints::{commanded, joint_mapping, labels, limits};
+use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyParameters};
 use super::typed::Typed;
 use super::{ParameterProblem, RuntimeSettings, inputs, outputs};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings};
 use crate::observation::InputTopics;
-use crate::policy::{ActionMode, DeviceOptions, JointMapping, PolicyInfo, PolicyOptions, VisionRefresh};
+use crate::policy::{
+    ActionMode, CheckpointOptions, DeviceOptions, JointMapping, OpenpiOptions, PolicyInfo, PolicyOptions,
+    VisionRefresh,
+};
 
 /// What of a policy the parameters must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl Settings {
                 seed: policy.seed,
                 cameras: Some(inputs::camera_options(parameters)),
                 absent_cameras: parameters.absent_cameras.clone(),
-                state_in_prompt: policy.state_in_prompt,
+                checkpoint: checkpoint_options(parameters),
             },
             inputs: inputs::input_topics(parameters),
             joint_names: parameters.joint_order.joint_names.clone(),
@@ -190,6 +193,37 @@ fn none_of(problems: Vec<ParameterProblem>) -> Result<(), Vec<ParameterProblem>>
     match problems.is_empty() {
         true => Ok(()),
         false => Err(problems),
+    }
+}
+
+fn checkpoint_options(parameters: &NodeParameters) -> CheckpointOptions {
+    let PolicyParameters {
+        checkpoint_base,
+        resize,
+        image_bars,
+        openpi_asset,
+        openpi_action_horizon,
+        openpi_max_prompt_tokens,
+        normalisation,
+        delta_actions,
+        state_in_prompt,
+        ..
+    } = &parameters.policy;
+    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let above_0 = |number: usize| Some(number).filter(|number| *number > 0);
+    CheckpointOptions {
+        base: some(checkpoint_base).map(PathBuf::from),
+        resize: *resize,
+        image_bars: *image_bars,
+        state_in_prompt: *state_in_prompt,
+        openpi: OpenpiOptions {
+            asset: some(openpi_asset),
+            action_horizon: above_0(*openpi_action_horizon),
+            max_prompt_tokens: above_0(*openpi_max_prompt_tokens),
+            normalisation: *normalisation,
+            delta_actions: delta_actions.clone(),
+        },
+        joints: labels(parameters),
     }
 }
 

@@ -6,7 +6,9 @@ use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
-use crate::policy::{ActionMode, Crop, DeviceChoice, StateInPrompt};
+use crate::policy::{
+    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
+};
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
 /// then name, type, default, allowed values, unit, and when it can be set.
@@ -71,6 +73,26 @@ parameters! {
     PolicyParameters {
         /// Folder of the checkpoint: weights, configuration, tokenizer and normalisation statistics.
         checkpoint: String = String::new(), NotEmpty, "", Unconfigured;
+        /// Folder of the checkpoint that an adapter (LoRA) changes; empty is the one that the adapter names.
+        checkpoint_base: String = String::new(), Any, "", Unconfigured;
+        /// How images get the network's size: plain is bilinear without antialiasing, antialias is Pillow's bilinear on
+        /// bytes; auto is plain for a checkpoint of LeRobot and antialias for openpi's.
+        resize: Option<Resize> = None, Any, "", Unconfigured;
+        /// Value of the bars beside an image that is no square, where black is -1: LeRobot 0.4 trained with -3. auto is -3
+        /// where the checkpoint shows that it is of 0.4, and else -1.
+        image_bars: Option<ImageBars> = None, Any, "", Unconfigured;
+        /// Folder in assets of an openpi checkpoint whose statistics count; empty is the only one.
+        openpi_asset: String = String::new(), Any, "", Unconfigured;
+        /// Actions in a chunk of an openpi checkpoint without config.json; 0 is the published number, 50.
+        openpi_action_horizon: usize = 0, Range(0.0..=1000.0), "actions", Unconfigured;
+        /// Tokens that a prompt of an openpi checkpoint may have (max_token_len of its training); 0 is the published number.
+        openpi_max_prompt_tokens: usize = 0, Range(0.0..=1000.0), "tokens", Unconfigured;
+        /// Statistics that scale states and actions of an openpi checkpoint (use_quantile_norm of its training); auto is
+        /// mean_std with π0 and quantiles with π0.5. LeRobot's checkpoints have it themselves.
+        normalisation: Option<OpenpiNormalisation> = None, Any, "", Unconfigured;
+        /// Values of an openpi checkpoint's actions that are relative to the state, as its training's make_bool_mask: [6, -1,
+        /// 6, -1] is six that are, one that is not, and again.
+        delta_actions: Vec<bool> = Vec::new(), Any, "", Unconfigured;
         /// Device that runs the model; auto takes the fastest one there is.
         device: DeviceChoice = DeviceChoice::Auto, Any, "", Unconfigured;
         /// Number format in which the CPU device stores weights: bf16 takes half the memory of f32, int8 a quarter.
@@ -127,6 +149,9 @@ parameters! {
         /// Joint that each value of the checkpoint's actions is for, or unused; empty is joint_names. A joint that has a
         /// value is a commanded joint.
         action_joints: Vec<String> = Vec::new(), Any, "", Never;
+        /// Unit transforms of a known robot, in place of those of its joints: aloha is ALOHA in the units of its own runtime
+        /// with openpi's adapt_to_pi, aloha_before_2025_07 the same as openpi had it before 8 July 2025, and LeRobot 0.3.
+        robot_preset: RobotPreset = RobotPreset::None, Any, "", Never;
     }
 }
 
@@ -148,6 +173,8 @@ parameters! {
         action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
         /// Factor that brings an action into the units of the checkpoint's state.
         action_scale: f64 = 1.0, FiniteNonZero, "", Never;
+        /// Whether the joint never moved in the data: the model gets 0 for it, and its action is the mean of the data.
+        constant: bool = false, Any, "", Never;
         /// Lowest position, in the robot's unit. Every point of every trajectory keeps the limits.
         position_min: f64 = f64::NEG_INFINITY, Range(f64::NEG_INFINITY..=f64::INFINITY), "", Always;
         /// Highest position, in the robot's unit.

@@ -4,7 +4,9 @@ use super::ParameterValue;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
-use crate::policy::{ActionMode, Crop, DeviceChoice, StateInPrompt};
+use crate::policy::{
+    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
+};
 
 /// A Rust type that a parameter can have.
 pub trait Typed: Clone {
@@ -93,33 +95,67 @@ choices! {
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
     BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }
+    RobotPreset { None = "none", Aloha = "aloha", AlohaBefore202507 = "aloha_before_2025_07" }
 }
 
-/// `auto` is the absence of a choice.
-impl Typed for Option<StateInPrompt> {
-    const CHOICES: &'static [&'static str] = &["auto", "none", "values", "padded"];
+/// Gives a choice that may be left to the checkpoint the texts of its values, and `auto`.
+macro_rules! automatic_choices {
+    ($($type:ident { $($variant:ident = $text:expr),+ $(,)? })+) => {$(
+        impl Typed for Option<$type> {
+            const CHOICES: &'static [&'static str] = &["auto", $($text),+];
+
+            fn to_value(&self) -> ParameterValue {
+                let text = match self {
+                    None => "auto",
+                    $(Some($type::$variant) => $text),+
+                };
+                ParameterValue::String(text.to_owned())
+            }
+
+            fn from_value(value: &ParameterValue) -> Option<Self> {
+                match value {
+                    ParameterValue::String(text) if text == "auto" => Some(None),
+                    $(ParameterValue::String(text) if text == $text => Some(Some($type::$variant)),)+
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+automatic_choices! {
+    OpenpiNormalisation { Quantiles = "quantiles", MeanStd = "mean_std" }
+    Resize { Plain = "plain", Antialiased = "antialias" }
+    ImageBars { Black = "-1", BelowBlack = "-3" }
+    StateInPrompt { None = "none", Values = "values", Padded = "padded" }
+}
+
+/// Values of an action that are relative, in openpi's notation (`make_bool_mask`): counts of values, negative for those
+/// that are not.
+impl Typed for Vec<bool> {
+    const SHAPE: &'static str = "counts of values, none of them 0, 1000 values at most";
 
     fn to_value(&self) -> ParameterValue {
-        let index = match self {
-            None => 0,
-            Some(StateInPrompt::None) => 1,
-            Some(StateInPrompt::Values) => 2,
-            Some(StateInPrompt::Padded) => 3,
-        };
-        ParameterValue::String(Self::CHOICES[index].to_owned())
+        let runs = self.chunk_by(|a, b| a == b).map(|run| {
+            let count = i64::try_from(run.len()).unwrap_or(i64::MAX);
+            if run[0] { count } else { -count }
+        });
+        ParameterValue::IntegerArray(runs.collect())
     }
 
     fn from_value(value: &ParameterValue) -> Option<Self> {
-        let ParameterValue::String(text) = value else {
+        let ParameterValue::IntegerArray(runs) = value else {
             return None;
         };
-        match text.as_str() {
-            "auto" => Some(None),
-            "none" => Some(Some(StateInPrompt::None)),
-            "values" => Some(Some(StateInPrompt::Values)),
-            "padded" => Some(Some(StateInPrompt::Padded)),
-            _ => None,
+        let mut mask = Vec::new();
+        for run in runs {
+            let count = run.unsigned_abs();
+            if count == 0 || mask.len() as u64 + count.min(1001) > 1000 {
+                return None;
+            }
+            mask.resize(mask.len() + count as usize, *run > 0);
         }
+        Some(mask)
     }
 }
 
@@ -190,6 +226,23 @@ mod tests {
         assert_every_choice_is_its_own::<ActionMode>();
         assert_every_choice_is_its_own::<OutputKind>();
         assert_every_choice_is_its_own::<BlendingStrategy>();
+        assert_every_choice_is_its_own::<RobotPreset>();
+        assert_every_choice_is_its_own::<Option<OpenpiNormalisation>>();
+        assert_every_choice_is_its_own::<Option<Resize>>();
+        assert_every_choice_is_its_own::<Option<ImageBars>>();
+    }
+
+    #[test]
+    fn relative_values_are_counted_as_openpi_counts_them() {
+        let mask = |runs: &[i64]| Vec::<bool>::from_value(&ParameterValue::IntegerArray(runs.to_vec()));
+        assert_eq!(mask(&[]), Some(Vec::new()));
+        let aloha = mask(&[6, -1, 6, -1]).unwrap();
+        let absolute: Vec<usize> = (0..aloha.len()).filter(|value| !aloha[*value]).collect();
+        assert_eq!((aloha.len(), absolute), (14, vec![6, 13]));
+        assert_eq!(aloha.to_value(), ParameterValue::IntegerArray(vec![6, -1, 6, -1]));
+        for runs in [&[0][..], &[6, 0], &[1001], &[600, -600], &[i64::MIN]] {
+            assert_eq!(mask(runs), None, "{runs:?}");
+        }
     }
 
     #[test]

@@ -4,14 +4,20 @@
 //! gripper. Another driver of the same robot may have others. This file alone converts between them.
 
 use super::ActionChunk;
+use super::aloha_gripper::AlohaGripper;
 
-/// Conversion of a joint's position from the robot's units to the policy's: `scale · (robot − offset)`.
+/// Conversion of a joint's position from the robot's units to the policy's.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UnitTransform {
-    /// The policy's units in one of the robot's; negative where their directions differ.
-    pub scale: f64,
-    /// The robot's position where the policy's is 0.
-    pub offset: f64,
+pub enum UnitTransform {
+    /// `scale · (robot − offset)`.
+    Linear {
+        /// The policy's units in one of the robot's; negative where their directions differ.
+        scale: f64,
+        /// The robot's position where the policy's is 0.
+        offset: f64,
+    },
+    /// A gripper of ALOHA, whose commands have other units than its state.
+    AlohaGripper(AlohaGripper),
 }
 
 /// Position that a value of an action is relative to.
@@ -48,7 +54,7 @@ pub struct JointMapping {
 
 impl Default for UnitTransform {
     fn default() -> Self {
-        Self {
+        Self::Linear {
             scale: 1.0,
             offset: 0.0,
         }
@@ -59,18 +65,34 @@ impl UnitTransform {
     /// Transform of a joint that goes from one end to the other in both units, such as a gripper.
     pub fn of_ranges(robot: [f64; 2], policy: [f64; 2]) -> Self {
         let scale = (policy[1] - policy[0]) / (robot[1] - robot[0]);
-        Self {
+        Self::Linear {
             scale,
             offset: robot[0] - policy[0] / scale,
         }
     }
 
+    /// Converts an observed position.
     fn to_policy(self, robot: f64) -> f64 {
-        self.scale * (robot - self.offset)
+        match self {
+            Self::Linear { scale, offset } => scale * (robot - offset),
+            Self::AlohaGripper(gripper) => gripper.state_to_policy(robot),
+        }
     }
 
+    /// Converts a position to a command.
     fn to_robot(self, policy: f64) -> f64 {
-        policy / self.scale + self.offset
+        match self {
+            Self::Linear { scale, offset } => policy / scale + offset,
+            Self::AlohaGripper(gripper) => gripper.to_command(policy),
+        }
+    }
+
+    /// Converts a command: the inverse of [`to_robot`](Self::to_robot).
+    fn command_to_policy(self, robot: f64) -> f64 {
+        match self {
+            Self::Linear { .. } => self.to_policy(robot),
+            Self::AlohaGripper(gripper) => gripper.command_to_policy(robot),
+        }
     }
 }
 
@@ -162,7 +184,7 @@ impl JointMapping {
                     continue;
                 };
                 let origin = mode.origin(observed[joint], previous[joint]);
-                previous[joint] = self.joints[joint].to_policy(f64::from(*value));
+                previous[joint] = self.joints[joint].command_to_policy(f64::from(*value));
                 values.push(((previous[joint] - origin) / scale) as f32);
             }
         }
@@ -204,11 +226,11 @@ mod tests {
     fn signs_offsets_and_units_are_those_of_the_policy() {
         let joint_mapping = JointMapping {
             joints: vec![
-                UnitTransform {
+                UnitTransform::Linear {
                     scale: -1.0,
                     offset: 0.5,
                 },
-                UnitTransform {
+                UnitTransform::Linear {
                     scale: DEGREES,
                     offset: 0.0,
                 },
@@ -281,7 +303,7 @@ mod tests {
     #[test]
     fn relative_actions_count_in_the_policy_s_direction() {
         let joint_mapping = JointMapping {
-            joints: vec![UnitTransform {
+            joints: vec![UnitTransform::Linear {
                 scale: -2.0,
                 offset: 1.0,
             }],
@@ -293,7 +315,7 @@ mod tests {
 
     fn joint_map() -> impl Strategy<Value = UnitTransform> {
         let scale = prop_oneof![-60.0..-0.1, 0.1..60.0];
-        (scale, -3.0..3.0).prop_map(|(scale, offset)| UnitTransform { scale, offset })
+        (scale, -3.0..3.0).prop_map(|(scale, offset)| UnitTransform::Linear { scale, offset })
     }
 
     prop_compose! {

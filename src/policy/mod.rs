@@ -1,5 +1,6 @@
 //! A policy: an observation becomes an action chunk in the robot's units.
 
+mod aloha_gripper;
 mod chunk;
 mod error;
 mod joint_mapping;
@@ -14,10 +15,15 @@ mod preprocess;
 mod reopen;
 mod report;
 mod robot_policy;
+mod robot_preset;
 mod vision_refresh;
 
 use std::num::NonZeroUsize;
 
+pub use crate::checkpoint::{
+    CheckpointOptions, ImageBars, JointLabels, OpenpiNormalisation, OpenpiOptions, Resize,
+};
+pub use aloha_gripper::AlohaGripper;
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
 pub use joint_mapping::{ActionMode, ActionValue, JointMapping, UnitTransform};
@@ -27,6 +33,7 @@ pub use pi0_policy::Pi0Policy;
 pub use preprocess::{ImageError, prepare_image};
 pub use report::{PolicyReport, Reused, StageDurations};
 pub use robot_policy::RobotPolicy;
+pub use robot_preset::{ALOHA_JOINTS, RobotPreset};
 pub use vision_refresh::VisionRefresh;
 
 pub use crate::checkpoint::StateInPrompt;

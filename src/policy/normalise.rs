@@ -9,10 +9,14 @@ pub(super) fn normalise(normalisation: &Normalisation, values: &mut [f32]) {
         Normalisation::MeanStd {
             mean, std, epsilon, ..
         } => each(values, mean, std, |x, mean, std| (x - mean) / (std + epsilon)),
-        Normalisation::Range { low, high } => {
+        Normalisation::Range { low, high, epsilon } => {
             each(values, low, high, |x, low, high| {
-                2.0 * (x - low) / (high - low) - 1.0
+                2.0 * (x - low) / (high - low + epsilon) - 1.0
             });
+        }
+        Normalisation::PartlyConstant { constants, others } => {
+            normalise(others, values);
+            set(values, constants.iter().map(|(index, _)| (*index, 0.0)));
         }
     }
 }
@@ -27,10 +31,14 @@ pub(super) fn denormalise(normalisation: &Normalisation, values: &mut [f32]) {
             epsilon_back,
             ..
         } => each(values, mean, std, |x, mean, std| x * (std + epsilon_back) + mean),
-        Normalisation::Range { low, high } => {
+        Normalisation::Range { low, high, epsilon } => {
             each(values, low, high, |x, low, high| {
-                (x + 1.0) / 2.0 * (high - low) + low
+                (x + 1.0) / 2.0 * (high - low + epsilon) + low
             });
+        }
+        Normalisation::PartlyConstant { constants, others } => {
+            denormalise(others, values);
+            set(values, constants.iter().copied());
         }
     }
 }
@@ -49,6 +57,15 @@ pub(super) fn subtract_state(action: &mut [f32], state: &[f32], relative: &[bool
     for ((value, state), relative) in action.iter_mut().zip(state).zip(relative) {
         if *relative {
             *value -= state;
+        }
+    }
+}
+
+/// Sets the values of these indices that there are.
+fn set(values: &mut [f32], constants: impl Iterator<Item = (usize, f32)>) {
+    for (index, constant) in constants {
+        if let Some(value) = values.get_mut(index) {
+            *value = constant;
         }
     }
 }
@@ -96,12 +113,46 @@ mod tests {
         let normalisation = Normalisation::Range {
             low: vec![-2.0, 0.0, 0.0],
             high: vec![2.0, 8.0, 4.0],
+            epsilon: 0.0,
         };
         let mut values = [-2.0, 8.0, 2.0];
         normalise(&normalisation, &mut values);
         assert_eq!(values, [-1.0, 1.0, 0.0]);
         denormalise(&normalisation, &mut values);
         assert_eq!(values, [-2.0, 8.0, 2.0]);
+    }
+
+    /// openpi `transforms.py`, `_normalize_quantile` and `_unnormalize_quantile`.
+    #[test]
+    fn openpi_adds_its_epsilon_to_quantiles_both_ways() {
+        let normalisation = Normalisation::Range {
+            low: vec![1.0],
+            high: vec![1.5],
+            epsilon: 0.5,
+        };
+        let mut values = [1.5];
+        normalise(&normalisation, &mut values);
+        assert_eq!(values, [0.0]);
+        denormalise(&normalisation, &mut values);
+        assert_eq!(values, [1.5]);
+    }
+
+    #[test]
+    fn a_constant_is_zero_in_the_model_and_itself_on_the_robot() {
+        let normalisation = Normalisation::PartlyConstant {
+            constants: vec![(1, 7.0)],
+            others: Box::new(Normalisation::Range {
+                low: vec![0.0, 7.0],
+                high: vec![2.0, 7.0],
+                epsilon: 0.0,
+            }),
+        };
+        let mut values = [2.0, 7.1];
+        normalise(&normalisation, &mut values);
+        assert_eq!(values, [1.0, 0.0]);
+        values[1] = 0.3;
+        denormalise(&normalisation, &mut values);
+        assert_eq!(values, [2.0, 7.0]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn open_with(checkpoint: impl AsRef<Path>, device: DeviceOptions, options: P
             opened => return opened,
         }
     }
-    let checkpoint = Checkpoint::open(checkpoint)?;
+    let checkpoint = Checkpoint::open_with(checkpoint, &options.checkpoint)?;
     let device = CpuDevice::new(device.precision, device.threads)?;
     Ok(Box::new(Pi0Policy::new(&checkpoint, device, &options)?))
 }
@@ -56,7 +56,7 @@ fn open_on_card(checkpoint: &Path, options: &PolicyOptions) -> Opened {
                 },
                 error => OpenError::Device(error),
             })?;
-        let checkpoint = Checkpoint::open(&folder)?;
+        let checkpoint = Checkpoint::open_with(&folder, &options.checkpoint)?;
         Ok(Box::new(Pi0Policy::new(&checkpoint, device, &options)?))
     };
     Ok(Box::new(ReopenOnLoss::new(Box::new(open))?))

@@ -1,6 +1,8 @@
 //! Choices of a user about a policy and the device that it runs on.
 
-use crate::checkpoint::StateInPrompt;
+use std::collections::BTreeMap;
+
+use crate::checkpoint::CheckpointOptions;
 use crate::device::Precision;
 
 /// A rectangle of a camera's frame, in pixels from its top left corner.
@@ -38,8 +40,8 @@ impl CameraOptions {
     }
 }
 
-/// Choices of a user about a policy: by default every camera of the checkpoint, with whole frames, and seed
-/// 0.
+/// Choices of a user about a policy: by default every camera of the checkpoint, with whole frames, seed 0, and
+/// nothing chosen that the checkpoint does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyOptions {
     /// Seed of the noise. The chunks of two policies of one seed and the same observations are the same.
@@ -49,16 +51,21 @@ pub struct PolicyOptions {
     pub cameras: Option<Vec<CameraOptions>>,
     /// Cameras of the checkpoint that this robot does not have; their tokens are masked.
     pub absent_cameras: Vec<String>,
-    /// Use of the state in π0.5's prompt; `None` for that of the program that wrote the checkpoint.
-    pub state_in_prompt: Option<StateInPrompt>,
+    /// Choices about the checkpoint's folder.
+    pub checkpoint: CheckpointOptions,
 }
 
 impl PolicyOptions {
-    /// Cameras with images, in the checkpoint's order.
+    /// Cameras with images, in the checkpoint's order. `recorded` has the names that they had in the data, where
+    /// these were others.
     ///
     /// # Errors
     /// Every problem of these options with a checkpoint of these cameras, one sentence each.
-    pub(super) fn cameras(&self, checkpoint_cameras: &[String]) -> Result<Vec<CameraOptions>, Vec<String>> {
+    pub(super) fn cameras(
+        &self,
+        checkpoint_cameras: &[String],
+        recorded: &BTreeMap<String, String>,
+    ) -> Result<Vec<CameraOptions>, Vec<String>> {
         let present = checkpoint_cameras
             .iter()
             .filter(|name| !self.absent_cameras.contains(name));
@@ -66,7 +73,7 @@ impl PolicyOptions {
             Some(cameras) => cameras.clone(),
             None => present.map(CameraOptions::new).collect(),
         };
-        let problems = self.problems(&cameras, checkpoint_cameras);
+        let problems = self.problems(&cameras, checkpoint_cameras, recorded);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -74,8 +81,17 @@ impl PolicyOptions {
         Ok(cameras)
     }
 
-    fn problems(&self, cameras: &[CameraOptions], checkpoint_cameras: &[String]) -> Vec<String> {
+    fn problems(
+        &self,
+        cameras: &[CameraOptions],
+        checkpoint_cameras: &[String],
+        recorded: &BTreeMap<String, String>,
+    ) -> Vec<String> {
         let mut problems = Vec::new();
+        let with_recorded = |camera: &String| match recorded.get(camera) {
+            Some(name) => format!("{camera} ({name} in the data that it was trained with)"),
+            None => camera.clone(),
+        };
         if cameras.iter().all(|camera| camera.is_optional) {
             problems.push(
                 "no camera is configured that is always there, the policy needs at least one".to_owned(),
@@ -86,7 +102,8 @@ impl PolicyOptions {
         for camera in checkpoint_cameras {
             match named.iter().filter(|name| **name == camera).count() {
                 0 => problems.push(format!(
-                    "camera {camera} is neither configured nor said to be absent"
+                    "camera {} is neither configured nor said to be absent",
+                    with_recorded(camera)
                 )),
                 1 => {}
                 _ => problems.push(format!("camera {camera} is named more than once")),
@@ -96,7 +113,11 @@ impl PolicyOptions {
             if !checkpoint_cameras.contains(camera) {
                 problems.push(format!(
                     "camera {camera} is unknown, the checkpoint has: {}",
-                    checkpoint_cameras.join(", ")
+                    checkpoint_cameras
+                        .iter()
+                        .map(with_recorded)
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ));
             }
         }
@@ -167,7 +188,7 @@ mod tests {
     }
 
     fn names(options: &PolicyOptions) -> Vec<String> {
-        let cameras = options.cameras(&checkpoint_cameras()).unwrap();
+        let cameras = options.cameras(&checkpoint_cameras(), &BTreeMap::new()).unwrap();
         cameras.into_iter().map(|camera| camera.name).collect()
     }
 
@@ -207,12 +228,31 @@ mod tests {
             ..PolicyOptions::default()
         };
         assert_eq!(
-            options.cameras(&checkpoint_cameras()).unwrap_err(),
+            options
+                .cameras(&checkpoint_cameras(), &BTreeMap::new())
+                .unwrap_err(),
             [
                 "camera left is neither configured nor said to be absent",
                 "camera right is named more than once",
                 "camera wrist is unknown, the checkpoint has: top, left, right",
                 "camera top is cropped to 0 × 5 pixels, expected at least 1 × 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_camera_that_had_another_name_in_the_data_is_named_by_both() {
+        let options = PolicyOptions {
+            cameras: Some(vec![CameraOptions::new("cam_high")]),
+            ..PolicyOptions::default()
+        };
+        let recorded = BTreeMap::from([("top".to_owned(), "cam_high".to_owned())]);
+        assert_eq!(
+            options.cameras(&["top".to_owned()], &recorded).unwrap_err(),
+            [
+                "camera top (cam_high in the data that it was trained with) is neither configured nor said to be \
+                 absent",
+                "camera cam_high is unknown, the checkpoint has: top (cam_high in the data that it was trained with)",
             ]
         );
     }
@@ -229,7 +269,13 @@ mod tests {
             ..none_configured.clone()
         };
         for options in [none_configured, all_absent] {
-            assert_eq!(options.cameras(&checkpoint_cameras()).unwrap_err().len(), 1);
+            assert_eq!(
+                options
+                    .cameras(&checkpoint_cameras(), &BTreeMap::new())
+                    .unwrap_err()
+                    .len(),
+                1
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ use super::prefix_cache::{PrefixCache, PromptTokens};
 use super::preprocess::prepare_image;
 use super::report::{PolicyReport, StageDurations};
 use super::{Policy, PolicyInfo};
-use crate::checkpoint::{Checkpoint, ImagePosition, PromptError, PromptForm, PromptTokenizer, Statistics};
+use crate::checkpoint::{Checkpoint, ImageFit, PromptError, PromptForm, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
 use crate::model::{ModelType, Pi0, Schedule, Session};
@@ -31,7 +31,7 @@ pub struct Pi0Policy<D: Device> {
     tokenizer: PromptTokenizer,
     prompt_form: PromptForm,
     statistics: Statistics,
-    image_position: ImagePosition,
+    image_fit: ImageFit,
     /// Cameras with images, in the checkpoint's order.
     cameras: Vec<CameraOptions>,
     seed: u64,
@@ -53,7 +53,7 @@ impl<D: Device> Pi0Policy<D> {
     pub fn new(checkpoint: &Checkpoint, device: D, options: &PolicyOptions) -> Result<Self, OpenError> {
         let config = checkpoint.config();
         let cameras = options
-            .cameras(&config.cameras)
+            .cameras(&config.cameras, &config.recorded_cameras)
             .map_err(|problems| OpenError::Options { problems })?;
         let info = PolicyInfo {
             cameras: cameras.iter().map(|camera| camera.name.clone()).collect(),
@@ -69,9 +69,9 @@ impl<D: Device> Pi0Policy<D> {
                 device.description()
             ),
         };
-        let prompt_form = config.prompt_form(options.state_in_prompt);
+        let prompt_form = config.prompt_form();
         if config.model.model_type == ModelType::Pi05 {
-            let why = match options.state_in_prompt {
+            let why = match options.checkpoint.state_in_prompt {
                 None => "as the program that wrote the checkpoint trains it",
                 Some(_) => "chosen by the parameter state_in_prompt",
             };
@@ -88,7 +88,7 @@ impl<D: Device> Pi0Policy<D> {
             tokenizer: checkpoint.tokenizer().clone(),
             prompt_form,
             statistics: checkpoint.statistics().clone(),
-            image_position: config.image_position,
+            image_fit: config.image_fit,
             prefix_cache: PrefixCache::new(),
             cameras,
             seed: options.seed,
@@ -157,14 +157,14 @@ impl<D: Device> Pi0Policy<D> {
         let prompt = self.prompt_form.text(&observation.prompt, &state);
         state.resize(self.model.config.max_state_dim, 0.0);
         state.truncate(self.model.config.state_width());
-        let (image_size, position) = (self.model.config.vision.image_size, self.image_position);
+        let (image_size, image_fit) = (self.model.config.vision.image_size, self.image_fit);
         let session = self.prefix_cache.session(
             &self.model,
             &frames,
             &prompt,
             |camera, frame| {
                 let CameraOptions { name, crop, .. } = &self.cameras[camera];
-                prepare_image(frame, *crop, image_size, position).map_err(|error| PolicyError::Image {
+                prepare_image(frame, *crop, image_size, image_fit).map_err(|error| PolicyError::Image {
                     camera: name.clone(),
                     error,
                 })

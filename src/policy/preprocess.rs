@@ -2,11 +2,11 @@
 
 use fast_image_resize as fir;
 use fir::images::{TypedImage, TypedImageRef};
-use fir::pixels::F32x3;
+use fir::pixels::{F32x3, U8x3};
 use image::RgbImage;
 
 use super::options::Crop;
-use crate::checkpoint::ImagePosition;
+use crate::checkpoint::{ImageBars, ImageFit, ImagePosition, Resize};
 use crate::device::Pixels;
 
 /// Why a frame cannot be prepared.
@@ -48,11 +48,12 @@ pub enum ImageError {
     Resize(String),
 }
 
-/// Crops a frame and fits it into a square of `side` pixels with its aspect kept, at `position` and black
-/// around it: bytes where it fits without resampling, else values.
+/// Crops a frame and fits it into a square of `side` pixels with its aspect kept, as `image_fit` has it: bytes
+/// where each value of the square is one, else values.
 ///
-/// The reference is LeRobot's `resize_with_pad_torch`: bilinear between pixel centres without antialiasing,
-/// sizes rounded down, the odd pixel of padding to the right and below.
+/// The reference for plain resizing is LeRobot's `resize_with_pad_torch`: bilinear between pixel centres without
+/// antialiasing, sizes rounded down, the odd pixel of padding to the right and below. That for antialiasing is
+/// openpi's `resize_with_pad`, which is Pillow's `BILINEAR` on bytes.
 ///
 /// # Errors
 /// When no pixel is left.
@@ -61,7 +62,7 @@ pub fn prepare_image(
     frame: &RgbImage,
     crop: Option<Crop>,
     side: usize,
-    position: ImagePosition,
+    image_fit: ImageFit,
 ) -> Result<Pixels, ImageError> {
     let (frame_width, frame_height) = frame.dimensions();
     if frame_width == 0 || frame_height == 0 {
@@ -95,31 +96,38 @@ pub fn prepare_image(
             side,
         });
     }
-    if (crop.width, crop.height) == (width, height) {
-        let pixels: Vec<[u8; 3]> = cropped(frame, crop).collect();
-        let bytes = planes(&pixels, width, (side, position), 0, |pixel, channel| {
-            pixel[channel]
-        });
-        return Ok(Pixels::Bytes(bytes));
+    let square = (side, image_fit.position);
+    let bars = image_fit.bars.value();
+    let failed = |error: Box<dyn std::error::Error>| ImageError::Resize(error.to_string());
+    let bytes: Vec<[u8; 3]> = match image_fit.resize {
+        _ if (crop.width, crop.height) == (width, height) => cropped(frame, crop).collect(),
+        Resize::Antialiased => resize_antialiased(frame, crop, width, height).map_err(failed)?,
+        Resize::Plain => {
+            let resized = resize(frame, crop, width, height).map_err(failed)?;
+            let value = |pixel: &F32x3, channel: usize| pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
+            return Ok(Pixels::Values(planes(&resized, width, square, bars, value)));
+        }
+    };
+    let has_bars = bytes.len() < side * side;
+    if has_bars && image_fit.bars != ImageBars::Black {
+        let value = |pixel: &[u8; 3], channel: usize| f32::from(pixel[channel]) / 255.0 * 2.0 - 1.0;
+        return Ok(Pixels::Values(planes(&bytes, width, square, bars, value)));
     }
-    let resized =
-        resize(frame, crop, width, height).map_err(|error| ImageError::Resize(error.to_string()))?;
-    let value = |pixel: &F32x3, channel: usize| pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
-    Ok(Pixels::Values(planes(
-        &resized,
+    Ok(Pixels::Bytes(planes(
+        &bytes,
         width,
-        (side, position),
-        -1.0,
-        value,
+        square,
+        0,
+        |pixel, channel| pixel[channel],
     )))
 }
 
-/// Puts pixels, `width` a row, into a square of three planes that are otherwise `black`.
+/// Puts pixels, `width` a row, into a square of three planes that are otherwise `bar`.
 fn planes<P, T: Copy>(
     pixels: &[P],
     width: u32,
     (side, position): (usize, ImagePosition),
-    black: T,
+    bar: T,
     value: impl Fn(&P, usize) -> T,
 ) -> Vec<T> {
     let width = width as usize;
@@ -128,7 +136,7 @@ fn planes<P, T: Copy>(
         ImagePosition::Centre => (right / 2, below / 2),
         ImagePosition::BottomRight => (right, below),
     };
-    let mut image = vec![black; 3 * side * side];
+    let mut image = vec![bar; 3 * side * side];
     for (channel, plane) in image.chunks_exact_mut(side * side).enumerate() {
         for (row, pixels) in plane[top * side..]
             .chunks_exact_mut(side)
@@ -183,12 +191,33 @@ fn resize(
     Ok(resized.pixels().to_vec())
 }
 
+/// Resamples a crop in bytes, with a triangle over all pixels that one of the result covers.
+fn resize_antialiased(
+    frame: &RgbImage,
+    crop: Crop,
+    width: u32,
+    height: u32,
+) -> Result<Vec<[u8; 3]>, Box<dyn std::error::Error>> {
+    let pixels: Vec<U8x3> = cropped(frame, crop).map(U8x3::new).collect();
+    let frame = TypedImageRef::new(crop.width, crop.height, &pixels)?;
+    let mut resized = TypedImage::new(width, height);
+    let triangle = fir::ResizeOptions::new()
+        .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
+        .use_alpha(false);
+    fir::Resizer::new().resize_typed(&frame, &mut resized, &triangle)?;
+    Ok(resized.pixels().iter().map(|pixel| pixel.0).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const WHOLE: Option<Crop> = None;
-    const CENTRE: ImagePosition = ImagePosition::Centre;
+    const CENTRE: ImageFit = ImageFit {
+        position: ImagePosition::Centre,
+        bars: ImageBars::Black,
+        resize: Resize::Plain,
+    };
 
     /// An image whose every pixel is another colour.
     fn picture(width: u32, height: u32) -> RgbImage {
@@ -269,6 +298,32 @@ mod tests {
         assert!(matches!(resampled, Pixels::Values(_)));
     }
 
+    #[test]
+    fn bars_below_black_change_nothing_but_the_bars() {
+        let below = ImageBars::BelowBlack;
+        for resize in [Resize::Plain, Resize::Antialiased] {
+            for (width, height) in [(24, 10), (10, 24), (61, 33), (7, 5), (48, 48), (24, 24)] {
+                let frame = picture(width, height);
+                let black = ImageFit { resize, ..CENTRE };
+                let image = prepare_image(&frame, WHOLE, 24, black).unwrap();
+                let other = prepare_image(&frame, WHOLE, 24, ImageFit { bars: below, ..black }).unwrap();
+                let (fit_width, fit_height) = fit(width, height, 24);
+                let (left, top) = ((24 - fit_width) / 2, (24 - fit_height) / 2);
+                let other = other.values();
+                for (index, (&black, &other)) in image.values().iter().zip(other.iter()).enumerate() {
+                    let (x, y) = ((index % 24) as u32, (index / 24 % 24) as u32);
+                    let is_inside =
+                        (left..left + fit_width).contains(&x) && (top..top + fit_height).contains(&y);
+                    let expected = if is_inside { black } else { -3.0 };
+                    assert!(
+                        (other - expected).abs() < 1e-6,
+                        "{width} × {height} at ({x}, {y})"
+                    );
+                }
+            }
+        }
+    }
+
     /// Bilinear interpolation between the centres of pixels, written as its definition.
     fn sample(frame: &RgbImage, channel: usize, x: f64, y: f64) -> f64 {
         let value = |x: f64, y: f64| {
@@ -299,7 +354,8 @@ mod tests {
             if fit_width == 0 || fit_height == 0 {
                 continue;
             }
-            let image = prepare_image(&frame, WHOLE, side, position).unwrap();
+            let fit = ImageFit { position, ..CENTRE };
+            let image = prepare_image(&frame, WHOLE, side, fit).unwrap();
             let (mut left, mut top) = (side as u32 - fit_width, side as u32 - fit_height);
             if position == ImagePosition::Centre {
                 (left, top) = (left / 2, top / 2);

@@ -152,7 +152,7 @@ mod tests {
                 scale: 1.0,
             })
         };
-        let flipped = UnitTransform {
+        let flipped = UnitTransform::Linear {
             scale: -1.0,
             offset: 0.0,
         };

@@ -179,6 +179,19 @@ fn output_layer_of_another_shape_in_place_of_the_token_embedding() {
 }
 
 #[test]
+fn links_that_lead_nowhere_or_in_a_circle() {
+    let folder = Folder::new();
+    folder.remove("model.safetensors");
+    std::os::unix::fs::symlink("model.safetensors", folder.file("model.safetensors")).unwrap();
+    refused_with(&folder, &["model.safetensors", "a link that leads nowhere"]);
+
+    let folder = Folder::new();
+    folder.remove("config.json");
+    std::os::unix::fs::symlink("gone.json", folder.file("config.json")).unwrap();
+    refused_with(&folder, &["config.json", "a link that leads nowhere"]);
+}
+
+#[test]
 fn configuration_missing_or_no_json_or_of_nobody() {
     let folder = Folder::new();
     fs::write(folder.file("config.json"), "{\"type\": \"pi0\"").unwrap();
@@ -300,7 +313,7 @@ fn statistics_that_cannot_be_used() {
     refused_with(
         &folder,
         &[
-            "state.std[3] is 0, expected more than 0",
+            "state.std[3] is 0, expected more than 0: the value never changed in the data",
             "state.mean has 13 values, expected 14",
             "action.mean[13] is NaN",
         ],

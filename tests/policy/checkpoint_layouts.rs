@@ -108,80 +108,6 @@ fn shards_with_an_index() {
     assert_same_weights(&folder);
 }
 
-/// The small checkpoint as openpi's conversion would write it: state and action of one width, statistics of 14
-/// values padded with zeros.
-fn openpi() -> Folder {
-    let folder = Folder::new();
-    folder.change_tensors("model.safetensors", |tensors| {
-        *tensors = without_model(tensors.clone());
-        tensors.insert(
-            "state_proj.weight".to_owned(),
-            Tensor::f32(&[0.5; 48 * 32], &[48, 32]),
-        );
-    });
-    for file in ["policy_preprocessor.json", "policy_postprocessor.json"] {
-        folder.remove(file);
-    }
-    let config = json!({
-        "action_dim": 32, "action_horizon": 50, "paligemma_variant": "gemma_2b",
-        "action_expert_variant": "gemma_300m", "precision": "float32",
-    });
-    fs::write(folder.file("config.json"), config.to_string()).unwrap();
-    let padded = |value: f32| -> Vec<f32> {
-        (0..32)
-            .map(|index| if index < 14 { value } else { 0.0 })
-            .collect()
-    };
-    let statistics =
-        json!({"mean": padded(0.25), "std": padded(2.0), "q01": padded(-1.0), "q99": padded(1.0)});
-    fs::create_dir_all(folder.file("assets/physical/aloha")).unwrap();
-    fs::write(
-        folder.file("assets/physical/aloha/norm_stats.json"),
-        json!({"norm_stats": {"state": statistics, "actions": statistics}}).to_string(),
-    )
-    .unwrap();
-    folder
-}
-
-#[test]
-fn openpi_configuration_and_statistics() {
-    let folder = openpi();
-    let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    assert_eq!((checkpoint.state_dim(), checkpoint.action_dim()), (14, 14));
-    assert_eq!(
-        checkpoint.config().cameras,
-        ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"]
-    );
-    assert_eq!(checkpoint.config().model.max_state_dim, 32);
-    let expected = Normalisation::MeanStd {
-        mean: vec![0.25; 14],
-        std: vec![2.0; 14],
-        epsilon: 1e-6,
-        epsilon_back: 1e-6,
-    };
-    assert_eq!(checkpoint.statistics().state, expected);
-    assert_eq!(checkpoint.statistics().action, expected);
-}
-
-#[test]
-fn openpi_without_or_with_several_statistics_is_refused() {
-    let folder = openpi();
-    fs::create_dir_all(folder.file("assets/other")).unwrap();
-    fs::copy(
-        folder.file("assets/physical/aloha/norm_stats.json"),
-        folder.file("assets/other/norm_stats.json"),
-    )
-    .unwrap();
-    let error = Checkpoint::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains("found 2") && error.contains("other"), "{error}");
-    fs::remove_dir_all(folder.file("assets")).unwrap();
-    let error = Checkpoint::open(folder.path()).err().unwrap().to_string();
-    assert!(
-        error.contains("norm_stats.json") && error.contains("found 0"),
-        "{error}"
-    );
-}
-
 #[test]
 fn cameras_keep_the_order_of_the_configuration_without_those_that_are_always_empty() {
     let folder = Folder::new();
@@ -223,6 +149,7 @@ fn quantiles_and_minimum_with_maximum_scale_as_the_processors_say() {
     let range = |low: f32, high: f32| Normalisation::Range {
         low: vec![low; 14],
         high: vec![high; 14],
+        epsilon: 0.0,
     };
     assert_eq!(checkpoint.statistics().state, range(-3.0, 4.0));
     assert_eq!(checkpoint.statistics().action, range(-5.0, 6.0));

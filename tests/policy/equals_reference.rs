@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use image::RgbImage;
-use pi0_node::checkpoint::{Checkpoint, ImagePosition, PromptError, StateInPrompt};
-use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::checkpoint::{Checkpoint, CheckpointOptions, ImageFit, PromptError, Resize, StateInPrompt};
+use pi0_node::device::{CpuDevice, Pixels, Precision};
 use pi0_node::policy::{CameraOptions, Observation, Pi0Policy, Policy, PolicyOptions, prepare_image};
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,12 +34,41 @@ fn images_of_any_size() {
             continue;
         };
         let output = &fixture[&format!("{case}.output")];
-        let image = prepare_image(&picture(input), None, output.shape[1], ImagePosition::Centre).unwrap();
+        let image = prepare_image(&picture(input), None, output.shape[1], ImageFit::default()).unwrap();
         let difference = max_difference(&image.values(), &output.to_f32());
         assert!(difference < 1e-4, "{case}: off by {difference}");
         cases += 1;
     }
     assert!(cases >= 14, "{cases} cases");
+}
+
+/// openpi's pictures, which `make_openpi_images` resized with openpi's own client.
+#[test]
+fn images_of_openpi_s_clients() {
+    let inputs = read_tensors(&reference("images.safetensors"));
+    let outputs = read_tensors(&reference("../openpi/images.safetensors"));
+    let fit = ImageFit {
+        resize: Resize::Antialiased,
+        ..ImageFit::default()
+    };
+    let (mut furthest, mut differing, mut total) = (0, 0, 0);
+    for (case, output) in &outputs {
+        let side = output.shape[0];
+        let picture = picture(&inputs[&format!("{case}.input")]);
+        let Pixels::Bytes(image) = prepare_image(&picture, None, side, fit).unwrap() else {
+            panic!("{case}: bytes are what openpi has")
+        };
+        for (index, &expected) in output.bytes.iter().enumerate() {
+            let (pixel, channel) = (index / 3, index % 3);
+            let difference = image[channel * side * side + pixel].abs_diff(expected);
+            assert!(difference <= 1, "{case}: {difference} grey levels at {pixel}");
+            furthest = furthest.max(difference);
+            differing += usize::from(difference > 0);
+            total += 1;
+        }
+    }
+    println!("at most {furthest} grey levels, {differing} of {total} values differ");
+    assert!(outputs.len() >= 12, "{} cases", outputs.len());
 }
 
 #[derive(Deserialize)]
@@ -61,7 +90,7 @@ fn tokens_of_prompts_that_fit_and_refusal_of_those_that_do_not() {
         ("pi05/checkpoint", "pi05/prompts.json", 200, (10, 1)),
     ] {
         let checkpoint = Checkpoint::open(reference(checkpoint)).unwrap();
-        let form = checkpoint.config().prompt_form(None);
+        let form = checkpoint.config().prompt_form();
         let cases: Vec<PromptCase> =
             serde_json::from_str(&fs::read_to_string(reference(prompts)).unwrap()).unwrap();
         let (mut equal, mut refused) = (0, 0);
@@ -97,7 +126,7 @@ fn tokens_of_prompts_that_fit_and_refusal_of_those_that_do_not() {
 fn texts_and_tokens_of_pi05_s_prompts_with_ten_thousand_states() {
     let fixture = read_tensors(&reference("pi05/state_prompts.safetensors"));
     let checkpoint = Checkpoint::open(reference("pi05/checkpoint")).unwrap();
-    let form = checkpoint.config().prompt_form(None);
+    let form = checkpoint.config().prompt_form();
     let states = fixture["states"].to_f32();
     let state_dim = fixture["states"].shape[1];
     let bins = fixture["bins"].integers::<2, _>(i16::from_le_bytes);
@@ -159,7 +188,7 @@ fn a_prompt_that_a_rarer_state_would_make_too_long_is_refused_at_once() {
         .into_iter()
         .map(|camera| (camera, picture.clone()))
         .collect();
-    let form = checkpoint.config().prompt_form(None);
+    let form = checkpoint.config().prompt_form();
     let short = form.text(&observation.prompt, &[-1.0; 14]);
     assert!(checkpoint.tokenizer().encode(&short).is_ok());
     // Any state: what counts is the longest.
@@ -170,9 +199,15 @@ fn a_prompt_that_a_rarer_state_would_make_too_long_is_refused_at_once() {
 #[test]
 fn a_state_is_padded_in_the_prompts_of_lerobot_0_4_and_is_no_part_of_them_where_chosen_so() {
     let folder = Folder::pi05();
-    let open = || Checkpoint::open(folder.path()).unwrap();
-    let text = |choice: Option<StateInPrompt>| open().config().prompt_form(choice).text("go", &[1.0, -1.0]);
-    let zeros = open().config().model.max_state_dim - 2;
+    let open = |state_in_prompt| {
+        let options = CheckpointOptions {
+            state_in_prompt,
+            ..CheckpointOptions::default()
+        };
+        Checkpoint::open_with(folder.path(), &options).unwrap()
+    };
+    let text = |choice| open(choice).config().prompt_form().text("go", &[1.0, -1.0]);
+    let zeros = open(None).config().model.max_state_dim - 2;
     let plain = "Task: go, State: 255 0;\nAction: ";
     assert_eq!(text(None), plain);
     folder.change_json("config.json", |config| {

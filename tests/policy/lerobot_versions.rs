@@ -320,7 +320,7 @@ fn lerobot_0_3_with_its_statistics_among_the_weights() {
     let folder = lerobot_0_3();
     let checkpoint = open(folder.path());
     assert_same_policy(&checkpoint, &Folder::new());
-    assert_eq!(checkpoint.config().image_position, ImagePosition::BottomRight);
+    assert_eq!(checkpoint.config().image_fit.position, ImagePosition::BottomRight);
     folder.change_json("config.json", |config| config["num_steps"] = json!(4));
     assert_eq!(open(folder.path()).config().denoise_steps, 4);
 }
@@ -337,7 +337,7 @@ fn lerobot_0_3_with_processors_that_were_added_later() {
     });
     let checkpoint = open(folder.path());
     assert_same_policy(&checkpoint, &today);
-    assert_eq!(checkpoint.config().image_position, ImagePosition::BottomRight);
+    assert_eq!(checkpoint.config().image_fit.position, ImagePosition::BottomRight);
 }
 
 /// Frames of 56 × 42 pixels at the bottom of a black square are what 0.3 makes of them alone.

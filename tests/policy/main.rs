@@ -1,10 +1,12 @@
 //! Checkpoints and the whole policy, from files to actions.
 
+mod adapters;
 mod bad_checkpoint;
 mod bad_observation;
 mod captured;
 mod capturing_device;
 mod checkpoint_layouts;
+mod choices;
 #[path = "../common"]
 mod common {
     pub mod prefix_input;
@@ -15,6 +17,7 @@ mod flow_matching_loss;
 mod folder;
 mod frozen_actions;
 mod lerobot_versions;
+mod openpi_folders;
 mod other_policies;
 mod robot;
 mod shipped_checkpoint;

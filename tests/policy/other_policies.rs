@@ -134,7 +134,7 @@ fn adapter(use_peft: bool) -> Folder {
 }
 
 #[test]
-fn an_adapter_without_its_base() {
+fn an_adapter_whose_base_is_not_here() {
     let folder = adapter(true);
     fs::rename(
         folder.file("model.safetensors"),
@@ -142,8 +142,8 @@ fn an_adapter_without_its_base() {
     )
     .unwrap();
     let words = [
-        "an adapter (LORA) of the base lerobot/pi0_base",
-        "merge_and_unload()",
+        "an adapter (LoRA) of the base \"lerobot/pi0_base\"",
+        "set the parameter checkpoint_base",
     ];
     refused_with(&folder, &words);
     folder.remove("config.json");
@@ -152,7 +152,7 @@ fn an_adapter_without_its_base() {
 
 #[test]
 fn an_adapter_is_refused_beside_weights_unless_these_are_merged() {
-    refused_with(&adapter(true), &["an adapter (LORA)"]);
+    refused_with(&adapter(true), &["an adapter (LoRA)"]);
     assert!(Checkpoint::open(adapter(false).path()).is_ok());
 }
 
