@@ -3,11 +3,19 @@
 mod before_0_4;
 mod config;
 mod error;
+#[cfg(feature = "cli")]
+mod export;
 mod folder;
+#[cfg(feature = "cli")]
+mod inspection;
 mod json;
 mod names;
 mod openpi_statistics;
+#[cfg(feature = "cli")]
+pub mod orbax;
 mod other_policy;
+#[cfg(feature = "cli")]
+mod preparation;
 mod processors;
 mod statistics;
 mod tensor_files;
@@ -17,6 +25,10 @@ mod weights;
 pub use config::{ImagePosition, PolicyConfig};
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
+#[cfg(feature = "cli")]
+pub use inspection::{InspectedStatistics, Inspection, inspect};
+#[cfg(feature = "cli")]
+pub use preparation::{Preparation, prepare};
 pub use statistics::{Normalisation, Statistics};
 pub use tokenizer::{PromptError, PromptTokenizer};
 

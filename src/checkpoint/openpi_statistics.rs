@@ -62,7 +62,7 @@ pub(super) fn read(folder: &Path) -> Result<Statistics, CheckpointError> {
     })
 }
 
-fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CheckpointError> {
+pub(super) fn find(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CheckpointError> {
     if !folder.is_dir() {
         return Ok(());
     }
