@@ -90,6 +90,14 @@ pub enum CheckpointError {
         /// Reason.
         source: io::Error,
     },
+    /// A file or folder that cannot be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// Path of the file.
+        path: PathBuf,
+        /// Reason.
+        source: io::Error,
+    },
     /// A file that is missing, empty, truncated or of another format than its name says.
     #[error("{}: {problem}", path.display())]
     File {

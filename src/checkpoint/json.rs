@@ -28,3 +28,13 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, value: Value) -> Result<T,
         problem: error.to_string(),
     })
 }
+
+/// Writes JSON, indented.
+#[cfg(feature = "cli")]
+pub(super) fn write(path: &Path, value: &Value) -> Result<(), CheckpointError> {
+    let text = serde_json::to_string_pretty(value).expect("a value is JSON");
+    fs::write(path, format!("{text}\n")).map_err(|source| CheckpointError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -5,14 +5,22 @@ mod adapter_weights;
 mod before_0_4;
 mod config;
 mod error;
+#[cfg(feature = "cli")]
+mod export;
 mod folder;
 mod image_fit;
+#[cfg(feature = "cli")]
+mod inspection;
 mod json;
 mod names;
 mod openpi_statistics;
 mod openpi_training;
 mod options;
+#[cfg(feature = "cli")]
+pub mod orbax;
 mod other_policy;
+#[cfg(feature = "cli")]
+mod preparation;
 mod processors;
 mod prompt_form;
 mod statistics;
@@ -24,7 +32,11 @@ pub use config::PolicyConfig;
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
 pub use image_fit::{ImageBars, ImageFit, ImagePosition, Resize};
+#[cfg(feature = "cli")]
+pub use inspection::{InspectedStatistics, Inspection, inspect};
 pub use options::{CheckpointOptions, JointLabels, OpenpiNormalisation, OpenpiOptions};
+#[cfg(feature = "cli")]
+pub use preparation::{Preparation, prepare};
 pub use prompt_form::{PromptForm, StateInPrompt};
 pub use statistics::{Normalisation, Statistics};
 pub use tokenizer::{PromptError, PromptTokenizer};

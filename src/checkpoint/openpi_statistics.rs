@@ -109,8 +109,7 @@ pub(super) fn read(
 /// The file of the chosen asset, or the only one.
 fn choose(folder: &Path, asset: Option<&str>) -> Result<PathBuf, CheckpointError> {
     let assets = folder.join("assets");
-    let mut found = Vec::new();
-    find(&assets, &mut BTreeSet::new(), &mut found)?;
+    let found = files(&assets)?;
     let name = |path: &PathBuf| {
         let folder = path.parent().and_then(|folder| folder.strip_prefix(&assets).ok());
         folder.unwrap_or(path).display().to_string()
@@ -135,6 +134,16 @@ fn choose(folder: &Path, asset: Option<&str>) -> Result<PathBuf, CheckpointError
         path: assets,
         problem,
     })
+}
+
+/// Finds every file of statistics in an `assets` folder, in the order of their names.
+///
+/// # Errors
+/// When a folder in it cannot be read.
+pub(super) fn files(assets: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let mut found = Vec::new();
+    find(assets, &mut BTreeSet::new(), &mut found)?;
+    Ok(found)
 }
 
 /// Finds every file of statistics in a folder and those in it. A folder to which a link leads back is read once.

@@ -12,13 +12,16 @@ use super::error::CheckpointError;
 /// When the folder has no configuration and is one of orbax.
 pub(super) fn refuse_orbax(folder: &Path) -> Result<(), CheckpointError> {
     let has = |file: &str| folder.join(file).exists();
-    if has("config.json") || !(has("_CHECKPOINT_METADATA") || has("params/_METADATA")) {
+    let is_orbax = ["_CHECKPOINT_METADATA", "params/_METADATA", "manifest.ocdbt"]
+        .iter()
+        .any(|file| has(file));
+    if has("config.json") || !is_orbax {
         return Ok(());
     }
     Err(CheckpointError::File {
         path: folder.to_owned(),
-        problem: "a JAX checkpoint of openpi, which is not supported; convert it with openpi's \
-                  examples/convert_jax_model_to_pytorch.py and copy its assets folder beside the result's config.json"
+        problem: "a JAX checkpoint of openpi, which the node does not take; convert it first: pi0_checkpoint convert \
+                  FOLDER OUT"
             .to_owned(),
     })
 }

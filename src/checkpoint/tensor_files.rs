@@ -104,17 +104,11 @@ impl TensorFiles {
     }
 
     fn add(&mut self, path: &Path) -> Result<(), CheckpointError> {
-        let read_error = |source| CheckpointError::Read {
-            path: path.to_owned(),
-            source,
-        };
         let file_error = |problem| CheckpointError::File {
             path: path.to_owned(),
             problem,
         };
-        let file = File::open(path).map_err(read_error)?;
-        // SAFETY: the map is only read; checkpoints are not rewritten in place while a robot runs on them.
-        let map = unsafe { Mmap::map(&file) }.map_err(read_error)?;
+        let map = map_file(path)?;
         if map.is_empty() {
             return Err(file_error("the file is empty, expected safetensors".to_owned()));
         }
@@ -156,6 +150,17 @@ impl TensorFiles {
             bytes: Cow::Borrowed(&self.files[tensor.file][tensor.bytes.clone()]),
         })
     }
+}
+
+/// Maps a file into memory.
+pub(super) fn map_file(path: &Path) -> Result<Mmap, CheckpointError> {
+    let read_error = |source| CheckpointError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(read_error)?;
+    // SAFETY: the map is only read; checkpoints are not rewritten in place while a robot runs on them.
+    unsafe { Mmap::map(&file) }.map_err(read_error)
 }
 
 fn describe(error: &SafeTensorError) -> String {

@@ -20,10 +20,19 @@ pub enum Dtype {
 
 impl Dtype {
     /// Bytes of one value.
-    pub(crate) fn size(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
             Dtype::Bf16 | Dtype::F16 => 2,
+        }
+    }
+
+    /// Name in PyTorch.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "float32",
+            Dtype::Bf16 => "bfloat16",
+            Dtype::F16 => "float16",
         }
     }
 }

@@ -192,8 +192,5 @@ fn openpi_s_jax_checkpoint() {
     folder.remove("config.json");
     fs::create_dir(folder.file("params")).unwrap();
     fs::write(folder.file("params/_METADATA"), "{}").unwrap();
-    refused_with(
-        &folder,
-        &["a JAX checkpoint of openpi", "convert_jax_model_to_pytorch.py"],
-    );
+    refused_with(&folder, &["a JAX checkpoint of openpi", "pi0_checkpoint convert"]);
 }
