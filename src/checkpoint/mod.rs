@@ -4,19 +4,27 @@ mod before_0_4;
 mod config;
 mod error;
 mod folder;
+pub mod hub;
 mod json;
+mod named;
 mod names;
 mod openpi_statistics;
+mod options;
 mod other_policy;
 mod processors;
+mod sentencepiece;
 mod statistics;
 mod tensor_files;
+mod text_tokenizer;
 mod tokenizer;
+mod tokenizer_search;
 mod weights;
 
 pub use config::{ImagePosition, PolicyConfig};
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
+pub use named::folder_of;
+pub use options::CheckpointOptions;
 pub use statistics::{Normalisation, Statistics};
 pub use tokenizer::{PromptError, PromptTokenizer};
 
@@ -43,21 +51,26 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it, or the newest policy of
-    /// a training run of LeRobot. Weights are mapped, not read.
+    /// Opens a checkpoint with nothing chosen that its folder does not tell.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn open(checkpoint: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        Self::open_with(checkpoint, &CheckpointOptions::default())
+    }
+
+    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it, the newest policy of a
+    /// training run of LeRobot, or a model of the Hugging Face Hub ([`folder_of`]). Weights are mapped, not
+    /// read.
     ///
     /// # Errors
     /// All problems of the checkpoint, at once: files that are missing or damaged, impossible values of the
     /// configuration, tensors that do not fit it, statistics that cannot be used.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
-        let folder = folder.as_ref();
-        if !folder.is_dir() {
-            return Err(CheckpointError::File {
-                path: folder.to_owned(),
-                problem: "no such folder, expected that of a checkpoint".to_owned(),
-            });
-        }
-        let folder = &folder::of_policy(folder);
+    pub fn open_with(
+        checkpoint: impl AsRef<Path>,
+        options: &CheckpointOptions,
+    ) -> Result<Self, CheckpointError> {
+        let folder = &folder::of_policy(&folder_of(checkpoint)?);
         other_policy::refuse_orbax(folder)?;
         other_policy::refuse_adapter(folder)?;
         let mut config = PolicyConfig::read(folder)?;
@@ -83,8 +96,12 @@ impl Checkpoint {
         if let Ok((_, _, Some(limit))) = processors {
             config.model.max_prompt_tokens = limit;
         }
-        let tokenizer =
-            PromptTokenizer::read(folder, config.model.max_prompt_tokens, config.model.vocab_size);
+        let tokenizer = PromptTokenizer::read(
+            folder,
+            options.tokenizer.as_deref(),
+            config.model.max_prompt_tokens,
+            config.model.vocab_size,
+        );
 
         let mut errors = Vec::new();
         let mut note = |error| errors.push(error);

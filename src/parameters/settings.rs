@@ -11,7 +11,9 @@ use super::typed::Typed;
 use super::{ParameterProblem, RuntimeSettings, inputs, outputs};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings};
 use crate::observation::InputTopics;
-use crate::policy::{ActionMode, DeviceOptions, JointMapping, PolicyInfo, PolicyOptions, VisionRefresh};
+use crate::policy::{
+    ActionMode, CheckpointOptions, DeviceOptions, JointMapping, PolicyInfo, PolicyOptions, VisionRefresh,
+};
 
 /// What of a policy the parameters must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl From<&PolicyInfo> for PolicyShape {
 /// Every parameter in the type that its user wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Folder of the checkpoint.
+    /// Folder of the checkpoint, or its name on the Hugging Face Hub.
     pub checkpoint: PathBuf,
     /// Device that runs the model.
     pub device: DeviceOptions,
@@ -90,6 +92,11 @@ impl Settings {
                 seed: policy.seed,
                 cameras: Some(inputs::camera_options(parameters)),
                 absent_cameras: parameters.absent_cameras.clone(),
+                checkpoint: CheckpointOptions {
+                    tokenizer: Some(&policy.tokenizer)
+                        .filter(|path| !path.is_empty())
+                        .map(PathBuf::from),
+                },
             },
             inputs: inputs::input_topics(parameters),
             joint_names: parameters.joint_order.joint_names.clone(),
@@ -266,6 +273,14 @@ mod tests {
     use super::super::ParameterValue::Integer;
     use super::super::overrides::{settings, text};
     use super::*;
+
+    #[test]
+    fn a_tokenizer_is_looked_for_unless_the_parameter_names_one() {
+        let tokenizer = |values: &[_]| settings(values).policy.checkpoint.tokenizer;
+        assert_eq!(tokenizer(&[]), None);
+        let named = [("tokenizer", text("/data/tokenizer.json"))];
+        assert_eq!(tokenizer(&named), Some(PathBuf::from("/data/tokenizer.json")));
+    }
 
     #[test]
     fn joints_actions_and_horizon_must_be_the_policy_s() {

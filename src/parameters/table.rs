@@ -69,8 +69,11 @@ const fn without_raw(name: &'static str) -> &'static str {
 parameters! {
     /// The policy, and where it runs.
     PolicyParameters {
-        /// Folder of the checkpoint: weights, configuration, tokenizer and normalisation statistics.
+        /// Folder of the checkpoint, or its name on the Hugging Face Hub: owner/name or owner/name@revision.
         checkpoint: String = String::new(), NotEmpty, "", Unconfigured;
+        /// File of PaliGemma's tokenizer, or a folder with it; empty looks for it in the checkpoint, the hub's cache and
+        /// openpi's.
+        tokenizer: String = String::new(), Any, "", Unconfigured;
         /// Device that runs the model; auto takes the fastest one there is.
         device: DeviceChoice = DeviceChoice::Auto, Any, "", Unconfigured;
         /// Number format in which the CPU device stores weights: bf16 takes half the memory of f32, int8 a quarter.

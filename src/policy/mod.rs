@@ -18,6 +18,7 @@ mod vision_refresh;
 
 use std::num::NonZeroUsize;
 
+pub use crate::checkpoint::CheckpointOptions;
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
 pub use joint_mapping::{ActionMode, ActionValue, JointMapping, UnitTransform};

@@ -1,5 +1,6 @@
 //! Choices of a user about a policy and the device that it runs on.
 
+use crate::checkpoint::CheckpointOptions;
 use crate::device::Precision;
 
 /// A rectangle of a camera's frame, in pixels from its top left corner.
@@ -48,6 +49,8 @@ pub struct PolicyOptions {
     pub cameras: Option<Vec<CameraOptions>>,
     /// Cameras of the checkpoint that this robot does not have; their tokens are masked.
     pub absent_cameras: Vec<String>,
+    /// What the checkpoint's folder does not tell.
+    pub checkpoint: CheckpointOptions,
 }
 
 impl PolicyOptions {

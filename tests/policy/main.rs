@@ -18,3 +18,4 @@ mod lerobot_versions;
 mod other_policies;
 mod robot;
 mod shipped_checkpoint;
+mod tokenizer_option;

@@ -15,6 +15,7 @@ pub fn options() -> PolicyOptions {
         seed: 5,
         cameras: Some(["right_wrist", "top"].map(CameraOptions::new).to_vec()),
         absent_cameras: vec!["left_wrist".to_owned()],
+        ..PolicyOptions::default()
     }
 }
 
