@@ -44,8 +44,8 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
 	@$(IN_ENVIRONMENT) python tools/docs.py check
-	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli --all-targets -- -D warnings
-	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features --features evaluation,cli
+	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features --features evaluation,cli,hub
 
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 

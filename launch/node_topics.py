@@ -12,7 +12,7 @@ CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
 CHECKPOINT = SHARE / "checkpoints" / "aloha_sim"
 # Arguments that are parameters of the node; an empty one leaves what the parameter file says.
 PARAMETERS = {
-    "checkpoint": "Folder of the checkpoint.",
+    "checkpoint": "Folder of the checkpoint, or owner/name on the Hugging Face Hub.",
     "device": "Where the model runs: auto, cpu or tenstorrent.",
     "use_sim_time": "Whether time comes from /clock: true or false.",
     "prompt": "What the robot is to do, in words.",

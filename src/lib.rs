@@ -54,6 +54,7 @@
 //! - `ros` (default): the ROS 2 node; needs a ROS 2 installation to build.
 //! - `evaluation` (default): reading bags, metrics and reports.
 //! - `cli` (default): the programs beside the node.
+//! - `hub` (default): downloads from the Hugging Face Hub; without it checkpoints come from folders and the hub's cache.
 //! - `tenstorrent`: the Tenstorrent device; needs Python to build, and TT-NN's wheel to run.
 //!
 //! A library of policies alone needs none of them: `default-features = false`.

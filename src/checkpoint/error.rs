@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::hub::HubError;
 use crate::model::ModelType;
 
 /// Problem of one tensor. Names are those of the file, without a leading `model.`.
@@ -189,6 +190,9 @@ pub enum CheckpointError {
         /// Every problem, a sentence each.
         problems: Vec<String>,
     },
+    /// A model of the Hugging Face Hub that has no folder here.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// Problems of several parts of the checkpoint.
     #[error("{}", list(.0).trim_start())]
     Several(Vec<CheckpointError>),

@@ -9,24 +9,30 @@ use super::error::CheckpointError;
 /// (`checkpoints/020000`), of all steps (`checkpoints`) or of a whole run. Among several steps it is the one
 /// that `last` links to, else the highest.
 pub(super) fn of_policy(folder: &Path) -> PathBuf {
-    if is_policy(folder) {
+    let Some(policy) = find(folder) else {
         return folder.to_owned();
+    };
+    if policy != folder {
+        tracing::info!(
+            "{}: the folder of a training run, its policy is {}",
+            folder.display(),
+            policy.display()
+        );
     }
-    let found = [folder.to_owned()]
+    policy
+}
+
+/// As [`of_policy`]; `None` where there is no policy.
+pub(super) fn find(folder: &Path) -> Option<PathBuf> {
+    if is_policy(folder) {
+        return Some(folder.to_owned());
+    }
+    [folder.to_owned()]
         .into_iter()
         .chain(newest_step(folder))
         .chain(newest_step(&folder.join("checkpoints")))
         .map(|step| step.join("pretrained_model"))
-        .find(|policy| is_policy(policy));
-    let Some(policy) = found else {
-        return folder.to_owned();
-    };
-    tracing::info!(
-        "{}: the folder of a training run, its policy is {}",
-        folder.display(),
-        policy.display()
-    );
-    policy
+        .find(|policy| is_policy(policy))
 }
 
 /// # Errors

@@ -8,10 +8,12 @@ mod error;
 #[cfg(feature = "cli")]
 mod export;
 mod folder;
+pub mod hub;
 mod image_fit;
 #[cfg(feature = "cli")]
 mod inspection;
 mod json;
+mod named;
 mod names;
 mod openpi_statistics;
 mod openpi_training;
@@ -23,9 +25,12 @@ mod other_policy;
 mod preparation;
 mod processors;
 mod prompt_form;
+mod sentencepiece;
 mod statistics;
 mod tensor_files;
+mod text_tokenizer;
 mod tokenizer;
+mod tokenizer_search;
 mod weights;
 
 pub use config::PolicyConfig;
@@ -34,6 +39,7 @@ pub use error::{CheckpointError, TensorProblem};
 pub use image_fit::{ImageBars, ImageFit, ImagePosition, Resize};
 #[cfg(feature = "cli")]
 pub use inspection::{InspectedStatistics, Inspection, inspect};
+pub use named::folder_of;
 pub use options::{CheckpointOptions, JointLabels, OpenpiNormalisation, OpenpiOptions};
 #[cfg(feature = "cli")]
 pub use preparation::{Preparation, prepare};
@@ -67,29 +73,26 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint's folder with nothing chosen that the folder does not tell.
+    /// Opens a checkpoint with nothing chosen that its folder does not tell.
     ///
     /// # Errors
     /// As [`open_with`](Self::open_with).
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
-        Self::open_with(folder, &CheckpointOptions::default())
+    pub fn open(checkpoint: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        Self::open_with(checkpoint, &CheckpointOptions::default())
     }
 
-    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it, or the newest policy of
-    /// a training run of LeRobot. Weights are mapped, not read. An adapter is merged with its base.
+    /// Opens a checkpoint's folder as LeRobot or openpi's PyTorch conversion wrote it, the newest policy of a
+    /// training run of LeRobot, or a model of the Hugging Face Hub ([`folder_of`]). Weights are mapped, not
+    /// read. An adapter is merged with its base.
     ///
     /// # Errors
     /// All problems of the checkpoint, at once: files that are missing or damaged, impossible values of the
     /// configuration, tensors that do not fit it, statistics that cannot be used.
-    pub fn open_with(folder: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self, CheckpointError> {
-        let folder = folder.as_ref();
-        if !folder.is_dir() {
-            return Err(CheckpointError::File {
-                path: folder.to_owned(),
-                problem: "no such folder, expected that of a checkpoint".to_owned(),
-            });
-        }
-        let folder = &folder::of_policy(folder);
+    pub fn open_with(
+        checkpoint: impl AsRef<Path>,
+        options: &CheckpointOptions,
+    ) -> Result<Self, CheckpointError> {
+        let folder = &folder::of_policy(&folder_of(checkpoint)?);
         other_policy::refuse_orbax(folder)?;
         let adapter = Adapter::find(folder)?;
         let base = match &adapter {
@@ -128,6 +131,7 @@ impl Checkpoint {
         };
         let tokenizer = PromptTokenizer::read(
             tokenizer_folder,
+            options.tokenizer.as_deref(),
             config.model.max_prompt_tokens,
             config.model.vocab_size,
         );

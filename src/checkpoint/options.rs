@@ -10,6 +10,8 @@ use super::prompt_form::StateInPrompt;
 pub struct CheckpointOptions {
     /// Folder of the checkpoint that an adapter changes; `None` for the one that the adapter names.
     pub base: Option<PathBuf>,
+    /// File of the tokenizer, or a folder with it; `None` to look for it.
+    pub tokenizer: Option<PathBuf>,
     /// Filter that changes an image's size.
     pub resize: Option<Resize>,
     /// Value of the bars beside an image that is no square.

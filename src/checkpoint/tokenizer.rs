@@ -2,17 +2,14 @@
 
 use std::path::Path;
 
-use tokenizers::Tokenizer;
-
 use super::error::CheckpointError;
-
-/// First token of every prompt.
-const BEGINNING: &str = "<bos>";
+use super::text_tokenizer::TextTokenizer;
+use super::tokenizer_search;
 
 /// Tokenizer of a checkpoint.
 #[derive(Clone)]
 pub struct PromptTokenizer {
-    tokenizer: Tokenizer,
+    tokenizer: TextTokenizer,
     max_tokens: usize,
     vocab_size: usize,
 }
@@ -59,39 +56,15 @@ pub enum PromptError {
 }
 
 impl PromptTokenizer {
-    /// Reads `tokenizer.json` from a checkpoint's folder.
-    pub(super) fn read(folder: &Path, max_tokens: usize, vocab_size: usize) -> Result<Self, CheckpointError> {
-        let path = folder.join("tokenizer.json");
-        let error = |problem: String| CheckpointError::File {
-            path: path.clone(),
-            problem,
-        };
-        if !path.exists() {
-            return Err(error(
-                "missing; copy the file tokenizer.json of google/paligemma-3b-pt-224 (on the Hugging Face Hub, after \
-                 accepting its licence) into the checkpoint's folder"
-                    .to_owned(),
-            ));
-        }
-        let mut tokenizer =
-            Tokenizer::from_file(&path).map_err(|reason| error(format!("not a tokenizer: {reason}")))?;
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|reason| error(format!("not a tokenizer: {reason}")))?;
-        let begins = tokenizer.encode("", true).is_ok_and(|encoding| {
-            encoding
-                .get_tokens()
-                .first()
-                .is_some_and(|token| token == BEGINNING)
-        });
-        if !begins {
-            return Err(error(format!(
-                "does not begin a prompt with {BEGINNING}, as PaliGemma's does"
-            )));
-        }
+    /// Reads the tokenizer of the checkpoint in `folder`: `given`, or one that is [found](tokenizer_search::find).
+    pub(super) fn read(
+        folder: &Path,
+        given: Option<&Path>,
+        max_tokens: usize,
+        vocab_size: usize,
+    ) -> Result<Self, CheckpointError> {
         Ok(Self {
-            tokenizer,
+            tokenizer: TextTokenizer::read(&tokenizer_search::find(folder, given)?)?,
             max_tokens,
             vocab_size,
         })
@@ -105,14 +78,13 @@ impl PromptTokenizer {
         if prompt.is_empty() {
             return Err(PromptError::Empty);
         }
-        let encoding = self
+        let tokens = self
             .tokenizer
-            .encode(prompt, true)
+            .encode(prompt)
             .map_err(|reason| PromptError::Tokenizer {
                 prompt: prompt.to_owned(),
-                reason: reason.to_string(),
+                reason,
             })?;
-        let tokens = encoding.get_ids().to_vec();
         if tokens.len() > self.max_tokens {
             return Err(PromptError::TooLong {
                 found: tokens.len(),

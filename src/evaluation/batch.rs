@@ -12,7 +12,7 @@ use super::bag::{Bag, BagError, bags_below, is_bag};
 use super::evaluate::{EvaluationError, EvaluationOptions, Prediction, evaluate};
 use super::fingerprint::fingerprint;
 use super::report::{FileError, Report, ReportFiles, ReportWriter};
-use crate::checkpoint::list;
+use crate::checkpoint::{folder_of, list};
 use crate::parameters::{ParameterProblem, ParameterValue, Parameters, Settings};
 use crate::policy::{OpenError, open_with};
 
@@ -62,10 +62,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Checks the parameters; a later one of the same name counts.
+    /// Checks the parameters, of which a later one of the same name counts, and finds the checkpoint, which is downloaded if
+    /// it is a model of the Hugging Face Hub.
     ///
     /// # Errors
-    /// Every parameter that is wrong.
+    /// Every parameter that is wrong, and a checkpoint that is not there.
     pub fn new(
         parameters: impl IntoIterator<Item = (String, ParameterValue)>,
         options: EvaluationOptions,
@@ -73,8 +74,11 @@ impl Batch {
         let parameters: BTreeMap<_, _> = parameters.into_iter().collect();
         let checked =
             Parameters::from_overrides(parameters.clone().into_iter()).map_err(BatchError::Parameters)?;
+        let mut settings = checked.settings().clone();
+        settings.checkpoint = folder_of(&settings.checkpoint)
+            .map_err(|error| BatchError::Policy(settings.checkpoint.clone(), error.into()))?;
         Ok(Self {
-            settings: checked.settings().clone(),
+            settings,
             parameters,
             options,
         })

@@ -40,7 +40,7 @@ impl From<&PolicyInfo> for PolicyShape {
 /// Every parameter in the type that its user wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Folder of the checkpoint.
+    /// Folder of the checkpoint, or its name on the Hugging Face Hub.
     pub checkpoint: PathBuf,
     /// Device that runs the model.
     pub device: DeviceOptions,
@@ -199,6 +199,7 @@ fn none_of(problems: Vec<ParameterProblem>) -> Result<(), Vec<ParameterProblem>>
 fn checkpoint_options(parameters: &NodeParameters) -> CheckpointOptions {
     let PolicyParameters {
         checkpoint_base,
+        tokenizer,
         resize,
         image_bars,
         openpi_asset,
@@ -213,6 +214,7 @@ fn checkpoint_options(parameters: &NodeParameters) -> CheckpointOptions {
     let above_0 = |number: usize| Some(number).filter(|number| *number > 0);
     CheckpointOptions {
         base: some(checkpoint_base).map(PathBuf::from),
+        tokenizer: some(tokenizer).map(PathBuf::from),
         resize: *resize,
         image_bars: *image_bars,
         state_in_prompt: *state_in_prompt,
@@ -301,6 +303,14 @@ mod tests {
     use super::super::ParameterValue::Integer;
     use super::super::overrides::{settings, text};
     use super::*;
+
+    #[test]
+    fn a_tokenizer_is_looked_for_unless_the_parameter_names_one() {
+        let tokenizer = |values: &[_]| settings(values).policy.checkpoint.tokenizer;
+        assert_eq!(tokenizer(&[]), None);
+        let named = [("tokenizer", text("/data/tokenizer.json"))];
+        assert_eq!(tokenizer(&named), Some(PathBuf::from("/data/tokenizer.json")));
+    }
 
     #[test]
     fn joints_actions_and_horizon_must_be_the_policy_s() {

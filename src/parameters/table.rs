@@ -71,8 +71,11 @@ const fn without_raw(name: &'static str) -> &'static str {
 parameters! {
     /// The policy, and where it runs.
     PolicyParameters {
-        /// Folder of the checkpoint: weights, configuration, tokenizer and normalisation statistics.
+        /// Folder of the checkpoint, or its name on the Hugging Face Hub: owner/name or owner/name@revision.
         checkpoint: String = String::new(), NotEmpty, "", Unconfigured;
+        /// File of PaliGemma's tokenizer, or a folder with it; empty looks for it in the checkpoint, the hub's cache and
+        /// openpi's.
+        tokenizer: String = String::new(), Any, "", Unconfigured;
         /// Folder of the checkpoint that an adapter (LoRA) changes; empty is the one that the adapter names.
         checkpoint_base: String = String::new(), Any, "", Unconfigured;
         /// How images get the network's size: plain is bilinear without antialiasing, antialias is Pillow's bilinear on

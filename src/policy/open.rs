@@ -1,4 +1,4 @@
-//! A policy from a checkpoint's folder.
+//! A policy from a checkpoint.
 
 use std::path::Path;
 
@@ -8,14 +8,15 @@ use super::options::{DeviceChoice, DeviceOptions, PolicyOptions};
 use super::pi0_policy::Pi0Policy;
 #[cfg(feature = "tenstorrent")]
 use super::reopen::ReopenOnLoss;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, folder_of};
 use crate::device::CpuDevice;
 #[cfg(feature = "tenstorrent")]
 use crate::device::{DeviceError, TenstorrentDevice, TenstorrentOptions};
 
 type Opened = Result<Box<dyn Policy + Send>, OpenError>;
 
-/// Opens the policy of a checkpoint's folder on the fastest device of this machine, for all of its cameras.
+/// Opens the policy of a checkpoint on the fastest device of this machine, for all of its cameras. The checkpoint
+/// is a folder, or a model of the Hugging Face Hub ([`folder_of`]).
 ///
 /// # Errors
 /// When the checkpoint is no complete π0, or the device fails.
@@ -23,14 +24,16 @@ pub fn open(checkpoint: impl AsRef<Path>) -> Opened {
     open_with(checkpoint, DeviceOptions::default(), PolicyOptions::default())
 }
 
-/// Opens the policy of a checkpoint's folder. A card that gets lost is opened again.
+/// Opens the policy of a checkpoint: a folder, or a model of the Hugging Face Hub ([`folder_of`]). A card that
+/// gets lost is opened again.
 ///
 /// # Errors
 /// When the checkpoint is no complete π0, the options do not fit it, or there is no such device. With
 /// [`DeviceChoice::Auto`] a card that is there and does not open is an error too, and no reason to go on
 /// without.
 pub fn open_with(checkpoint: impl AsRef<Path>, device: DeviceOptions, options: PolicyOptions) -> Opened {
-    let checkpoint = checkpoint.as_ref();
+    // A card that is opened again while the robot runs asks no hub.
+    let checkpoint = &folder_of(checkpoint)?;
     if device.device != DeviceChoice::Cpu {
         match open_on_card(checkpoint, &options) {
             Err(OpenError::NoDevice { reason, .. }) if device.device == DeviceChoice::Auto => {

@@ -28,7 +28,7 @@ pub enum ConfigureError {
     /// Checkpoint that gives no policy.
     #[error("no policy from the checkpoint {checkpoint}")]
     Policy {
-        /// Folder of the checkpoint.
+        /// Folder of the checkpoint, or its name on the Hugging Face Hub.
         checkpoint: String,
         /// Error of opening it.
         source: OpenError,

@@ -21,3 +21,4 @@ mod openpi_folders;
 mod other_policies;
 mod robot;
 mod shipped_checkpoint;
+mod tokenizer_option;
