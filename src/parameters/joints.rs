@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_preset_is_for_its_robot_s_joints_and_has_their_transforms() {
         let preset = ("robot_preset", text("aloha"));
-        assert_eq!(problems(&[preset.clone()]), ["robot_preset"]);
+        assert_eq!(problems(std::slice::from_ref(&preset)), ["robot_preset"]);
         let fourteen = names("a b c d e f g h i j k l m n");
         let aloha = [("joint_names", fourteen), preset];
         let with = |more: &[(&'static str, ParameterValue)]| [&aloha[..], more].concat();
