@@ -41,7 +41,7 @@ pub fn asked_for() -> Option<PathBuf> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn layer<S>(file: &Path) -> Result<(impl Layer<S>, ChromeTrace), ChromeTraceError>
+pub fn layer<S>(file: &Path) -> Result<(impl Layer<S> + use<S>, ChromeTrace), ChromeTraceError>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {

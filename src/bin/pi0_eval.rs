@@ -1,6 +1,7 @@
 //! Evaluates a policy on recordings: `pi0_eval BAG --params-file robot.yaml --checkpoint folder`.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -9,12 +10,15 @@ use anyhow::{Context, ensure};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use pi0_node::chrome_trace;
+use pi0_node::chrome_trace::{self, ChromeTrace};
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::{
     Batch, Comparison, EvaluationOptions, Prediction, Progress, Report, ReportFiles, find_bags,
 };
 use pi0_node::parameters::{ParameterValue, parameters_of, parse_override};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Measures how well and how fast a policy predicts the actions recorded in bags of ROS 2, without a robot and without ROS 2.
 #[derive(Parser)]
@@ -80,7 +84,7 @@ struct SharedArguments {
     /// Set a parameter of the node, over the parameter file.
     #[arg(short = 'p', long = "param", value_name = "NAME:=VALUE")]
     parameters: Vec<String>,
-    /// Set the parameter checkpoint: the policy's folder.
+    /// Set the parameter checkpoint: the policy's folder, or its name on the Hugging Face Hub.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
     /// Set the parameter seed: of the noise.
@@ -137,7 +141,27 @@ fn compare(before: &Path, after: &Path, threshold: f64) -> anyhow::Result<ExitCo
 }
 
 impl Evaluation {
+    /// Logs to standard error at the level of `RUST_LOG`, else warnings, and how a checkpoint is found and downloaded.
+    fn start_log(&self) -> anyhow::Result<Option<ChromeTrace>> {
+        let words = match self.quiet {
+            true => "warn",
+            false => "warn,pi0_node::checkpoint=info",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(words));
+        let standard_error = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
+        let file = chrome_trace::asked_for();
+        let (layer, trace) = file.as_deref().map(chrome_trace::layer).transpose()?.unzip();
+        tracing_subscriber::registry()
+            .with(layer)
+            .with(standard_error.with_filter(filter))
+            .init();
+        Ok(trace)
+    }
+
     fn run(&self, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+        let _trace = self.start_log()?;
         let batch = Batch::new(self.shared.parameters()?, self.shared.options()?)?;
         let bags = find_bags(&self.bags)?;
         let report = match (&self.output, &bags[..]) {
@@ -163,7 +187,6 @@ impl Evaluation {
             None => ProgressBar::hidden(),
         };
         let progress = progress.with_style(bar_style("{percent:>3} % {wide_bar} {msg}, {eta} left"));
-        let _trace = chrome_trace::start()?;
         let report = batch.evaluate(&bag, files, &mut |prediction| show(&progress, &bag, prediction))?;
         progress.finish_and_clear();
         Ok(report)
