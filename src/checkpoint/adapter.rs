@@ -93,8 +93,7 @@ impl Adapter {
             })),
             Some(kind) => Err(CheckpointError::Adapter {
                 path: folder.to_owned(),
-                kind,
-                base,
+                adapter: format!("({kind}) of the base {base:?}"),
                 problem: "of which nothing but plain LoRA can be merged here; load it on its base in Python, merge it \
                           with peft's merge_and_unload() and give the folder of the merged policy"
                     .to_owned(),
@@ -180,8 +179,7 @@ impl Adapter {
     fn error(&self, problem: String) -> CheckpointError {
         CheckpointError::Adapter {
             path: self.folder.clone(),
-            kind: "LoRA".to_owned(),
-            base: self.base.clone(),
+            adapter: format!("(LoRA) of the base {:?}", self.base),
             problem,
         }
     }

@@ -132,15 +132,13 @@ pub enum CheckpointError {
         stored: ModelType,
     },
     /// An adapter that cannot be merged with its base, which it changes.
-    #[error("{}: this is an adapter ({kind}) of the base {base:?}, {problem}", path.display())]
+    #[error("{}: this is an adapter {adapter}, {problem}", path.display())]
     Adapter {
         /// Path of the folder.
         path: PathBuf,
-        /// Kind of adapter, as peft names it.
-        kind: String,
-        /// Name or path of the base, as the adapter has it.
-        base: String,
-        /// Reason and way out, as the rest of the sentence.
+        /// Kind of adapter, as peft names it, and the checkpoint that it adapts.
+        adapter: String,
+        /// Reason.
         problem: String,
     },
     /// Weights of an adapter that do not fit its base.
@@ -192,10 +190,16 @@ pub enum CheckpointError {
     },
     /// A model of the Hugging Face Hub that has no folder here.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Hub(Box<HubError>),
     /// Problems of several parts of the checkpoint.
     #[error("{}", list(.0).trim_start())]
     Several(Vec<CheckpointError>),
+}
+
+impl From<HubError> for CheckpointError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
 }
 
 /// Formats each item on a line of its own.

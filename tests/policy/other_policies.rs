@@ -66,9 +66,8 @@ fn weights_of_pi05_with_a_configuration_of_pi0_and_the_other_way_round() {
 #[test]
 fn prompt_steps_of_the_other_network() {
     let folder = Folder::new();
-    for of_pi05 in ["policy_preprocessor.json"] {
-        fs::copy(Folder::pi05().file(of_pi05), folder.file(of_pi05)).unwrap();
-    }
+    let before = "policy_preprocessor.json";
+    fs::copy(Folder::pi05().file(before), folder.file(before)).unwrap();
     let step = "the step \"pi05_prepare_state_tokenizer_processor_step\", which this policy does not have";
     let error = Checkpoint::open(folder.path())
         .err()
