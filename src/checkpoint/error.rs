@@ -159,7 +159,7 @@ pub enum CheckpointError {
     },
     /// A model of the Hugging Face Hub that has no folder here.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Hub(#[from] Box<HubError>),
     /// Problems of several parts of the checkpoint.
     #[error("{}", list(.0).trim_start())]
     Several(Vec<CheckpointError>),

@@ -78,7 +78,7 @@ fn some_of(names: &[&str]) -> String {
     let first = names[..names.len().min(NAMED_FILES)].join(", ");
     match names.len() {
         0 => "none".to_owned(),
-        ..=NAMED_FILES => first,
+        1..=NAMED_FILES => first,
         count => format!("{first} and {} more", count - NAMED_FILES),
     }
 }
@@ -133,7 +133,7 @@ impl Download<'_> {
     /// Receives a content into a file beside `blob`, goes on where a transfer broke off, and renames the file to `blob`
     /// once its size and hash are right.
     fn transfer(&mut self, file: &str, metadata: &FileMetadata, blob: &Path) -> Result<(), HubError> {
-        let incomplete = blob.with_added_extension("incomplete");
+        let incomplete = blob.with_file_name(format!("{}.incomplete", metadata.etag));
         let mut arrived = self.arrived(&incomplete, metadata)?;
         self.progress.skip(arrived.bytes);
         let mut fruitless = 0;
