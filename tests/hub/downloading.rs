@@ -99,7 +99,7 @@ fn a_transfer_that_was_interrupted_goes_on_in_the_next_start() {
     let blob = fs::canonicalize(folder.join("model.safetensors")).unwrap();
     let bytes = fs::read(&blob).unwrap();
     fs::remove_file(&blob).unwrap();
-    let incomplete = blob.with_added_extension("incomplete");
+    let incomplete = blob.with_extension("incomplete");
     fs::write(&incomplete, &bytes[..5000]).unwrap();
     setup.server.take_asked();
     setup.find_whole(REPOSITORY);

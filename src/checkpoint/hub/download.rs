@@ -133,7 +133,7 @@ impl Download<'_> {
     /// Receives a content into a file beside `blob`, goes on where a transfer broke off, and renames the file to `blob`
     /// once its size and hash are right.
     fn transfer(&mut self, file: &str, metadata: &FileMetadata, blob: &Path) -> Result<(), HubError> {
-        let incomplete = PathBuf::from(format!("{}.incomplete", blob.display()));
+        let incomplete = blob.with_file_name(format!("{}.incomplete", metadata.etag));
         let mut arrived = self.arrived(&incomplete, metadata)?;
         self.progress.skip(arrived.bytes);
         let mut fruitless = 0;
