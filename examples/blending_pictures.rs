@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use pi0_node::control::{
     Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, SafetyInputs, SupervisionSettings,
-    TimedChunk,
+    TimedChunk, TrajectorySettings,
 };
 use pi0_node::policy::ActionChunk;
 use plotters::prelude::*;
@@ -36,6 +36,7 @@ fn main() -> anyhow::Result<()> {
     let blending = |strategy, fade_ms| Blending {
         strategy,
         blend_duration: Duration::from_millis(fade_ms),
+        controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,
     };
     let limits = JointLimits {
@@ -96,8 +97,12 @@ fn held(first: &[f32], second: &[f32]) -> Vec<f32> {
 
 fn published(first: &[f32], second: &[f32], blending: Blending, limits: Option<JointLimits>) -> Vec<f32> {
     let settings = ControlSettings {
-        publish_horizon: NonZeroUsize::MIN.saturating_add(49),
-        look_ahead: Duration::MAX,
+        trajectory: TrajectorySettings {
+            horizon: NonZeroUsize::MIN.saturating_add(49),
+            look_ahead: Duration::MAX,
+            history: Duration::ZERO,
+            velocities: false,
+        },
         step: TICK,
         limits: limits.map(|limits| [limits].into()),
         limit_return_velocity: 0.1,
@@ -130,7 +135,7 @@ fn published(first: &[f32], second: &[f32], blending: Blending, limits: Option<J
             ..SafetyInputs::default()
         };
         let tick = controller.tick(began + TICK * tick, arrived, &safety_inputs, &settings);
-        positions.extend(tick.points.first().map(|point| point.positions[0]));
+        positions.extend(tick.trajectory.map(|trajectory| trajectory.present[0]));
     }
     positions
 }

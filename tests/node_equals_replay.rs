@@ -131,6 +131,8 @@ fn start(settings: &Settings) -> Pi0Node {
         ("joint_defaults.max_following_error", anything()),
         ("joint_defaults.max_velocity", anything()),
         ("look_ahead_s", ParameterValue::Double(10.0)),
+        ("trajectory_history_s", ParameterValue::Double(0.0)),
+        ("controller_latency_s", ParameterValue::Double(0.0)),
         // Time goes on while the policy thinks, and the recording's stamps do not.
         ("max_age_ms", ParameterValue::Double(60_000.0)),
     ] {

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
@@ -25,16 +26,18 @@ from trajectory_msgs.msg import JointTrajectory
 from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
 from pi0_sim.camera import Camera
 from pi0_sim.episodes import Episodes
-from pi0_sim.joint_trajectory import TrajectoryRefused, hold, seconds, trajectory_from_message
+from pi0_sim.joint_trajectory import seconds
 from pi0_sim.pace import Pace
 from pi0_sim.parameters import declare_parameters
 from pi0_sim.recording import RecordedStep, Recording
 from pi0_sim.skills import EpisodeJudge
+from pi0_sim.trajectory_controller import CONTROLLER_STATUS, TrajectoryController
 
 NANOSECONDS_PER_STEP = round(STEP_SECONDS * 1e9)
 CAMERA = "top"
 # In the first steps of an episode objects fall onto the table.
 SETTLE_SECONDS = 0.3
+DIAGNOSTICS_SECONDS = 1.0
 # Of whoever moves the robot: it is told when the robot was put back by other hands.
 RESET_SERVICE = "pi0_node/reset"
 
@@ -53,6 +56,7 @@ class AlohaSim(Node):
         self._reward_publisher = self.create_publisher(Float64, "/reward", 10)
         self._reward_max_publisher = self.create_publisher(Float64MultiArray, "/reward_max", latched)
         self._episode_publisher = self.create_publisher(Int32, "/episode", latched)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_subscription(JointTrajectory, "/joint_trajectory", self._execute, 10)
         self._reset_client = self.create_client(Trigger, RESET_SERVICE)
 
@@ -70,12 +74,18 @@ class AlohaSim(Node):
             self._publish_image,
         )
         self._recording = Recording(self.parameters.task)
+        self._controller = TrajectoryController(
+            JOINT_NAMES,
+            self._environment.joint_positions(),
+            0.0,
+            self.parameters.clock_skew_ms / 1e3,
+            self.parameters.lag_ms / 1e3,
+        )
         # None where nobody asks for skills or outcomes: it looks at every contact of every step.
         self._judge = None
         self._outcomes = []
         self._steps = 0
         self._frames = 0
-        self._last_refusal = None
         self._episode_start_s = 0.0
         self._start_episode()
 
@@ -86,7 +96,7 @@ class AlohaSim(Node):
 
     def step(self):
         """Simulates and publishes one step; returns False after the last step of the last episode."""
-        reward = self._environment.step(self._trajectory.target_at(self.now_s))
+        reward = self._environment.step(self._controller.command(self.now_s, self._environment.joint_positions()))
         self._steps += 1
         best_before = self._episodes.reward_max[-1]
         episode_ended = self._episodes.stepped(reward, self._is_solved(reward))
@@ -110,7 +120,8 @@ class AlohaSim(Node):
         """After the last episode: writes the recording and waits until subscribers have the results."""
         if self.parameters.recording:
             self._recording.save(self.parameters.recording)
-        for publisher in (self._reward_max_publisher, self._episode_publisher):
+        self._publish_diagnostics()
+        for publisher in (self._reward_max_publisher, self._episode_publisher, self._diagnostics_publisher):
             publisher.wait_for_all_acked(Duration(seconds=1))
 
     def destroy_node(self):
@@ -141,7 +152,7 @@ class AlohaSim(Node):
         self._episode_start_s = self.now_s
         if self._reset_client.service_is_ready():
             self._reset_client.call_async(Trigger.Request())
-        self._trajectory = hold(self._environment.joint_positions(), self.now_s)
+        self._controller.hold(self._environment.joint_positions(), self.now_s)
         self._episode_publisher.publish(Int32(data=self._episodes.number))
         self._publish_reward_max()
         self.get_logger().info(
@@ -153,18 +164,14 @@ class AlohaSim(Node):
         # Whoever sent it may not have seen yet that the robot was put back to its start pose.
         if self.now_s < self._episode_start_s + SETTLE_SECONDS or 0 < stamp_s < self._episode_start_s:
             return
-        target = self._trajectory.target_at(self.now_s)
-        try:
-            self._trajectory = trajectory_from_message(message, JOINT_NAMES, self.now_s, target)
-        except TrajectoryRefused as refusal:
-            self._trajectory = hold(target, self.now_s)
-            # A sender repeats its mistake many times a second.
-            if str(refusal) != self._last_refusal:
-                self.get_logger().error(f"refused a trajectory, holding position: {refusal}")
-            self._last_refusal = str(refusal)
+        if self._controller.receive(message, self.now_s):
+            self._episodes.trajectory_received()
             return
-        self._last_refusal = None
-        self._episodes.trajectory_received()
+        # A sender repeats its mistake many times a second.
+        self.get_logger().error(
+            f"rejected a trajectory, {self._controller.rejected} so far: {self._controller.last_rejection}",
+            throttle_duration_sec=1.0,
+        )
 
     def _stamp(self):
         whole_seconds, nanoseconds = divmod(self._steps * NANOSECONDS_PER_STEP, 10**9)
@@ -177,6 +184,8 @@ class AlohaSim(Node):
         state.header.stamp = stamp
         self._joint_state_publisher.publish(state)
         self._reward_publisher.publish(Float64(data=reward))
+        if self._steps % round(DIAGNOSTICS_SECONDS / STEP_SECONDS) == 0:
+            self._publish_diagnostics()
         frames_due = int(self.now_s * self.parameters.camera_rate_hz + 1e-9)
         if frames_due > self._frames:
             self._frames = frames_due
@@ -185,6 +194,24 @@ class AlohaSim(Node):
                 self._publish_image(np.zeros(shape, np.uint8), stamp)
             else:
                 self._camera.request(self._environment.physics.get_state(), stamp)
+
+    def _publish_diagnostics(self):
+        controller = self._controller
+        values = {
+            "accepted": controller.accepted,
+            "rejected": controller.rejected,
+            "last_rejection": controller.last_rejection or "",
+        }
+        status = DiagnosticStatus(
+            name=CONTROLLER_STATUS,
+            level=DiagnosticStatus.WARN if controller.rejected else DiagnosticStatus.OK,
+            message=f"{controller.rejected} trajectories rejected",
+            hardware_id=self.get_fully_qualified_name(),
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._stamp()
+        self._diagnostics_publisher.publish(message)
 
     def _publish_image(self, frame, stamp):
         # A picture of the last episode that was still being drawn when it ended.

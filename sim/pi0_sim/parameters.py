@@ -7,6 +7,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from pi0_sim.aloha_environment import TASK_NAMES
 from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH
 from pi0_sim.skills import SKILLS
+from pi0_sim.trajectory_controller import LONGEST_LAG_S
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Parameters:
     skill: str
     outcomes: str
     camera_covered: bool
+    clock_skew_ms: float
+    lag_ms: float
 
 
 def declare_parameters(node):
@@ -70,6 +73,16 @@ def declare_parameters(node):
         ),
         outcomes=declare("outcomes", "", "File (.json) for what came of each episode; empty for none"),
         camera_covered=declare("camera_covered", False, "Whether the camera sends black frames"),
+        clock_skew_ms=declare(
+            "clock_skew_ms",
+            0.0,
+            "How far the controller's clock is ahead of that of the stamps; below 0 it is behind",
+            -1000.0,
+            1000.0,
+        ),
+        lag_ms=declare(
+            "lag_ms", 0.0, "Time from the controller's command to the hardware's", 0.0, 1000 * LONGEST_LAG_S
+        ),
     )
     if parameters.recording and parameters.episodes == 0:
         raise ValueError("parameter recording needs episodes above 0: the file is written after the last one")

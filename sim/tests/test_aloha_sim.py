@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -29,8 +30,13 @@ def command(**parameters):
 
 
 def trajectory_to(positions, joint_names=JOINT_NAMES):
-    point = JointTrajectoryPoint(positions=list(positions), time_from_start=Duration(nanosec=100_000_000))
-    return JointTrajectory(joint_names=list(joint_names), points=[point])
+    """Begins at the target: on the way to a first point ahead, every message would start from the measured position."""
+    positions = list(positions)
+    points = [
+        JointTrajectoryPoint(positions=positions, time_from_start=Duration(nanosec=nanoseconds))
+        for nanoseconds in (0, 100_000_000)
+    ]
+    return JointTrajectory(joint_names=list(joint_names), points=points)
 
 
 class Robot:
@@ -57,8 +63,11 @@ class Robot:
             rclpy.spin_once(self.node, timeout_sec=0.05)
             assert time.monotonic() < deadline, self.log_path.read_text()
 
+    def publish(self, trajectory):
+        self._publisher.publish(trajectory)
+
     def move_to(self, positions, joint_names=JOINT_NAMES):
-        self._publisher.publish(trajectory_to(positions, joint_names))
+        self.publish(trajectory_to(positions, joint_names))
 
     def move_until_it_ends(self, positions):
         def moved_to_the_end():
@@ -204,16 +213,38 @@ def test_a_trajectory_that_comes_while_the_objects_still_fall_is_left_out():
     assert executed[:5] == pytest.approx(before[:5] + 0.3, abs=0.1)
 
 
-def test_a_refused_trajectory_stops_the_robot_and_is_logged_once(start_robot):
+def test_a_rejected_trajectory_is_logged_and_counted_and_the_one_before_goes_on(start_robot):
     robot = start_robot(image_width=64, image_height=48)
-    before = robot.position()
-    target = before.copy()
-    target[0] = np.nan
+    statuses = []
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", lambda message: statuses.extend(message.status), 10)
+    robot.wait_simulated_seconds(0.5)
+    target = robot.position()
+    target[JOINT_NAMES.index("left_waist")] += 0.3
+    robot.move_to(target)
     for _ in range(5):
-        robot.move_to(target)
-        robot.wait_simulated_seconds(0.1)
-    assert robot.position() == pytest.approx(before, abs=0.05)
-    assert robot.log_path.read_text().count("position of left_waist that is not finite") == 1
+        robot.move_to([*target[:-1], np.nan])
+        robot.wait_simulated_seconds(0.2)
+    assert robot.position()[:5] == pytest.approx(target[:5], abs=0.05)
+
+    def counts():
+        values = [{pair.key: pair.value for pair in status.values} for status in statuses]
+        return [(one["accepted"], one["rejected"]) for one in values]
+
+    robot.wait_until(lambda: ("1", "5") in counts())
+    log = robot.log_path.read_text()
+    assert "rejected a trajectory, 1 so far: point 0 has positions of right_gripper that are not finite" in log
+    assert 1 <= log.count("rejected a trajectory") < 5
+
+
+@pytest.mark.parametrize(("skew_ms", "rejected"), [(0.0, 0), (200.0, 1)])
+def test_a_clock_ahead_of_the_stamps_rejects_what_ends_before_it(start_robot, skew_ms, rejected):
+    robot = start_robot(image_width=64, image_height=48, clock_skew_ms=skew_ms)
+    robot.wait_simulated_seconds(0.5)
+    stamped = trajectory_to(robot.position())
+    stamped.header.stamp = robot.joint_states[-1].header.stamp
+    robot.publish(stamped)
+    robot.wait_simulated_seconds(0.5)
+    assert robot.log_path.read_text().count("s before it arrived") == rejected
 
 
 def test_a_parameter_out_of_range_ends_the_process_with_its_name():

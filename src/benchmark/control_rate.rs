@@ -121,7 +121,7 @@ pub fn measure_control_rate(options: &ControlRateOptions) -> Result<ControlRateR
         let sleeper = scope.spawn(|| sleep_from_tick_to_tick(rate_hz, priority, stop));
         let control = scope.spawn(move || {
             let mut ticks = Vec::new();
-            control.run(|_, _| ticks.push(Instant::now()));
+            control.run(|_| ticks.push(Instant::now()));
             ticks
         });
         thread::sleep(WARM_UP);

@@ -27,16 +27,30 @@ pub enum BlendingStrategy {
 pub struct Blending {
     /// Use of the actions that the chunk before still had ahead.
     pub strategy: BlendingStrategy,
-    /// Time from the arrival until the new chunk alone is played.
+    /// Time from when the new chunk takes over until it alone is played.
     pub blend_duration: Duration,
+    /// Time that a controller takes to execute what was published: the new chunk takes over that long after its arrival, so
+    /// that a controller whose clock is ahead has the message before that moment.
+    pub controller_latency: Duration,
     /// Weight of age in an ensemble: a chunk that is `i` chunks newer than the oldest weighs exp(−coefficient · i).
     pub ensemble_coefficient: f64,
 }
 
-/// The plan from `now` on: `chunks` (the oldest first, the new one last) taking over from `before`.
+impl Blending {
+    /// Time from the arrival of a chunk until it takes over: a jump, where nothing is blended, is no better later.
+    pub(super) fn delay(&self) -> Duration {
+        if self.blend_duration.is_zero() {
+            Duration::ZERO
+        } else {
+            self.controller_latency
+        }
+    }
+}
+
+/// The plan with `before` until `now`, and from then on `chunks` (the oldest first, the new one last) taking over from it.
 ///
 /// It has a waypoint at `now` and one at every action of the new chunk; where blending lasts longer than the chunk, its
-/// last action is held meanwhile.
+/// last action is held meanwhile. Without blending it begins at `now`.
 pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Duration) -> Plan {
     let fresh = &chunks[chunks.len() - 1];
     let blending = fresh.chunk.blending;
@@ -69,7 +83,7 @@ pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Durati
     if blending.strategy != BlendingStrategy::Blend {
         fade_out_difference(&mut waypoints, before, now, blend_s);
     }
-    Plan::new(waypoints)
+    before.until(now, Plan::new(waypoints))
 }
 
 /// Adds the difference to `before` at `now`, in position and velocity, fading to nothing within `blend_s`.

@@ -1,13 +1,12 @@
 //! Playback of action chunks: which actions are ahead at a given time.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::blending::{BlendingStrategy, join};
 use super::chunk_refusal::ChunkRefusal;
-use super::plan::{Plan, TrajectoryPoint};
+use super::plan::Plan;
 use super::progress::Progress;
 use super::scheduled_chunk::ScheduledChunk;
 use super::timed_chunk::TimedChunk;
@@ -84,7 +83,7 @@ impl ChunkPlayer {
         self.played_before_arrival.iter().copied().max().unwrap_or(0)
     }
 
-    /// Plays `chunk` from now on.
+    /// Plays `chunk` from when it takes over on; until then what was played before goes on.
     ///
     /// # Errors
     /// When it has other joints, a value that is no finite number, or no action left to play; what was played before
@@ -92,20 +91,21 @@ impl ChunkPlayer {
     pub fn offer(&mut self, chunk: TimedChunk, now: Duration) -> Result<(), ChunkRefusal> {
         self.advance(now);
         let scheduled = self.schedule(chunk, now)?;
+        let takeover = scheduled.started_at;
         let chunk = &scheduled.chunk;
-        let were_it_new = now.saturating_add(chunk.until_next_observation());
+        let were_it_new = takeover.saturating_add(chunk.until_next_observation());
         let next_observation_due = were_it_new.saturating_sub(scheduled.played);
         let action_period = chunk.action_period;
         let played = scheduled.played.as_secs_f64() / action_period.as_secs_f64();
         self.played_before_arrival.truncate(ARRIVALS - 1);
         self.played_before_arrival.push_front(played.ceil() as usize);
         self.chunks.retain(|earlier| {
-            scheduled.chunk.blending.strategy == BlendingStrategy::Ensemble && earlier.end() > now
+            scheduled.chunk.blending.strategy == BlendingStrategy::Ensemble && earlier.end() > takeover
         });
         self.chunks.push(scheduled);
-        let plan = join(&self.chunks, self.plan(), now);
+        let plan = join(&self.chunks, self.plan(), takeover);
         let end = self.chunks[self.chunks.len() - 1].end();
-        self.progress.play(now, end, action_period);
+        self.progress.play(takeover, end, action_period);
         self.motion = Motion::Playing {
             end: end.max(plan.end()),
             plan,
@@ -125,11 +125,12 @@ impl ChunkPlayer {
     ) -> Result<[Plan; 2], ChunkRefusal> {
         self.advance(now);
         let scheduled = [self.schedule(chunk.clone(), now)?];
-        Ok([None, self.plan()].map(|before| join(&scheduled, before, now)))
+        let takeover = scheduled[0].started_at;
+        Ok([None, self.plan()].map(|before| join(&scheduled, before, takeover)))
     }
 
-    /// Plays `stop` from now on instead of the chunk, and holds its end. Of the chunks that come, those are played
-    /// that were observed after the last call of this.
+    /// Plays `stop`, which comes to rest, instead of the chunk from `now` on, and holds its end. Of the chunks that come,
+    /// those are played that were observed after the last call of this.
     pub fn hold(&mut self, stop: Plan, now: Duration) {
         self.advance(now);
         self.progress.stop(now);
@@ -152,14 +153,6 @@ impl ChunkPlayer {
             Motion::Waiting => None,
             Motion::Playing { plan, .. } | Motion::Holding { plan, .. } => Some(plan),
         }
-    }
-
-    /// The state at `now` and the points still ahead: first the present one, then the actions after it, at most
-    /// `limit`. The one point to hold when there is nothing ahead; none while waiting.
-    pub fn tick(&mut self, now: Duration, limit: NonZeroUsize) -> (PlayerState, Vec<TrajectoryPoint>) {
-        self.advance(now);
-        let points = self.plan().map_or_else(Vec::new, |plan| plan.points(now, limit));
-        (self.state(), points)
     }
 
     /// State of the playback.
@@ -190,7 +183,8 @@ impl ChunkPlayer {
         }
     }
 
-    /// The chunk as it is played from `now` on: from the action that follows the time played since its observation.
+    /// The chunk as it is played when it arrives at `now`: from when it takes over, and from the action that follows the time
+    /// played since its observation until then.
     fn schedule(&self, chunk: TimedChunk, now: Duration) -> Result<ScheduledChunk, ChunkRefusal> {
         self.check_values(&chunk.actions)?;
         if chunk.observed_at < self.released_at {
@@ -201,19 +195,22 @@ impl ChunkPlayer {
         if ahead > duration {
             return Err(ChunkRefusal::FromTheFuture { ahead });
         }
-        let played = self.progress.played(chunk.observed_at, now, chunk.action_period);
+        let takeover = now.saturating_add(chunk.blending.delay());
+        let played = self
+            .progress
+            .played(chunk.observed_at, takeover, chunk.action_period);
         if played >= duration {
             return Err(ChunkRefusal::Late { played, duration });
         }
         Ok(ScheduledChunk {
             chunk,
-            started_at: now,
+            started_at: takeover,
             played,
         })
     }
 
     /// Lets time go on to `now`: a chunk that ends by then is held.
-    pub(super) fn advance(&mut self, now: Duration) {
+    pub fn advance(&mut self, now: Duration) {
         if self.newest_time.is_some_and(|newest| now < newest) {
             *self = Self::new(Arc::clone(&self.joint_names));
         }
@@ -222,7 +219,7 @@ impl ChunkPlayer {
             && now >= *end
         {
             self.motion = Motion::Holding {
-                plan: Plan::hold(plan.positions(*end), *end),
+                plan: plan.clone(),
                 since: *end,
             };
             self.chunks.clear();
@@ -248,6 +245,8 @@ impl ChunkPlayer {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::control::Blending;
 
@@ -272,12 +271,15 @@ mod tests {
     }
 
     fn tick(player: &mut ChunkPlayer, now: Duration) -> (PlayerState, Vec<(f32, Duration)>) {
-        let (state, points) = player.tick(now, NonZeroUsize::MAX);
-        let points = points.into_iter().map(|point| {
-            assert!((point.positions[0] + point.positions[1]).abs() < 1e-5);
-            (point.positions[0], point.time_from_start)
+        player.advance(now);
+        let waypoints = player
+            .plan()
+            .map_or_else(Vec::new, |plan| plan.waypoints_from(now));
+        let points = waypoints.into_iter().map(|(time, positions)| {
+            assert!((positions[0] + positions[1]).abs() < 1e-5);
+            (positions[0], time - now)
         });
-        (state, points.collect())
+        (player.state(), points.collect())
     }
 
     #[test]
@@ -379,11 +381,27 @@ mod tests {
     }
 
     #[test]
-    fn at_most_the_publish_horizon_is_published() {
+    fn a_chunk_takes_over_when_the_controller_has_got_it_and_the_one_before_goes_on_until_then() {
         let mut player = player();
-        player.offer(chunk(0.0, 10, ms(0)), ms(0)).unwrap();
-        let (_, points) = player.tick(ms(0), NonZeroUsize::new(3).unwrap());
-        assert_eq!(points.len(), 3);
+        let late = |base, observed_at| TimedChunk {
+            blending: Blending {
+                blend_duration: ms(1),
+                controller_latency: ms(100),
+                ..Blending::default()
+            },
+            ..chunk(base, 10, observed_at)
+        };
+        player.offer(late(0.0, ms(0)), ms(1000)).unwrap();
+        let (_, points) = tick(&mut player, ms(1000));
+        assert_eq!(points[..3], [(0.0, ms(0)), (0.0, ms(100)), (1.0, ms(200))]);
+        assert_eq!(player.next_observation_due(), ms(1600));
+        player.offer(late(102.0, ms(1300)), ms(1500)).unwrap();
+        assert_eq!(player.played_before_arrival(), 3);
+        // Until 1.6 s the first one, then the action that is 0.3 s after the observation.
+        let (_, points) = tick(&mut player, ms(1550));
+        let expected = [(4.5, ms(0)), (5.0, ms(50)), (106.0, ms(150)), (107.0, ms(250))];
+        assert_eq!(points[..4], expected);
+        assert_eq!(player.next_observation_due(), ms(1800));
     }
 
     #[test]

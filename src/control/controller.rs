@@ -4,22 +4,19 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::look_ahead::reaching;
 use super::safety::{following_error, limits_hold};
 use super::stop::stop;
 use super::supervisor::Supervisor;
 use super::{
     ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, SafetyInputs,
-    SupervisionSettings, TimedChunk, TrajectoryPoint,
+    SupervisionSettings, TimedChunk, Trajectory, TrajectorySettings,
 };
 
 /// Settings of how the robot is moved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlSettings {
-    /// Points of a trajectory at most.
-    pub publish_horizon: NonZeroUsize,
-    /// Duration of a published trajectory, which is how long a controller goes on when this program dies.
-    pub look_ahead: Duration,
+    /// Settings of the published trajectory.
+    pub trajectory: TrajectorySettings,
     /// Time between the waypoints of a limited trajectory.
     pub step: Duration,
     /// One per joint; none when no joint has any.
@@ -39,6 +36,15 @@ pub struct ControlSettings {
 }
 
 impl ControlSettings {
+    /// Velocity limit of a joint, by its index, that leaves a position.
+    fn velocity_limit(&self, joint: usize, position: f32) -> f64 {
+        self.limits.as_ref().map_or(f64::INFINITY, |limits| {
+            limits[joint]
+                .around(position.into(), self.limit_return_velocity)
+                .velocity
+        })
+    }
+
     /// Settings without the limits of joints whose limits are impossible: such a robot is held, and only comes to rest.
     fn without_invalid_limits(&self) -> Self {
         let possible = |limits: &JointLimits| match limits.problem() {
@@ -58,8 +64,8 @@ impl ControlSettings {
 /// Result of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
-    /// Trajectory from now on; empty for nothing to publish.
-    pub points: Vec<TrajectoryPoint>,
+    /// Trajectory to publish; none for nothing.
+    pub trajectory: Option<Trajectory>,
     /// State of the playback.
     pub state: PlayerState,
     /// Why the robot is held, while it is.
@@ -77,6 +83,8 @@ pub struct Controller {
     has_moved: bool,
     supervisor: Supervisor,
     hold: Option<Hold>,
+    /// Whether the robot is to come to rest, and everything to be forgotten then.
+    is_resetting: bool,
     newest_time: Duration,
 }
 
@@ -89,8 +97,14 @@ impl Controller {
             has_moved: false,
             supervisor: Supervisor::default(),
             hold: None,
+            is_resetting: false,
             newest_time: Duration::ZERO,
         }
+    }
+
+    /// Brings the robot to rest, and forgets everything then: the next run begins where the robot is measured.
+    pub fn reset(&mut self) {
+        self.is_resetting = true;
     }
 
     /// The command from `now` on. `chunk` is one that arrived since the previous tick.
@@ -103,6 +117,16 @@ impl Controller {
     ) -> Tick {
         if now < self.newest_time {
             *self = Self::new(Arc::clone(self.player.joint_names()));
+        }
+        if self.is_resetting && self.published().is_none_or(|plan| plan.rests_from(now)) {
+            let has_stopped = self
+                .hold
+                .as_ref()
+                .is_some_and(|hold| hold.reason == HoldReason::Reset);
+            *self = Self::new(Arc::clone(self.player.joint_names()));
+            if has_stopped {
+                self.player.refuse_observations_before(now);
+            }
         }
         self.newest_time = now;
         let held_before = self.is_blocked();
@@ -124,17 +148,17 @@ impl Controller {
                 }
             }
         }
-        let (state, mut points) = self.points(now, safety_inputs, settings);
-        let at_rest = points.iter().all(|point| point.positions == points[0].positions);
+        let mut plan = self.follow(now, safety_inputs, settings);
+        let state = self.player.state();
         let others_may_move = safety_inputs.is_inactive || safety_inputs.other_publishers.is_some();
-        if others_may_move && at_rest {
+        if others_may_move && plan.as_ref().is_none_or(|plan| plan.rests_from(now)) {
             // The last command is not where the robot will be: the next run begins from where others leave it.
-            points.clear();
+            plan = None;
             self.player = ChunkPlayer::new(Arc::clone(self.player.joint_names()));
             self.limiter = None;
             self.has_moved = false;
         }
-        self.has_moved |= !points.is_empty();
+        self.has_moved |= plan.is_some();
         if state == PlayerState::Playing {
             self.supervisor.moves(now, safety_inputs.prompt_generation);
         }
@@ -147,7 +171,10 @@ impl Controller {
             )),
         };
         Tick {
-            points: reaching(points, settings.look_ahead),
+            trajectory: plan.map(|plan| {
+                let velocity_limit = |joint, position| settings.velocity_limit(joint, position);
+                Trajectory::of(&plan, now, &settings.trajectory, velocity_limit)
+            }),
             state,
             hold: self.hold.clone().or(why),
             refusal,
@@ -204,7 +231,13 @@ impl Controller {
             }
             _ => None,
         };
-        let causes = [supervised, limits, lags, not_finite];
+        let reset = self.is_resetting.then(|| {
+            Hold::new(
+                HoldReason::Reset,
+                "the service ~/reset was called; the robot comes to rest, and waits for new inputs then",
+            )
+        });
+        let causes = [supervised, reset, limits, lags, not_finite];
         causes.into_iter().flatten().min_by_key(|hold| hold.reason)
     }
 
@@ -226,18 +259,17 @@ impl Controller {
             && self.player.state() != PlayerState::Playing
         {
             let [alone, joined] = self.player.plans_with(&chunk, now)?;
-            self.check_start(measured, &alone.positions(now), settings)?;
+            let takeover = alone.begin();
+            self.check_start(measured, &alone.positions(takeover), settings)?;
             let published = match self.limiter(&joined, now, safety_inputs, settings) {
-                Some((mut limiter, limits)) => limiter.follow(
-                    now,
-                    &joined,
-                    limits,
-                    settings.limit_return_velocity,
-                    NonZeroUsize::MIN,
-                ),
+                Some((mut limiter, limits)) => {
+                    let steps = (takeover - now).as_secs_f64() / settings.step.as_secs_f64();
+                    let beyond = NonZeroUsize::MIN.saturating_add(steps as usize + 3);
+                    limiter.follow(now, &joined, limits, settings.limit_return_velocity, beyond)
+                }
                 None => joined,
             };
-            for time in [now, now + settings.step] {
+            for time in [takeover, takeover + settings.step] {
                 self.check_start(measured, &published.positions(time), settings)?;
             }
         }
@@ -282,7 +314,7 @@ impl Controller {
         {
             let limits = settings.limits.as_deref().unwrap_or_default();
             let stop = stop(&published, now, limits, settings.stop_duration, settings.step);
-            self.player.hold(stop, now);
+            self.player.hold(published.until(now, stop), now);
         }
     }
 
@@ -292,25 +324,24 @@ impl Controller {
         limited.or_else(|| self.player.plan().cloned())
     }
 
-    fn points(
+    /// The motion from `now` on, within the limits; none while waiting.
+    fn follow(
         &mut self,
         now: Duration,
         safety_inputs: &SafetyInputs,
         settings: &ControlSettings,
-    ) -> (PlayerState, Vec<TrajectoryPoint>) {
-        let (state, points) = self.player.tick(now, settings.publish_horizon);
-        let Some(wanted) = self.player.plan() else {
+    ) -> Option<Plan> {
+        self.player.advance(now);
+        let wanted = self.player.plan();
+        let limiter = wanted.and_then(|wanted| self.limiter(wanted, now, safety_inputs, settings));
+        let Some((mut limiter, limits)) = limiter else {
             self.limiter = None;
-            return (state, points);
-        };
-        let Some((mut limiter, limits)) = self.limiter(wanted, now, safety_inputs, settings) else {
-            self.limiter = None;
-            return (state, points);
+            return self.player.plan().cloned();
         };
         let return_velocity = settings.limit_return_velocity;
-        let plan = limiter.follow(now, wanted, limits, return_velocity, settings.publish_horizon);
+        let plan = limiter.follow(now, wanted?, limits, return_velocity, settings.trajectory.horizon);
         self.limiter = Some(limiter);
-        (state, plan.points(now, settings.publish_horizon))
+        Some(plan)
     }
 
     /// The limiter of a plan, continuing the last command or, without one, from the measured position; none
@@ -329,8 +360,9 @@ impl Controller {
             None if self.has_moved => Limiter::going_on(wanted, now, settings.step),
             None => {
                 let measured = safety_inputs.measured.clone();
-                let told = Plan::hold(measured.unwrap_or_else(|| wanted.positions(now)), now);
-                Limiter::going_on(&told, now, settings.step)
+                let begin = wanted.begin().max(now);
+                let told = Plan::hold(measured.unwrap_or_else(|| wanted.positions(begin)), begin);
+                Limiter::going_on(&told, begin, settings.step)
             }
         };
         Some((limiter, limits))

@@ -9,6 +9,8 @@ pub enum HoldReason {
     Disabled,
     /// `~/stop` was called.
     Stopped,
+    /// `~/reset` was called, and the robot comes to rest before everything is forgotten.
+    Reset,
     /// Another publisher is on a topic that moves the robot.
     OtherPublisher,
     /// The limits of a joint cannot be kept or are not known.
@@ -37,10 +39,11 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
+        Self::Reset,
         Self::OtherPublisher,
         Self::InvalidLimits,
         Self::OutsideLimits,
@@ -61,6 +64,7 @@ impl HoldReason {
             Self::Inactive => "INACTIVE",
             Self::Disabled => "DISABLED",
             Self::Stopped => "STOPPED",
+            Self::Reset => "RESET",
             Self::OtherPublisher => "OTHER_PUBLISHER",
             Self::InvalidLimits => "INVALID_LIMITS",
             Self::OutsideLimits => "OUTSIDE_LIMITS",
@@ -84,6 +88,7 @@ impl HoldReason {
             Self::Inactive
             | Self::Disabled
             | Self::Stopped
+            | Self::Reset
             | Self::OtherPublisher
             | Self::InvalidLimits
             | Self::OutsideLimits

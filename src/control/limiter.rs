@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::plan::LONGEST_HISTORY;
 use super::{JointLimits, Plan};
 
 /// Distance from the target, in the joint's unit, at which it counts as reached.
@@ -29,20 +30,26 @@ struct Waypoint {
 }
 
 impl Limiter {
-    /// A limiter that continues `published`, the trajectory commanded until `now`.
+    /// A limiter that continues `told`, the trajectory commanded until `now`.
     ///
     /// # Panics
     /// When the step is zero.
     pub fn going_on(told: &Plan, now: Duration, step: Duration) -> Self {
         assert!(!step.is_zero(), "a limiter needs a step");
         let precise = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+        let until_now = told.until(now, Plan::hold(told.positions(now), now));
+        let waypoint = |(time, positions)| Waypoint {
+            time,
+            positions: precise(positions),
+            velocities: precise(told.velocities(time)),
+        };
         Self {
             step,
-            waypoints: vec![Waypoint {
-                time: now,
-                positions: precise(told.positions(now)),
-                velocities: precise(told.velocities(now)),
-            }],
+            waypoints: until_now
+                .waypoints_from(until_now.begin())
+                .into_iter()
+                .map(waypoint)
+                .collect(),
         }
     }
 
@@ -51,7 +58,7 @@ impl Limiter {
         self.step
     }
 
-    /// The plan from `now` on that follows `wanted` within `limits`, of at most `waypoints` waypoints and no fewer than two. A
+    /// The plan that follows `wanted` within `limits`, of at most `waypoints` waypoints from `now` on and no fewer than two. A
     /// joint beyond its position limits returns with at most `return_velocity`, in its unit per second.
     pub fn follow(
         &mut self,
@@ -61,10 +68,11 @@ impl Limiter {
         return_velocity: f64,
         waypoints: NonZeroUsize,
     ) -> Plan {
-        self.forget_past(now);
+        self.forget(now);
         let step_s = self.step.as_secs_f64();
         let mut before = wanted.positions(self.last().time);
-        while self.waypoints.len() < waypoints.get().max(2) {
+        let passed = self.waypoints.partition_point(|waypoint| waypoint.time <= now);
+        while self.waypoints.len() - passed < waypoints.get().max(2) - 1 {
             let last = self.last();
             let time = last.time + self.step;
             let after = wanted.positions(time);
@@ -102,35 +110,28 @@ impl Limiter {
         Plan::new(self.waypoints.iter().map(single).collect())
     }
 
-    /// Leaves of the published plan the position at `now` and, where the robot is under way to a waypoint, that waypoint.
-    fn forget_past(&mut self, now: Duration) {
+    /// Leaves of the published plan what is past and kept and, where the robot is under way to a waypoint, that waypoint.
+    fn forget(&mut self, now: Duration) {
+        let kept_since = now.saturating_sub(LONGEST_HISTORY);
+        let older = self
+            .waypoints
+            .partition_point(|waypoint| waypoint.time <= kept_since);
+        self.waypoints.drain(..older.saturating_sub(1));
         let ahead = self.waypoints.partition_point(|waypoint| waypoint.time <= now);
-        let past = &self.waypoints[ahead.saturating_sub(1)];
-        if past.time >= now {
-            self.waypoints.drain(..ahead.saturating_sub(1));
-            self.waypoints.truncate(1);
-            return;
-        }
-        let Some(next) = self.waypoints.get(ahead).cloned() else {
+        let newest = &self.waypoints[ahead.saturating_sub(1)];
+        if newest.time >= now {
+            self.waypoints.truncate(ahead.max(1));
+        } else if ahead < self.waypoints.len() {
+            self.waypoints.truncate(ahead + 1);
+        } else {
             // Nothing was published for this moment: the robot has stopped.
             let stopped = Waypoint {
                 time: now,
-                positions: past.positions.clone(),
-                velocities: vec![0.0; past.positions.len()],
+                positions: newest.positions.clone(),
+                velocities: vec![0.0; newest.positions.len()],
             };
-            self.waypoints = vec![stopped];
-            return;
-        };
-        let rest_s = (next.time - now).as_secs_f64();
-        let back = next.positions.iter().zip(&next.velocities);
-        let present = Waypoint {
-            time: now,
-            positions: back
-                .map(|(position, velocity)| position - velocity * rest_s)
-                .collect(),
-            velocities: next.velocities.clone(),
-        };
-        self.waypoints = vec![present, next];
+            self.waypoints.push(stopped);
+        }
     }
 
     fn last(&self) -> &Waypoint {
@@ -229,10 +230,10 @@ mod tests {
                 velocity = Some(f64::from(published.velocities(now)[0]));
             }
             executed.push((now, f64::from(plan.positions(now)[0])));
-            let points = plan.points(now, NonZeroUsize::MAX);
+            let points = plan.waypoints_from(now);
             for pair in points.windows(2) {
-                let seconds = (pair[1].time_from_start - pair[0].time_from_start).as_secs_f64();
-                let next = f64::from(pair[1].positions[0] - pair[0].positions[0]) / seconds;
+                let seconds = (pair[1].0 - pair[0].0).as_secs_f64();
+                let next = f64::from(pair[1].1[0] - pair[0].1[0]) / seconds;
                 assert!(next.abs() <= limits.velocity + 1e-3, "{next} per second");
                 let change = (next - velocity.unwrap_or(0.0)).abs();
                 let allowed = limits.acceleration * STEP.as_secs_f64();
@@ -242,8 +243,8 @@ mod tests {
                 );
                 velocity = Some(next);
             }
-            for point in &points {
-                let position = f64::from(point.positions[0]);
+            for (_, positions) in &points {
+                let position = f64::from(positions[0]);
                 assert!(
                     (limits.lower - 1e-6..=limits.upper + 1e-6).contains(&position),
                     "{position}"
@@ -332,11 +333,8 @@ mod tests {
             RETURN_VELOCITY,
             NonZeroUsize::MAX,
         );
-        let positions: Vec<f32> = plan
-            .points(ms(1000), NonZeroUsize::MAX)
-            .iter()
-            .map(|point| point.positions[0])
-            .collect();
+        let waypoints = plan.waypoints_from(ms(1000)).into_iter();
+        let positions: Vec<f32> = waypoints.map(|(_, positions)| positions[0]).collect();
         let expected = [0.0, 0.04, 0.08, 0.1, 0.1];
         assert_eq!(positions.len(), expected.len(), "{positions:?}");
         for (position, expected) in positions.iter().zip(expected) {

@@ -1,6 +1,6 @@
 //! Outputs: the topics that the commands are published on.
 
-use super::TrajectoryPoint;
+use super::{Trajectory, TrajectoryPoint};
 
 /// Message type of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,13 +28,23 @@ pub struct OutputTopic {
 }
 
 impl OutputTopic {
-    /// The points of its own joints.
-    pub fn points(&self, points: &[TrajectoryPoint]) -> Vec<TrajectoryPoint> {
-        let own = |point: &TrajectoryPoint| TrajectoryPoint {
-            positions: self.joints.iter().map(|&joint| point.positions[joint]).collect(),
+    /// The trajectory of its own joints.
+    pub fn trajectory(&self, whole: &Trajectory) -> Trajectory {
+        let own = |values: &[f32]| -> Vec<f32> { self.joints.iter().map(|&joint| values[joint]).collect() };
+        let velocities = |point: &TrajectoryPoint| match &point.velocities[..] {
+            [] => Vec::new(),
+            velocities => own(velocities),
+        };
+        let point = |point: &TrajectoryPoint| TrajectoryPoint {
+            positions: own(&point.positions),
+            velocities: velocities(point),
             time_from_start: point.time_from_start,
         };
-        points.iter().map(own).collect()
+        Trajectory {
+            start: whole.start,
+            present: own(&whole.present),
+            points: whole.points.iter().map(point).collect(),
+        }
     }
 }
 
@@ -50,11 +60,19 @@ mod tests {
             joints: vec![2, 0],
             ..OutputTopic::default()
         };
-        let point = |positions: &[f32], milliseconds| TrajectoryPoint {
-            positions: positions.to_vec(),
-            time_from_start: Duration::from_millis(milliseconds),
+        let trajectory = |present: &[f32], later: &[f32], velocities: &[f32]| Trajectory {
+            start: Duration::from_secs(7),
+            present: present.to_vec(),
+            points: vec![TrajectoryPoint {
+                positions: later.to_vec(),
+                velocities: velocities.to_vec(),
+                time_from_start: Duration::from_millis(20),
+            }],
         };
-        let points = output.points(&[point(&[1.0, 2.0, 3.0], 0), point(&[4.0, 5.0, 6.0], 20)]);
-        assert_eq!(points, [point(&[3.0, 1.0], 0), point(&[6.0, 4.0], 20)]);
+        let [present, later, velocities] = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]];
+        let own = output.trajectory(&trajectory(&present, &later, &velocities));
+        assert_eq!(own, trajectory(&[3.0, 1.0], &[6.0, 4.0], &[9.0, 7.0]));
+        let own = output.trajectory(&trajectory(&present, &later, &[]));
+        assert_eq!(own, trajectory(&[3.0, 1.0], &[6.0, 4.0], &[]));
     }
 }

@@ -1,24 +1,17 @@
 //! The planned motion: positions of every joint at times, straight lines between them.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::interpolation::lerp_all;
 
-/// A waypoint this close ahead is the present: periods are rounded to nanoseconds.
+/// Waypoints this close together are one: periods are rounded to nanoseconds.
 const SAME_TIME: Duration = Duration::from_nanos(20);
 
-/// A point of a trajectory.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrajectoryPoint {
-    /// One per joint, in the robot's units.
-    pub positions: Vec<f32>,
-    /// Time from the tick to this point.
-    pub time_from_start: Duration,
-}
+/// Longest time before the present of which a motion is kept.
+pub(super) const LONGEST_HISTORY: Duration = Duration::from_millis(200);
 
 /// A time, and the position of every joint at that time.
-type Waypoint = (Duration, Vec<f32>);
+pub(super) type Waypoint = (Duration, Vec<f32>);
 
 /// Positions at growing times. Before the first waypoint the first position is the plan's, after the last the last.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,19 +65,37 @@ impl Plan {
             .collect()
     }
 
-    /// The positions at `now` and the waypoints after it, at most `limit` points.
-    pub fn points(&self, now: Duration, limit: NonZeroUsize) -> Vec<TrajectoryPoint> {
-        let present = TrajectoryPoint {
-            positions: self.positions(now),
-            time_from_start: Duration::ZERO,
-        };
-        let ahead = self.waypoints[self.ahead(now)..]
-            .iter()
-            .map(|(time, positions)| TrajectoryPoint {
-                positions: positions.clone(),
-                time_from_start: *time - now,
-            });
-        std::iter::once(present).chain(ahead).take(limit.get()).collect()
+    /// The time of the first waypoint.
+    pub(super) fn begin(&self) -> Duration {
+        self.waypoints[0].0
+    }
+
+    /// The position at `time` and the waypoints after it.
+    pub(super) fn waypoints_from(&self, time: Duration) -> Vec<Waypoint> {
+        let present = (time, self.positions(time));
+        let ahead = self.waypoints[self.ahead(time)..].iter().cloned();
+        std::iter::once(present).chain(ahead).collect()
+    }
+
+    /// The last waypoint that is not after `time`; none before the first one.
+    pub(super) fn waypoint_before(&self, time: Duration) -> Option<&Waypoint> {
+        let ahead = self.ahead(time);
+        self.waypoints[..ahead].last()
+    }
+
+    /// This motion until `time`, as far as it is kept, and `next` from then on, which begins at `time`.
+    pub(super) fn until(&self, time: Duration, next: Plan) -> Plan {
+        let since = time.saturating_sub(LONGEST_HISTORY);
+        let before = self.waypoints_from(since).into_iter();
+        let before = before.take_while(|waypoint| waypoint.0 + SAME_TIME < time);
+        Plan::new(before.chain(next.waypoints).collect())
+    }
+
+    /// Whether the robot stands still from `time` on.
+    pub(super) fn rests_from(&self, time: Duration) -> bool {
+        let present = self.positions(time);
+        let mut ahead = self.waypoints[self.ahead(time)..].iter();
+        ahead.all(|waypoint| waypoint.1 == present)
     }
 
     /// The last waypoint that is not ahead of `time` and the one after it; the same waypoint twice at either end.
@@ -128,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn between_knots_the_position_is_on_the_straight_line_and_outside_it_stays() {
+    fn between_waypoints_the_position_is_on_the_straight_line_and_outside_it_stays() {
         for (time, position) in [
             (50, 1.0),
             (100, 1.0),
@@ -162,11 +173,27 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_on_a_knot_gives_that_knot_once() {
+    fn a_moment_on_a_waypoint_gives_that_waypoint_once() {
         for nanoseconds in [199_999_999, 200_000_000, 200_000_001] {
-            let points = plan().points(Duration::from_nanos(nanoseconds), NonZeroUsize::MAX);
-            assert_eq!(points.len(), 2, "{points:?}");
-            assert!((points[0].positions[0] - 2.0).abs() < 1e-5);
+            let waypoints = plan().waypoints_from(Duration::from_nanos(nanoseconds));
+            assert_eq!(waypoints.len(), 2, "{waypoints:?}");
+            assert!((waypoints[0].1[0] - 2.0).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn a_plan_that_another_one_follows_keeps_what_it_was_until_then() {
+        let both = plan().until(
+            ms(250),
+            Plan::new(vec![(ms(250), vec![3.0]), (ms(350), vec![0.0])]),
+        );
+        for (time, position) in [(60, 1.0), (150, 1.5), (225, 2.5), (250, 3.0), (300, 1.5)] {
+            assert!(
+                (both.positions(ms(time))[0] - position).abs() < 1e-5,
+                "at {time} ms"
+            );
+        }
+        let later = plan().until(ms(900), Plan::hold(vec![4.0], ms(900)));
+        assert_eq!(later.begin(), ms(700));
     }
 }

@@ -50,7 +50,8 @@ pub fn simulate_playback(run: LiveRun, latencies: &[Duration]) -> Option<Playbac
             // A chunk that comes too late is refused; the ticks without its actions are counted below.
             let _ = player.offer(chunk, now);
         }
-        let (state, _) = player.tick(now, NonZeroUsize::MIN);
+        player.advance(now);
+        let state = player.state();
         let is_due = schedule.is_due(now, player.next_observation_due(), player.standstill_since());
         if under_way.is_none() && is_due {
             under_way = Some((now, now + *latencies.next()?));

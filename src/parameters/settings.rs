@@ -9,7 +9,7 @@ use super::joints::{commanded, joint_mapping, labels, limits};
 use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyParameters};
 use super::typed::Typed;
 use super::{ParameterProblem, RuntimeSettings, inputs, outputs};
-use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings};
+use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
 use crate::observation::InputTopics;
 use crate::policy::{
     ActionMode, CheckpointOptions, DeviceOptions, JointMapping, OpenpiOptions, PolicyInfo, PolicyOptions,
@@ -257,6 +257,7 @@ fn runtime_settings(
         blending: Blending {
             strategy: parameters.control.chunk_blending,
             blend_duration: Duration::from_secs_f64(parameters.control.blend_duration_s),
+            controller_latency: Duration::from_secs_f64(parameters.control.controller_latency_s),
             ensemble_coefficient: parameters.control.ensemble_coefficient,
         },
         control: control_settings(parameters, commanded),
@@ -278,8 +279,12 @@ fn control_settings(
     };
     let max_run_time = Some(safety.max_run_time_s).filter(|seconds| *seconds > 0.0);
     ControlSettings {
-        publish_horizon: NonZeroUsize::new(control.publish_horizon).unwrap_or(NonZeroUsize::MIN),
-        look_ahead: Duration::from_secs_f64(control.look_ahead_s),
+        trajectory: TrajectorySettings {
+            horizon: NonZeroUsize::new(control.publish_horizon).unwrap_or(NonZeroUsize::MIN),
+            look_ahead: Duration::from_secs_f64(control.look_ahead_s),
+            history: Duration::from_secs_f64(control.trajectory_history_s),
+            velocities: control.waypoint_velocities,
+        },
         step: period(control.control_rate_hz).min(period(control.action_rate_hz)),
         limits: limits(commanded),
         limit_return_velocity: safety.limit_return_velocity,

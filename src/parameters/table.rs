@@ -271,15 +271,26 @@ parameters! {
         /// Time within which a new chunk takes over: its difference from the one that was played fades out. 0 is at once,
         /// with a jump. Counts from the next chunk on.
         blend_duration_s: f64 = 0.06, Range(0.0..=10.0), "seconds", Always;
+        /// Time after its arrival at which a new chunk takes over; the motion until then stays as it was published. A
+        /// controller whose clock is ahead of the node's, or that gets messages late, by no more than this has the new motion
+        /// before it begins. Counts from the next chunk on, where blend_duration_s is above 0.
+        controller_latency_s: f64 = 0.04, Range(0.0..=0.2), "seconds", Always;
         /// Weight of age with chunk_blending ensemble: a chunk that is i chunks newer than the oldest weighs
         /// exp(-i times this). Counts from the next chunk on.
         ensemble_coefficient: f64 = 0.01, Range(-10.0..=10.0), "", Always;
-        /// Points of a published trajectory at most, without the one that lets a short one reach 0.2 s ahead.
+        /// Points of a published trajectory from the present on at most, without the one that lets a short one reach 0.2 s
+        /// ahead. With fewer than three a controller is at the end before the next trajectory comes.
         publish_horizon: usize = 50, Range(3.0..=1000.0), "points", Always;
         /// Time that a published trajectory reaches ahead, with three points at least. When the node is killed or the
         /// network fails, a controller plays what it has to the end: shorter stops the robot sooner, longer bridges longer
         /// gaps between messages.
         look_ahead_s: f64 = 0.3, Range(0.2..=10.0), "seconds", Always;
+        /// Time of the motion before the present that a trajectory starts with. A controller whose clock is behind the
+        /// node's by no more than this goes on where it is, and not from the measured position.
+        trajectory_history_s: f64 = 0.04, Range(0.0..=0.2), "seconds", Always;
+        /// Whether points have velocities, with which joint_trajectory_controller moves along cubics and not along lines:
+        /// smoother, and no further and no faster. A trajectory has none where a velocity limit leaves no such cubics.
+        waypoint_velocities: bool = false, Any, "", Always;
         /// Real-time priority (SCHED_FIFO) that is requested for the control thread; where it is not granted, nice -10 is
         /// requested. 0 requests nothing. The log has what was granted.
         control_priority: u8 = 50, Range(0.0..=99.0), "", Never;

@@ -10,7 +10,7 @@ use r2r::std_msgs::msg::{Float64MultiArray, Header};
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
 use r2r::{QosProfile, qos::HistoryPolicy};
 
-use crate::control::{TimedChunk, TrajectoryPoint};
+use crate::control::{TimedChunk, Trajectory, TrajectoryPoint};
 use crate::observation::{
     ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
 };
@@ -78,27 +78,33 @@ pub fn time(message: &Time) -> Duration {
 pub fn chunk(chunk: &TimedChunk, joints: &[String]) -> JointTrajectory {
     let point = |action: usize| TrajectoryPoint {
         positions: chunk.actions.action(action).to_vec(),
+        velocities: Vec::new(),
         time_from_start: chunk
             .action_period
             .saturating_mul(u32::try_from(action).unwrap_or(u32::MAX)),
     };
-    let points = (0..chunk.actions.horizon()).map(point);
-    trajectory(chunk.observed_at, joints, points.collect())
+    let points: Vec<TrajectoryPoint> = (0..chunk.actions.horizon()).map(point).collect();
+    let whole = Trajectory {
+        start: chunk.observed_at,
+        present: points[0].positions.clone(),
+        points,
+    };
+    trajectory(joints, whole)
 }
 
-/// The commanded positions of now.
-pub fn positions_array(points: &[TrajectoryPoint]) -> Float64MultiArray {
-    let present = points.iter().take(1).flat_map(|point| &point.positions);
+/// Positions of joints.
+pub fn positions_array(positions: &[f32]) -> Float64MultiArray {
     Float64MultiArray {
-        data: present.map(|&position| f64::from(position)).collect(),
+        data: positions.iter().map(|&position| f64::from(position)).collect(),
         ..Float64MultiArray::default()
     }
 }
 
-/// The trajectory of `joints` from `now` on.
-pub fn trajectory(now: Duration, joints: &[String], points: Vec<TrajectoryPoint>) -> JointTrajectory {
+/// The trajectory of `joints`.
+pub fn trajectory(joints: &[String], trajectory: Trajectory) -> JointTrajectory {
     let point = |point: TrajectoryPoint| JointTrajectoryPoint {
         positions: point.positions.into_iter().map(f64::from).collect(),
+        velocities: point.velocities.into_iter().map(f64::from).collect(),
         time_from_start: DurationMessage {
             sec: i32::try_from(point.time_from_start.as_secs()).unwrap_or(i32::MAX),
             nanosec: point.time_from_start.subsec_nanos(),
@@ -106,9 +112,9 @@ pub fn trajectory(now: Duration, joints: &[String], points: Vec<TrajectoryPoint>
         ..JointTrajectoryPoint::default()
     };
     JointTrajectory {
-        header: header(now),
+        header: header(trajectory.start),
         joint_names: joints.to_vec(),
-        points: points.into_iter().map(point).collect(),
+        points: trajectory.points.into_iter().map(point).collect(),
     }
 }
 
@@ -152,15 +158,22 @@ mod tests {
         let joints = ["waist".to_owned()];
         let point = TrajectoryPoint {
             positions: vec![0.5],
+            velocities: vec![0.1],
             time_from_start: Duration::from_millis(1020),
         };
-        let message = trajectory(Duration::from_millis(7500), &joints, vec![point]);
+        let whole = Trajectory {
+            start: Duration::from_millis(7500),
+            present: vec![0.5],
+            points: vec![point],
+        };
+        let message = trajectory(&joints, whole);
         assert_eq!(message.joint_names, joints);
         assert_eq!(
             (message.header.stamp.sec, message.header.stamp.nanosec),
             (7, 500_000_000)
         );
         assert_eq!(message.points[0].positions, [0.5]);
+        assert_eq!(message.points[0].velocities, [f64::from(0.1_f32)]);
         let from_start = &message.points[0].time_from_start;
         assert_eq!((from_start.sec, from_start.nanosec), (1, 20_000_000));
     }

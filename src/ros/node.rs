@@ -169,7 +169,7 @@ impl Pi0Node {
             commanded_joints: settings.commanded_joints().into(),
         };
         let control = WatchedThread::spawn("control", &on_unexpected_exit, move || {
-            control.run(|now, points| outputs.publish(now, &points));
+            control.run(|trajectory| outputs.publish(&trajectory));
         })
         .map_err(no_thread)?;
         let graph = GraphWatch {

@@ -1,7 +1,6 @@
 //! Publishers of the commands to the robot's controllers.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use r2r::std_msgs::msg::Float64MultiArray;
 use r2r::trajectory_msgs::msg::JointTrajectory;
@@ -10,8 +9,7 @@ use r2r::{Node, Publisher};
 use super::messages;
 use super::node_error::NodeError;
 use super::publisher::publisher;
-use crate::control::TrajectoryPoint;
-use crate::control::{OutputKind, OutputTopic};
+use crate::control::{OutputKind, OutputTopic, Trajectory};
 use crate::parameters::QosOverrides;
 
 /// A publisher for each output.
@@ -44,15 +42,17 @@ impl OutputPublishers {
     }
 
     /// Publishes the command of every controller. A failure is logged once until all succeed again.
-    pub fn publish(&self, now: Duration, points: &[TrajectoryPoint]) {
+    pub fn publish(&self, whole: &Trajectory) {
         let mut failed = false;
         for (output, publisher) in &self.outputs {
-            let points = output.points(points);
+            let trajectory = output.trajectory(whole);
             let published = match publisher {
                 Output::Trajectory(publisher) => {
-                    publisher.publish(&messages::trajectory(now, &output.names, points))
+                    publisher.publish(&messages::trajectory(&output.names, trajectory))
                 }
-                Output::Array(publisher) => publisher.publish(&messages::positions_array(&points)),
+                Output::Array(publisher) => {
+                    publisher.publish(&messages::positions_array(&trajectory.present))
+                }
             };
             if let Err(error) = published {
                 failed = true;

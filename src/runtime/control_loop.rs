@@ -9,7 +9,7 @@ use super::node_state::NodeState;
 use super::thread_priority::raise_this_thread;
 use crate::control::{
     Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, SafetyInputs, TickSchedule,
-    TrajectoryPoint,
+    Trajectory,
 };
 use crate::locking::Locking;
 use crate::observation::InputsAtATick;
@@ -49,10 +49,10 @@ struct Ticking {
 }
 
 impl ControlLoop {
-    /// Ticks until `stop` is set, and calls `publish` with the time and the points of every tick that has points.
+    /// Ticks until `stop` is set, and calls `publish` with the trajectory of every tick that has one.
     ///
     /// On the system's clock a tick waits for no other thread (see [`Locking`]).
-    pub fn run(self, mut publish: impl FnMut(Duration, Vec<TrajectoryPoint>)) {
+    pub fn run(self, mut publish: impl FnMut(Trajectory)) {
         let priority = raise_this_thread(self.priority);
         tracing::info!("control thread: {priority}");
         self.state.control.lock().priority = priority;
@@ -87,11 +87,10 @@ impl ControlLoop {
             }
             if resets != self.state.clock.resets() {
                 resets = self.state.clock.resets();
-                ticking.controller = Controller::new(Arc::clone(&self.commanded_joints));
+                ticking.controller.reset();
             }
-            let points = self.tick(&mut ticking, now);
-            if !points.is_empty() {
-                tracing::trace_span!("publish").in_scope(|| publish(now, points));
+            if let Some(trajectory) = self.tick(&mut ticking, now) {
+                tracing::trace_span!("publish").in_scope(|| publish(trajectory));
             }
         }
     }
@@ -126,7 +125,7 @@ impl ControlLoop {
     }
 
     #[tracing::instrument(name = "control_tick", level = "trace", skip_all)]
-    fn tick(&self, ticking: &mut Ticking, now: Duration) -> Vec<TrajectoryPoint> {
+    fn tick(&self, ticking: &mut Ticking, now: Duration) -> Option<Trajectory> {
         let wall = Instant::now();
         let inputs = self.state.inputs.at_a_tick(self.locking());
         let knows_where_the_robot_is = inputs.is_some();
@@ -189,7 +188,7 @@ impl ControlLoop {
             report.hold_begins(tick.hold.clone());
         }
         report.hold = tick.hold;
-        report.is_silent = tick.points.is_empty();
+        report.is_silent = tick.trajectory.is_none();
         report.set_control_period(ticking.settings.control_period);
         if let Some(previous) = ticking.previous_tick.replace(wall) {
             let period = wall.duration_since(previous);
@@ -198,7 +197,7 @@ impl ControlLoop {
             report.period_errors_ms.push(error.as_secs_f64() * 1e3);
         }
         self.hand_over(report);
-        tick.points
+        tick.trajectory
     }
 
     /// Adds the measurements since the last call to the shared report; at the next tick, while another thread holds it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pi0_node::control::{
     Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, PlayerState, SafetyInputs,
-    SupervisionSettings, TimedChunk,
+    SupervisionSettings, TimedChunk, TrajectorySettings,
 };
 use pi0_node::policy::ActionChunk;
 
@@ -39,8 +39,12 @@ fn run(
 ) -> Run {
     let start = policy(0, &[], &[]).action(0).to_vec();
     let settings = ControlSettings {
-        publish_horizon: NonZeroUsize::new(HORIZON).unwrap(),
-        look_ahead: Duration::MAX,
+        trajectory: TrajectorySettings {
+            horizon: NonZeroUsize::new(HORIZON).unwrap(),
+            look_ahead: Duration::MAX,
+            history: Duration::ZERO,
+            velocities: false,
+        },
         step: TICK,
         limits: limits.map(|limits| vec![limits; start.len()].into()),
         limit_return_velocity: 0.1,
@@ -93,14 +97,15 @@ fn run(
         let tick = controller.tick(now, arrived, &safety_inputs, &settings);
         assert_eq!(tick.refusal, None);
         states.push(tick.state);
-        let Some(first) = tick.points.first() else {
+        let Some(trajectory) = tick.trajectory else {
             continue;
         };
         if let Some(limits) = limits {
             let before = positions[positions.len() - 1].clone();
             let mut moving = velocity.clone();
             let told = std::iter::once((Duration::ZERO, &before)).chain(
-                tick.points
+                trajectory
+                    .points
                     .iter()
                     .map(|point| (point.time_from_start + TICK, &point.positions)),
             );
@@ -122,12 +127,12 @@ fn run(
                     *moving = next;
                 }
             }
-            let changed = first.positions.iter().zip(&before);
+            let changed = trajectory.present.iter().zip(&before);
             velocity = changed
                 .map(|(to, from)| (to - from) / TICK.as_secs_f32())
                 .collect();
         }
-        positions.push(first.positions.clone());
+        positions.push(trajectory.present);
     }
     assert!(number > 1, "no blending");
     Run { positions, states }
@@ -137,6 +142,7 @@ fn blending(strategy: BlendingStrategy, fade_ms: u64) -> Blending {
     Blending {
         strategy,
         blend_duration: Duration::from_millis(fade_ms),
+        controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,
     }
 }

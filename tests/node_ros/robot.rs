@@ -215,6 +215,8 @@ pub fn node_with(more: &[(&'static str, ParameterValue)]) -> Node {
             ParameterValue::Double(f64::INFINITY),
         ),
         ("look_ahead_s", ParameterValue::Double(10.0)),
+        ("trajectory_history_s", ParameterValue::Double(0.0)),
+        ("controller_latency_s", ParameterValue::Double(0.0)),
     ];
     node_parameters::node_with(parameters.into_iter().chain(more.iter().cloned()))
 }

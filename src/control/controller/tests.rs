@@ -14,8 +14,12 @@ fn ms(milliseconds: u64) -> Duration {
 
 fn settings() -> ControlSettings {
     ControlSettings {
-        publish_horizon: NonZeroUsize::new(50).unwrap(),
-        look_ahead: Duration::MAX,
+        trajectory: TrajectorySettings {
+            horizon: NonZeroUsize::new(50).unwrap(),
+            look_ahead: Duration::MAX,
+            history: Duration::ZERO,
+            velocities: false,
+        },
         step: PERIOD,
         limits: None,
         limit_return_velocity: 0.1,
@@ -107,7 +111,7 @@ impl Bench {
             .controller
             .tick(self.now, chunk, &self.safety_inputs, &self.settings);
         self.positions
-            .extend(tick.points.first().map(|point| point.positions[0]));
+            .extend(tick.trajectory.iter().map(|trajectory| trajectory.present[0]));
         tick
     }
 
@@ -215,8 +219,8 @@ fn a_node_that_starts_disabled_publishes_nothing_until_it_is_enabled() {
     let offered = chunk(0.0, bench.now);
     let tick = bench.tick(Some(offered));
     assert_eq!(
-        (tick.points.len(), tick.hold.unwrap().reason),
-        (0, HoldReason::Disabled)
+        (tick.trajectory, tick.hold.unwrap().reason),
+        (None, HoldReason::Disabled)
     );
     bench.safety_inputs.command = Command::Enabled;
     assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::NoChunkYet);
@@ -241,9 +245,9 @@ fn a_node_that_is_deactivated_comes_to_rest_and_leaves_the_robot_to_others() {
         bench.safety_inputs.is_inactive = true;
         let tick = bench.tick(None);
         assert_eq!(tick.hold.unwrap().reason, HoldReason::Inactive);
-        assert!(tick.points.len() > 1);
+        assert!(tick.trajectory.is_some());
         let published = bench.positions.len();
-        assert_eq!(bench.ticks(30).points, []);
+        assert_eq!(bench.ticks(30).trajectory, None);
         assert!(bench.positions.len() > published + 5);
         assert!(bench.largest_change() < 0.11, "{}", bench.largest_change());
         assert_eq!(bench.controller.next_observation_due(), Duration::MAX);
@@ -294,8 +298,8 @@ fn a_run_never_begins_with_a_jump() {
     let far = chunk(0.6, bench.now);
     let tick = bench.tick(Some(far));
     assert_eq!(
-        (tick.points.len(), tick.hold.clone().unwrap().reason),
-        (0, HoldReason::StartJump)
+        (tick.trajectory, tick.hold.clone().unwrap().reason),
+        (None, HoldReason::StartJump)
     );
     assert!(
         tick.hold
@@ -407,7 +411,7 @@ fn a_joint_that_its_limits_leave_no_room_is_named_and_never_moved() {
         let first = chunk(1.0, bench.now);
         let tick = bench.tick(Some(first));
         let hold = tick.hold.unwrap();
-        assert_eq!((tick.points.len(), hold.reason), (0, HoldReason::InvalidLimits));
+        assert_eq!((tick.trajectory, hold.reason), (None, HoldReason::InvalidLimits));
         assert!(hold.detail.contains("joint right_gripper"), "{hold}");
         bench.settings.limits = positions_from(-2.0, 2.0);
         bench.positions = vec![1.0];
@@ -442,7 +446,7 @@ fn a_robot_outside_of_its_limits_is_held_where_it_must_not_return() {
     let first = chunk(1.0, bench.now);
     let tick = bench.tick(Some(first));
     let hold = tick.hold.unwrap();
-    assert_eq!((tick.points.len(), hold.reason), (0, HoldReason::OutsideLimits));
+    assert_eq!((tick.trajectory, hold.reason), (None, HoldReason::OutsideLimits));
     assert!(hold.detail.contains("joint right_gripper is at 1.2"), "{hold}");
     bench.safety_inputs.measured = Some(vec![1.0005]);
     assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::NoChunkYet);
@@ -533,8 +537,8 @@ fn somebody_else_who_publishes_to_the_same_controller_holds_the_robot_while_they
     let hold = bench.assert_holds_smoothly(HoldReason::OtherPublisher);
     assert!(hold.detail.contains("/teleop"), "{hold}");
     assert_eq!(
-        bench.tick(None).points,
-        [],
+        bench.tick(None).trajectory,
+        None,
         "the two of them would pull it to and fro"
     );
     bench.safety_inputs.other_publishers = None;
@@ -551,10 +555,10 @@ fn a_robot_that_others_moved_while_the_node_was_inactive_begins_where_they_left_
         bench.safety_inputs.is_inactive = false;
         bench.safety_inputs.measured = Some(vec![3.0]);
         let tick = bench.tick(None);
-        assert_eq!((tick.points.len(), tick.state), (0, PlayerState::Waiting));
+        assert_eq!((tick.trajectory, tick.state), (None, PlayerState::Waiting));
         let there = chunk(3.0, bench.now);
         let tick = bench.tick(Some(there));
-        assert_eq!((tick.hold, tick.points[0].positions[0]), (None, 3.0));
+        assert_eq!((tick.hold, tick.trajectory.unwrap().present[0]), (None, 3.0));
     }
 }
 
@@ -582,4 +586,52 @@ fn a_robot_that_is_moved_by_other_hands_at_standstill_has_no_following_error() {
     bench.safety_inputs.measured = Some(vec![2.0]);
     bench.safety_inputs.command = Command::Enabled;
     assert_eq!(bench.tick(None).hold.unwrap().reason, HoldReason::ChunkSpent);
+}
+
+#[test]
+fn a_reset_in_motion_brings_the_robot_to_rest_before_everything_is_forgotten() {
+    let mut bench = Bench::playing();
+    bench.controller.reset();
+    let tick = bench.tick(None);
+    assert_eq!(tick.hold.unwrap().reason, HoldReason::Reset);
+    assert!(tick.trajectory.is_some());
+    let stopping = bench.positions.len();
+    let tick = bench.ticks(20);
+    assert_eq!((tick.trajectory, tick.state), (None, PlayerState::Waiting));
+    assert!(
+        (5..15).contains(&(bench.positions.len() - stopping)),
+        "{:?}",
+        bench.positions
+    );
+    assert!(bench.largest_change() < 0.1, "{}", bench.largest_change());
+    // It begins where it was left, not where it was sent.
+    bench.safety_inputs.measured = Some(vec![3.0]);
+    let there = chunk(3.0, bench.now);
+    assert_eq!(bench.tick(Some(there)).hold, None);
+}
+
+#[test]
+fn a_reset_at_rest_forgets_at_once() {
+    let mut bench = Bench::playing();
+    bench.safety_inputs.command = Command::Stopped;
+    bench.assert_holds_smoothly(HoldReason::Stopped);
+    bench.safety_inputs.command = Command::Enabled;
+    bench.controller.reset();
+    bench.safety_inputs.measured = Some(vec![3.0]);
+    let there = chunk(3.0, bench.now);
+    assert_eq!(bench.tick(Some(there)).hold, None);
+}
+
+#[test]
+fn a_chunk_that_was_observed_before_the_rest_after_a_reset_is_not_played() {
+    let mut bench = Bench::playing();
+    bench.controller.reset();
+    bench.ticks(3);
+    let in_motion = chunk(0.3, bench.now);
+    let tick = bench.ticks(20);
+    assert_eq!(tick.state, PlayerState::Waiting);
+    assert_eq!(
+        bench.tick(Some(in_motion)).refusal,
+        Some(ChunkRefusal::BeforeRelease)
+    );
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc;
 
 use super::*;
-use crate::control::{Blending, PlayerState, SupervisionSettings, TimedChunk};
+use crate::control::{Blending, PlayerState, SupervisionSettings, TimedChunk, TrajectorySettings};
 use crate::observation::{Clock, InputTopics, Inputs, JointStatesTopic};
 use crate::policy::ActionChunk;
 use crate::runtime::NewChunk;
@@ -12,8 +12,12 @@ use crate::runtime::NewChunk;
 /// Nothing is limited and nothing becomes old.
 pub fn unlimited() -> ControlSettings {
     ControlSettings {
-        publish_horizon: NonZeroUsize::MAX,
-        look_ahead: Duration::MAX,
+        trajectory: TrajectorySettings {
+            horizon: NonZeroUsize::MAX,
+            look_ahead: Duration::MAX,
+            history: Duration::ZERO,
+            velocities: false,
+        },
         step: Duration::from_millis(20),
         limits: None,
         limit_return_velocity: 0.1,
@@ -66,7 +70,7 @@ fn chunk(observed_at: Duration, clock_resets: u64) -> NewChunk {
 fn ticks_keep_the_rate_on_the_systems_clock() {
     let control = control(Clock::system(), Duration::from_millis(5));
     let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
-    let thread = std::thread::spawn(move || control.run(|_, _| {}));
+    let thread = std::thread::spawn(move || control.run(|_| {}));
     std::thread::sleep(Duration::from_millis(500));
     stop.store(true, Ordering::Relaxed);
     thread.join().unwrap();
@@ -83,7 +87,7 @@ fn nothing_is_published_before_the_first_chunk_and_a_tick_follows_simulated_time
     let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
     let (sender, published) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        control.run(|now, points| sender.send((now, points)).unwrap());
+        control.run(|trajectory| sender.send(trajectory).unwrap());
     });
     let step = |milliseconds| {
         let before = state.control.lock().ticks;
@@ -100,9 +104,9 @@ fn nothing_is_published_before_the_first_chunk_and_a_tick_follows_simulated_time
     step(60);
     let patience = Duration::from_secs(5);
     for (milliseconds, position) in [(40, 0.0), (60, 1.0)] {
-        let (now, points) = published.recv_timeout(patience).unwrap();
-        assert_eq!(now, Duration::from_millis(milliseconds));
-        assert_eq!(points[0].positions, [position]);
+        let trajectory = published.recv_timeout(patience).unwrap();
+        assert_eq!(trajectory.start, Duration::from_millis(milliseconds));
+        assert_eq!(trajectory.present, [position]);
     }
     stop.store(true, Ordering::Relaxed);
     thread.join().unwrap();
@@ -160,9 +164,9 @@ fn a_chunk_from_before_a_reset_of_the_clock_is_not_played() {
     let mut ticking = control.begin();
     control.state.chunks.put(chunk(Duration::from_millis(90), 0));
     let now = Duration::from_millis(90);
-    assert!(control.tick(&mut ticking, now).is_empty());
+    assert_eq!(control.tick(&mut ticking, now), None);
     control.state.chunks.put(chunk(Duration::from_millis(90), 1));
-    assert!(!control.tick(&mut ticking, now).is_empty());
+    assert!(control.tick(&mut ticking, now).is_some());
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it
         let _command = control.state.command.locked();
         let _limits = control.state.described_limits.locked();
         let _others = control.state.other_publishers.locked();
-        assert!(!tick().is_empty());
+        assert!(tick().is_some());
     }
     assert_eq!(control.state.control.lock().ticks, 0);
     assert!(
@@ -196,14 +200,14 @@ fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it
 
     control.state.chunks.put(chunk(Duration::from_secs(50), 0));
     let inputs = control.state.inputs.locked();
-    assert!(!tick().is_empty());
+    assert!(tick().is_some());
     drop(inputs);
     assert!(
         control.state.chunks.is_pending(),
         "nobody could say where the robot is"
     );
     let slot = control.state.chunks.locked();
-    assert!(!tick().is_empty());
+    assert!(tick().is_some());
     drop(slot);
     assert!(control.state.chunks.is_pending());
     tick();
