@@ -8,7 +8,6 @@
 //! first command of every tick is printed.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             };
             player.offer(chunk, now)?;
         }
-        let (_, points) = player.tick(now, NonZeroUsize::MIN);
-        let command = &points[0].positions;
-        observation.state[..command.len()].copy_from_slice(command);
+        player.advance(now);
+        let Some(plan) = player.plan() else {
+            continue;
+        };
+        let command = plan.positions(now);
+        observation.state[..command.len()].copy_from_slice(&command);
         println!("{:.2} s: {command:?}", now.as_secs_f64());
     }
     Ok(())

@@ -21,7 +21,7 @@ pub fn folder_of(checkpoint: impl AsRef<Path>) -> Result<PathBuf, CheckpointErro
         .and_then(ModelId::parse)
         .filter(|_| !checkpoint.exists());
     match model {
-        Some(model) => Ok(Hub::from_environment().find(&model).map_err(Box::new)?),
+        Some(model) => Ok(Hub::from_environment().find(&model)?),
         None => Err(CheckpointError::File {
             path: checkpoint.to_owned(),
             problem: "no such folder, expected that of a checkpoint, or owner/name or owner/name@revision for a model of the \
