@@ -208,14 +208,12 @@ impl<'a> Network<'a> {
             .collect();
         let mut sizes = Sizes::default();
         let mut problems = Vec::new();
+        let mut missing = Vec::new();
         let mut unknown_scales = Vec::new();
         let mut stored = Vec::new();
         for source in sources(is_pi05) {
             let Some(array) = unexpected.remove(source.array.as_str()) else {
-                problems.push(TensorProblem::Missing {
-                    name: source.array.clone(),
-                    expected: Vec::new(),
-                });
+                missing.push(source);
                 continue;
             };
             let shape_problem = sizes.take(&source, array);
@@ -253,6 +251,10 @@ impl<'a> Network<'a> {
                 adapter,
             });
         }
+        problems.extend(missing.into_iter().map(|source| TensorProblem::Missing {
+            expected: sizes.expected(&source),
+            name: source.array,
+        }));
         problems.extend(
             unexpected
                 .into_iter()

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::mapping::is_pi05;
 use super::ocdbt::Database;
 use super::zarr::Array;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::json;
 use crate::device::Dtype;
 
 /// File by which a database of parameters is known.
@@ -30,7 +33,7 @@ impl Params {
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
         let folder = params_folder(folder)?;
         let database = Database::open(&folder)?;
-        let arrays = arrays(&database).map_err(|problem| CheckpointError::File {
+        let arrays = arrays(&database, may_omit_zeros(&folder)).map_err(|problem| CheckpointError::File {
             path: folder.clone(),
             problem,
         })?;
@@ -109,8 +112,14 @@ fn params_folder(folder: &Path) -> Result<PathBuf, CheckpointError> {
     })
 }
 
+/// Whether orbax left out the chunks of nothing but zeros, as it did before it noted in `_METADATA` that it does not.
+fn may_omit_zeros(params: &Path) -> bool {
+    let metadata: Option<Value> = json::read(&params.join("_METADATA")).ok();
+    metadata.is_none_or(|metadata| metadata["store_array_data_equal_to_fill_value"] != true)
+}
+
 /// Describes every array of the database. In openpi's trainings every name ends in `value`, in published bases none.
-fn arrays(database: &Database) -> Result<BTreeMap<String, Array>, String> {
+fn arrays(database: &Database, may_omit_zeros: bool) -> Result<BTreeMap<String, Array>, String> {
     let mut arrays = BTreeMap::new();
     for key in database.keys() {
         if key.ends_with("/zarr.json") {
@@ -122,7 +131,8 @@ fn arrays(database: &Database) -> Result<BTreeMap<String, Array>, String> {
             continue;
         };
         let metadata = database.get(key).unwrap_or_default();
-        let array = Array::read(array_key, metadata).map_err(|problem| format!("{array_key}: {problem}"))?;
+        let array = Array::read(array_key, metadata, may_omit_zeros)
+            .map_err(|problem| format!("{array_key}: {problem}"))?;
         let name = array_key.strip_prefix("params.").unwrap_or(array_key);
         let name = name.strip_suffix(".value").unwrap_or(name);
         if arrays.insert(name.to_owned(), array).is_some() {

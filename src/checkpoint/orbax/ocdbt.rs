@@ -120,6 +120,15 @@ impl Database {
         Ok(database)
     }
 
+    /// A database of these values, without a folder.
+    #[cfg(test)]
+    pub fn of_values(values: impl Iterator<Item = (String, Vec<u8>)>) -> Self {
+        Self {
+            files: BTreeMap::new(),
+            values: values.map(|(key, bytes)| (key, Value::Inline(bytes))).collect(),
+        }
+    }
+
     /// Iterates over all keys, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)

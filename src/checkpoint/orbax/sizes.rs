@@ -15,9 +15,7 @@ impl Sizes {
     /// Takes the sizes of an array, and returns a problem if others contradict them.
     pub fn take(&mut self, source: &Source, array: &Array) -> Option<TensorProblem> {
         if array.shape.len() != source.axes.len() {
-            let known = |axis: &String| axis.parse().ok().or_else(|| self.0.get(axis).copied());
-            let expected = source.axes.iter().map(|axis| known(axis).unwrap_or(0)).collect();
-            return Some(shape_problem(source, array, expected));
+            return Some(shape_problem(source, array, self.expected(source)));
         }
         let mut size = |(axis, found): (&String, &usize)| {
             if let Ok(size) = axis.parse() {
@@ -33,6 +31,20 @@ impl Sizes {
         };
         let expected: Vec<usize> = source.axes.iter().zip(&array.shape).map(&mut size).collect();
         (expected != array.shape).then(|| shape_problem(source, array, expected))
+    }
+
+    /// Shape of an array by the sizes of the others; 0 where no other has the axis.
+    pub fn expected(&self, source: &Source) -> Vec<usize> {
+        let size = |axis: &String| match axis.split_once('*') {
+            _ if axis.parse::<usize>().is_ok() => axis.parse().unwrap_or_default(),
+            Some((factor, axis)) => factor.parse::<usize>().unwrap_or_default() * self.known(axis),
+            None => self.known(axis),
+        };
+        source.axes.iter().map(size).collect()
+    }
+
+    fn known(&self, axis: &str) -> usize {
+        self.0.get(axis).copied().unwrap_or_default()
     }
 
     /// Configuration of a network of these sizes, of which the arrays do not tell the rest.
@@ -109,5 +121,39 @@ fn shape_problem(source: &Source, array: &Array, expected: Vec<usize>) -> Tensor
         name: source.array.clone(),
         found: array.shape.clone(),
         expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mapping::sources;
+    use super::*;
+
+    fn array(shape: &str) -> Array {
+        let metadata = format!(
+            r#"{{"zarr_format": 2, "shape": {shape}, "chunks": {shape}, "dtype": "<f4", "compressor": null, "order": "C"}}"#
+        );
+        Array::read("array", metadata.as_bytes(), false).unwrap()
+    }
+
+    fn source(name: &str) -> Source {
+        let named = |source: &Source| source.array == name;
+        sources(true).into_iter().find(named).unwrap()
+    }
+
+    #[test]
+    fn a_shape_that_contradicts_the_arrays_before_is_a_problem_with_the_expected_one() {
+        let mut sizes = Sizes::default();
+        let query = source("PaliGemma.llm.layers.attn.q_einsum_1.w");
+        let norm = source("PaliGemma.llm.layers.pre_ffw_norm_1.Dense_0.kernel");
+        assert_eq!(sizes.take(&query, &array("[18, 8, 1024, 256]")), None);
+        assert_eq!(sizes.take(&norm, &array("[18, 1024, 3072]")), None);
+        for wrong in ["[18, 1024, 2048]", "[18, 3072, 1024]", "[1024, 3072]"] {
+            let problem = sizes.take(&norm, &array(wrong));
+            let Some(TensorProblem::Shape { expected, .. }) = problem else {
+                panic!("{wrong}: {problem:?}");
+            };
+            assert_eq!(expected, [18, 1024, 3072]);
+        }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Array {
     is_compressed: bool,
     /// Between the numbers of a chunk's key.
     separator: String,
+    /// Whether chunks of nothing but zeros may be left out.
+    may_omit_zeros: bool,
 }
 
 /// `.zarray`, as far as orbax uses it.
@@ -48,11 +50,12 @@ struct Compressor {
 }
 
 impl Array {
-    /// Reads the description of the array `key` from its `.zarray`.
+    /// Reads the description of the array `key` from its `.zarray`. `may_omit_zeros` tells whether chunks of nothing but zeros
+    /// may be left out.
     ///
     /// # Errors
     /// When it is not one that orbax writes, or the array is larger than any of π0.
-    pub fn read(key: &str, metadata: &[u8]) -> Result<Self, String> {
+    pub fn read(key: &str, metadata: &[u8], may_omit_zeros: bool) -> Result<Self, String> {
         let metadata: Metadata =
             serde_json::from_slice(metadata).map_err(|error| format!(".zarray: {error}"))?;
         let dtype = match metadata.dtype.as_str() {
@@ -69,7 +72,6 @@ impl Array {
         if let Some(other) = compressor.as_deref().filter(|id| *id != "zstd") {
             return Err(format!("compressed with {other:?}, expected \"zstd\" or none"));
         }
-        // Chunks that are nothing but the fill value may be left out.
         let fills_with_zero = match &metadata.fill_value {
             None => true,
             Some(value) => value.as_f64() == Some(0.0),
@@ -102,6 +104,7 @@ impl Array {
             dtype,
             is_compressed: compressor.is_some(),
             separator: metadata.dimension_separator.unwrap_or_else(|| ".".to_owned()),
+            may_omit_zeros,
         };
         if !is_sound || array.chunks_of_slice() > MOST_CHUNKS {
             return Err(format!(
@@ -141,8 +144,14 @@ impl Array {
     /// Reads all values.
     ///
     /// # Errors
-    /// When a chunk is truncated or damaged.
+    /// When there are too many, or a chunk is truncated or damaged.
     pub fn values(&self, database: &Database) -> Result<Vec<f32>, String> {
+        if self.len() > MOST_SLICE_VALUES {
+            return Err(format!(
+                "{}: shape {:?}, which is no array of π0",
+                self.key, self.shape
+            ));
+        }
         let mut slices = self.slices(database);
         let mut values = Vec::new();
         for _ in 0..self.shape[0] {
@@ -234,7 +243,8 @@ impl Slices<'_> {
                 .collect();
             let key = format!("{}/{}", array.key, numbers.join(&array.separator));
             let values: Box<dyn Read> = match self.database.get(&key) {
-                None => Box::new(io::repeat(0)),
+                None if array.may_omit_zeros => Box::new(io::repeat(0)),
+                None => return Err(format!("{key}: missing, a part of an array")),
                 Some(bytes) if array.is_compressed => {
                     Box::new(zstd::Decoder::with_buffer(bytes).map_err(|error| format!("{key}: {error}"))?)
                 }
@@ -337,5 +347,88 @@ fn values_of<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = &[u8; N]> {
 fn fill(values: &mut [f32], from: impl Iterator<Item = f32>) {
     for (value, from) in values.iter_mut().zip(from) {
         *value = from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METADATA: &str = r#"{"zarr_format": 2, "shape": [3, 3], "chunks": [2, 2], "dtype": "<f4",
+        "compressor": null, "order": "C", "filters": null, "fill_value": null}"#;
+
+    fn chunk(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn database(chunks: &[(&str, Vec<u8>)]) -> Database {
+        Database::of_values(
+            chunks
+                .iter()
+                .map(|(key, bytes)| (format!("a/{key}"), bytes.clone())),
+        )
+    }
+
+    #[test]
+    fn chunks_at_the_edges_are_cut() {
+        let database = database(&[
+            ("0.0", chunk(&[1.0, 2.0, 4.0, 5.0])),
+            ("0.1", chunk(&[3.0, -1.0, 6.0, -1.0])),
+            ("1.0", chunk(&[7.0, 8.0, -1.0, -1.0])),
+            ("1.1", chunk(&[9.0, -1.0, -1.0, -1.0])),
+        ]);
+        let array = Array::read("a", METADATA.as_bytes(), false).unwrap();
+        assert_eq!(
+            array.values(&database).unwrap(),
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+        );
+    }
+
+    #[test]
+    fn a_missing_chunk_is_zero_only_where_zeros_may_be_left_out() {
+        let database = database(&[
+            ("0.0", chunk(&[1.0; 4])),
+            ("1.0", chunk(&[1.0; 4])),
+            ("1.1", chunk(&[1.0; 4])),
+        ]);
+        let array = |may_omit_zeros| Array::read("a", METADATA.as_bytes(), may_omit_zeros).unwrap();
+        let values = array(true).values(&database).unwrap();
+        assert_eq!(values, [1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(
+            array(false).values(&database).unwrap_err(),
+            "a/0.1: missing, a part of an array"
+        );
+    }
+
+    #[test]
+    fn chunks_of_another_length_are_refused() {
+        for (values, message) in [(3, "fewer"), (5, "more")] {
+            let database = database(&[("0.0", chunk(&vec![1.0; values]))]);
+            let array = Array::read("a", METADATA.as_bytes(), true).unwrap();
+            let error = array.values(&database).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_types_compressors_and_absurd_shapes_are_refused() {
+        for (from, to, message) in [
+            ("<f4", ">f4", "values of type"),
+            (
+                "null, \"order\"",
+                "{\"id\": \"blosc\"}, \"order\"",
+                "compressed with \"blosc\"",
+            ),
+            ("\"C\"", "\"F\"", "order"),
+            ("[3, 3]", "[4000000000000, 3]", "no array of π0"),
+            ("[3, 3]", "[18446744073709551615, 2]", "no array of π0"),
+            ("[2, 2]", "[0, 2]", "no array of π0"),
+            ("[2, 2]", "[2]", "no array of π0"),
+        ] {
+            let changed = METADATA.replace(from, to);
+            assert_ne!(changed, METADATA);
+            let error = Array::read("a", changed.as_bytes(), false).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
     }
 }
