@@ -1,4 +1,6 @@
 //! Seams between chunks, of a simulated policy and of chunks that the shipped policy made.
 
 mod blending;
+mod clock_skew;
+mod joint_trajectory_controller;
 mod recorded;
