@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pi0_node::checkpoint::orbax::{self, ConversionOptions, Scaling};
-use pi0_node::checkpoint::{inspect, prepare};
+use pi0_node::checkpoint::{CheckpointOptions, inspect, prepare};
 use pi0_node::device::Dtype;
 
 /// Inspects, converts and prepares checkpoints of π0 and π0.5.
@@ -36,6 +36,12 @@ enum Task {
         /// Type of the written weights; without it each keeps its own.
         #[arg(long, value_enum)]
         dtype: Option<WeightType>,
+        /// Folder of the checkpoint that an adapter changes, where the adapter's own path to it does not exist.
+        #[arg(long)]
+        base: Option<PathBuf>,
+        /// File of the tokenizer, or a folder with it; without it the node's search.
+        #[arg(long)]
+        tokenizer: Option<PathBuf>,
     },
 }
 
@@ -94,7 +100,20 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Convert(convert) => convert.run(),
         Task::Inspect { folder, json } => print_inspection(&folder, json),
-        Task::Prepare { folder, out, dtype } => print_preparation(&folder, &out, dtype),
+        Task::Prepare {
+            folder,
+            out,
+            dtype,
+            base,
+            tokenizer,
+        } => {
+            let options = CheckpointOptions {
+                base,
+                tokenizer,
+                ..CheckpointOptions::default()
+            };
+            print_preparation(&folder, &options, &out, dtype)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,8 +135,13 @@ fn print_inspection(folder: &Path, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_preparation(folder: &Path, out: &Path, dtype: Option<WeightType>) -> anyhow::Result<()> {
-    let prepared = prepare(folder, out, dtype.map(WeightType::dtype))?;
+fn print_preparation(
+    folder: &Path,
+    options: &CheckpointOptions,
+    out: &Path,
+    dtype: Option<WeightType>,
+) -> anyhow::Result<()> {
+    let prepared = prepare(folder, options, out, dtype.map(WeightType::dtype))?;
     println!(
         "{}: {:.2} million parameters, {:.3} GB, of {}",
         out.display(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::export::{NewTensor, TensorFile, write_new_folder};
 use super::names::is_old_statistic;
-use super::{Checkpoint, CheckpointError, json};
+use super::{Checkpoint, CheckpointError, CheckpointOptions, json};
 use crate::device::{Dtype, HostTensor};
 use crate::model::Weights;
 use crate::model::parameters::{EMBED_TOKENS, parameters};
@@ -37,12 +37,14 @@ pub struct Preparation {
 /// When the checkpoint cannot be opened, or `new_folder` exists or cannot be written. Nothing is left of it then.
 pub fn prepare(
     folder: &Path,
+    options: &CheckpointOptions,
     new_folder: &Path,
     dtype: Option<Dtype>,
 ) -> Result<Preparation, CheckpointError> {
-    let checkpoint = Checkpoint::open(folder)?;
+    let checkpoint = Checkpoint::open_with(folder, options)?;
     write_new_folder(new_folder, |temporary| {
         copy_description(checkpoint.folder(), temporary, dtype)?;
+        copy_tokenizer(&checkpoint, temporary)?;
         let weights = temporary.join("model.safetensors");
         let parameters = write_weights(&checkpoint, &weights, dtype)?;
         let bytes = fs::metadata(&weights)
@@ -129,6 +131,16 @@ fn copy_description(from: &Path, to: &Path, dtype: Option<Dtype>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Copies the tokenizer that was found, wherever it is, so that it is in the new folder.
+fn copy_tokenizer(checkpoint: &Checkpoint, to: &Path) -> Result<(), CheckpointError> {
+    let file = checkpoint.tokenizer().file();
+    let name = match file.extension() == Some(OsStr::new("model")) {
+        true => "tokenizer.model",
+        false => "tokenizer.json",
+    };
+    copy(file, &to.join(name))
 }
 
 /// Writes the configuration of weights that are whole and of this type.

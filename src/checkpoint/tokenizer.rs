@@ -1,6 +1,6 @@
 //! Tokenizing of prompts, as PaliGemma does it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::CheckpointError;
 use super::text_tokenizer::TextTokenizer;
@@ -10,6 +10,7 @@ use super::tokenizer_search;
 #[derive(Clone)]
 pub struct PromptTokenizer {
     tokenizer: TextTokenizer,
+    file: PathBuf,
     max_tokens: usize,
     vocab_size: usize,
 }
@@ -63,11 +64,18 @@ impl PromptTokenizer {
         max_tokens: usize,
         vocab_size: usize,
     ) -> Result<Self, CheckpointError> {
+        let file = tokenizer_search::find(folder, given)?;
         Ok(Self {
-            tokenizer: TextTokenizer::read(&tokenizer_search::find(folder, given)?)?,
+            tokenizer: TextTokenizer::read(&file)?,
+            file,
             max_tokens,
             vocab_size,
         })
+    }
+
+    /// File that was read.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Encodes a text of a [`PromptForm`](super::PromptForm): the beginning-of-sequence token and the text.

@@ -21,8 +21,28 @@ fn prepare(scratch: &Scratch, folder: &Path, more: &[&str]) -> Checkpoint {
 
 #[test]
 fn a_prepared_folder_is_the_same_policy() {
+    for folder in ["reference/checkpoint", "reference/pi05/checkpoint"] {
+        expect_the_same_policy(&fixture(folder));
+    }
+}
+
+#[test]
+fn the_tokenizer_is_in_the_prepared_folder_wherever_it_was() {
     let scratch = Scratch::new();
-    let source = Checkpoint::open(fixture("reference/checkpoint")).unwrap();
+    let folder = scratch.path("without");
+    copy_folder(&fixture("reference/checkpoint"), &folder);
+    let elsewhere = scratch.path("tokenizer.json");
+    fs::rename(folder.join("tokenizer.json"), &elsewhere).unwrap();
+    let prepared = prepare(&scratch, &folder, &["--tokenizer", elsewhere.to_str().unwrap()]);
+    assert_eq!(
+        prepared.tokenizer().file(),
+        prepared.folder().join("tokenizer.json")
+    );
+}
+
+fn expect_the_same_policy(folder: &Path) {
+    let scratch = Scratch::new();
+    let source = Checkpoint::open(folder).unwrap();
     let prepared = prepare(&scratch, source.folder(), &[]);
     for parameter in parameters(&source.config().model) {
         let (found, expected) = (prepared.tensor(&parameter.name), source.tensor(&parameter.name));

@@ -12,7 +12,7 @@ use super::zarr::Array;
 use crate::checkpoint::error::{CheckpointError, TensorProblem};
 use crate::checkpoint::export::{NewTensor, PolicyFiles, TensorFile, write_new_folder};
 use crate::device::Dtype;
-use crate::model::Pi0Config;
+use crate::model::{ModelType, Pi0Config};
 
 /// Cameras of every openpi policy, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
 const CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
@@ -276,11 +276,15 @@ impl<'a> Network<'a> {
                 ),
             });
         }
+        let model_type = match is_pi05 {
+            true => ModelType::Pi05,
+            false => ModelType::Pi0,
+        };
         let max_prompt_tokens = options
             .max_prompt_tokens
-            .unwrap_or(if is_pi05 { 200 } else { 48 });
+            .unwrap_or(Pi0Config::published(model_type).max_prompt_tokens);
         let mut problems = sizes.problems();
-        let model = sizes.config(options.action_horizon, max_prompt_tokens);
+        let model = sizes.config(model_type, options.action_horizon, max_prompt_tokens);
         problems.extend(model.problems());
         if !problems.is_empty() {
             return Err(CheckpointError::Config { path, problems });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::mapping::Source;
 use super::zarr::Array;
 use crate::checkpoint::error::TensorProblem;
-use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
+use crate::model::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 
 /// Size of each named axis, as `vlm.width`. An axis has the size of the first array that has it.
 #[derive(Default)]
@@ -51,7 +51,12 @@ impl Sizes {
     ///
     /// # Panics
     /// When an array is missing.
-    pub fn config(&self, action_horizon: usize, max_prompt_tokens: usize) -> Pi0Config {
+    pub fn config(
+        &self,
+        model_type: ModelType,
+        action_horizon: usize,
+        max_prompt_tokens: usize,
+    ) -> Pi0Config {
         let size = |axis: &str| self.0[axis];
         let patch_size = size("vision.patch_rows");
         let gemma = |scope: &str, published: GemmaConfig| {
@@ -84,7 +89,7 @@ impl Sizes {
             max_action_dim,
             action_horizon,
             max_prompt_tokens,
-            ..Pi0Config::pi0()
+            ..Pi0Config::published(model_type)
         }
     }
 
