@@ -1,9 +1,12 @@
-"""Weights to start from: those of a small π0 that is trained already, for a π0.5 of the same sizes."""
+"""Weights to start from: those of a policy of the same sizes that is trained already."""
 
 import math
 
 import torch
 
+from pi0_tools.reference.lerobot_checkpoint import load_policy
+from pi0_tools.reference.policy_types import PI0, PI05, type_of
+from pi0_tools.reference.prompt_tokenizer import read_tokenizer
 from pi0_tools.train.small_aloha_policy import number_pieces
 
 # Waves along a joint's range, of which the shortest tells neighbouring numbers apart.
@@ -11,14 +14,27 @@ WAVES = 7
 EXPERT = "model.paligemma_with_expert.gemma_expert.model"
 
 
-def take_over_pi0(policy, tokenizer, pi0, pi0_tokenizer, actions, seed):
+def start_from(folder, policy, tokenizer, actions, seed):
+    """Gives a policy the weights of a checkpoint: all of its own type's, or what a π0 has learned to a π0.5.
+
+    actions: [samples, horizon, joints], normalised as the checkpoint's are. Raises ValueError for other checkpoints.
+    """
+    trained, its_tokenizer = load_policy(folder), read_tokenizer(folder)
+    types = type_of(trained.config), type_of(policy.config)
+    if types == (PI0, PI05):
+        _take_over_pi0(policy, tokenizer, trained, its_tokenizer, actions, seed)
+    elif types[0] is types[1] and tokenizer.get_vocab() == its_tokenizer.get_vocab():
+        policy.load_state_dict(trained.state_dict())
+    else:
+        raise ValueError(f"{folder} is a {types[0].name} of other prompts or another type, for a {types[1].name}")
+
+
+def _take_over_pi0(policy, tokenizer, pi0, pi0_tokenizer, actions, seed):
     """Gives a π0.5 what a π0 has learned: both experts, the vision tower and the projections of actions.
 
     Every adaptive norm starts as π0's plain one, whatever the time: its own scale, no shift, and a gate of 1. Noisy
     actions are projected to what is nearest to π0's tokens, which have gone through an MLP with their time. Pieces of
     the prompt keep their embeddings, and those of numbers lie along a curve. What is left is as LeRobot starts it.
-
-    actions: [samples, horizon, joints], normalised for both.
     """
     torch.manual_seed(seed)
     learned = pi0.state_dict()

@@ -17,11 +17,10 @@ from lerobot.utils.constants import ACTION, OBS_LANGUAGE_ATTENTION_MASK, OBS_LAN
 
 from pi0_sim.skills import ARMS, SKILLS
 from pi0_tools.reference.bfloat16_checkpoint import round_to_bfloat16, store_as_bfloat16
-from pi0_tools.reference.lerobot_checkpoint import build_policy, build_processors, load_policy, write_checkpoint
+from pi0_tools.reference.lerobot_checkpoint import build_policy, build_processors, write_checkpoint
 from pi0_tools.reference.policy_types import POLICY_TYPES
-from pi0_tools.reference.prompt_tokenizer import read_tokenizer
 from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
-from pi0_tools.train.initial_weights import take_over_pi0
+from pi0_tools.train.initial_weights import start_from
 from pi0_tools.train.kinematics import gripper_pose
 from pi0_tools.train.small_aloha_policy import (
     ACTION_HORIZON,
@@ -66,9 +65,8 @@ class Trainer:
             images = self.demonstrations.images
             pretrain_vision(self.policy, images, arguments.vision_steps, arguments.seed, report_vision)
         else:
-            pi0, pi0_tokenizer = load_policy(arguments.start_from), read_tokenizer(arguments.start_from)
             actions = self._inputs(self.sampler.next())[ACTION]
-            take_over_pi0(self.policy, self.tokenizer, pi0, pi0_tokenizer, actions, arguments.seed)
+            start_from(arguments.start_from, self.policy, self.tokenizer, actions, arguments.seed)
         self.average = copy.deepcopy(self.policy).eval().requires_grad_(False)
         # The same arithmetic in fewer passes over memory: half as long again without it on a CPU.
         self.policy.model.forward = torch.compile(self.policy.model.forward)
@@ -207,7 +205,7 @@ def parse_arguments():
     parser.add_argument("--skill", choices=SKILLS, action="append", dest="skills", help="only this; may be repeated")
     parser.add_argument("--policy", choices=POLICY_TYPES, default="pi0")
     parser.add_argument(
-        "--start-from", type=Path, help="a small π0 whose weights a π0.5 starts with, in place of pretraining"
+        "--start-from", type=Path, help="a checkpoint to go on from, or a π0 for a π0.5, in place of pretraining"
     )
     parser.add_argument("--vision-steps", type=int, default=1500, help="of pretraining (default 1500)")
     parser.add_argument("--steps", type=int, default=6500, help="of training (default 6500)")
@@ -217,8 +215,6 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.skills = arguments.skills or list(SKILLS)
-    if arguments.start_from is not None and arguments.policy != "pi05":
-        parser.error("--start-from is for --policy pi05")
     return arguments
 
 
