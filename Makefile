@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval bench-control check test lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo check-trajectories eval bench-control check test lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -27,6 +27,11 @@ EPISODES ?= 100
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
 	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES)
 
+# Minutes of a measurement.
+MINUTES ?= 10
+check-trajectories: build ## how many of the node's trajectories the simulated controller rejects in ten minutes; none is right
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.trajectory_check --minutes $(MINUTES)
+
 # A bag of each skill, by the scripted expert.
 eval: build ## how well the shipped policy predicts what an expert did in recorded bags; reports in target/eval/results/
 	@$(IN_ENVIRONMENT) for skill in right_pick left_pick hand_over; do \
@@ -35,7 +40,6 @@ eval: build ## how well the shipped policy predicts what an expert did in record
 		--output target/eval/results
 
 # Minutes for each of the two rates.
-MINUTES ?= 10
 bench-control: setup ## how well 50 and 100 Hz are kept beside inference on every core, as JSON; MINUTES=1 for a shorter one
 	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --features cli --bin pi0_bench_control -- --minutes $(MINUTES)
 

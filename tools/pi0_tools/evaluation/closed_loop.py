@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from pi0_sim.trajectory_controller import CONTROLLER_STATUS
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.processes import RunFailed, started
 from pi0_tools.evaluation.run_listener import RunListener
@@ -115,19 +117,7 @@ def run_episodes(setup, run, report):
         "outcomes": outcomes_path.resolve(),
         **run.simulation,
     }
-    node_parameters = {
-        "checkpoint": setup.checkpoint.resolve(),
-        "prompt": json.dumps(run.prompt),
-        "use_sim_time": "true",
-    }
-    simulation_command = [sys.executable, "-m", "pi0_sim.aloha_sim", "--ros-args", *_settings(simulation_parameters)]
-    node_command = [setup.node.resolve(), "--ros-args", "--params-file", setup.config.resolve()]
-    node_command += _settings(node_parameters)
-    node_command += [part for parameter in setup.node_parameters for part in ("-p", parameter)]
-    with (
-        started("simulation", simulation_command, setup.output / f"{run.name}_aloha_sim.log") as simulation,
-        started("node", node_command, setup.output / f"{run.name}_pi0_node.log") as node,
-    ):
+    with programs(setup, run.name, run.prompt, simulation_parameters) as (simulation, node):
         # None of the arguments is for ROS. Ctrl-C and SIGTERM stay Python's, so that they end the run through its own
         # clean-up.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -142,6 +132,25 @@ def run_episodes(setup, run, report):
             )
         finally:
             rclpy.shutdown()
+
+
+@contextmanager
+def programs(setup, name, prompt, simulation_parameters):
+    """The simulation and the node, both running while the block runs. name: of their logs."""
+    node_parameters = {
+        "checkpoint": setup.checkpoint.resolve(),
+        "prompt": json.dumps(prompt),
+        "use_sim_time": "true",
+    }
+    simulation_command = [sys.executable, "-m", "pi0_sim.aloha_sim", "--ros-args", *_settings(simulation_parameters)]
+    node_command = [setup.node.resolve(), "--ros-args", "--params-file", setup.config.resolve()]
+    node_command += _settings(node_parameters)
+    node_command += [part for parameter in setup.node_parameters for part in ("-p", parameter)]
+    with (
+        started("simulation", simulation_command, setup.output / f"{name}_aloha_sim.log") as simulation,
+        started("node", node_command, setup.output / f"{name}_pi0_node.log") as node,
+    ):
+        yield simulation, node
 
 
 def run_program(name, main):
@@ -212,4 +221,6 @@ def _figures(listener, node):
         "jitter_p99_ms": figure(CONTROL_STATUS, "jitter_p99_ms", float),
         "chunks": figure(INFERENCE_STATUS, "chunks", int),
         "chunk_ms_p50": figure(INFERENCE_STATUS, "chunk_ms_p50", float),
+        "trajectories_accepted": figure(CONTROLLER_STATUS, "accepted", int),
+        "trajectories_rejected": figure(CONTROLLER_STATUS, "rejected", int),
     }
