@@ -22,6 +22,7 @@ from pi0_tools.reference.policy_types import POLICY_TYPES
 from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
 from pi0_tools.train.initial_weights import start_from
 from pi0_tools.train.kinematics import gripper_pose
+from pi0_tools.train.prompt_pretraining import pretrain_prompt
 from pi0_tools.train.small_aloha_policy import (
     ACTION_HORIZON,
     CAMERA,
@@ -67,6 +68,12 @@ class Trainer:
         else:
             actions = self._inputs(self.sampler.next())[ACTION]
             start_from(arguments.start_from, self.policy, self.tokenizer, actions, arguments.seed)
+        if arguments.prompt_steps > 0:
+            states = self._normalised_states()
+            prompts = self.demonstrations.prompts
+            pretrain_prompt(
+                self.policy, self.tokenizer, prompts, states, arguments.prompt_steps, arguments.seed, report_prompt
+            )
         self.average = copy.deepcopy(self.policy).eval().requires_grad_(False)
         # The same arithmetic in fewer passes over memory: half as long again without it on a CPU.
         self.policy.model.forward = torch.compile(self.policy.model.forward)
@@ -74,6 +81,12 @@ class Trainer:
             self.policy.parameters(), lr=arguments.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY
         )
         self._steps = 0
+
+    def _normalised_states(self):
+        """States of the demonstrations [steps, joints], as the prompt has them."""
+        of_state = self.statistics[OBS_STATE]
+        q01, q99 = of_state["q01"].numpy(), of_state["q99"].numpy()
+        return 2 * (self.demonstrations.state - q01) / (q99 - q01) - 1
 
     def step(self, learning_rate):
         """One step of the optimiser; returns the flow-matching loss."""
@@ -139,6 +152,10 @@ def report_vision(step, error):
     print(f"vision, step {step}: the cube is found within {50 * error:.2f} % of the picture's side", flush=True)
 
 
+def report_prompt(step, error):
+    print(f"prompt, step {step}: a joint is read within {50 * error:.2f} % of its range", flush=True)
+
+
 def learning_rate(progress, step, peak):
     """Linear warm-up, then a cosine down to a hundredth of the peak. progress: from 0 to 1."""
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
@@ -182,6 +199,7 @@ def train(arguments):
                 "policy": arguments.policy,
                 "seed": arguments.seed,
                 **start,
+                "prompt_steps": arguments.prompt_steps,
                 "steps": done,
                 "batch_size": arguments.batch_size,
                 "learning_rate": arguments.learning_rate,
@@ -208,12 +226,15 @@ def parse_arguments():
         "--start-from", type=Path, help="a checkpoint to go on from, or a π0 for a π0.5, in place of pretraining"
     )
     parser.add_argument("--vision-steps", type=int, default=1500, help="of pretraining (default 1500)")
+    parser.add_argument("--prompt-steps", type=int, default=0, help="of learning to read π0.5's prompt (default 0)")
     parser.add_argument("--steps", type=int, default=6500, help="of training (default 6500)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of training, when the steps take longer")
     parser.add_argument("--batch-size", type=int, default=64, help="samples of a step (default 64)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.prompt_steps > 0 and not POLICY_TYPES[arguments.policy].state_in_prompt:
+        parser.error(f"--prompt-steps: the prompt of {arguments.policy} has no state in it")
     arguments.skills = arguments.skills or list(SKILLS)
     return arguments
 
