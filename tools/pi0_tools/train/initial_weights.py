@@ -20,13 +20,15 @@ def start_from(folder, policy, tokenizer, actions, seed):
     actions: [samples, horizon, joints], normalised as the checkpoint's are. Raises ValueError for other checkpoints.
     """
     trained, its_tokenizer = load_policy(folder), read_tokenizer(folder)
-    types = type_of(trained.config), type_of(policy.config)
-    if types == (PI0, PI05):
+    its_type, policy_type = type_of(trained.config), type_of(policy.config)
+    if (its_type, policy_type) == (PI0, PI05):
         _take_over_pi0(policy, tokenizer, trained, its_tokenizer, actions, seed)
-    elif types[0] is types[1] and tokenizer.get_vocab() == its_tokenizer.get_vocab():
-        policy.load_state_dict(trained.state_dict())
+    elif its_type is not policy_type:
+        raise ValueError(f"{folder} is of type {its_type.name}, from which no {policy_type.name} can start")
+    elif tokenizer.get_vocab() != its_tokenizer.get_vocab():
+        raise ValueError(f"{folder} was trained on other prompts: its tokenizer has other pieces")
     else:
-        raise ValueError(f"{folder} is a {types[0].name} of other prompts or another type, for a {types[1].name}")
+        policy.load_state_dict(trained.state_dict())
 
 
 def _take_over_pi0(policy, tokenizer, pi0, pi0_tokenizer, actions, seed):
