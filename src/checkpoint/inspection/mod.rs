@@ -192,10 +192,12 @@ impl Inspection {
             _ => None,
         };
         if version::of(config) != "0.3" && version::is_before_0_5_1(config) {
-            self.assumed.push(
-                "bars beside images that are no squares are black (−1); LeRobot 0.4 trained with −3"
-                    .to_owned(),
-            );
+            // As `ImageWriter` tells the versions apart.
+            self.assumed.push(match config.get("use_peft") {
+                None => "bars beside images that are no squares are −3, as in LeRobot 0.4",
+                Some(_) => "bars beside images that are no squares are black (−1); LeRobot 0.4.3 and 0.4.4 trained with −3",
+            }
+            .to_owned());
             if is_pi05 {
                 self.assumed.push(
                     "the state in the prompt is padded to its configured length, as in LeRobot 0.4"
