@@ -62,7 +62,7 @@ lint: setup ## format and lint checks of Rust and Python, and links of the docum
 
 rust-test: setup ## Rust tests, with ROS 2 and without
 	@$(IN_ISOLATION) cargo test --release --locked
-	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli
+	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli,hub
 
 # The interpreter that TT-NN is installed for is the one to link to.
 mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph
