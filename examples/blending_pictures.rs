@@ -5,14 +5,12 @@
 //! The chunks are two that the shipped policy made (tests/fixtures/aloha_sim), of other skills, so that the blending is one
 //! to look at; the lines are what `Controller` publishes at every tick.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use pi0_node::control::{
-    Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, SafetyInputs, SupervisionSettings,
-    TimedChunk, TrajectorySettings,
+    Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, SafetyInputs, TimedChunk,
 };
 use pi0_node::policy::ActionChunk;
 use plotters::prelude::*;
@@ -97,22 +95,8 @@ fn held(first: &[f32], second: &[f32]) -> Vec<f32> {
 
 fn published(first: &[f32], second: &[f32], blending: Blending, limits: Option<JointLimits>) -> Vec<f32> {
     let settings = ControlSettings {
-        trajectory: TrajectorySettings {
-            horizon: NonZeroUsize::MIN.saturating_add(49),
-            look_ahead: Duration::MAX,
-            history: Duration::ZERO,
-            velocities: false,
-        },
-        step: TICK,
         limits: limits.map(|limits| [limits].into()),
-        limit_return_velocity: 0.1,
-        max_start_jump: [].into(),
-        max_following_error: [].into(),
-        stop_duration: Duration::from_millis(200),
-        supervision: SupervisionSettings {
-            max_age: Duration::MAX,
-            max_run_time: None,
-        },
+        ..ControlSettings::unlimited(TICK)
     };
     let mut controller = Controller::new(["joint".to_owned()].into());
     let began = Duration::from_secs(100);

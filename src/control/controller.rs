@@ -36,6 +36,29 @@ pub struct ControlSettings {
 }
 
 impl ControlSettings {
+    /// Settings of a motion that nothing limits and nothing supervises, published as far as it is planned: for robots
+    /// that somebody else watches, and as a beginning for other settings.
+    pub fn unlimited(step: Duration) -> Self {
+        Self {
+            trajectory: TrajectorySettings {
+                horizon: NonZeroUsize::MAX,
+                look_ahead: Duration::MAX,
+                history: Duration::ZERO,
+                velocities: false,
+            },
+            step,
+            limits: None,
+            limit_return_velocity: 0.1,
+            max_start_jump: [].into(),
+            max_following_error: [].into(),
+            stop_duration: Duration::from_millis(200),
+            supervision: SupervisionSettings {
+                max_age: Duration::MAX,
+                max_run_time: None,
+            },
+        }
+    }
+
     /// Velocity limit of a joint, by its index, that leaves a position.
     fn velocity_limit(&self, joint: usize, position: f32) -> f64 {
         self.limits.as_ref().map_or(f64::INFINITY, |limits| {

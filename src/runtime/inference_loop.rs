@@ -128,13 +128,12 @@ mod tests {
     use image::RgbImage;
 
     use super::*;
-    use crate::control::Blending;
+    use crate::control::{Blending, ControlSettings};
     use crate::locking::Locking;
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
     use crate::policy::{Observation, PolicyError, PolicyInfo};
     use crate::runtime::InferenceReport;
-    use crate::runtime::control_loop::tests::unlimited;
 
     /// Takes `takes` of simulated time for ten actions, fails at the prompt "nothing", and at the prompt "hang" waits to be
     /// released.
@@ -200,7 +199,7 @@ mod tests {
             action_period: Duration::from_millis(50),
             execution_horizon: None,
             blending: Blending::default(),
-            control: unlimited(),
+            control: ControlSettings::unlimited(Duration::from_millis(20)),
             vision_refresh: Arc::new(VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))])),
             denoise_steps: None,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pi0_node::control::{
     Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, PlayerState, SafetyInputs,
-    SupervisionSettings, TimedChunk, TrajectorySettings,
+    TimedChunk, TrajectorySettings,
 };
 use pi0_node::policy::ActionChunk;
 
@@ -41,20 +41,10 @@ fn run(
     let settings = ControlSettings {
         trajectory: TrajectorySettings {
             horizon: NonZeroUsize::new(HORIZON).unwrap(),
-            look_ahead: Duration::MAX,
-            history: Duration::ZERO,
-            velocities: false,
+            ..ControlSettings::unlimited(TICK).trajectory
         },
-        step: TICK,
         limits: limits.map(|limits| vec![limits; start.len()].into()),
-        limit_return_velocity: 0.1,
-        max_start_jump: [].into(),
-        max_following_error: [].into(),
-        stop_duration: Duration::from_millis(200),
-        supervision: SupervisionSettings {
-            max_age: Duration::MAX,
-            max_run_time: None,
-        },
+        ..ControlSettings::unlimited(TICK)
     };
     let mut controller = Controller::new((0..start.len()).map(|joint| format!("joint {joint}")).collect());
     let mut under_way: Option<(Duration, TimedChunk)> = None;

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use pi0_node::control::{
-    Blending, BlendingStrategy, Command, ControlSettings, Controller, JointLimits, SafetyInputs,
-    SupervisionSettings, TimedChunk, TrajectorySettings,
+    Blending, BlendingStrategy, Command, ControlSettings, Controller, JointLimits, SafetyInputs, TimedChunk,
+    TrajectorySettings,
 };
 use pi0_node::policy::ActionChunk;
 
@@ -84,7 +84,6 @@ fn run(publishing: Publishing, skew_ms: i32, lag_ms: u64, chunks: &[ActionChunk]
             history: Duration::from_millis(publishing.history_ms),
             velocities: publishing.velocities,
         },
-        step: Duration::from_millis(TICK_MS),
         limits: Some(
             vec![
                 JointLimits {
@@ -95,14 +94,7 @@ fn run(publishing: Publishing, skew_ms: i32, lag_ms: u64, chunks: &[ActionChunk]
             ]
             .into(),
         ),
-        limit_return_velocity: 0.1,
-        max_start_jump: [].into(),
-        max_following_error: [].into(),
-        stop_duration: Duration::from_millis(200),
-        supervision: SupervisionSettings {
-            max_age: Duration::MAX,
-            max_run_time: None,
-        },
+        ..ControlSettings::unlimited(Duration::from_millis(TICK_MS))
     };
     let blending = Blending {
         strategy: BlendingStrategy::Replace,

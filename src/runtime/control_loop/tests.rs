@@ -1,35 +1,14 @@
 //! Ticks, what they wait for, and what they report.
 
-use std::num::NonZeroUsize;
 use std::sync::mpsc;
 
 use super::*;
-use crate::control::{Blending, PlayerState, SupervisionSettings, TimedChunk, TrajectorySettings};
+use crate::control::{Blending, PlayerState, TimedChunk};
 use crate::observation::{Clock, InputTopics, Inputs, JointStatesTopic};
 use crate::policy::ActionChunk;
 use crate::runtime::NewChunk;
 
-/// Nothing is limited and nothing becomes old.
-pub fn unlimited() -> ControlSettings {
-    ControlSettings {
-        trajectory: TrajectorySettings {
-            horizon: NonZeroUsize::MAX,
-            look_ahead: Duration::MAX,
-            history: Duration::ZERO,
-            velocities: false,
-        },
-        step: Duration::from_millis(20),
-        limits: None,
-        limit_return_velocity: 0.1,
-        max_start_jump: [].into(),
-        max_following_error: [].into(),
-        stop_duration: Duration::from_millis(200),
-        supervision: SupervisionSettings {
-            max_age: Duration::MAX,
-            max_run_time: None,
-        },
-    }
-}
+const PERIOD: Duration = Duration::from_millis(20);
 
 fn control(clock: Clock, control_period: Duration) -> ControlLoop {
     let settings = RuntimeSettings {
@@ -37,7 +16,7 @@ fn control(clock: Clock, control_period: Duration) -> ControlLoop {
         action_period: Duration::from_millis(20),
         execution_horizon: None,
         blending: Blending::default(),
-        control: unlimited(),
+        control: ControlSettings::unlimited(PERIOD),
         vision_refresh: Arc::default(),
         denoise_steps: None,
     };
@@ -135,7 +114,7 @@ fn limits_of_the_description_and_of_the_parameters_count_together() {
         ..JointLimits::NONE
     };
     let of_description = Some(Arc::from([described]));
-    let alone = limited(&unlimited(), of_description.as_ref());
+    let alone = limited(&ControlSettings::unlimited(PERIOD), of_description.as_ref());
     assert_eq!(alone.limits.unwrap()[..], [described]);
     let set = JointLimits {
         upper: 2.0,
@@ -144,7 +123,7 @@ fn limits_of_the_description_and_of_the_parameters_count_together() {
     };
     let settings = ControlSettings {
         limits: Some([set].into()),
-        ..unlimited()
+        ..ControlSettings::unlimited(PERIOD)
     };
     let both = JointLimits {
         velocity: 0.5,
