@@ -30,6 +30,8 @@ pub struct Pi0Policy<D: Device> {
     checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
     prompt_form: PromptForm,
+    /// Newest task whose prompts depend on the state, and the tokens of the longest of them.
+    longest_prompt: Option<(String, usize)>,
     statistics: Statistics,
     image_fit: ImageFit,
     /// Cameras with images, in the checkpoint's order.
@@ -87,6 +89,7 @@ impl<D: Device> Pi0Policy<D> {
             model,
             tokenizer: checkpoint.tokenizer().clone(),
             prompt_form,
+            longest_prompt: None,
             statistics: checkpoint.statistics().clone(),
             image_fit: config.image_fit,
             prefix_cache: PrefixCache::new(),
@@ -155,6 +158,7 @@ impl<D: Device> Pi0Policy<D> {
         let mut state = observation.state.clone();
         normalise(&self.statistics.state, &mut state);
         let prompt = self.prompt_form.text(&observation.prompt, &state);
+        let longest_prompt = self.longest_prompt(&observation.prompt)?;
         state.resize(self.model.config.max_state_dim, 0.0);
         state.truncate(self.model.config.state_width());
         let (image_size, image_fit) = (self.model.config.vision.image_size, self.image_fit);
@@ -170,21 +174,33 @@ impl<D: Device> Pi0Policy<D> {
                 })
             },
             |prompt| {
-                let longest = self
-                    .prompt_form
-                    .longest_text(&observation.prompt, self.info.state_dim);
-                let tokens = prompt_tokens(&self.tokenizer, prompt, longest.as_deref())?;
                 Ok(PromptTokens {
+                    ids: self.tokenizer.encode(prompt)?,
                     // Other rows would be other work to compile.
                     min_rows: match self.model.device.needs_warm_up() {
-                        true => tokens.min_rows,
+                        true => longest_prompt,
                         false => 0,
                     },
-                    ..tokens
                 })
             },
         )?;
         Ok((&self.model, session, state, &self.schedules[&self.steps]))
+    }
+
+    /// Number of tokens of the longest prompt of a task, encoded once a task; 0 where prompts do not depend on the
+    /// state. A task is refused if a rarer state would make its prompt too long while the robot moves.
+    fn longest_prompt(&mut self, task: &str) -> Result<usize, PromptError> {
+        if let Some((known, tokens)) = &self.longest_prompt
+            && known == task
+        {
+            return Ok(*tokens);
+        }
+        let Some(text) = self.prompt_form.longest_text(task, self.info.state_dim) else {
+            return Ok(0);
+        };
+        let tokens = self.tokenizer.encode(&text)?.len();
+        self.longest_prompt = Some((task.to_owned(), tokens));
+        Ok(tokens)
     }
 
     fn check_state(&self, state: &[f32]) -> Result<(), PolicyError> {
@@ -266,23 +282,6 @@ impl<D: Device> Pi0Policy<D> {
             None => Ok(ActionChunk::new(values, action_dim)),
         }
     }
-}
-
-/// Encodes a prompt that may be followed by longer ones of the same task, so that one of a rarer state is not
-/// refused while the robot moves, and all of them have as many rows.
-fn prompt_tokens(
-    tokenizer: &PromptTokenizer,
-    prompt: &str,
-    longest: Option<&str>,
-) -> Result<PromptTokens, PromptError> {
-    let min_rows = match longest {
-        Some(longest) => tokenizer.encode(longest)?.len(),
-        None => 0,
-    };
-    Ok(PromptTokens {
-        ids: tokenizer.encode(prompt)?,
-        min_rows,
-    })
 }
 
 impl<D: Device> Policy for Pi0Policy<D> {
