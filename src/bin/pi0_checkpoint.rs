@@ -189,10 +189,10 @@ impl Convert {
             lora_scale: self.lora_scale,
         };
         let converted = orbax::convert(&self.orbax_folder, &self.out, &options)?;
-        let name = if converted.is_pi05 { "π0.5" } else { "π0" };
         println!(
-            "{}: {name}, {:.2} million parameters",
+            "{}: {}, {:.2} million parameters",
             self.out.display(),
+            converted.model.model_type,
             converted.parameters as f64 / 1e6
         );
         if converted.merged_adapters > 0 {

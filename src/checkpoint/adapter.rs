@@ -77,7 +77,7 @@ impl Adapter {
         if !path.exists() {
             return Ok(None);
         }
-        let uses_adapter = config_path.exists() && is_set(&json::read(&config_path)?, "use_peft");
+        let uses_adapter = config_path.exists() && json::is_set(&json::read(&config_path)?, "use_peft");
         if !uses_adapter && (has("model.safetensors") || has("model.safetensors.index.json")) {
             return Ok(None);
         }
@@ -228,8 +228,4 @@ fn pattern_value<'a>(
         }
     }
     Ok(None)
-}
-
-fn is_set(config: &Value, key: &str) -> bool {
-    config.get(key).and_then(Value::as_bool).unwrap_or(false)
 }

@@ -14,9 +14,17 @@ use super::{before_0_4, json, openpi_training, other_policy};
 use crate::model::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 
 /// Cameras of every openpi π0, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
-const OPENPI_CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
+pub(super) const OPENPI_CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
 /// Euler steps of openpi's `sample_actions`; its configuration does not state them.
-const OPENPI_DENOISE_STEPS: usize = 10;
+pub(super) const OPENPI_DENOISE_STEPS: usize = 10;
+
+/// LeRobot's name of a policy (`type` of its configuration).
+pub(super) fn policy_type(model_type: ModelType) -> &'static str {
+    match model_type {
+        ModelType::Pi0 => "pi0",
+        ModelType::Pi05 => "pi05",
+    }
+}
 
 /// Configuration of a checkpoint's policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,9 +155,9 @@ impl PolicyConfig {
         other_policy::refuse(folder, &value)?;
         let mut problems = Vec::new();
         let config = if let Some(policy) = value.get("type") {
-            let model_type = match policy.as_str() {
-                Some("pi05") => ModelType::Pi05,
-                _ => ModelType::Pi0,
+            let model_type = match policy == policy_type(ModelType::Pi05) {
+                true => ModelType::Pi05,
+                false => ModelType::Pi0,
             };
             let mut keys: Map<String, Value> = json::parse(&path, value)?;
             let is_before_0_4 = before_0_4::rename_keys(&mut keys, &mut problems);
@@ -159,14 +167,10 @@ impl PolicyConfig {
                     "the parameter {parameter} is set, which is for folders of openpi: LeRobot's have it themselves"
                 ));
             }
-            // Unknown of 0.5.0, whose keys are those of 0.4.3.
-            let is_since_0_5 = keys.contains_key("use_relative_actions");
             let config = json::parse(&path, Value::Object(keys))?;
             let mut config = Self::from_lerobot(config, model_type, architecture, &mut problems);
             config.image_fit = writer.image_fit(&path, options.image_bars, options.resize);
-            if !is_since_0_5 {
-                config.state_in_prompt = StateInPrompt::Padded;
-            }
+            config.state_in_prompt = writer.state_in_prompt();
             config
         } else if value.get("action_horizon").is_some() {
             let horizon = options.openpi.action_horizon;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::prompt_form::StateInPrompt;
+
 /// How an image that is no square, or of another size, becomes one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageFit {
@@ -78,6 +80,22 @@ impl ImageWriter {
         }
     }
 
+    /// Bars beside images in training; those of 0.5.0 where 0.4.3 to 0.5.0 cannot be told apart.
+    pub fn bars(self) -> ImageBars {
+        match self {
+            Self::LeRobot0_4 => ImageBars::BelowBlack,
+            _ => ImageBars::Black,
+        }
+    }
+
+    /// Use of the state in π0.5's prompt; that of 0.4 where 0.4.3 to 0.5.0 cannot be told apart.
+    pub fn state_in_prompt(self) -> StateInPrompt {
+        match self {
+            Self::LeRobot | Self::Openpi => StateInPrompt::Values,
+            Self::LeRobot0_3 | Self::LeRobot0_4 | Self::LeRobot0_4Or0_5 => StateInPrompt::Padded,
+        }
+    }
+
     /// How images were fitted in training; `bars` and `resize` are a user's choices. The log has what was taken and
     /// why.
     pub fn image_fit(self, path: &Path, bars: Option<ImageBars>, resize: Option<Resize>) -> ImageFit {
@@ -86,10 +104,7 @@ impl ImageWriter {
                 Self::LeRobot0_3 => ImagePosition::BottomRight,
                 _ => ImagePosition::Centre,
             },
-            bars: match self {
-                Self::LeRobot0_4 => ImageBars::BelowBlack,
-                _ => ImageBars::Black,
-            },
+            bars: self.bars(),
             resize: match self {
                 Self::Openpi => Resize::Antialiased,
                 _ => Resize::Plain,

@@ -21,6 +21,11 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointErro
     })
 }
 
+/// Whether a key of an object is `true`.
+pub(super) fn is_set(object: &Value, key: &str) -> bool {
+    object.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
 /// Converts JSON that was read from `path` to a value of `T`.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, value: Value) -> Result<T, CheckpointError> {
     serde_json::from_value(value).map_err(|error| CheckpointError::File {

@@ -51,7 +51,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::device::HostTensor;
-use crate::model::{ModelType, Weights};
+use crate::model::Weights;
 use adapter::Adapter;
 use adapter_weights::AdapterWeights;
 use config::{Dims, Writer};
@@ -272,8 +272,7 @@ fn read_processors(
         recorded_cameras: BTreeMap::new(),
     };
     let Writer::LeRobot { normalisation } = &config.writer else {
-        let is_pi05 = config.model.model_type == ModelType::Pi05;
-        let statistics = openpi_statistics::read(folder, &options.openpi, is_pi05)?;
+        let statistics = openpi_statistics::read(folder, &options.openpi, config.model.model_type)?;
         return Ok(Processors {
             statistics,
             max_prompt_tokens: options.openpi.max_prompt_tokens,

@@ -105,36 +105,31 @@ mod tests {
         Role::Parameter(name.to_owned())
     }
 
+    fn pi0_role(stored: &str) -> Role {
+        role(stored, ModelType::Pi0)
+    }
+
     #[test]
     fn a_leading_model_is_taken_off_once() {
         assert_eq!(
-            role("model.state_proj.weight", ModelType::Pi0),
+            pi0_role("model.state_proj.weight"),
             parameter("state_proj.weight")
         );
+        assert_eq!(pi0_role("state_proj.weight"), parameter("state_proj.weight"));
         assert_eq!(
-            role("state_proj.weight", ModelType::Pi0),
-            parameter("state_proj.weight")
-        );
-        assert_eq!(
-            role("model.model.state_proj.weight", ModelType::Pi0),
+            pi0_role("model.model.state_proj.weight"),
             parameter("model.state_proj.weight")
         );
     }
 
     #[test]
     fn the_time_mlp_is_renamed_only_where_the_reference_does() {
+        assert_eq!(pi0_role("time_mlp_in.bias"), parameter("action_time_mlp_in.bias"));
         assert_eq!(
-            role("time_mlp_in.bias", ModelType::Pi0),
-            parameter("action_time_mlp_in.bias")
-        );
-        assert_eq!(
-            role("time_mlp_out.weight", ModelType::Pi0),
+            pi0_role("time_mlp_out.weight"),
             parameter("action_time_mlp_out.weight")
         );
-        assert_eq!(
-            role("model.time_mlp_in.bias", ModelType::Pi0),
-            parameter("time_mlp_in.bias")
-        );
+        assert_eq!(pi0_role("model.time_mlp_in.bias"), parameter("time_mlp_in.bias"));
         assert_eq!(
             role("time_mlp_in.bias", ModelType::Pi05),
             parameter("time_mlp_in.bias")
@@ -155,14 +150,8 @@ mod tests {
     #[test]
     fn output_layers_are_no_parameters() {
         for prefix in ["", "model."] {
-            assert_eq!(
-                role(&format!("{prefix}{LANGUAGE_HEAD}"), ModelType::Pi0),
-                Role::LanguageHead
-            );
-            assert_eq!(
-                role(&format!("{prefix}{EXPERT_HEAD}"), ModelType::Pi0),
-                Role::Unused
-            );
+            assert_eq!(pi0_role(&format!("{prefix}{LANGUAGE_HEAD}")), Role::LanguageHead);
+            assert_eq!(pi0_role(&format!("{prefix}{EXPERT_HEAD}")), Role::Unused);
         }
     }
 
@@ -192,16 +181,13 @@ mod tests {
         ] {
             for prefix in ["", "model.", "model._orig_mod.", "_orig_mod.model."] {
                 assert_eq!(
-                    role(&format!("{prefix}{PALIGEMMA}{stored}"), ModelType::Pi0),
+                    pi0_role(&format!("{prefix}{PALIGEMMA}{stored}")),
                     parameter(&format!("{PALIGEMMA}{name}"))
                 );
             }
         }
         assert_eq!(
-            role(
-                &format!("model.{PALIGEMMA}language_model.lm_head.weight"),
-                ModelType::Pi0
-            ),
+            pi0_role(&format!("model.{PALIGEMMA}language_model.lm_head.weight")),
             Role::LanguageHead
         );
     }
@@ -209,15 +195,12 @@ mod tests {
     #[test]
     fn statistics_among_the_weights_are_no_parameters() {
         assert_eq!(
-            role("normalize_inputs.buffer_observation_state.mean", ModelType::Pi0),
+            pi0_role("normalize_inputs.buffer_observation_state.mean"),
             Role::Unused
         );
+        assert_eq!(pi0_role("unnormalize_outputs.buffer_action.std"), Role::Unused);
         assert_eq!(
-            role("unnormalize_outputs.buffer_action.std", ModelType::Pi0),
-            Role::Unused
-        );
-        assert_eq!(
-            role("normalize_inputs.weight", ModelType::Pi0),
+            pi0_role("normalize_inputs.weight"),
             parameter("normalize_inputs.weight")
         );
     }

@@ -10,6 +10,7 @@ use super::error::CheckpointError;
 use super::json;
 use super::options::{OpenpiNormalisation, OpenpiOptions};
 use super::statistics::{Normalisation, Statistics};
+use crate::model::ModelType;
 
 /// Epsilon of openpi's `Normalize` and `Unnormalize` (`transforms.py`).
 const EPSILON: f32 = 1e-6;
@@ -28,11 +29,20 @@ struct ByKey {
 
 /// Statistics of one vector. Old files have no quantiles.
 #[derive(Deserialize)]
-struct OfVector {
-    mean: Vec<f32>,
-    std: Vec<f32>,
-    q01: Option<Vec<f32>>,
-    q99: Option<Vec<f32>>,
+pub(super) struct OfVector {
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+    pub q01: Option<Vec<f32>>,
+    pub q99: Option<Vec<f32>>,
+}
+
+/// Reads the statistics of states and of actions as they are stored.
+///
+/// # Errors
+/// When the file is damaged.
+pub(super) fn read_file(path: &Path) -> Result<[OfVector; 2], CheckpointError> {
+    let File { norm_stats } = json::read(path)?;
+    Ok([norm_stats.state, norm_stats.actions])
 }
 
 /// Reads the statistics of an openpi checkpoint. Where `options` do not choose, those of π0.5 are quantiles, as in
@@ -43,12 +53,12 @@ struct OfVector {
 pub(super) fn read(
     folder: &Path,
     options: &OpenpiOptions,
-    is_pi05: bool,
+    model_type: ModelType,
 ) -> Result<Statistics, CheckpointError> {
     let path = choose(folder, options.asset.as_deref())?;
-    let kind = options.normalisation.unwrap_or(match is_pi05 {
-        true => OpenpiNormalisation::Quantiles,
-        false => OpenpiNormalisation::MeanStd,
+    let kind = options.normalisation.unwrap_or(match model_type {
+        ModelType::Pi05 => OpenpiNormalisation::Quantiles,
+        ModelType::Pi0 => OpenpiNormalisation::MeanStd,
     });
     tracing::info!(
         "{}: states and actions are scaled by {} ({})",
@@ -63,7 +73,7 @@ pub(super) fn read(
                 "openpi's rule: quantiles for π0.5, else mean and standard deviation; normalisation sets it",
         }
     );
-    let File { norm_stats } = json::read(&path)?;
+    let [state, actions] = read_file(&path)?;
     let mut problems = Vec::new();
     let mut normalisation = |name: &str, vector: OfVector| {
         vector.normalisation(kind).unwrap_or_else(|| {
@@ -74,8 +84,8 @@ pub(super) fn read(
             Normalisation::Identity
         })
     };
-    let state = normalisation("state", norm_stats.state);
-    let action = normalisation("actions", norm_stats.actions);
+    let state = normalisation("state", state);
+    let action = normalisation("actions", actions);
     if !problems.is_empty() {
         return Err(CheckpointError::Statistics {
             path: folder.to_owned(),
@@ -110,11 +120,7 @@ pub(super) fn read(
 fn choose(folder: &Path, asset: Option<&str>) -> Result<PathBuf, CheckpointError> {
     let assets = folder.join("assets");
     let found = files(&assets)?;
-    let name = |path: &PathBuf| {
-        let folder = path.parent().and_then(|folder| folder.strip_prefix(&assets).ok());
-        folder.unwrap_or(path).display().to_string()
-    };
-    let names: Vec<String> = found.iter().map(name).collect();
+    let names: Vec<String> = found.iter().map(|path| asset_name(&assets, path)).collect();
     let problem = match (asset, &found[..]) {
         (None, [path]) => return Ok(path.clone()),
         (_, []) => "found no <asset>/norm_stats.json, the normalisation statistics of the robot; openpi's conversion \
@@ -134,6 +140,12 @@ fn choose(folder: &Path, asset: Option<&str>) -> Result<PathBuf, CheckpointError
         path: assets,
         problem,
     })
+}
+
+/// Name of the asset that a file of statistics in `assets` is of: the path of its folder.
+pub(super) fn asset_name(assets: &Path, file: &Path) -> String {
+    let folder = file.parent().and_then(|folder| folder.strip_prefix(assets).ok());
+    folder.unwrap_or(file).display().to_string()
 }
 
 /// Finds every file of statistics in an `assets` folder, in the order of their names.
@@ -178,17 +190,24 @@ fn find(
 }
 
 impl OfVector {
-    /// Normalisation of the kind; `None` without its statistics. Statistics that were made of padded vectors end
-    /// in values that never were anything but zero, which are left out.
+    /// Number of values before padding: statistics that were made of padded vectors end in values that never were
+    /// anything but zero. All of them where mean and standard deviation are not of one length.
+    pub fn dim(&self) -> usize {
+        if self.std.len() != self.mean.len() {
+            return self.mean.len();
+        }
+        let is_used = |(mean, std): (&f32, &f32)| *mean != 0.0 || *std != 0.0;
+        let last = self.mean.iter().zip(&self.std).rposition(is_used);
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Normalisation of the kind, without padding; `None` without its statistics.
     fn normalisation(mut self, kind: OpenpiNormalisation) -> Option<Normalisation> {
-        let mut dim = self.mean.len();
-        if self.std.len() == dim {
-            while dim > 0 && self.mean[dim - 1] == 0.0 && self.std[dim - 1] == 0.0 {
-                dim -= 1;
-            }
-            self.mean.truncate(dim);
+        let dim = self.dim();
+        if self.std.len() == self.mean.len() {
             self.std.truncate(dim);
         }
+        self.mean.truncate(dim);
         match kind {
             OpenpiNormalisation::MeanStd => Some(Normalisation::MeanStd {
                 mean: self.mean,

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::CheckpointError;
+use super::json;
 
 /// Refuses what openpi's JAX training saves.
 ///
@@ -43,7 +44,7 @@ pub(super) fn refuse(folder: &Path, config: &Value) -> Result<(), CheckpointErro
         (Some(policy @ ("pi0" | "pi05")), _) => {
             let memories: Vec<&str> = ["use_proprioceptive_memory", "use_visual_memory"]
                 .into_iter()
-                .filter(|key| is_set(config, key))
+                .filter(|key| json::is_set(config, key))
                 .collect();
             if memories.is_empty() {
                 return Ok(());
@@ -71,8 +72,4 @@ pub(super) fn refuse(folder: &Path, config: &Value) -> Result<(), CheckpointErro
         ),
         (None, None) => Ok(()),
     }
-}
-
-fn is_set(config: &Value, key: &str) -> bool {
-    config.get(key).and_then(Value::as_bool).unwrap_or(false)
 }

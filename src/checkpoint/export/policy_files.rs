@@ -5,10 +5,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::tensor_file::{NewTensor, TensorFile};
+use crate::checkpoint::config::policy_type;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::json;
 use crate::device::Dtype;
-use crate::model::{GemmaConfig, Pi0Config, SiglipConfig};
+use crate::model::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 
 const STATE: &str = "observation.state";
 const ACTION: &str = "action";
@@ -19,7 +20,6 @@ pub(in crate::checkpoint) type FeatureStatistics = Vec<(&'static str, Vec<f32>)>
 
 /// A policy of π0 or π0.5 as LeRobot describes it.
 pub(in crate::checkpoint) struct PolicyFiles<'a> {
-    pub is_pi05: bool,
     pub model: &'a Pi0Config,
     pub dtype: Dtype,
     /// Names of the cameras, without `observation.images.`.
@@ -57,7 +57,7 @@ impl PolicyFiles<'_> {
             inputs.insert(format!("observation.images.{camera}"), image);
         }
         json!({
-            "type": if self.is_pi05 { "pi05" } else { "pi0" },
+            "type": policy_type(self.model.model_type),
             "n_obs_steps": 1,
             "input_features": inputs,
             "output_features": { ACTION: feature("ACTION", json!([self.action_dim()])) },
@@ -130,7 +130,7 @@ impl PolicyFiles<'_> {
             json!({ "registry_name": "rename_observations_processor", "config": { "rename_map": {} } }),
             json!({ "registry_name": "to_batch_processor", "config": {} }),
         ];
-        steps.extend(if self.is_pi05 {
+        steps.extend(if self.model.model_type == ModelType::Pi05 {
             let state =
                 json!({ "registry_name": "pi05_prepare_state_tokenizer_processor_step", "config": {} });
             [relative, normaliser, state, tokenizer, device()]

@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::config::{OPENPI_CAMERAS, OPENPI_DENOISE_STEPS, policy_type};
+use super::image_fit::ImageWriter;
 use super::orbax;
 use super::tensor_files::TensorFiles;
-use super::{Checkpoint, folder, json};
+use super::{Checkpoint, ImageBars, folder, json, names};
+use crate::model::{ModelType, Pi0Config};
 pub use statistics::InspectedStatistics;
 
-/// Cameras of every openpi policy, in the model's order.
-const OPENPI_CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
+/// Text of π0.5's prompts.
+const PI05_PROMPT: &str = "Task: …, State: digits of the state;\\nAction: ";
 
 /// What a folder is and has. Lists are sentences or names, in the order in which they are to be read.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -70,8 +73,8 @@ pub fn inspect(folder: &Path) -> Inspection {
         inspection.take_orbax(&folder, &arrays);
     } else {
         let config = json::read(&folder.join("config.json")).unwrap_or(Value::Null);
-        inspection.take_weights(&folder);
-        inspection.take_config(&folder, &config);
+        let stored = inspection.take_weights(&folder);
+        inspection.take_config(&folder, &config, stored);
         inspection.take_adapter(&folder);
     }
     inspection.note_missing(&folder);
@@ -82,7 +85,7 @@ pub fn inspect(folder: &Path) -> Inspection {
 impl Inspection {
     fn take_orbax(&mut self, folder: &Path, arrays: &orbax::StoredArrays) {
         self.writer = "openpi, its JAX training (orbax)".to_owned();
-        self.policy = Some(if arrays.is_pi05 { "pi05" } else { "pi0" }.to_owned());
+        self.policy = Some(policy_type(arrays.model_type).to_owned());
         for (dtype, values) in &arrays.values {
             *self.parameters.entry(dtype.name().to_owned()).or_default() += values;
             self.weight_bytes += dtype.size() * values;
@@ -95,37 +98,41 @@ impl Inspection {
         if arrays.has_adapters {
             self.assumed.push("LoRA with openpi's alpha, the rank".to_owned());
         }
-        self.assume_openpi(arrays.is_pi05);
+        self.assume_openpi(arrays.model_type);
     }
 
     /// Notes what openpi's training configuration has and its folders have not.
-    fn assume_openpi(&mut self, is_pi05: bool) {
-        self.prompt = Some(match is_pi05 {
-            true => "Task: …, State: digits of the state;\\nAction: ",
-            false => "the task, cleaned, and a newline",
+    fn assume_openpi(&mut self, model_type: ModelType) {
+        let published = Pi0Config::published(model_type);
+        self.prompt = Some(match model_type {
+            ModelType::Pi05 => PI05_PROMPT,
+            ModelType::Pi0 => "the task, cleaned, and a newline",
         });
-        self.denoise_steps = Some(10);
-        self.max_prompt_tokens = Some(if is_pi05 { 200 } else { 48 });
+        self.denoise_steps = Some(OPENPI_DENOISE_STEPS as u64);
+        self.max_prompt_tokens = Some(published.max_prompt_tokens as u64);
         self.assumed.push("actions are absolute".to_owned());
-        self.assumed.push(format!(
-            "prompts of up to {} tokens",
-            if is_pi05 { 200 } else { 48 }
-        ));
-        self.assumed.push("10 denoising steps".to_owned());
-        self.assumed.push(match is_pi05 {
-            true => "states and actions are scaled by quantiles, and the state is in the prompt".to_owned(),
-            false => "states and actions are scaled by mean and standard deviation".to_owned(),
+        self.assumed
+            .push(format!("prompts of up to {} tokens", published.max_prompt_tokens));
+        self.assumed
+            .push(format!("{OPENPI_DENOISE_STEPS} denoising steps"));
+        self.assumed.push(match model_type {
+            ModelType::Pi05 => {
+                "states and actions are scaled by quantiles, and the state is in the prompt".to_owned()
+            }
+            ModelType::Pi0 => "states and actions are scaled by mean and standard deviation".to_owned(),
         });
         if self.action_horizon.is_none() {
-            self.action_horizon = Some(50);
-            self.assumed.push("50 actions in a chunk".to_owned());
+            let horizon = published.action_horizon;
+            self.action_horizon = Some(horizon as u64);
+            self.assumed.push(format!("{horizon} actions in a chunk"));
         }
     }
 
-    fn take_weights(&mut self, folder: &Path) {
+    /// Takes the sizes of the weights; their network, where there are any.
+    fn take_weights(&mut self, folder: &Path) -> Option<ModelType> {
         let files = TensorFiles::open_model(folder);
         let files = files.or_else(|_| TensorFiles::open(&folder.join("adapter_model.safetensors")));
-        let Ok(files) = files else { return };
+        let files = files.ok()?;
         for (_, tensor) in files.iter() {
             let values: usize = tensor.shape.iter().product();
             let name = match tensor.float_type() {
@@ -135,16 +142,17 @@ impl Inspection {
             *self.parameters.entry(name).or_default() += values;
             self.weight_bytes += values * tensor.dtype.bitsize() / 8;
         }
-        let mut names = files.iter().map(|(name, _)| name);
-        if names.any(|name| name.contains("gemma_expert.model.layers.0.input_layernorm.dense.")) {
-            self.policy = Some("pi05".to_owned());
-        }
+        Some(names::model_type(files.iter().map(|(name, _)| name)))
     }
 
-    fn take_config(&mut self, folder: &Path, config: &Value) {
+    /// Takes the configuration; openpi's does not tell the network, which is that of the `stored` weights.
+    fn take_config(&mut self, folder: &Path, config: &Value, stored: Option<ModelType>) {
         let text = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
         let number = |key: &str| config.get(key).and_then(Value::as_u64);
         let Some(policy) = text("type") else {
+            // Only π0.5 is known by its tensors alone.
+            let is_known = stored == Some(ModelType::Pi05);
+            self.policy = is_known.then(|| policy_type(ModelType::Pi05).to_owned());
             let is_openpi = config.get("action_horizon").is_some();
             let has_weights = !self.parameters.is_empty();
             self.writer = match text("model_type") {
@@ -156,17 +164,17 @@ impl Inspection {
                 None => "unknown".to_owned(),
             };
             if self.writer.starts_with("openpi") {
-                let is_pi05 = self.policy.is_some();
-                self.policy.get_or_insert_with(|| "pi0".to_owned());
+                let model_type = stored.unwrap_or_default();
+                self.policy = Some(policy_type(model_type).to_owned());
                 self.cameras = OPENPI_CAMERAS.map(str::to_owned).to_vec();
                 self.action_horizon = number("action_horizon");
                 self.configured_dims = [number("action_dim"); 2];
-                self.assume_openpi(is_pi05);
+                self.assume_openpi(model_type);
             }
             return;
         };
+        let is_pi05 = policy == policy_type(ModelType::Pi05);
         self.writer = format!("LeRobot {}", version::of(config));
-        let is_pi05 = policy == "pi05";
         let inputs = config.get("input_features").and_then(Value::as_object);
         let cameras = inputs.into_iter().flatten();
         let cameras = cameras.filter(|(_, feature)| feature["type"] == "VISUAL");
@@ -188,14 +196,14 @@ impl Inspection {
         self.max_prompt_tokens = prompt_limit(folder).or(number("tokenizer_max_length"));
         self.prompt = match policy.as_str() {
             "pi0" => Some("the task and a newline"),
-            "pi05" => Some("Task: …, State: digits of the state;\\nAction: "),
+            "pi05" => Some(PI05_PROMPT),
             _ => None,
         };
         if version::of(config) != "0.3" && version::is_before_0_5_1(config) {
-            // As `ImageWriter` tells the versions apart.
-            self.assumed.push(match config.get("use_peft") {
-                None => "bars beside images that are no squares are −3, as in LeRobot 0.4",
-                Some(_) => "bars beside images that are no squares are black (−1); LeRobot 0.4.3 and 0.4.4 trained with −3",
+            let keys = config.as_object().cloned().unwrap_or_default();
+            self.assumed.push(match ImageWriter::of_lerobot(&keys, false).bars() {
+                ImageBars::BelowBlack => "bars beside images that are no squares are −3, as in LeRobot 0.4",
+                ImageBars::Black => "bars beside images that are no squares are black (−1); LeRobot 0.4.3 and 0.4.4 trained with −3",
             }
             .to_owned());
             if is_pi05 {

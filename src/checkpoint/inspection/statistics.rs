@@ -80,7 +80,7 @@ fn of_assets(assets: &Path) -> Vec<InspectedStatistics> {
     };
     let mut inspected = Vec::new();
     for path in found {
-        let asset = path.parent().and_then(|folder| folder.strip_prefix(assets).ok());
+        let asset = openpi_statistics::asset_name(assets, &path);
         let Ok((state, action)) = orbax::read_norm_stats(&path, false) else {
             continue;
         };
@@ -88,7 +88,7 @@ fn of_assets(assets: &Path) -> Vec<InspectedStatistics> {
             let std = statistics.iter().find(|(name, _)| *name == "std");
             let std = std.map(|(_, values)| values.as_slice()).unwrap_or_default();
             inspected.push(InspectedStatistics {
-                asset: asset.map(|asset| asset.display().to_string()),
+                asset: Some(asset.clone()),
                 of,
                 mode: None,
                 length: Some(std.len()),

@@ -5,17 +5,16 @@ use std::path::Path;
 
 use super::adapter::{Adapter, AdapterProblem};
 use super::folder::Params;
-use super::mapping::{LAYERS, Source, is_pi05, sources};
+use super::mapping::{LAYERS, Source, model_type, sources};
 use super::norm_stats::{self, AssetStatistics};
 use super::sizes::Sizes;
 use super::zarr::Array;
+use crate::checkpoint::config::OPENPI_CAMERAS;
 use crate::checkpoint::error::{CheckpointError, TensorProblem};
 use crate::checkpoint::export::{NewTensor, PolicyFiles, TensorFile, write_new_folder};
 use crate::device::Dtype;
 use crate::model::{ModelType, Pi0Config};
 
-/// Cameras of every openpi policy, in the model's order (openpi `models/model.py`, `IMAGE_KEYS`).
-const CAMERAS: [&str; 3] = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"];
 /// Epsilon of openpi's `Normalize` and `Unnormalize` (`transforms.py`).
 const EPSILON: f64 = 1e-6;
 
@@ -77,9 +76,7 @@ impl Scaling {
 /// What a conversion found and took.
 #[derive(Clone, Debug)]
 pub struct Conversion {
-    /// Whether the policy is π0.5.
-    pub is_pi05: bool,
-    /// Sizes of the network.
+    /// Sizes and type of the network.
     pub model: Pi0Config,
     /// Parameters that were written.
     pub parameters: usize,
@@ -107,11 +104,10 @@ pub fn convert(
 ) -> Result<Conversion, CheckpointError> {
     write_new_folder(new_folder, |temporary| {
         let params = Params::open(folder)?;
-        let is_pi05 = is_pi05(params.arrays.keys().map(String::as_str));
-        let network = Network::new(&params, is_pi05, options)?;
-        let scaling = options.scaling.unwrap_or(match is_pi05 {
-            true => Scaling::Quantiles,
-            false => Scaling::MeanStd,
+        let network = Network::new(&params, options)?;
+        let scaling = options.scaling.unwrap_or(match network.model.model_type {
+            ModelType::Pi05 => Scaling::Quantiles,
+            ModelType::Pi0 => Scaling::MeanStd,
         });
         let asset = options.asset.as_deref();
         let statistics = norm_stats::read(params.step(), asset, scaling == Scaling::Quantiles)?;
@@ -119,10 +115,9 @@ pub fn convert(
         check_dims(&params, &network.model, dims, &options.relative)?;
         let AssetStatistics { asset, state, action } = statistics;
         let files = PolicyFiles {
-            is_pi05,
             model: &network.model,
             dtype: options.dtype,
-            cameras: &CAMERAS,
+            cameras: &OPENPI_CAMERAS,
             denoise_steps: options.denoise_steps,
             normalisation: scaling.name(),
             epsilon: EPSILON,
@@ -133,7 +128,6 @@ pub fn convert(
         files.write(temporary)?;
         let parameters = network.write(&temporary.join("model.safetensors"), options.dtype)?;
         Ok(Conversion {
-            is_pi05,
             parameters,
             merged_adapters: network
                 .sources
@@ -200,7 +194,8 @@ impl<'a> Network<'a> {
     ///
     /// # Errors
     /// Every array that is missing, unexpected, or of a shape that does not fit the others.
-    fn new(params: &'a Params, is_pi05: bool, options: &ConversionOptions) -> Result<Self, CheckpointError> {
+    fn new(params: &'a Params, options: &ConversionOptions) -> Result<Self, CheckpointError> {
+        let model_type = model_type(params.arrays.keys().map(String::as_str));
         let mut unexpected: BTreeMap<&str, &Array> = params
             .arrays
             .iter()
@@ -211,7 +206,7 @@ impl<'a> Network<'a> {
         let mut missing = Vec::new();
         let mut unknown_scales = Vec::new();
         let mut stored = Vec::new();
-        for source in sources(is_pi05) {
+        for source in sources(model_type) {
             let Some(array) = unexpected.remove(source.array.as_str()) else {
                 missing.push(source);
                 continue;
@@ -276,10 +271,6 @@ impl<'a> Network<'a> {
                 ),
             });
         }
-        let model_type = match is_pi05 {
-            true => ModelType::Pi05,
-            false => ModelType::Pi0,
-        };
         let max_prompt_tokens = options
             .max_prompt_tokens
             .unwrap_or(Pi0Config::published(model_type).max_prompt_tokens);

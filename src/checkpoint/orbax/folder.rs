@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::mapping::is_pi05;
+use super::mapping::model_type;
 use super::ocdbt::Database;
 use super::zarr::Array;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::json;
 use crate::device::Dtype;
+use crate::model::ModelType;
 
 /// File by which a database of parameters is known.
 const MANIFEST: &str = "manifest.ocdbt";
@@ -52,7 +53,7 @@ impl Params {
 
 /// Arrays of a step of openpi's training.
 pub(in crate::checkpoint) struct StoredArrays {
-    pub is_pi05: bool,
+    pub model_type: ModelType,
     /// Number of values of each array, and their type.
     pub values: Vec<(Dtype, usize)>,
     /// Whether a LoRA training wrote them.
@@ -66,7 +67,7 @@ pub(in crate::checkpoint) struct StoredArrays {
 pub(in crate::checkpoint) fn stored_arrays(folder: &Path) -> Result<StoredArrays, CheckpointError> {
     let Params { arrays, .. } = Params::open(folder)?;
     Ok(StoredArrays {
-        is_pi05: is_pi05(arrays.keys().map(String::as_str)),
+        model_type: model_type(arrays.keys().map(String::as_str)),
         values: arrays
             .values()
             .map(|array| (array.dtype(), array.len()))

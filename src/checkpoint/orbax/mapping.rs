@@ -4,6 +4,7 @@
 //! layer of PyTorch is `[outputs, inputs]`. Axes are named as in einops.
 
 use super::rearrangement::Rearrangement;
+use crate::model::ModelType;
 use crate::model::parameters::{EXPERT, LANGUAGE_MODEL, PROJECTOR, VISION_TOWER};
 
 /// PaliGemma's output layer, under which LeRobot stores the token embedding: the two are tied.
@@ -58,13 +59,17 @@ pub(super) enum AdapterKind {
     FeedForward,
 }
 
-/// Whether these are the arrays of π0.5, whose expert has norms conditioned on time.
-pub(super) fn is_pi05<'a>(mut arrays: impl Iterator<Item = &'a str>) -> bool {
-    arrays.any(|name| name.starts_with("PaliGemma.llm.final_norm_1.Dense_0."))
+/// Finds the network that these arrays are of: the norms of π0.5's expert are conditioned on time.
+pub(super) fn model_type<'a>(mut arrays: impl Iterator<Item = &'a str>) -> ModelType {
+    match arrays.any(|name| name.starts_with("PaliGemma.llm.final_norm_1.Dense_0.")) {
+        true => ModelType::Pi05,
+        false => ModelType::Pi0,
+    }
 }
 
-/// Lists the arrays of π0 or π0.5.
-pub(super) fn sources(is_pi05: bool) -> Vec<Source> {
+/// Lists the arrays of a network.
+pub(super) fn sources(model_type: ModelType) -> Vec<Source> {
+    let is_pi05 = model_type == ModelType::Pi05;
     let mut list = List(Vec::new());
     list.siglip();
     list.gemma("vlm", "", LANGUAGE_MODEL, false);

@@ -2,30 +2,9 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::export::FeatureStatistics;
-use crate::checkpoint::{json, openpi_statistics};
-
-#[derive(Deserialize)]
-struct File {
-    norm_stats: ByKey,
-}
-
-#[derive(Deserialize)]
-struct ByKey {
-    state: NormStats,
-    actions: NormStats,
-}
-
-#[derive(Deserialize)]
-struct NormStats {
-    mean: Vec<f32>,
-    std: Vec<f32>,
-    q01: Option<Vec<f32>>,
-    q99: Option<Vec<f32>>,
-}
+use crate::checkpoint::openpi_statistics::{self, OfVector};
 
 /// Statistics of states and actions.
 pub(super) struct AssetStatistics {
@@ -51,13 +30,10 @@ pub(super) fn read(
         problem,
     };
     let found = openpi_statistics::files(&assets)?;
-    let name = |path: &Path| {
-        let folder = path.parent().and_then(|folder| folder.strip_prefix(&assets).ok());
-        folder
-            .map(|folder| folder.display().to_string())
-            .unwrap_or_default()
-    };
-    let named: Vec<_> = found.iter().map(|path| (name(path), path)).collect();
+    let named: Vec<_> = found
+        .iter()
+        .map(|path| (openpi_statistics::asset_name(&assets, path), path))
+        .collect();
     let names = || {
         named
             .iter()
@@ -103,54 +79,48 @@ pub(in crate::checkpoint) fn read_file(
     path: &Path,
     needs_quantiles: bool,
 ) -> Result<(FeatureStatistics, FeatureStatistics), CheckpointError> {
-    let File { norm_stats } = json::read(path)?;
-    let of = |key: &str, statistics: NormStats| {
-        statistics
-            .trimmed(key, needs_quantiles)
-            .map_err(|problem| CheckpointError::File {
-                path: path.to_owned(),
-                problem,
-            })
+    let [state, actions] = openpi_statistics::read_file(path)?;
+    let of = |key: &str, statistics: OfVector| {
+        trimmed(statistics, key, needs_quantiles).map_err(|problem| CheckpointError::File {
+            path: path.to_owned(),
+            problem,
+        })
     };
-    Ok((of("state", norm_stats.state)?, of("actions", norm_stats.actions)?))
+    Ok((of("state", state)?, of("actions", actions)?))
 }
 
-impl NormStats {
-    /// The statistics without the padding at their end, which never was anything but zero.
-    fn trimmed(self, key: &str, needs_quantiles: bool) -> Result<FeatureStatistics, String> {
-        let length = self.mean.len();
-        let quantiles = [("q01", self.q01), ("q99", self.q99)];
-        if needs_quantiles && let Some((name, _)) = quantiles.iter().find(|(_, values)| values.is_none()) {
+/// The statistics without the padding at their end.
+fn trimmed(vector: OfVector, key: &str, needs_quantiles: bool) -> Result<FeatureStatistics, String> {
+    let (length, dim) = (vector.mean.len(), vector.dim());
+    let quantiles = [("q01", vector.q01), ("q99", vector.q99)];
+    if needs_quantiles && let Some((name, _)) = quantiles.iter().find(|(_, values)| values.is_none()) {
+        return Err(format!(
+            "{key} has no {name}; a policy that was trained with mean and standard deviation is converted with \
+             --normalisation mean-std"
+        ));
+    }
+    let stored = [("mean", Some(vector.mean)), ("std", Some(vector.std))];
+    let mut statistics: FeatureStatistics = Vec::new();
+    for (name, values) in stored.into_iter().chain(quantiles) {
+        let Some(values) = values else { continue };
+        if values.len() != length {
             return Err(format!(
-                "{key} has no {name}; a policy that was trained with mean and standard deviation is converted with \
-                 --normalisation mean-std"
+                "{key}.{name} has {} values, {key}.mean has {length}",
+                values.len()
             ));
         }
-        let stored = [("mean", Some(self.mean)), ("std", Some(self.std))];
-        let mut statistics: FeatureStatistics = Vec::new();
-        for (name, values) in stored.into_iter().chain(quantiles) {
-            let Some(values) = values else { continue };
-            if values.len() != length {
-                return Err(format!(
-                    "{key}.{name} has {} values, {key}.mean has {length}",
-                    values.len()
-                ));
-            }
-            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-                return Err(format!(
-                    "{key}.{name} has the value {value}, expected finite numbers"
-                ));
-            }
-            statistics.push((name, values));
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(format!(
+                "{key}.{name} has the value {value}, expected finite numbers"
+            ));
         }
-        let (means, deviations) = (&statistics[0].1, &statistics[1].1);
-        let is_used = |(mean, std): (&f32, &f32)| *mean != 0.0 || *std != 0.0;
-        let Some(last) = means.iter().zip(deviations).rposition(is_used) else {
-            return Err(format!("{key} has no value that was ever anything but 0"));
-        };
-        for (_, values) in &mut statistics {
-            values.truncate(last + 1);
-        }
-        Ok(statistics)
+        statistics.push((name, values));
     }
+    if dim == 0 {
+        return Err(format!("{key} has no value that was ever anything but 0"));
+    }
+    for (_, values) in &mut statistics {
+        values.truncate(dim);
+    }
+    Ok(statistics)
 }

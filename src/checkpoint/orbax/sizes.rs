@@ -143,7 +143,7 @@ mod tests {
 
     fn source(name: &str) -> Source {
         let named = |source: &Source| source.array == name;
-        sources(true).into_iter().find(named).unwrap()
+        sources(ModelType::Pi05).into_iter().find(named).unwrap()
     }
 
     #[test]
