@@ -119,10 +119,9 @@ impl Kernel {
     }
 
     /// Operations a second of all threads together when they multiply registers and read no memory: the best
-    /// of several short runs, as other work on the machine slows down some.
-    pub fn peak_operations_per_second(&self, threads: &Threads) -> Option<f64> {
+    /// of `runs` runs of a millisecond or two, as other work on the machine slows down some.
+    pub fn peak_operations_per_second(&self, threads: &Threads, runs: usize) -> Option<f64> {
         const STEPS: usize = 200_000;
-        const RUNS: usize = 15;
         let multiply_registers = self.multiply_registers?;
         let run = |_| {
             // One of the threads; all do the same.
@@ -136,7 +135,7 @@ impl Kernel {
             let seconds = started.elapsed().as_secs_f64();
             threads.count() as f64 * f64::from_bits(operations.into_inner()) / seconds
         };
-        Some((0..RUNS).map(run).fold(0.0, f64::max))
+        Some((0..runs).map(run).fold(0.0, f64::max))
     }
 
     /// # Panics

@@ -1,6 +1,5 @@
 //! Levels of instructions that kernels are written in.
 
-use std::env::{self, VarError};
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +9,8 @@ use crate::device::{DeviceError, Result};
 pub const KERNEL_VARIABLE: &str = "PI0_CPU_KERNEL";
 
 /// Instructions that matrix products and attention are computed with. A later level is faster where a machine
-/// has both.
+/// has both, but for products of bf16, which are faster on some machines and slower on others
+/// ([`fastest`](Self::fastest)).
 ///
 /// Norms, activations and other element-wise operations take the widest registers at every level; their
 /// results do not depend on the width.
@@ -35,7 +35,7 @@ pub enum KernelLevel {
 }
 
 impl KernelLevel {
-    /// All levels; a later one is faster where a machine has both.
+    /// All levels.
     pub const ALL: [Self; 8] = [
         Self::Scalar,
         Self::Neon,
@@ -87,29 +87,9 @@ impl KernelLevel {
         self == Self::Scalar || (self == Self::Neon && cfg!(target_arch = "aarch64"))
     }
 
-    /// Levels that this machine has, the fastest last.
+    /// Levels that this machine has.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|level| level.is_available())
-    }
-
-    /// Fastest level that this machine has.
-    pub fn fastest() -> Self {
-        Self::available().last().unwrap_or(Self::Scalar)
-    }
-
-    /// Level that the environment chooses by [`KERNEL_VARIABLE`], or the fastest.
-    ///
-    /// # Errors
-    /// When the variable names no level, or one that this machine lacks.
-    pub fn from_environment() -> Result<Self> {
-        let name = match env::var(KERNEL_VARIABLE) {
-            Ok(name) => name,
-            Err(VarError::NotPresent) => return Ok(Self::fastest()),
-            Err(VarError::NotUnicode(name)) => name.to_string_lossy().into_owned(),
-        };
-        let level: Self = name.parse()?;
-        level.check_available()?;
-        Ok(level)
     }
 
     /// # Errors
@@ -169,10 +149,5 @@ mod tests {
         for level in KernelLevel::ALL {
             assert_eq!(level.name().parse::<KernelLevel>().unwrap(), level);
         }
-    }
-
-    #[test]
-    fn the_fastest_level_is_one_that_the_machine_has() {
-        assert!(KernelLevel::fastest().is_available() && KernelLevel::Scalar.is_available());
     }
 }

@@ -105,10 +105,11 @@ impl Device for CpuDevice {
     }
 
     fn instruction_peak(&self) -> Option<InstructionPeak> {
+        const RUNS: usize = 15;
         let kernel = self.kernel_level.kernel(self.precision);
         Some(InstructionPeak {
             kernel: kernel.level.name(),
-            gflops: kernel.peak_operations_per_second(&self.threads)? / 1e9,
+            gflops: kernel.peak_operations_per_second(&self.threads, RUNS)? / 1e9,
         })
     }
 
