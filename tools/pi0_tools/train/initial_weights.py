@@ -39,6 +39,7 @@ def _take_over_pi0(policy, tokenizer, pi0, pi0_tokenizer, actions, seed):
     the prompt keep their embeddings, and those of numbers lie along a curve. What is left is as LeRobot starts it.
     """
     torch.manual_seed(seed)
+    pi0 = pi0.to(actions.device)
     learned = pi0.state_dict()
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
@@ -59,7 +60,7 @@ def _take_over_pi0(policy, tokenizer, pi0, pi0_tokenizer, actions, seed):
         numbers = number_pieces()
         spread = of_pi0[: len(known)].std()
         indices = tokenizer.convert_tokens_to_ids(list(numbers.values()))
-        embeddings[indices] = spread * _curve(list(numbers), embeddings.shape[1])
+        embeddings[indices] = spread * _curve(list(numbers), embeddings.shape[1]).to(embeddings.device)
 
 
 def _start_as_plain_norm(norm, scale):
@@ -71,7 +72,7 @@ def _project_as(pi0, projection, actions):
     """Least squares over actions that are as noisy as in training."""
     time = pi0.model.sample_time(len(actions), actions.device)
     noisy = torch.lerp(actions, torch.randn_like(actions), time[:, None, None])
-    state = torch.zeros(len(actions), pi0.config.max_state_dim)
+    state = torch.zeros(len(actions), pi0.config.max_state_dim, device=actions.device)
     tokens, _, _, _ = pi0.model.embed_suffix(state, noisy, time)
     inputs = torch.cat([noisy, torch.ones_like(noisy[..., :1])], dim=-1).flatten(0, 1)
     solution = torch.linalg.lstsq(inputs, tokens[:, 1:].flatten(0, 1)).solution

@@ -143,6 +143,8 @@ class Trainer:
     def save(self, folder):
         """Writes the average of the weights, rounded to bfloat16."""
         rounded = copy.deepcopy(self.average)
+        # Whoever loads it may have no GPU.
+        rounded.config.device = "cpu"
         round_to_bfloat16(rounded)
         write_checkpoint(rounded, self.tokenizer, self.statistics, self.architecture, folder)
         store_as_bfloat16(folder)

@@ -31,10 +31,11 @@ def pretrain_prompt(policy, tokenizer, prompts, states, steps, seed, report):
     """
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
+    device = next(policy.parameters()).device
     language_model = policy.model.paligemma_with_expert.paligemma.model.language_model
     readings = nn.ModuleList(
         nn.Linear(language_model.config.hidden_size, states.shape[1]) for _ in language_model.layers[GATHERING_LAYERS:]
-    )
+    ).to(device)
     gathering = language_model.layers[:GATHERING_LAYERS]
     trained = [language_model.embed_tokens.weight, *gathering.parameters(), *readings.parameters()]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0)
@@ -47,9 +48,10 @@ def pretrain_prompt(policy, tokenizer, prompts, states, steps, seed, report):
         texts = prompt_texts(type_of(policy.config), list(random.choice(prompts, len(state))), state)
         tokens, mask = tokenize(tokenizer, texts, policy.config.tokenizer_max_length)
         longest = int(mask.sum(1).max())
-        entered = _entering(policy.model, tokens[:, :longest], mask[:, :longest].bool())
-        rows, last = torch.arange(len(state)), mask.sum(1) - 1
-        target = state.clamp(-1, 1)
+        tokens, mask = tokens[:, :longest].to(device), mask[:, :longest].to(device)
+        entered = _entering(policy.model, tokens, mask.bool())
+        rows, last = torch.arange(len(state), device=device), mask.sum(1) - 1
+        target = state.clamp(-1, 1).to(device)
         found = [
             reading(hidden[rows, last]) for reading, hidden in zip(readings, entered[GATHERING_LAYERS:], strict=True)
         ]
