@@ -274,7 +274,7 @@ parameters! {
         /// Time after its arrival at which a new chunk takes over; the motion until then stays as it was published. A
         /// controller whose clock is ahead of the node's, or that gets messages late, by no more than this has the new motion
         /// before it begins. Counts from the next chunk on, where blend_duration_s is above 0.
-        controller_latency_s: f64 = 0.04, Range(0.0..=0.2), "seconds", Always;
+        controller_latency_s: f64 = 0.06, Range(0.0..=0.2), "seconds", Always;
         /// Weight of age with chunk_blending ensemble: a chunk that is i chunks newer than the oldest weighs
         /// exp(-i times this). Counts from the next chunk on.
         ensemble_coefficient: f64 = 0.01, Range(-10.0..=10.0), "", Always;
