@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pi0_node::checkpoint::orbax::{self, ConversionOptions, Scaling};
-use pi0_node::checkpoint::{CheckpointOptions, inspect, prepare};
+use pi0_node::checkpoint::{CheckpointOptions, folder_of, inspect, prepare};
 use pi0_node::device::Dtype;
 
 /// Inspects, converts and prepares checkpoints of π0 and π0.5.
@@ -21,7 +21,7 @@ enum Task {
     Convert(Convert),
     /// Says what a folder is, what it has, what will be assumed, and what is missing.
     Inspect {
-        /// Folder of a checkpoint, of any kind.
+        /// Folder of a checkpoint, of any kind, or a model of the Hugging Face Hub (owner/name), which is downloaded.
         folder: PathBuf,
         /// Print JSON instead of a text.
         #[arg(long)]
@@ -29,14 +29,14 @@ enum Task {
     },
     /// Writes one self-contained folder of a checkpoint: weights in one file and one type, with all that is beside them.
     Prepare {
-        /// Folder of a checkpoint that the node takes.
+        /// Folder of a checkpoint that the node takes, or a model of the Hugging Face Hub (owner/name).
         folder: PathBuf,
         /// Folder to write, which must not exist.
         out: PathBuf,
         /// Type of the written weights; without it each keeps its own.
         #[arg(long, value_enum)]
         dtype: Option<WeightType>,
-        /// Folder of the checkpoint that an adapter changes, where the adapter's own path to it does not exist.
+        /// Folder or model of the hub that an adapter changes, where what the adapter names is not to be had.
         #[arg(long)]
         base: Option<PathBuf>,
         /// File of the tokenizer, or a folder with it; without it the node's search.
@@ -125,8 +125,7 @@ fn main() -> ExitCode {
 }
 
 fn print_inspection(folder: &Path, json: bool) -> anyhow::Result<()> {
-    ensure!(folder.is_dir(), "{}: no such folder", folder.display());
-    let inspection = inspect(folder);
+    let inspection = inspect(&folder_of(folder)?);
     if json {
         println!("{}", serde_json::to_string_pretty(&inspection)?);
     } else {

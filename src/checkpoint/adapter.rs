@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
+use super::named::folder_of;
 use super::{folder, json};
 
 const CONFIG: &str = "adapter_config.json";
@@ -101,30 +102,24 @@ impl Adapter {
         }
     }
 
-    /// Finds the folder of the checkpoint that the adapter changes: `given`, or else the path that the adapter
-    /// names, also as seen from the adapter's folder.
+    /// Finds the folder of the checkpoint that the adapter changes: `given`, or else what the adapter names: a
+    /// path, also as seen from the adapter's folder, or a model of the Hugging Face Hub.
     ///
     /// # Errors
-    /// When there is no such folder, or it is an adapter itself.
+    /// When there is no such folder and no such model, or it is an adapter itself.
     pub fn base_folder(&self, given: Option<&Path>) -> Result<PathBuf, CheckpointError> {
-        let named = Path::new(&self.base);
-        let candidates = match given {
-            Some(given) => vec![given.to_owned()],
-            None if self.base.is_empty() => Vec::new(),
-            None => vec![named.to_owned(), self.folder.join(named)],
+        let beside = self.folder.join(&self.base);
+        let found = match given {
+            Some(given) => folder_of(given).map_err(|error| format!("checkpoint_base: {error}")),
+            None if self.base.is_empty() => Err("set the parameter checkpoint_base to the base's folder".to_owned()),
+            None if beside.is_dir() && !Path::new(&self.base).is_dir() => Ok(beside),
+            None => folder_of(&self.base).map_err(|error| {
+                format!(
+                    "which is not to be had: {error}; copy the base's folder here and set the parameter checkpoint_base to it"
+                )
+            }),
         };
-        let found = candidates.into_iter().find(|path| path.is_dir());
-        let Some(base) = found.map(|path| folder::of_policy(&path)) else {
-            let problem = match given {
-                Some(given) => format!("checkpoint_base is {}, which is no folder", given.display()),
-                None => {
-                    "which is no folder of this machine; copy the base's folder here and set the parameter \
-                         checkpoint_base to it"
-                        .to_owned()
-                }
-            };
-            return Err(self.error(problem));
-        };
+        let base = folder::of_policy(&found.map_err(|problem| self.error(problem))?);
         if base.join(CONFIG).exists() && !base.join("model.safetensors").exists() {
             return Err(self.error(format!(
                 "whose folder {} is an adapter too, expected whole weights; merge that one first",

@@ -76,7 +76,8 @@ parameters! {
         /// File of PaliGemma's tokenizer, or a folder with it; empty looks for it in the checkpoint, the hub's cache and
         /// openpi's.
         tokenizer: String = String::new(), Any, "", Unconfigured;
-        /// Folder of the checkpoint that an adapter (LoRA) changes; empty is the one that the adapter names.
+        /// Checkpoint that an adapter (LoRA) changes, its folder or its name on the hub; empty is the one that the adapter
+        /// names.
         checkpoint_base: String = String::new(), Any, "", Unconfigured;
         /// How images get the network's size: plain is bilinear without antialiasing, antialias is Pillow's bilinear on
         /// bytes; auto is plain for a checkpoint of LeRobot and antialias for openpi's.

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use half::bf16;
-use pi0_node::checkpoint::Checkpoint;
+use pi0_node::checkpoint::{Checkpoint, CheckpointOptions};
 use pi0_node::device::Dtype;
 use pi0_node::model::Weights;
 use pi0_node::model::parameters::parameters;
 use serde_json::{Value, json};
 
-use crate::program::{Scratch, copy_folder, fixture, run};
+use crate::program::{Scratch, copy_folder, fixture, run, run_in};
 
 fn prepare(scratch: &Scratch, folder: &Path, more: &[&str]) -> Checkpoint {
     let out = scratch.text("prepared");
@@ -22,7 +22,9 @@ fn prepare(scratch: &Scratch, folder: &Path, more: &[&str]) -> Checkpoint {
 #[test]
 fn a_prepared_folder_is_the_same_policy() {
     for folder in ["reference/checkpoint", "reference/pi05/checkpoint"] {
-        expect_the_same_policy(&fixture(folder));
+        let scratch = Scratch::new();
+        let source = Checkpoint::open(fixture(folder)).unwrap();
+        expect_the_same_policy(&prepare(&scratch, source.folder(), &[]), &source);
     }
 }
 
@@ -40,10 +42,44 @@ fn the_tokenizer_is_in_the_prepared_folder_wherever_it_was() {
     );
 }
 
-fn expect_the_same_policy(folder: &Path) {
+#[test]
+fn an_adapter_is_prepared_merged_with_its_base_of_the_hub_s_cache() {
     let scratch = Scratch::new();
-    let source = Checkpoint::open(folder).unwrap();
-    let prepared = prepare(&scratch, source.folder(), &[]);
+    let (adapter, cache, commit) = (scratch.path("adapter"), scratch.path("hub"), "0".repeat(40));
+    copy_folder(&fixture("adapters/lerobot_default"), &adapter);
+    let path = adapter.join("adapter_config.json");
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    config["base_model_name_or_path"] = json!("somebody/pi0_small");
+    fs::write(path, config.to_string()).unwrap();
+    let model = cache.join("models--somebody--pi0_small");
+    let base = model.join("snapshots").join(&commit);
+    copy_folder(&fixture("reference/checkpoint"), &base);
+    fs::create_dir(model.join("refs")).unwrap();
+    fs::write(model.join("refs/main"), commit).unwrap();
+
+    let offline = [("HF_HUB_CACHE", cache.to_str().unwrap()), ("HF_HUB_OFFLINE", "1")];
+    let out = scratch.text("prepared");
+    let printed = run_in(&offline, &["prepare", adapter.to_str().unwrap(), &out]);
+    assert!(printed.succeeded, "{}", printed.error);
+    assert!(!Path::new(&out).join("adapter_config.json").exists());
+    let options = CheckpointOptions {
+        base: Some(base),
+        ..CheckpointOptions::default()
+    };
+    let merged = Checkpoint::open_with(&adapter, &options).unwrap();
+    expect_the_same_policy(&Checkpoint::open(&out).unwrap(), &merged);
+
+    let inspected = run_in(&offline, &["inspect", "somebody/pi0_small"]);
+    assert!(inspected.succeeded, "{}", inspected.error);
+    let refused = run_in(&offline, &["inspect", "somebody/pi0_large"]);
+    assert!(
+        !refused.succeeded && refused.error.contains("HF_HUB_OFFLINE"),
+        "{}",
+        refused.error
+    );
+}
+
+fn expect_the_same_policy(prepared: &Checkpoint, source: &Checkpoint) {
     for parameter in parameters(&source.config().model) {
         let (found, expected) = (prepared.tensor(&parameter.name), source.tensor(&parameter.name));
         assert_eq!(

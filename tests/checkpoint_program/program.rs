@@ -17,7 +17,13 @@ pub struct Printed {
 }
 
 pub fn run(arguments: &[&str]) -> Printed {
+    run_in(&[], arguments)
+}
+
+/// Runs the program with some variables of the environment.
+pub fn run_in(variables: &[(&str, &str)], arguments: &[&str]) -> Printed {
     let run = Command::new(env!("CARGO_BIN_EXE_pi0_checkpoint"))
+        .envs(variables.iter().copied())
         .args(arguments)
         .output()
         .unwrap();

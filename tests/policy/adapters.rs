@@ -224,7 +224,7 @@ fn the_base_is_where_the_adapter_says_or_where_the_user_does() {
         .unwrap()
         .to_string();
     assert!(
-        error.contains("checkpoint_base is /no/such/base, which is no folder"),
+        error.contains("checkpoint_base: /no/such/base: no such folder"),
         "{error}"
     );
     let error = open(adapter.0.path(), &fixture("all_linear"))
