@@ -196,3 +196,29 @@ fn a_device_that_needs_warm_up_runs_traces_from_the_first_chunk_on_and_the_chunk
         cold.report().reused.unwrap().cameras
     );
 }
+
+#[test]
+fn compiled_ahead_is_every_number_of_images_cameras_and_prompt_rows_once_and_no_chunk_changes() {
+    let (device, _) = CapturingDevice::new(cpu());
+    let (mut compiled, mut cold) = (policy(device), policy(cpu()));
+    let mut begun = Vec::new();
+    compiled
+        .compile_ahead(&mut |part| begun.push(part.to_owned()))
+        .unwrap();
+    let images = begun.iter().filter(|part| part.contains("new image")).count();
+    let cameras = compiled.info().cameras.len();
+    assert_eq!(images, 2 * cameras, "of bytes and of values: {begun:?}");
+    let longest = format!("{cameras} of {cameras} cameras, 48 rows of the prompt");
+    assert_eq!(
+        begun.iter().filter(|part| **part == longest).count(),
+        1,
+        "{begun:?}"
+    );
+    let observation = at(3, "wave");
+    assert_eq!(
+        compiled.predict(&observation).unwrap(),
+        cold.predict(&observation).unwrap()
+    );
+    cold.compile_ahead(&mut |part| panic!("a CPU compiles nothing: {part}"))
+        .unwrap();
+}
