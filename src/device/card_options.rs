@@ -206,7 +206,7 @@ mod tests {
             (CardTuning::ALL, "all"),
             (CardTuning::LAYOUT, "layout"),
             (CardTuning::NONE, "none"),
-            (some, "short_gelu,wide_norms"),
+            (some, "wide_norms,short_gelu"),
         ] {
             assert_eq!(tuning.to_string(), text);
             assert_eq!(text.parse(), Ok(tuning));

@@ -148,8 +148,15 @@ mod tests {
             assert_eq!((suffix.queries, suffix.keys), (32, 128), "8 heads for many cores");
             let prefix = attention_blocks(8, 832, 832, grid, CardTuning::NONE);
             assert_eq!((prefix.queries, prefix.keys), (64, 128), "13 blocks of 8 heads");
+        }
+        // 192 blocks of 64 queries: on 64 cores 3 each, on 130 cores 2, but 3 of 32.
+        for (grid, queries) in [((8, 8), 64), ((13, 10), 32)] {
             let images = attention_blocks(48, 256, 256, grid, CardTuning::NONE);
-            assert_eq!((images.queries, images.keys), (64, 64), "4 blocks of 48 heads");
+            assert_eq!(
+                (images.queries, images.keys),
+                (queries, 64),
+                "48 heads on {grid:?}"
+            );
         }
     }
 
