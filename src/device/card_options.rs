@@ -45,7 +45,7 @@ pub enum AttentionSoftmax {
 
 /// Ways of computing that save time on a card, each of which can be left out to see what it saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CardTuning(u8);
+pub struct CardTuning(u16);
 
 /// One way of computing that saves time on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,14 @@ pub enum Tuning {
     WideNorms,
     /// Attention takes 256 keys at once.
     LongKeyBlocks,
+    /// Results of up to 32 KB a core stay in L1, instead of 16.
+    LargerL1,
     /// gelu to the accuracy of bfloat16.
     ShortGelu,
     /// Weights of layers that add a residual are bfloat8_b, and the residual is added by an operation of its own.
     CompactResiduals,
+    /// Gate, up and their product of many rows are bfloat8_b.
+    CompactGates,
     /// Products within attention take two passes instead of four.
     TwoPassAttention,
     /// Products of many rows accumulate in bfloat16 within a block; blocks are summed up in f32.
@@ -93,12 +97,14 @@ impl TuningLevel {
 
 impl Tuning {
     /// Every one, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ColumnProducts,
         Self::WideNorms,
         Self::LongKeyBlocks,
+        Self::LargerL1,
         Self::ShortGelu,
         Self::CompactResiduals,
+        Self::CompactGates,
         Self::TwoPassAttention,
         Self::ShortSums,
         Self::OnePassProducts,
@@ -110,15 +116,17 @@ impl Tuning {
             Self::ColumnProducts => "column_products",
             Self::WideNorms => "wide_norms",
             Self::LongKeyBlocks => "long_key_blocks",
+            Self::LargerL1 => "larger_l1",
             Self::ShortGelu => "short_gelu",
             Self::CompactResiduals => "compact_residuals",
+            Self::CompactGates => "compact_gates",
             Self::TwoPassAttention => "two_pass_attention",
             Self::ShortSums => "short_sums",
             Self::OnePassProducts => "one_pass_products",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -131,10 +139,11 @@ impl CardTuning {
     pub const LAYOUT: Self = Self::NONE
         .with(Tuning::ColumnProducts)
         .with(Tuning::WideNorms)
-        .with(Tuning::LongKeyBlocks);
+        .with(Tuning::LongKeyBlocks)
+        .with(Tuning::LargerL1);
 
     /// Every one of them.
-    pub const ALL: Self = Self(u8::MAX);
+    pub const ALL: Self = Self((1 << Tuning::ALL.len()) - 1);
 
     /// Adds one.
     pub const fn with(self, tuning: Tuning) -> Self {

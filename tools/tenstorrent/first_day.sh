@@ -23,7 +23,8 @@ failed=()
 
 features=(--release --locked --no-default-features --features tenstorrent,cli)
 policy=(--config full --cameras 3 --prompt-tokens 48 --repeats 34)
-switches=(column_products wide_norms long_key_blocks short_gelu compact_residuals two_pass_attention short_sums one_pass_products)
+switches=(column_products wide_norms long_key_blocks larger_l1
+  short_gelu compact_residuals compact_gates two_pass_attention short_sums one_pass_products)
 if [[ "$quick" == true ]]; then
   policy=(--config demo --cameras 2 --prompt-tokens 10 --repeats 2)
 fi

@@ -38,17 +38,19 @@ impl Norm {
     }
 }
 
-/// A norm's weights, `[1, 1, 1, width]` each.
+/// A norm's weights, `[1, 1, 1, width]` each, and its epsilon.
 #[derive(Clone, Copy)]
 pub struct NormWeights<'a> {
     /// Factor.
     pub weight: &'a Tensor,
     /// Summand.
     pub bias: Option<&'a Tensor>,
+    /// Added to the variance or the mean square.
+    pub eps: f32,
 }
 
 impl Call<'_, '_> {
-    fn norm_weights(&self, NormWeights { weight, bias }: NormWeights, eps: f32) -> PyResult<()> {
+    fn norm_weights(&self, NormWeights { weight, bias, eps }: NormWeights) -> PyResult<()> {
         self.tensor("weight", Some(weight))?;
         self.tensor("bias", bias)?;
         self.keyword("epsilon", eps)
@@ -79,11 +81,10 @@ impl Device {
         norm: Norm,
         x: &Tensor,
         weights: NormWeights,
-        eps: f32,
         compute: ComputeKernel,
     ) -> Result<Tensor> {
         self.call(norm.name(), &[x, weights.weight], |call| {
-            call.norm_weights(weights, eps)?;
+            call.norm_weights(weights)?;
             call.compute(compute)?;
             call.run(norm.name(), (x.bind(call.python),)).map(Tensor::new)
         })
@@ -99,7 +100,6 @@ impl Device {
         norm: Norm,
         x: &Tensor,
         weights: NormWeights,
-        eps: f32,
         blocks: &NormBlocks,
         compute: ComputeKernel,
         memory: Memory,
@@ -109,7 +109,7 @@ impl Device {
             call.run("to_memory_config", arguments).map(Tensor::new)
         })?;
         let normalised = self.call(norm.name(), &[x, weights.weight], |call| {
-            call.norm_weights(weights, eps)?;
+            call.norm_weights(weights)?;
             call.norm_blocks(blocks)?;
             call.compute(compute)?;
             call.keyword("memory_config", call.block_sharded(x, blocks)?)?;

@@ -175,7 +175,8 @@ impl Device {
         })
     }
 
-    /// `activation(x · weight + bias)`, in blocks of rows and outputs: for many rows.
+    /// `activation(x · weight + bias)`, in blocks of rows and outputs: for many rows. The result has
+    /// the element type `dtype`.
     ///
     /// # Errors
     /// When TT-NN refuses the shapes or the card fails.
@@ -186,14 +187,14 @@ impl Device {
         activation: Option<Activation>,
         blocks: &MatmulBlocks,
         compute: ComputeKernel,
-        memory: Memory,
+        (dtype, memory): (Dtype, Memory),
     ) -> Result<Tensor> {
         self.call("minimal_matmul", &[x, weight], |call| {
             call.tensor("bias_tensor", bias)?;
             if let Some(activation) = activation {
                 call.keyword("fused_activation", activation.object(&call.ttnn)?)?;
             }
-            call.dtype(Dtype::Bf16)?;
+            call.dtype(dtype)?;
             call.blocks(blocks)?;
             call.compute(compute)?;
             call.memory(memory)?;

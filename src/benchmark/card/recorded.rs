@@ -1,7 +1,7 @@
 //! The work of a recorded operation.
 
 use super::{Attention, Movement, Product, Work};
-use crate::device::{CardTuning, Operation, Tuning};
+use crate::device::{CardTuning, Operation, OperationInput, Tuning};
 
 const TILE: f64 = 32.0;
 /// Floating-point operations of the product of two tiles.
@@ -25,6 +25,11 @@ pub fn work_of(operation: &Operation, tuning: CardTuning) -> Work {
                 true => moved(tiles),
                 false => Work::Norm { tiles: tiles.ceil() },
             }
+        }
+        // The cache comes out whole; only the tokens are brought.
+        "UpdateKVCache" => {
+            let tokens = operation.inputs.get(1).map_or(0, OperationInput::tiles);
+            moved((tokens as f64 / operation.cores.max(1) as f64).ceil())
         }
         // Four tiles are read for one that is written.
         "RotaryEmbeddingHf" => moved(2.0 * tiles),
@@ -117,7 +122,6 @@ fn is_approximate(arguments: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::OperationInput;
 
     fn input(shape: [usize; 4], dram_bytes: u64) -> OperationInput {
         OperationInput {
@@ -187,6 +191,17 @@ mod tests {
         assert!(attention(true, 0).is_exact);
         assert!(!attention(true, 1).is_exact);
         assert!(!attention(false, 0).is_exact);
+    }
+
+    #[test]
+    fn of_a_cache_only_the_tokens_are_brought() {
+        let mut cache = operation(
+            "UpdateKVCache",
+            vec![input([1, 1, 928, 256], 0), input([1, 1, 64, 256], 0)],
+            "",
+        );
+        cache.cores = 2;
+        assert_eq!(work_of(&cache, CardTuning::NONE), moved(8.0));
     }
 
     #[test]

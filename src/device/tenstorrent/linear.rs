@@ -16,6 +16,8 @@ const MANY_ROWS: usize = 256;
 /// Bytes of each core's L1 for a result that is kept there, at most. A dozen of them live at once, beside the
 /// buffers of an operation.
 const MOST_KEPT_BYTES: usize = 16_384;
+/// The same with [`Tuning::LargerL1`].
+const MOST_KEPT_BYTES_LARGER: usize = 32_768;
 
 /// Products with all mantissa bits of a weight, and all but the last of an activation's 8.
 const WIDE_FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
@@ -213,7 +215,7 @@ impl TenstorrentDevice {
             (true, false) if is_plain => card.linear(x, affine, compute, memory)?,
             _ => {
                 let blocks = self.blocks(rows, layer);
-                card.minimal_matmul(x, affine, activation, &blocks, compute, memory)?
+                card.minimal_matmul(x, affine, activation, &blocks, compute, (Dtype::Bf16, memory))?
             }
         };
         Ok(y)
@@ -302,26 +304,29 @@ impl TenstorrentDevice {
         let rows = gate_up.rows("geglu", x)?;
         let weight = &gate_up.weight.tensor;
         if let Some(up) = &gate_up.up {
-            let of = |weight, activation| {
-                self.product_of(
-                    &x.tensor,
-                    rows,
-                    gate_up,
-                    weight,
-                    activation,
-                    self.wide_compute(rows),
-                )
-            };
-            // Where a core has many tiles, their gelu takes longer than bringing them to the multiplication.
+            let compute = self.wide_compute(rows);
             let y = match rows < MANY_ROWS {
                 true => {
+                    let of = |weight, activation| {
+                        self.product_of(&x.tensor, rows, gate_up, weight, activation, compute)
+                    };
                     let gate = of(weight, Some(tt::Activation::Gelu(self.gelu())))?;
                     self.card.multiply(&gate, &of(&up.tensor, None)?)?
                 }
+                // Where a core has many tiles, their gelu takes longer than bringing them to the multiplication.
                 false => {
-                    let gate = of(weight, None)?;
+                    let (blocks, memory) = (self.blocks(rows, gate_up), self.memory(rows, gate_up.outputs));
+                    let dtype = match self.tuning.has(Tuning::CompactGates) {
+                        true => Dtype::Bf8,
+                        false => Dtype::Bf16,
+                    };
+                    let of = |weight| {
+                        let affine = Affine { weight, bias: None };
+                        self.card
+                            .minimal_matmul(&x.tensor, affine, None, &blocks, compute, (dtype, memory))
+                    };
                     self.card
-                        .gelu_multiply(&gate, &of(&up.tensor, None)?, self.gelu())?
+                        .gelu_multiply(&of(weight)?, &of(&up.tensor)?, self.gelu())?
                 }
             };
             return Ok(self.matrix(y, rows, gate_up.outputs));
@@ -352,7 +357,11 @@ impl TenstorrentDevice {
     pub(super) fn memory(&self, rows: usize, width: usize) -> Memory {
         let (columns_of_cores, rows_of_cores) = self.grid;
         let bytes = rows.next_multiple_of(TILE) * width * size_of::<u16>();
-        let is_small = bytes <= MOST_KEPT_BYTES * (columns_of_cores * rows_of_cores) as usize;
+        let most = match self.tuning.has(Tuning::LargerL1) {
+            true => MOST_KEPT_BYTES_LARGER,
+            false => MOST_KEPT_BYTES,
+        };
+        let is_small = bytes <= most * (columns_of_cores * rows_of_cores) as usize;
         match is_small && self.traces.is_working() {
             true => Memory::L1,
             false => Memory::Dram,

@@ -64,6 +64,7 @@ impl TenstorrentDevice {
         let weights = NormWeights {
             weight: &weight.tensor,
             bias: bias.map(|bias| &bias.tensor),
+            eps,
         };
         let blocks = match self.tuning.has(Tuning::WideNorms) && self.traces.is_working() {
             true => norm_blocks(rows, width, self.grid),
@@ -74,9 +75,9 @@ impl TenstorrentDevice {
             Some(blocks) => {
                 let memory = self.memory(rows, width);
                 self.card
-                    .norm_in_blocks(norm, x, weights, eps, &blocks, COMPUTE, memory)?
+                    .norm_in_blocks(norm, x, weights, &blocks, COMPUTE, memory)?
             }
-            None => self.card.norm(norm, x, weights, eps, COMPUTE)?,
+            None => self.card.norm(norm, x, weights, COMPUTE)?,
         };
         Ok(self.matrix(y, rows, width))
     }
