@@ -72,18 +72,22 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		cargo test --release --locked -p tt-metal-sys && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --lib tenstorrent && \
 		for card in n150 p150; do \
-			PI0_MOCK_CARD=$$card cargo test --release --locked --no-default-features --features tenstorrent,cli \
-				--test device_conformance || exit 1; \
+			for tuning in none all; do \
+				PI0_MOCK_CARD=$$card PI0_CARD_TUNING=$$tuning cargo test --release --locked --no-default-features \
+					--features tenstorrent,cli --test device_conformance -- card || exit 1; \
+			done; \
 		done && \
+		tt_example="cargo run --release --locked -p tt-metal-sys --example multiply --" && \
+		$$tt_example --mock tools/tenstorrent/mock/n150.yaml target/mock-cache && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
 CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48
-bench-card: setup ## how long each stage of a chunk takes on a Tenstorrent card
+bench-card: setup ## how long captured chunks take on a Tenstorrent card
 	@tools/tenstorrent/install.sh
 	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
 		cargo run --release --locked --no-default-features --features tenstorrent,cli --bin pi0_bench -- \
-			--device tenstorrent $(CARD_BENCH)
+			--device tenstorrent --captured $(CARD_BENCH)
 
 python-test: build ## tests of the simulated robot, the tools, and the node's parameters through rclpy
 	@$(IN_ISOLATION) python -m pytest -q

@@ -15,10 +15,16 @@ fn main() -> ExitCode {
         println!("{answer}");
         return ExitCode::SUCCESS;
     }
-    let mut own = std::env::args().take_while(|argument| argument != "--ros-args");
-    let outcome = match own.any(|argument| argument == "--list-topics") {
-        true => pi0_node::ros::list_topics().map(|topics| println!("{topics}")),
-        false => pi0_node::ros::run(),
+    let has = |option: &str| {
+        let mut own = std::env::args().take_while(|argument| argument != "--ros-args");
+        own.any(|argument| argument == option)
+    };
+    let outcome = if has("--list-topics") {
+        pi0_node::ros::list_topics().map(|topics| println!("{topics}"))
+    } else if has("--warm-card") {
+        pi0_node::ros::warm_card()
+    } else {
+        pi0_node::ros::run()
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,8 @@
 //! Measurements of speed: the stages of a chunk, matrix products, start-up, and the control rate beside inference.
 
 mod arithmetic;
-#[cfg(feature = "tenstorrent")]
-mod card_graph;
+mod captured;
+pub mod card;
 mod control_rate;
 mod kernels;
 mod peak;
@@ -14,8 +14,7 @@ mod start_up;
 mod workload;
 
 pub use arithmetic::Arithmetic;
-#[cfg(feature = "tenstorrent")]
-pub use card_graph::{CardGraph, Chip, HostCommands, Kind, MockedCard, Roofline};
+pub use captured::{CapturedReport, measure_captured};
 pub use control_rate::{
     ControlRateError, ControlRateOptions, ControlRateReport, Ticks, measure_control_rate,
 };

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use clap::Parser;
 use pi0_node::benchmark::{
-    KernelProducts, PRODUCT_ROWS, RandomWeights, Workload, demo_sized, measure_chunks, measure_kernels,
-    measure_products, measure_start_up,
+    KernelProducts, PRODUCT_ROWS, RandomWeights, Workload, demo_sized, measure_captured, measure_chunks,
+    measure_kernels, measure_products, measure_start_up,
 };
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::chrome_trace;
-use pi0_node::device::{CpuDevice, Device, Precision};
+use pi0_node::device::{AttentionSoftmax, CardTuning, CpuDevice, Device, Precision};
 use pi0_node::model::{Pi0, Pi0Config};
 use pi0_node::policy::DeviceChoice;
 use serde_json::json;
@@ -27,6 +27,16 @@ struct Arguments {
     /// Type of the weights on the CPU.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
+    /// Name of a card that is mocked in place of a real one, as its descriptor in tools/tenstorrent/mock is named: nothing is
+    /// computed, and times mean nothing.
+    #[arg(long)]
+    mock_card: Option<String>,
+    /// Ways of computing on a card: all, layout, none, or names with commas between them; all,-name leaves one out.
+    #[arg(long, default_value_t)]
+    tuning: CardTuning,
+    /// Softmax of attention on a card.
+    #[arg(long, value_enum, default_value_t)]
+    softmax: AttentionSoftmax,
     /// Cameras, each with a frame of 640 × 480 pixels.
     #[arg(long, default_value_t = 1)]
     cameras: usize,
@@ -48,6 +58,9 @@ struct Arguments {
     /// Chunks that are measured.
     #[arg(long, default_value_t = 20)]
     repeats: usize,
+    /// Measure chunks whose work the device captured, and compare each with the first one bit for bit.
+    #[arg(long, conflicts_with_all = ["products", "kernels", "start_up"])]
+    captured: bool,
     /// Measure matrix products of the published model's shapes instead of a chunk.
     #[arg(long)]
     products: bool,
@@ -96,12 +109,26 @@ fn benchmark(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
 
 #[cfg(feature = "tenstorrent")]
 fn measure_on_card(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
+    use anyhow::Context;
     use pi0_node::device::{TenstorrentDevice, TenstorrentOptions};
-    measure(
-        arguments,
-        TenstorrentDevice::open(&TenstorrentOptions::default())?,
-        started,
-    )
+
+    let options = TenstorrentOptions {
+        tuning: arguments.tuning,
+        attention: arguments.softmax,
+        ..TenstorrentOptions::DEFAULT
+    };
+    let device = match &arguments.mock_card {
+        None => TenstorrentDevice::open(&options)?,
+        Some(card) => {
+            let cache = std::path::Path::new("target/mock-cache");
+            std::fs::create_dir_all(cache)?;
+            let descriptor = format!("tools/tenstorrent/mock/{card}.yaml");
+            let descriptor = std::fs::canonicalize(&descriptor).with_context(|| descriptor)?;
+            let cache = cache.canonicalize()?;
+            TenstorrentDevice::open_mock(&tt_metal_sys::MockCard { descriptor, cache }, &options)?
+        }
+    };
+    measure(arguments, device, started)
 }
 
 #[cfg(not(feature = "tenstorrent"))]
@@ -158,6 +185,14 @@ fn measure<D: Device>(arguments: &Arguments, device: D, started: Instant) -> any
         warm_up: arguments.warm_up,
         repeats: arguments.repeats,
     };
+    if arguments.captured {
+        let report = measure_captured(&model, workload)?;
+        match arguments.json {
+            true => println!("{}", report.to_json()),
+            false => print!("{report}"),
+        }
+        return Ok(());
+    }
     let report = measure_chunks(&model, workload)?;
     if arguments.json {
         println!("{}", report.to_json());

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pi0_node::benchmark::{CardGraph, MockedCard};
+use pi0_node::benchmark::card::{CardGraph, MockedCard};
+use pi0_node::device::{AttentionSoftmax, CardTuning, TenstorrentOptions};
 use pi0_node::model::{ModelType, Pi0Config};
 
-/// Builds the policy at its published size on a mock card and prints its operations, memory and least time.
+/// Builds the policy at its published size on a mock card and prints its operations, memory and time by a model.
 #[derive(Parser)]
 struct Arguments {
     /// Card to mock.
@@ -22,6 +23,12 @@ struct Arguments {
     /// Cameras, each with a new frame.
     #[arg(long, default_value_t = 3)]
     cameras: usize,
+    /// Ways of computing: all, layout, none, or names with commas between them; all,-name leaves one out.
+    #[arg(long, default_value_t)]
+    tuning: CardTuning,
+    /// Softmax of attention.
+    #[arg(long, value_enum, default_value_t)]
+    softmax: AttentionSoftmax,
     /// Folder with the cards' descriptors.
     #[arg(long, default_value = "tools/tenstorrent/mock")]
     descriptors: PathBuf,
@@ -51,13 +58,18 @@ fn record(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.cache.canonicalize()?,
     );
     let limit = Pi0Config::published(arguments.policy).max_prompt_tokens;
+    let options = TenstorrentOptions {
+        tuning: arguments.tuning,
+        attention: arguments.softmax,
+        ..TenstorrentOptions::DEFAULT
+    };
     let graph = CardGraph::record(
         arguments.card,
         arguments.policy,
         arguments.cameras,
         arguments.prompt_tokens.unwrap_or(limit),
-        &descriptors,
-        &cache,
+        &options,
+        (&descriptors, &cache),
     )?;
     if arguments.json {
         println!("{}", serde_json::to_string(&graph)?);

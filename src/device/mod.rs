@@ -4,6 +4,7 @@
 //! the height of what an accelerator library offers, so that each can be one fused kernel. Between
 //! [`Device::upload`] and [`Device::read_back`] nothing comes back to the host.
 
+mod card_options;
 mod cpu;
 mod host_tensor;
 mod patches;
@@ -14,13 +15,14 @@ mod vectorised;
 
 use std::ops::Range;
 
+pub use card_options::{AttentionSoftmax, CardTuning, TenstorrentOptions, Tuning, TuningLevel};
 pub use cpu::{CpuDevice, CpuTensor, KERNEL_VARIABLE, KernelLevel, Precision};
 pub use host_tensor::{Dtype, HostTensor};
 pub use patches::PatchGrid;
 pub use pixels::Pixels;
 #[cfg(feature = "tenstorrent")]
 pub use tenstorrent::{
-    Graph, Operation, TenstorrentDevice, TenstorrentLinear, TenstorrentOptions, TenstorrentTable,
+    Graph, Operation, OperationInput, TenstorrentDevice, TenstorrentLinear, TenstorrentTable,
     TenstorrentTensor,
 };
 
@@ -44,6 +46,9 @@ pub enum DeviceError {
     /// The device failed during work; it has to be opened again.
     #[error("the device failed: {0}")]
     Lost(String),
+    /// The device does not answer; only a reset brings it back.
+    #[error("the device hangs, and only a reset brings it back: {0}")]
+    Hung(String),
     /// A token that the embedding table does not have.
     #[error("embedding: token {token} is not in the vocabulary of {vocab_size}")]
     Token {
@@ -68,11 +73,12 @@ impl From<tt_metal_sys::Error> for DeviceError {
     fn from(error: tt_metal_sys::Error) -> Self {
         use tt_metal_sys::Error;
         match error {
-            Error::Hung { .. } | Error::OutOfMemory { .. } | Error::Operation { .. } => {
-                Self::Lost(error.to_string())
-            }
+            Error::Hung { .. } => Self::Hung(error.to_string()),
+            Error::OutOfMemory { .. } | Error::Operation { .. } => Self::Lost(error.to_string()),
             Error::NotInstalled(_) | Error::NoCard(_) => Self::Absent(error.to_string()),
-            Error::Version { .. } | Error::Open(_) => Self::Unavailable(error.to_string()),
+            Error::Version { .. } | Error::Open(_) | Error::Reset { .. } => {
+                Self::Unavailable(error.to_string())
+            }
         }
     }
 }
@@ -234,6 +240,11 @@ pub trait Device: Send + Sync + 'static {
         self.upload_linear(std::slice::from_ref(weight), &bias)
     }
 
+    /// Uploads gate and up of a [`geglu`](Device::geglu), `[outputs, inputs]` each, as the device multiplies with them best.
+    fn upload_gated_linear(&self, gate: &HostTensor, up: &HostTensor) -> Result<Self::Linear> {
+        self.upload_linear(&[gate.clone(), up.clone()], &[])
+    }
+
     /// Uploads an embedding table `[vocab_size, width]`.
     fn upload_table(&self, table: &HostTensor) -> Result<Self::Table>;
 
@@ -283,8 +294,8 @@ pub trait Device: Send + Sync + 'static {
         residual: &Self::Tensor,
     ) -> Result<Self::Tensor>;
 
-    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)`, gate and up stacked in one layer: `[rows, outputs / 2]` (Shazeer
-    /// 2020).
+    /// `gelu_tanh(x · gateᵀ) · (x · upᵀ)` (Shazeer 2020), gate and up
+    /// [uploaded together](Device::upload_gated_linear) or stacked in one layer: `[rows, outputs / 2]`.
     fn geglu(&self, x: &Self::Tensor, gate_up: &Self::Linear) -> Result<Self::Tensor>;
 
     /// Uploads token ids of a table. [`write_token_ids`](Device::write_token_ids) replaces them; only
@@ -373,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_that_fails_during_work_is_lost_and_one_that_is_not_there_or_in_use_is_not() {
+    fn a_card_that_fails_during_work_is_lost_or_hangs_and_one_that_is_not_there_or_in_use_does_not() {
         let (operation, shapes, message) = ("linear", "[1, 2]".to_owned(), "why".to_owned());
         let during_work = [
             Error::OutOfMemory {
@@ -381,15 +392,10 @@ mod tests {
                 shapes: shapes.clone(),
                 message: message.clone(),
             },
-            Error::Hung {
-                operation,
-                shapes: shapes.clone(),
-                message: message.clone(),
-            },
             // TT-NN's message when the driver is gone is not known, so every message counts.
             Error::Operation {
                 operation,
-                shapes,
+                shapes: shapes.clone(),
                 message: message.clone(),
             },
         ];
@@ -397,6 +403,12 @@ mod tests {
             let error = DeviceError::from(error);
             assert!(matches!(&error, DeviceError::Lost(reason) if reason.contains("linear of [1, 2]")));
         }
+        let hung = DeviceError::from(Error::Hung {
+            operation,
+            shapes,
+            message: message.clone(),
+        });
+        assert!(matches!(&hung, DeviceError::Hung(reason) if reason.contains("linear of [1, 2]")));
         for error in [
             Error::NotInstalled(message.clone()),
             Error::NoCard(message.clone()),

@@ -4,7 +4,7 @@ use super::attention::AttentionMask;
 use super::config::GemmaConfig;
 use super::embedding::Rotation;
 use super::norms::{LayerNorms, Norms};
-use super::weights::{AttentionLinears, HeadWidth, Weights, linear_without_bias, residual_linear};
+use super::weights::{AttentionLinears, HeadWidth, Weights, residual_linear};
 use crate::device::{Activation, Device, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
 /// One transformer, without its [`Norms`], which in π0.5's action expert change from step to step. The two
@@ -224,10 +224,8 @@ impl<D: Device> Gemma<D> {
 
 impl<D: Device> Layer<D> {
     fn new(config: &GemmaConfig, device: &D, weights: &dyn Weights, name: &str) -> Result<Self> {
-        let linear = |parts: &[&str]| {
-            let names: Vec<_> = parts.iter().map(|part| format!("{name}.{part}")).collect();
-            linear_without_bias(device, weights, &names)
-        };
+        let [gate, up] =
+            ["gate_proj", "up_proj"].map(|part| weights.tensor(&format!("{name}.mlp.{part}.weight")));
         Ok(Self {
             attention: Attention(AttentionLinears::new(
                 device,
@@ -243,7 +241,7 @@ impl<D: Device> Layer<D> {
                 false,
             )?),
             mlp: Mlp {
-                gate_up: linear(&["mlp.gate_proj", "mlp.up_proj"])?,
+                gate_up: device.upload_gated_linear(&gate, &up)?,
                 down: residual_linear(device, weights, &format!("{name}.mlp.down_proj"), false)?,
             },
         })

@@ -20,15 +20,6 @@ pub(super) fn linear_with_bias<D: Device>(
     )
 }
 
-/// Uploads layers of one input, with weight alone, as one product.
-pub(super) fn linear_without_bias<D: Device>(
-    device: &D,
-    weights: &dyn Weights,
-    names: &[String],
-) -> Result<D::Linear> {
-    device.upload_linear(&tensors(weights, names, "weight"), &[])
-}
-
 /// Uploads a layer whose product is added to a residual.
 pub(super) fn residual_linear<D: Device>(
     device: &D,

@@ -8,6 +8,8 @@ Usage: pi0_node [OPTION] --ros-args -p checkpoint:=FOLDER [--params-file FILE] [
 Options:
   --print-parameters  Print a parameter file with every parameter, its description and its default
   --list-topics       Print the topics that a node with these ROS arguments subscribes to and publishes on
+  --warm-card         Have a Tenstorrent card's programs compiled for every prompt, set of cameras and frozen actions of
+                      these ROS arguments, once a machine, and exit
   -h, --help          Print help
   -V, --version       Print version";
 

@@ -10,6 +10,7 @@ use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyPar
 use super::typed::Typed;
 use super::{ParameterProblem, RuntimeSettings, inputs, outputs};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
+use crate::device::TenstorrentOptions;
 use crate::observation::InputTopics;
 use crate::policy::{
     ActionMode, CheckpointOptions, DeviceOptions, JointMapping, OpenpiOptions, PolicyInfo, PolicyOptions,
@@ -88,6 +89,12 @@ impl Settings {
                 device: policy.device,
                 precision: policy.precision,
                 threads: policy.threads,
+                card: TenstorrentOptions {
+                    attention: policy.card_attention,
+                    tuning: policy.card_tuning.tuning(),
+                    allow_reset: policy.card_reset,
+                    ..TenstorrentOptions::DEFAULT
+                },
             },
             policy: PolicyOptions {
                 seed: policy.seed,

@@ -4,7 +4,7 @@ use super::definition::{Allowed::*, Changeable, Definition};
 use super::reader::{Reader, Section};
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
-use crate::device::Precision;
+use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::Transport;
 use crate::policy::{
     ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
@@ -104,6 +104,15 @@ parameters! {
         precision: Precision = Precision::F32, Any, "", Unconfigured;
         /// Threads of the CPU device; 0 is one for each core.
         threads: usize = 0, Range(0.0..=1024.0), "threads", Unconfigured;
+        /// Softmax of attention on a Tenstorrent card: exact, or with an exponential function that is off by up to 3 % and
+        /// saves one to two milliseconds of a chunk (as tt-metal's pi0_5 has it).
+        card_attention: AttentionSoftmax = AttentionSoftmax::Exact, Any, "", Unconfigured;
+        /// Ways of computing on a Tenstorrent card that should save time: none of them, those that only divide the work
+        /// differently (layout), or those that round more too (all). See docs/tenstorrent.md.
+        card_tuning: TuningLevel = TuningLevel::None, Any, "", Unconfigured;
+        /// Whether the node resets a Tenstorrent card that hangs (tt-smi -r), while the robot is held. Every other program that
+        /// uses the card loses it.
+        card_reset: bool = false, Any, "", Unconfigured;
         /// Euler steps from noise to actions, from the next chunk on; 0 is the checkpoint's number.
         denoise_steps: usize = 0, Range(0.0..=1000.0), "steps", Always;
         /// State in the prompt of a π0.5 policy: none, its values, or its values padded with zeros to max_state_dim; auto is

@@ -2,7 +2,7 @@
 
 use super::ParameterValue;
 use crate::control::{BlendingStrategy, OutputKind};
-use crate::device::Precision;
+use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::Transport;
 use crate::policy::{
     ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
@@ -89,6 +89,8 @@ macro_rules! choices {
 }
 
 choices! {
+    AttentionSoftmax { Exact = "exact", Approximate = "approximate" }
+    TuningLevel { None = "none", Layout = "layout", All = "all" }
     DeviceChoice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent" }
     Precision { F32 = Precision::F32.name(), Bf16 = Precision::Bf16.name(), Int8 = Precision::Int8.name() }
     Transport { Raw = "raw", Compressed = "compressed" }

@@ -2,6 +2,7 @@
 
 mod aloha_gripper;
 mod chunk;
+mod compile_ahead;
 mod error;
 mod joint_mapping;
 mod normalise;
@@ -101,6 +102,17 @@ pub trait Policy {
     /// When the device fails, or the prompt does not fit the policy.
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
         let _ = prompt;
+        Ok(())
+    }
+
+    /// Has the device compile what any later prediction can need: for every length of the prompt, every number of cameras,
+    /// without and with frozen actions. What was compiled is kept on the host, so once is enough for a machine. Says before
+    /// each part what it is; says nothing where nothing is compiled.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn compile_ahead(&mut self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
+        let _ = begin;
         Ok(())
     }
 

@@ -7,11 +7,11 @@ use super::error::OpenError;
 use super::options::{DeviceChoice, DeviceOptions, PolicyOptions};
 use super::pi0_policy::Pi0Policy;
 #[cfg(feature = "tenstorrent")]
-use super::reopen::ReopenOnLoss;
+use super::reopen::{Recovery, ReopenOnLoss};
 use crate::checkpoint::{Checkpoint, folder_of};
-use crate::device::CpuDevice;
+use crate::device::{CpuDevice, TenstorrentOptions};
 #[cfg(feature = "tenstorrent")]
-use crate::device::{DeviceError, TenstorrentDevice, TenstorrentOptions};
+use crate::device::{DeviceError, TenstorrentDevice};
 
 type Opened = Result<Box<dyn Policy + Send>, OpenError>;
 
@@ -35,7 +35,7 @@ pub fn open_with(checkpoint: impl AsRef<Path>, device: DeviceOptions, options: P
     // A card that is opened again while the robot runs asks no hub.
     let checkpoint = &folder_of(checkpoint)?;
     if device.device != DeviceChoice::Cpu {
-        match open_on_card(checkpoint, &options) {
+        match open_on_card(checkpoint, device.card, &options) {
             Err(OpenError::NoDevice { reason, .. }) if device.device == DeviceChoice::Auto => {
                 tracing::info!("on the CPU, for there is no Tenstorrent device: {reason}");
             }
@@ -48,25 +48,34 @@ pub fn open_with(checkpoint: impl AsRef<Path>, device: DeviceOptions, options: P
 }
 
 #[cfg(feature = "tenstorrent")]
-fn open_on_card(checkpoint: &Path, options: &PolicyOptions) -> Opened {
+fn open_on_card(checkpoint: &Path, card: TenstorrentOptions, options: &PolicyOptions) -> Opened {
     let (folder, options) = (checkpoint.to_owned(), options.clone());
     let open = move || -> Opened {
-        let device =
-            TenstorrentDevice::open(&TenstorrentOptions::default()).map_err(|error| match error {
-                DeviceError::Absent(reason) => OpenError::NoDevice {
-                    device: "Tenstorrent",
-                    reason,
-                },
-                error => OpenError::Device(error),
-            })?;
+        let device = TenstorrentDevice::open(&card).map_err(|error| match error {
+            DeviceError::Absent(reason) => OpenError::NoDevice {
+                device: "Tenstorrent",
+                reason,
+            },
+            error => OpenError::Device(error),
+        })?;
         let checkpoint = Checkpoint::open_with(&folder, &options.checkpoint)?;
         Ok(Box::new(Pi0Policy::new(&checkpoint, device, &options)?))
     };
-    Ok(Box::new(ReopenOnLoss::new(Box::new(open))?))
+    let recovery = match card.allow_reset {
+        true => {
+            let reset = move || TenstorrentDevice::reset(&card).map_err(|error| error.to_string());
+            Recovery::Reset(Box::new(reset))
+        }
+        false => Recovery::ByHand(format!(
+            "run {} and start this program again (with the parameter card_reset the node resets the card itself)",
+            TenstorrentDevice::reset_command(&card)
+        )),
+    };
+    Ok(Box::new(ReopenOnLoss::new(Box::new(open), recovery)?))
 }
 
 #[cfg(not(feature = "tenstorrent"))]
-fn open_on_card(_: &Path, _: &PolicyOptions) -> Opened {
+fn open_on_card(_: &Path, _: TenstorrentOptions, _: &PolicyOptions) -> Opened {
     Err(OpenError::NoDevice {
         device: "Tenstorrent",
         reason: "this build has none (docs/tenstorrent.md says how to build one that has); choose cpu, or auto for the \

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::CheckpointOptions;
-use crate::device::Precision;
+use crate::device::{Precision, TenstorrentOptions};
 
 /// A rectangle of a camera's frame, in pixels from its top left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +156,8 @@ pub struct DeviceOptions {
     pub precision: Precision,
     /// Threads of the CPU device; 0 for one on each core.
     pub threads: usize,
+    /// Choices about a Tenstorrent card.
+    pub card: TenstorrentOptions,
 }
 
 impl DeviceOptions {
@@ -165,6 +167,7 @@ impl DeviceOptions {
             device: DeviceChoice::Cpu,
             precision: Precision::F32,
             threads: 0,
+            card: TenstorrentOptions::DEFAULT,
         }
     }
 

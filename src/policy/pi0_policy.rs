@@ -23,10 +23,10 @@ use crate::model::{ModelType, Pi0, Schedule, Session};
 
 /// A checkpoint's policy on a device.
 pub struct Pi0Policy<D: Device> {
-    model: Pi0<D>,
+    pub(super) model: Pi0<D>,
     /// By the number of steps. None is dropped: traces of the device may refer to it.
-    schedules: BTreeMap<usize, Schedule<D>>,
-    steps: usize,
+    pub(super) schedules: BTreeMap<usize, Schedule<D>>,
+    pub(super) steps: usize,
     checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
     prompt_form: PromptForm,
@@ -35,7 +35,7 @@ pub struct Pi0Policy<D: Device> {
     statistics: Statistics,
     image_fit: ImageFit,
     /// Cameras with images, in the checkpoint's order.
-    cameras: Vec<CameraOptions>,
+    pub(super) cameras: Vec<CameraOptions>,
     seed: u64,
     /// Chunks whose noise was drawn.
     num_chunks: u64,
@@ -340,6 +340,13 @@ impl<D: Device> Policy for Pi0Policy<D> {
             }
         }
         Ok(())
+    }
+
+    fn compile_ahead(&mut self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
+        match self.model.device.needs_warm_up() {
+            true => self.run_every_shape(begin),
+            false => Ok(()),
+        }
     }
 
     fn report(&self) -> PolicyReport {

@@ -14,11 +14,23 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 type Open = Box<dyn FnMut() -> Result<Box<dyn Policy + Send>, OpenError> + Send>;
 
-/// Drops the policy when its device is lost and opens it again, each time after twice the wait. Until then
-/// every prediction fails, so that nothing old is played as new. A policy that was opened again has the
-/// denoising steps of the one before, and is warmed up if that one was.
+/// What brings a device back that hangs: opening it again does not.
+pub(super) enum Recovery {
+    /// This call, before the device is opened again.
+    Reset(Box<dyn FnMut() -> Result<(), String> + Send>),
+    /// What a person has to do, in words.
+    ByHand(String),
+}
+
+/// Drops the policy when its device is lost and opens it again, each time after twice the wait; a device that hangs
+/// is reset before, if that is allowed, and else stays lost. Until then every prediction fails, so that nothing old
+/// is played as new. A policy that was opened again has the denoising steps of the one before, and is warmed up if
+/// that one was.
 pub(super) struct ReopenOnLoss {
     open: Open,
+    recovery: Recovery,
+    /// Whether the device hangs, and has not been reset since.
+    hangs: bool,
     policy: Option<Box<dyn Policy + Send>>,
     info: PolicyInfo,
     denoise_steps: Option<NonZeroUsize>,
@@ -35,12 +47,14 @@ impl ReopenOnLoss {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn new(mut open: Open) -> Result<Self, OpenError> {
+    pub fn new(mut open: Open, recovery: Recovery) -> Result<Self, OpenError> {
         let policy = open()?;
         Ok(Self {
             info: policy.info().clone(),
             policy: Some(policy),
             open,
+            recovery,
+            hangs: false,
             denoise_steps: None,
             warm_prompt: None,
             loss: String::new(),
@@ -56,8 +70,9 @@ impl ReopenOnLoss {
         prompt: &str,
         predict: impl FnOnce(&mut dyn Policy) -> Result<T, PolicyError>,
     ) -> Result<T, PolicyError> {
-        if self.policy.is_none() && now >= self.next_attempt {
-            match self.reopen() {
+        let is_for_good = self.hangs && matches!(self.recovery, Recovery::ByHand(_));
+        if self.policy.is_none() && now >= self.next_attempt && !is_for_good {
+            match self.recover().and_then(|()| self.reopen()) {
                 Ok(policy) => self.policy = Some(policy),
                 Err(reason) => self.wait_after(reason, now),
             }
@@ -77,34 +92,60 @@ impl ReopenOnLoss {
         self.watched(result, now)
     }
 
+    /// Resets a device that hangs.
+    fn recover(&mut self) -> Result<(), String> {
+        if let Recovery::Reset(reset) = &mut self.recovery
+            && self.hangs
+        {
+            tracing::warn!("the device is reset, for it hangs: {}", self.loss);
+            reset()?;
+            self.hangs = false;
+        }
+        Ok(())
+    }
+
     /// Opens the policy in the state of the one that was lost.
     fn reopen(&mut self) -> Result<Box<dyn Policy + Send>, String> {
-        let mut policy = (self.open)().map_err(|error| error.to_string())?;
+        let opened = (self.open)();
+        if let Err(OpenError::Device(DeviceError::Hung(_))) = &opened {
+            self.hangs = true;
+        }
+        let mut policy = opened.map_err(|error| error.to_string())?;
         let prepared = policy
             .set_denoise_steps(self.denoise_steps)
             .and_then(|()| match &self.warm_prompt {
                 Some(prompt) => policy.warm_up(prompt),
                 None => Ok(()),
             });
+        if let Err(PolicyError::Device(DeviceError::Hung(_))) = &prepared {
+            self.hangs = true;
+        }
         prepared.map_err(|error| error.to_string())?;
         Ok(policy)
     }
 
     /// Returns a result of the policy, which is dropped if its device is lost.
     fn watched<T>(&mut self, result: Result<T, PolicyError>, now: Instant) -> Result<T, PolicyError> {
-        if let Err(PolicyError::Device(DeviceError::Lost(reason))) = &result {
-            // The device is closed before it can be opened again.
+        if let Err(PolicyError::Device(error @ (DeviceError::Lost(reason) | DeviceError::Hung(reason)))) =
+            &result
+        {
+            // The device is closed before it can be reset or opened again.
             self.policy = None;
+            self.hangs = matches!(error, DeviceError::Hung(_));
             self.wait_after(reason.clone(), now);
         }
         result
     }
 
     fn wait_after(&mut self, reason: String, now: Instant) {
-        self.loss = format!(
-            "{reason}; it is opened again every {} s at most",
-            LONGEST_WAIT.as_secs()
-        );
+        let seconds = LONGEST_WAIT.as_secs();
+        self.loss = match (self.hangs, &self.recovery) {
+            (true, Recovery::ByHand(remedy)) => format!("{reason}; {remedy}"),
+            (true, Recovery::Reset(_)) => {
+                format!("{reason}; it is reset and opened again every {seconds} s at most")
+            }
+            (false, _) => format!("{reason}; it is opened again every {seconds} s at most"),
+        };
         self.next_attempt = now + self.wait;
         self.wait = LONGEST_WAIT.min(2 * self.wait);
     }
@@ -145,6 +186,12 @@ impl Policy for ReopenOnLoss {
             self.warm_prompt = Some(prompt.to_owned());
         }
         self.watched(warm, Instant::now())
+    }
+
+    fn compile_ahead(&mut self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
+        let policy = self.policy.as_mut();
+        let compiled = policy.map_or(Ok(()), |policy| policy.compile_ahead(begin));
+        self.watched(compiled, Instant::now())
     }
 
     /// Nothing is known while the device is lost.
@@ -206,6 +253,7 @@ mod tests {
             self.log.note("predict");
             match observation.prompt.as_str() {
                 "lose" => Err(PolicyError::Device(DeviceError::Lost("it hangs".to_owned()))),
+                "hang" => Err(PolicyError::Device(DeviceError::Hung("no answer".to_owned()))),
                 "misshape" => Err(PolicyError::StateLength {
                     found: 1,
                     expected: 2,
@@ -251,6 +299,10 @@ mod tests {
 
     /// A policy that cannot be opened a second and a third time.
     fn reopening() -> (ReopenOnLoss, Log) {
+        recovering(Recovery::ByHand("reset it".to_owned()))
+    }
+
+    fn recovering(recovery: Recovery) -> (ReopenOnLoss, Log) {
         let log = Log::default();
         let noted = log.clone();
         let open = move || -> Result<Box<dyn Policy + Send>, OpenError> {
@@ -263,7 +315,7 @@ mod tests {
                 })),
             }
         };
-        (ReopenOnLoss::new(Box::new(open)).unwrap(), log)
+        (ReopenOnLoss::new(Box::new(open), recovery).unwrap(), log)
     }
 
     #[test]
@@ -325,6 +377,65 @@ mod tests {
             .predict_at("wave", Instant::now() + Duration::from_secs(1))
             .unwrap();
         assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+    }
+
+    #[test]
+    fn a_device_that_hangs_is_not_opened_again_where_it_may_not_be_reset() {
+        let (mut policy, log) = reopening();
+        let start = Instant::now();
+        policy.predict_at("hang", start).unwrap_err();
+        log.calls().clear();
+        let error = policy
+            .predict_at("wave", start + Duration::from_secs(3600))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no answer; reset it"), "{error}");
+        assert_eq!(log.opened(), 0);
+    }
+
+    #[test]
+    fn a_device_that_hangs_is_reset_before_it_is_opened_again_where_that_is_allowed() {
+        let resets = Log::default();
+        let noted = resets.clone();
+        let reset = move || {
+            noted.note("open");
+            match noted.opened() {
+                1 => Err("no such program".to_owned()),
+                _ => Ok(()),
+            }
+        };
+        let (mut policy, log) = recovering(Recovery::Reset(Box::new(reset)));
+        let start = Instant::now();
+        let mut after = |seconds: u64, prompt: &str| {
+            let predicted = policy.predict_at(prompt, start + Duration::from_secs(seconds));
+            let why = predicted.err().map(|error| error.to_string());
+            (why, resets.opened(), log.opened())
+        };
+        let (_, reset, opened) = after(0, "hang");
+        assert_eq!((reset, opened), (0, 1));
+        let (why, reset, opened) = after(1, "wave");
+        assert!(
+            why.unwrap()
+                .contains("no such program; it is reset and opened again")
+        );
+        assert_eq!((reset, opened), (1, 1), "not opened while it hangs");
+        let (_, reset, opened) = after(3, "wave");
+        assert_eq!((reset, opened), (2, 2), "reset, and cannot be opened yet");
+        let (_, reset, opened) = after(7, "wave");
+        assert_eq!((reset, opened), (2, 3), "reset once");
+        assert_eq!(after(15, "wave"), (None, 2, 4));
+    }
+
+    #[test]
+    fn a_device_that_is_lost_and_does_not_hang_is_not_reset() {
+        let reset = || -> Result<(), String> { panic!("it does not hang") };
+        let (mut policy, log) = recovering(Recovery::Reset(Box::new(reset)));
+        let start = Instant::now();
+        policy.predict_at("lose", start).unwrap_err();
+        policy
+            .predict_at("wave", start + Duration::from_secs(1))
+            .unwrap_err();
+        assert_eq!(log.opened(), 2);
     }
 
     #[test]

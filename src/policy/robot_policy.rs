@@ -77,6 +77,10 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
         self.policy.warm_up(prompt)
     }
 
+    fn compile_ahead(&mut self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
+        self.policy.compile_ahead(begin)
+    }
+
     fn report(&self) -> PolicyReport {
         self.policy.report()
     }

@@ -21,6 +21,6 @@ mod subscriptions;
 mod topic_names;
 mod topics;
 
-pub use node::{Pi0Node, run};
+pub use node::{Pi0Node, run, warm_card};
 pub use node_error::NodeError;
 pub use topics::list_topics;

@@ -28,8 +28,8 @@ use crate::control::TimedChunk;
 use crate::parameters::{Parameters, QosOverrides, Settings};
 use crate::policy::{OpenError, Policy, open_with};
 use crate::runtime::{
-    ChangeError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState, Reports, Shared,
-    ShowChunk, UnexpectedExit, WatchedThread, wait_for_rest,
+    ChangeError, ConfigureError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState,
+    Reports, Shared, ShowChunk, UnexpectedExit, WatchedThread, wait_for_rest, with_causes,
 };
 
 const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
@@ -67,6 +67,38 @@ pub fn run() -> Result<(), NodeError> {
         open_with(&settings.checkpoint, settings.device, settings.policy.clone())
     })?;
     running.run_until_signal()
+}
+
+/// Has the device of the node that the ROS arguments of this process name compile what its policy can ever need, for every
+/// later start of the node on this machine.
+///
+/// # Errors
+/// When the parameters or the checkpoint are not whole, or the device fails.
+pub fn warm_card() -> Result<(), NodeError> {
+    let _trace = logging::start()?;
+    let node = node_of_this_process()?;
+    let parameters = parameters_of(&node)?;
+    let settings = parameters.settings();
+    let mut policy =
+        open_with(&settings.checkpoint, settings.device, settings.policy.clone()).map_err(|source| {
+            ConfigureError::Policy {
+                checkpoint: settings.checkpoint.display().to_string(),
+                source,
+            }
+        })?;
+    let started = Instant::now();
+    let mut parts = 0;
+    policy
+        .compile_ahead(&mut |part| {
+            parts += 1;
+            println!("{:4.0} s: {part}", started.elapsed().as_secs_f64());
+        })
+        .map_err(|error| ConfigureError::WarmUp(with_causes(&error)))?;
+    match parts {
+        0 => println!("nothing to compile: {}", policy.info().description),
+        _ => println!("{:4.0} s: done", started.elapsed().as_secs_f64()),
+    }
+    Ok(())
 }
 
 /// The node that the ROS arguments of this process name.

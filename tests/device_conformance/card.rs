@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use pi0_node::device::{
-    Device, DeviceError, PatchGrid, Pixels, RopeTable, TenstorrentDevice, TenstorrentOptions,
+    CardTuning, Device, DeviceError, PatchGrid, Pixels, RopeTable, TenstorrentDevice, TenstorrentOptions,
 };
 use tt_metal_sys::{Dtype, Kernel, Layout, MockCard, Program};
 
@@ -15,6 +15,9 @@ use crate::{Behaviour, behaviours};
 
 /// Names a card that is described and not there (n150 or p150), on which only shapes are compared.
 const MOCK_VARIABLE: &str = "PI0_MOCK_CARD";
+
+/// Ways of computing on the card, as `pi0_bench --tuning` has them; without it, all of them.
+const TUNING_VARIABLE: &str = "PI0_CARD_TUNING";
 
 const SMALL_GRID: PatchGrid = PatchGrid {
     image_size: 32,
@@ -45,9 +48,9 @@ pub fn trials() -> Vec<Trial> {
             an_image_is_refused_where_a_matrix_or_heads_are_expected,
         ),
         (
-            "a kernel that does not compile is refused",
+            "a kernel that does not compile without a warning is refused",
             Source::ElementWise,
-            a_kernel_that_does_not_compile_is_refused,
+            a_kernel_that_does_not_compile_without_a_warning_is_refused,
         ),
     ];
     behaviours()
@@ -70,15 +73,24 @@ fn on_card(
 ) -> Result<Completion, Failed> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let tuning = match std::env::var(TUNING_VARIABLE) {
+        Ok(text) => text.parse()?,
+        Err(_) => CardTuning::default(),
+    };
+    let options = TenstorrentOptions {
+        tuning,
+        ..TenstorrentOptions::DEFAULT
+    };
     let opened = match mock {
         Some(card) => {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-            TenstorrentDevice::open_mock(&MockCard {
+            let card = MockCard {
                 descriptor: folder.join(format!("tools/tenstorrent/mock/{card}.yaml")),
                 cache: folder.join("target/mock-cache"),
-            })
+            };
+            TenstorrentDevice::open_mock(&card, &options)
         }
-        None => TenstorrentDevice::open(&TenstorrentOptions::default()),
+        None => TenstorrentDevice::open(&options),
     };
     let device = match opened {
         Err(DeviceError::Absent(why)) if mock.is_none() => return Ok(Completion::ignored_with(why)),
@@ -162,7 +174,7 @@ fn an_image_is_refused_where_a_matrix_or_heads_are_expected(tested: Tested<Tenst
 }
 
 /// Which also shows that the mock card's stand-in for the kernel compiler does compile our kernels.
-fn a_kernel_that_does_not_compile_is_refused(tested: Tested<TenstorrentDevice>) {
+fn a_kernel_that_does_not_compile_without_a_warning_is_refused(tested: Tested<TenstorrentDevice>) {
     let card = tested.device.card();
     let tensor = card.zeros(&[1, 1, 32, 32], Dtype::Bf16, Layout::Tile).unwrap();
     let kernel = |source| Kernel {
@@ -183,15 +195,22 @@ fn a_kernel_that_does_not_compile_is_refused(tested: Tested<TenstorrentDevice>) 
     };
     run("#include \"api/dataflow/dataflow_api.h\"\nvoid kernel_main() { get_arg_val<uint32_t>(0); }")
         .unwrap();
-    let refused = run("void kernel_main() { there_is_no_such_function(); }");
-    assert!(
-        matches!(
-            &refused,
-            Err(tt_metal_sys::Error::Operation {
-                operation: "nothing",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    let signs_differ = "#include \"api/dataflow/dataflow_api.h\"\n\
+        void kernel_main() { int a = get_arg_val<uint32_t>(0); uint32_t b = 7; if (a < b) { get_arg_val<uint32_t>(0); } }";
+    for writer in [
+        "void kernel_main() { there_is_no_such_function(); }",
+        signs_differ,
+    ] {
+        let refused = run(writer);
+        assert!(
+            matches!(
+                &refused,
+                Err(tt_metal_sys::Error::Operation {
+                    operation: "nothing",
+                    ..
+                })
+            ),
+            "{writer}: {refused:?}"
+        );
+    }
 }

@@ -127,27 +127,37 @@ pub fn products_are_right_for_every_number_of_rows<D: Device>(tested: Tested<D>)
 
 pub fn geglu_gates_one_half_of_a_product_with_the_other<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
-    let (rows, inputs, width) = (5, 40, 33_usize.next_multiple_of(device.tile_size()));
-    let x = values(rows * inputs, 14);
+    let (inputs, width) = (40, 33_usize.next_multiple_of(device.tile_size()));
     let (gate, up) = (values(width * inputs, 15), values(width * inputs, 16));
-    let gates = product(&x, &gate, &[], inputs);
-    let ups = product(&x, &up, &[], inputs);
-    let expected: Vec<f64> = gates
-        .iter()
-        .zip(&ups)
-        .map(|(gate, up)| gelu_tanh(*gate) * up)
-        .collect();
     let shape = [width, inputs];
     let gate_up = [
         HostTensor::from_f32(&gate, &shape),
         HostTensor::from_f32(&up, &shape),
     ];
-    let layer = device.upload_linear(&gate_up, &[]).unwrap();
-    let x = tested.upload(&x, &[rows, inputs]);
-    tested.expect("geglu", device.geglu(&x, &layer), &[rows, width], &expected);
+    let stacked = device.upload_linear(&gate_up, &[]).unwrap();
+    let together = device.upload_gated_linear(&gate_up[0], &gate_up[1]).unwrap();
+    for rows in [5, 300] {
+        let x = values(rows * inputs, 14);
+        let gates = product(&x, &gate, &[], inputs);
+        let ups = product(&x, &up, &[], inputs);
+        let expected: Vec<f64> = gates
+            .iter()
+            .zip(&ups)
+            .map(|(gate, up)| gelu_tanh(*gate) * up)
+            .collect();
+        let x = tested.upload(&x, &[rows, inputs]);
+        for (how, layer) in [("stacked", &stacked), ("uploaded together", &together)] {
+            let what = format!("geglu of {rows} rows, {how}");
+            tested.expect(&what, device.geglu(&x, layer), &[rows, width], &expected);
+        }
+    }
+    let x = tested.upload(&values(5 * inputs, 14), &[5, inputs]);
     let odd = HostTensor::from_f32(&gate[..33 * inputs], &[33, inputs]);
     let odd = device.upload_linear(&[odd], &[]).unwrap();
     tested.refuse("odd width", device.geglu(&x, &odd));
+    let narrow = HostTensor::from_f32(&up[..width * 8], &[width, 8]);
+    let narrow = device.upload_gated_linear(&gate_up[0], &narrow);
+    tested.refuse("gate and up of different inputs", narrow.map(drop));
 }
 
 pub fn embedding_looks_rows_up_and_scales_them<D: Device>(tested: Tested<D>) {

@@ -196,3 +196,36 @@ fn a_device_that_needs_warm_up_runs_traces_from_the_first_chunk_on_and_the_chunk
         cold.report().reused.unwrap().cameras
     );
 }
+
+#[test]
+fn compiled_ahead_is_every_number_of_images_cameras_and_prompt_rows_once_and_no_chunk_changes() {
+    let (device, _) = CapturingDevice::new(cpu());
+    let (mut compiled, mut cold) = (policy(device), policy(cpu()));
+    let mut begun = Vec::new();
+    compiled
+        .compile_ahead(&mut |part| begun.push(part.to_owned()))
+        .unwrap();
+    let cameras = compiled.info().cameras.len();
+    let of_each_type_of_pixels = 2 * cameras;
+    // One camera is optional, and 48 tokens are two tiles.
+    let with_and_without_the_optional_camera = 2 * 2;
+    assert_eq!(
+        begun.len(),
+        of_each_type_of_pixels + with_and_without_the_optional_camera,
+        "{begun:?}"
+    );
+    for part in [
+        format!("{cameras} new images"),
+        format!("{} of {cameras} cameras, 32 rows of the prompt", cameras - 1),
+        format!("{cameras} of {cameras} cameras, 64 rows of the prompt"),
+    ] {
+        assert!(begun.contains(&part), "{part}: {begun:?}");
+    }
+    let observation = at(3, "wave");
+    assert_eq!(
+        compiled.predict(&observation).unwrap(),
+        cold.predict(&observation).unwrap()
+    );
+    cold.compile_ahead(&mut |part| panic!("a CPU compiles nothing: {part}"))
+        .unwrap();
+}

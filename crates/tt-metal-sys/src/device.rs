@@ -15,15 +15,20 @@ pub struct Device {
 /// The family of a card's chips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
+    /// n150, n300 and Galaxy.
     Wormhole,
+    /// p100, p150 and p300.
     Blackhole,
 }
 
 /// Memory of one kind on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceMemory {
+    /// Banks of DRAM, or cores with L1.
     pub banks: u64,
+    /// Bytes of one bank that tensors can use.
     pub bytes_per_bank: u64,
+    /// Bytes of them that tensors have.
     pub allocated_bytes_per_bank: u64,
 }
 

@@ -2,48 +2,94 @@
 
 use pyo3::prelude::*;
 
+/// Oldest firmware bundle that TT-Metalium of TT-NN 0.81.1 accepts.
+pub(crate) const LEAST_FIRMWARE: &str = "18.10.0";
+
 /// Why TT-NN did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The wheel is not there or does not load.
     #[error(
         "TT-NN is not installed: {0}; run tools/tenstorrent/install.sh, or install the Python package ttnn==0.81.1 for \
          Python 3.10 or 3.12 and let PI0_TTNN_ENVIRONMENT name its virtual environment"
     )]
     NotInstalled(String),
+    /// The wheel has another version.
     #[error("TT-NN {found} is installed, this build is for {expected}: pip install 'ttnn==0.81.1'")]
-    Version { found: String, expected: &'static str },
+    Version {
+        /// Version of the wheel.
+        found: String,
+        /// Versions that this crate is for.
+        expected: &'static str,
+    },
+    /// TT-Metalium sees no card.
     #[error("no Tenstorrent card was found: {0}")]
     NoCard(String),
+    /// A card that is there and does not open.
     #[error("the Tenstorrent card could not be opened: {0}")]
     Open(String),
+    /// No room for a tensor or an operation's buffers.
     #[error("{operation} of {shapes}: the card has no memory left: {message}")]
     OutOfMemory {
+        /// TT-NN's name of the operation.
         operation: &'static str,
+        /// Shapes of its tensors.
         shapes: String,
+        /// What TT-NN says.
         message: String,
     },
+    /// A card that hangs. TT-Metalium cannot recover it: only a [reset](crate::reset) does.
     #[error("{operation} of {shapes}: the card does not answer: {message}")]
     Hung {
+        /// TT-NN's name of the operation.
         operation: &'static str,
+        /// Shapes of its tensors.
         shapes: String,
+        /// What TT-NN says.
         message: String,
     },
+    /// A reset that did not work.
+    #[error("{command} failed: {reason}")]
+    Reset {
+        /// Command that was run.
+        command: String,
+        /// Its last words, or why it did not run.
+        reason: String,
+    },
+    /// Any other failure of an operation.
     #[error("{operation} of {shapes}: {message}")]
     Operation {
+        /// TT-NN's name of the operation.
         operation: &'static str,
+        /// Shapes of its tensors.
         shapes: String,
+        /// What TT-NN says.
         message: String,
     },
 }
 
+/// Result of a call of TT-NN.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// A card that is there and does not open is another thing than none.
     pub(crate) fn of_opening(error: &PyErr) -> Self {
         let message = message(error);
-        match message.contains("No chips detected") {
-            true => Self::NoCard(message),
+        if message.contains("No chips detected") {
+            return Self::NoCard(message);
+        }
+        if is_timeout(&message) {
+            return Self::Hung {
+                operation: "open_device",
+                shapes: "a card".to_owned(),
+                message,
+            };
+        }
+        // TT-Metalium says this of each Ethernet core in its own way; the remedy is one.
+        match message.to_lowercase().contains("firmware") {
+            true => Self::Open(format!(
+                "{message}; TT-NN 0.81.1 wants firmware {LEAST_FIRMWARE} or later: tt-flash"
+            )),
             false => Self::Open(message),
         }
     }
@@ -58,7 +104,7 @@ impl Error {
                 message,
             };
         }
-        if lower.contains("timeout") || lower.contains("timed out") {
+        if is_timeout(&message) {
             return Self::Hung {
                 operation,
                 shapes,
@@ -71,6 +117,11 @@ impl Error {
             message,
         }
     }
+}
+
+fn is_timeout(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("timeout") || message.contains("timed out")
 }
 
 /// What TT-NN says, on one line and without its backtrace.
@@ -115,6 +166,23 @@ mod tests {
             |message: &'static str| Python::attach(|_| Error::of_opening(&PyRuntimeError::new_err(message)));
         assert!(matches!(of("No chips detected in the cluster"), Error::NoCard(_)));
         assert!(matches!(of("chip in use by another process"), Error::Open(_)));
+        assert!(matches!(
+            of("Timed out while waiting for active ethernet core"),
+            Error::Hung { .. }
+        ));
+    }
+
+    #[test]
+    fn a_card_whose_firmware_is_too_old_is_told_which_one_is_wanted_and_how_to_get_it() {
+        start_interpreter();
+        let message = "Device 0 Firmware update is required. Minimum tt-firmware version is 18.10.0";
+        let error = Python::attach(|_| Error::of_opening(&PyRuntimeError::new_err(message)));
+        let text = error.to_string();
+        assert!(matches!(error, Error::Open(_)), "{text}");
+        assert!(
+            text.contains("18.10.0 or later") && text.contains("tt-flash"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -124,7 +192,7 @@ mod tests {
             Error::OutOfMemory { .. }
         ));
         assert!(matches!(
-            failed("TIMEOUT: device timeout, potential hang detected"),
+            failed("TIMEOUT: device timeout, potential hang detected, the device is unrecoverable"),
             Error::Hung { .. }
         ));
     }

@@ -7,10 +7,15 @@ use crate::{Device, Dtype, Error, Result, Tensor};
 
 /// A reader and a writer for the same rectangle of cores, from the first core on.
 pub struct Program {
+    /// Columns of cores.
     pub columns: u32,
+    /// Rows of cores.
     pub rows: u32,
+    /// Runs on the processor that reads.
     pub reader: Kernel,
+    /// Runs on the processor that writes.
     pub writer: Kernel,
+    /// Memory that the two share.
     pub circular_buffers: Vec<CircularBuffer>,
 }
 
@@ -29,9 +34,13 @@ pub struct Kernel {
 
 /// Memory of every core through which its processors pass pages on.
 pub struct CircularBuffer {
+    /// Number by which kernels name it.
     pub index: u8,
+    /// Pages that it holds.
     pub pages: u32,
+    /// Bytes of a page.
     pub page_bytes: u32,
+    /// Type of the values.
     pub dtype: Dtype,
 }
 

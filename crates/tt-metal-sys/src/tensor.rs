@@ -10,12 +10,17 @@ use crate::{Device, Error, Queue, Result};
 /// Element types on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
+    /// 32 bits, IEEE 754.
     F32,
+    /// The upper half of f32.
     Bf16,
     /// 16 values of a row share an exponent, 8 bits each: 1,088 bytes a tile.
     Bf8,
+    /// Bytes.
     U8,
+    /// 16 bits without a sign.
     U16,
+    /// 32 bits without a sign.
     U32,
 }
 
@@ -24,6 +29,7 @@ pub enum Dtype {
 pub enum Layout {
     /// In tiles of 32 × 32.
     Tile,
+    /// Row after row, a page a row.
     RowMajor,
 }
 

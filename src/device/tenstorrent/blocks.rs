@@ -5,7 +5,7 @@
 //! computed for nothing. TT-NN's own choice, 8 tiles in each direction, would compute 8 rows of tiles for the
 //! 2 of a suffix.
 
-use tt_metal_sys::{Dtype, MatmulBlocks};
+use tt_metal_sys::{ColumnBlocks, Dtype, MatmulBlocks};
 
 use super::TILE;
 
@@ -59,6 +59,51 @@ pub(super) fn blocks(
     blocks
 }
 
+/// Chooses the blocks of `x · weight`, `[rows, inputs]` and `[inputs, outputs]`, of few rows: columns of tiles of the output
+/// among all cores, each of which reads the weight of its own. As many cores as divide the columns, if that is more than half
+/// of those that could have one; and as much of the inputs at once as keeps a core's weight within 32 tiles (tt-metal's π0.5,
+/// `build_matmul_pcfg`).
+pub(super) fn column_blocks(
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    weight: Dtype,
+    grid: (u32, u32),
+) -> ColumnBlocks {
+    const MOST_WEIGHT_TILES: usize = 32;
+    let [rows, depth, columns] = [rows, inputs, outputs].map(|size| size.div_ceil(TILE));
+    let most = columns.min((grid.0 * grid.1) as usize).max(1);
+    let dividing = (most / 2 + 1..=most)
+        .rev()
+        .find(|cores| columns.is_multiple_of(*cores));
+    let columns_of_core = columns.div_ceil(dividing.unwrap_or(most));
+    let cores = columns.div_ceil(columns_of_core) as u32;
+    let fits = |block: &usize| {
+        depth.is_multiple_of(*block)
+            && block * columns_of_core <= MOST_WEIGHT_TILES
+            && bytes(rows, *block, columns_of_core, weight) <= MOST_BYTES
+    };
+    let depth_at_once = (1..=depth.min(MOST_WEIGHT_TILES)).rev().find(fits);
+    ColumnBlocks {
+        rows,
+        columns: columns_of_core,
+        depth: depth_at_once.unwrap_or(1),
+        sums: whole_column_sums(rows, columns_of_core),
+        grid: (grid.0.min(cores), cores.div_ceil(grid.0)),
+    }
+}
+
+/// Rows and columns of tiles that divide a core's part and are accumulated at once: more than one row only with all columns, as
+/// TT-NN demands.
+fn whole_column_sums(rows: usize, columns: usize) -> (usize, usize) {
+    let divisor = |of: usize, most: usize| (1..=most).rev().find(|size| of.is_multiple_of(*size));
+    let wide = divisor(columns, MOST_SUMS).unwrap_or(1);
+    match wide == columns {
+        true => (divisor(rows, MOST_SUMS / wide).unwrap_or(1), wide),
+        false => (1, wide),
+    }
+}
+
 /// Rows and columns of tiles of the core that gets most of a product: TT-NN divides the longer side of the
 /// output among the grid's columns.
 pub(super) fn busiest_part(rows: usize, columns: usize, grid: (u32, u32)) -> (usize, usize) {
@@ -93,7 +138,8 @@ mod tests {
     use super::*;
 
     const N150: (u32, u32) = (8, 8);
-    const P150: (u32, u32) = (11, 10);
+    const P150: (u32, u32) = (13, 10);
+    const GRIDS: [(u32, u32); 5] = [(8, 7), N150, (11, 10), (12, 10), P150];
     /// Numbers of rows, and the inputs and outputs of each product that has them.
     type Products = (&'static [usize], &'static [(usize, usize)]);
     /// π0's: of the images, of the prefix, of the suffix with and without the state.
@@ -132,7 +178,7 @@ mod tests {
             for &rows in all_rows {
                 for &(inputs, outputs) in layers {
                     for weight in [Dtype::Bf16, Dtype::Bf8] {
-                        for grid in [N150, P150] {
+                        for grid in GRIDS {
                             let blocks = blocks(rows, inputs, outputs, weight, grid);
                             check(rows, inputs, outputs, weight, grid, blocks);
                         }
@@ -184,5 +230,51 @@ mod tests {
     fn a_suffix_is_cut_into_single_rows_of_tiles_and_wide_blocks() {
         let blocks = blocks(64, 1024, 8192, Dtype::Bf8, N150);
         assert_eq!((blocks.rows, blocks.columns, blocks.sums), (1, 16, (1, 4)));
+    }
+
+    #[test]
+    fn few_rows_are_cut_into_columns_that_keep_what_tt_nn_asks_for() {
+        let (few_rows, layers) = (PRODUCTS[2].0, PRODUCTS[2].1);
+        for &rows in few_rows {
+            for &(inputs, outputs) in layers {
+                for weight in [Dtype::Bf16, Dtype::Bf8] {
+                    for grid in GRIDS {
+                        let blocks = column_blocks(rows, inputs, outputs, weight, grid);
+                        let (high, wide) = blocks.sums;
+                        assert_eq!(blocks.rows, rows / TILE);
+                        assert!((inputs / TILE).is_multiple_of(blocks.depth), "{blocks:?}");
+                        assert!(
+                            high * wide <= MOST_SUMS && (high == 1 || wide == blocks.columns),
+                            "{blocks:?}"
+                        );
+                        assert!(blocks.columns.is_multiple_of(wide) && blocks.rows.is_multiple_of(high));
+                        let cores = (outputs / TILE).div_ceil(blocks.columns);
+                        assert!(cores <= (blocks.grid.0 * blocks.grid.1) as usize, "{blocks:?}");
+                        assert!(blocks.grid.0 <= grid.0 && blocks.grid.1 <= grid.1, "{blocks:?}");
+                        let bytes = bytes(blocks.rows, blocks.depth, blocks.columns, weight);
+                        assert!(bytes <= MOST_BYTES, "{blocks:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_core_that_can_have_a_column_of_few_rows_has_as_many_as_another() {
+        let gate = column_blocks(64, 1024, 4096, Dtype::Bf8, P150);
+        assert_eq!(
+            (gate.columns, gate.depth, gate.sums, gate.grid),
+            (1, 32, (2, 1), (13, 10))
+        );
+        let gate = column_blocks(64, 1024, 4096, Dtype::Bf8, N150);
+        assert_eq!(
+            (gate.columns, gate.depth, gate.sums, gate.grid),
+            (2, 16, (2, 2), (8, 8))
+        );
+        let qkv = column_blocks(96, 1024, 2560, Dtype::Bf8, N150);
+        assert_eq!(
+            (qkv.columns, qkv.depth, qkv.sums, qkv.grid),
+            (2, 16, (1, 2), (8, 5))
+        );
     }
 }

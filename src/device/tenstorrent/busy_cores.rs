@@ -11,7 +11,7 @@ use super::blocks::busiest_part;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cores {
     pub count: usize,
-    first: (u32, u32),
+    pub first: (u32, u32),
 }
 
 impl Cores {

@@ -36,8 +36,46 @@ pub struct Operation {
     pub flops: f64,
     /// Passes over the mantissas of the factors: 1 in LoFi, 4 in HiFi4, and 4 where TT-NN names no fidelity.
     pub passes: u32,
+    /// Whether accumulators are f32.
+    pub f32_sums: bool,
     /// Cores that share a product or attention, as if evenly; for other operations an upper bound.
     pub busy_cores: f64,
+    /// Cores of the program.
+    pub cores: usize,
+    /// Columns and rows of the first rectangle of them.
+    pub grid: (u32, u32),
+    /// Tensors that it is given.
+    pub inputs: Vec<OperationInput>,
+    /// Tiles of what it makes.
+    pub output_tiles: usize,
+    /// TT-NN's own arguments, as text.
+    pub arguments: String,
+}
+
+/// A tensor that an operation is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationInput {
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Bytes in DRAM.
+    pub dram_bytes: u64,
+    /// Whether each core has a block of it in its own L1.
+    pub is_sharded: bool,
+}
+
+impl OperationInput {
+    fn of(tensor: &Value) -> Self {
+        Self {
+            shape: shape(tensor),
+            dram_bytes: dram_bytes(tensor),
+            is_sharded: memory_config(tensor).contains("_SHARDED"),
+        }
+    }
+
+    /// Number of tiles.
+    pub fn tiles(&self) -> usize {
+        tiles(&self.shape)
+    }
 }
 
 impl Graph {
@@ -83,7 +121,7 @@ impl Graph {
                     match open.pop() {
                         Some(Some(begun)) => {
                             let operation = &mut graph.operations[begun.index];
-                            begun.end(operation, linked, memory.operation_cores, &by_counter);
+                            begun.end(operation, linked, memory.operation_cores);
                         }
                         _ if name == "tt::tt_metal::create_device_tensor" => {
                             if let Some(begun) = open.iter_mut().flatten().last() {
@@ -120,13 +158,7 @@ struct Begun<'a> {
 impl Begun<'_> {
     /// Outputs are linked from the end of the operation that makes them, but for those of some that have
     /// several.
-    fn end(
-        self,
-        operation: &mut Operation,
-        linked: Vec<&Value>,
-        cores: Cores,
-        by_counter: &HashMap<u64, &Value>,
-    ) {
+    fn end(self, operation: &mut Operation, linked: Vec<&Value>, cores: Cores) {
         let outputs = match linked.is_empty() {
             true => self.made,
             false => linked,
@@ -139,11 +171,12 @@ impl Begun<'_> {
             "Embeddings" => 2 * written,
             _ => written,
         };
-        let inputs = tensors(&self.start["input_tensors"], by_counter);
-        let shapes: Vec<Vec<usize>> = inputs.into_iter().map(shape).collect();
-        let output_tiles = outputs.into_iter().map(|output| tiles(&shape(output))).sum();
+        let shapes: Vec<Vec<usize>> = operation.inputs.iter().map(|input| input.shape.clone()).collect();
+        operation.output_tiles = outputs.into_iter().map(|output| tiles(&shape(output))).sum();
         let arguments = arguments(self.start);
+        let output_tiles = operation.output_tiles;
         operation.busy_cores = busy_cores(&operation.name, cores, &shapes, output_tiles, arguments);
+        (operation.cores, operation.grid) = (cores.count, cores.first);
     }
 }
 
@@ -207,7 +240,13 @@ impl Operation {
         Self {
             flops: flops(name, &shapes),
             passes: passes(node),
+            f32_sums: arguments(node).any(|argument| argument.contains("fp32_dest_acc_en=1")),
             busy_cores: 0.0,
+            cores: 0,
+            grid: (0, 0),
+            inputs: inputs.iter().copied().map(OperationInput::of).collect(),
+            output_tiles: 0,
+            arguments: arguments(node).collect::<Vec<_>>().join(" "),
             bytes: match (name, &inputs[..]) {
                 ("UpdateKVCache", [_, tokens, ..]) => dram_bytes(tokens) + tensor_bytes(tokens),
                 ("Embeddings", [indices, ..]) => dram_bytes(indices),
@@ -277,11 +316,14 @@ fn sum_dram_bytes(tensors: &[&Value]) -> u64 {
 
 /// Bytes of a tensor that go through DRAM.
 fn dram_bytes(tensor: &Value) -> u64 {
-    let memory = tensor["params"]["memory_config"].as_str().unwrap_or_default();
-    match memory.contains("BufferType::L1") {
+    match memory_config(tensor).contains("BufferType::L1") {
         true => 0,
         false => tensor_bytes(tensor),
     }
+}
+
+fn memory_config(tensor: &Value) -> &str {
+    tensor["params"]["memory_config"].as_str().unwrap_or_default()
 }
 
 fn tensor_bytes(tensor: &Value) -> u64 {
@@ -344,12 +386,25 @@ mod tests {
     #[test]
     fn operations_bytes_flops_and_memory_are_counted() {
         let graph = Graph::read(RECORDED).unwrap();
+        let input = |shape: [usize; 4], dram_bytes| OperationInput {
+            shape: shape.into(),
+            dram_bytes,
+            is_sharded: false,
+        };
         let product = Operation {
             name: "Matmul".to_owned(),
             bytes: 4096 + 3072 * 17 / 16 + 12288,
             flops: 2.0 * 64.0 * 32.0 * 96.0,
             passes: 2,
+            f32_sums: false,
             busy_cores: 3.0,
+            cores: 3,
+            grid: (3, 1),
+            inputs: vec![input([1, 1, 64, 32], 4096), input([1, 1, 32, 96], 3264)],
+            output_tiles: 6,
+            arguments:
+                "MatmulParams(1, ComputeKernelConfig(math_fidelity=HiFi2,math_approx_mode=0)) {Tensor()}"
+                    .to_owned(),
         };
         let expected = Graph {
             operations: vec![product],

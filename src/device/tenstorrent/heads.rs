@@ -1,34 +1,30 @@
 //! Attention on the card: heads, their rotation, and their keys and values.
 
 use tt_metal_sys as tt;
-use tt_metal_sys::{AttentionBlocks, ComputeKernel, Fidelity, Sums};
+use tt_metal_sys::{ComputeKernel, Exponential, Fidelity, Sums};
 
+use super::attention_blocks::attention_blocks;
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
-use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
-
-/// Sums in f32 were seen to come out differently from run to run on a Blackhole, with hundreds of keys; in bfloat16 they come
-/// out the same (docs/tenstorrent-notes.md).
-const ATTENTION_COMPUTE: ComputeKernel = ComputeKernel {
-    fidelity: Fidelity::HiFi4,
-    sums: Sums::Bf16,
+use crate::device::{
+    AttentionSoftmax, CardTuning, DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable, Tuning,
 };
 
-/// Queries and keys that a core takes at once, at most as many as there are in whole tiles: sizes that
-/// TT-NN's language models run with on cards. TT-NN gives every core as many of all heads' blocks of queries
-/// as another, so the block is the one that leaves the busiest core least.
-fn attention_blocks(heads: usize, queries: usize, keys: usize, grid: (u32, u32)) -> AttentionBlocks {
-    const MOST_QUERIES: usize = 2 * TILE;
-    let cores = (grid.0 * grid.1) as usize;
-    let most_keys = if queries.max(keys) >= 512 { 128 } else { 64 };
-    let of_the_busiest = |block: usize| (heads * queries.div_ceil(block)).div_ceil(cores) * block;
-    let queries = queries.next_multiple_of(TILE);
-    AttentionBlocks {
-        queries: match of_the_busiest(TILE) < of_the_busiest(MOST_QUERIES) {
-            true => TILE,
-            false => queries.min(MOST_QUERIES),
+/// The mean of a row's values, weighed by an exact softmax, in f32: sums in bfloat16 would bring an approximated
+/// exponential function with them, whatever TT-NN is asked for, and with it an error of some 2 % (docs/tenstorrent-notes.md).
+const fn attention_compute(tuning: CardTuning) -> ComputeKernel {
+    ComputeKernel {
+        fidelity: match tuning.has(Tuning::TwoPassAttention) {
+            true => Fidelity::HiFi2,
+            false => Fidelity::HiFi4,
         },
-        keys: keys.next_multiple_of(TILE).min(most_keys),
-        grid,
+        sums: Sums::F32,
+    }
+}
+
+const fn exponential(softmax: AttentionSoftmax) -> Exponential {
+    match softmax {
+        AttentionSoftmax::Exact => Exponential::Exact,
+        AttentionSoftmax::Approximate => Exponential::Approximate,
     }
 }
 
@@ -134,8 +130,9 @@ impl TenstorrentDevice {
             values: &of(&attended.values)?,
             mask: mask.map(|mask| &mask.tensor),
             scale,
-            blocks: attention_blocks(num_heads, query_count, keys, self.grid),
-            compute: ATTENTION_COMPUTE,
+            blocks: attention_blocks(num_heads, query_count, keys, self.grid, self.tuning),
+            compute: attention_compute(self.tuning),
+            exponential: exponential(self.attention),
             memory: self.memory(sequences * query_count, width),
         })?;
         let on_card = [sequences, 1, query_count, width];
@@ -166,37 +163,5 @@ impl TenstorrentDevice {
             self.card.fill_cache(&cache.tensor, &tokens, start)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const N150: (u32, u32) = (8, 8);
-    const P150: (u32, u32) = (11, 10);
-
-    #[test]
-    fn attention_s_blocks_are_whole_tiles_and_no_longer_than_what_there_is() {
-        for (queries, keys) in [(256, 256), (832, 832), (64, 928), (96, 928), (64, 160), (32, 32)] {
-            for heads in [1, 8, 16, 48] {
-                let blocks = attention_blocks(heads, queries, keys, N150);
-                for (block, length) in [(blocks.queries, queries), (blocks.keys, keys)] {
-                    assert!(block.is_multiple_of(TILE) && block <= length, "{blocks:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn queries_are_cut_finer_only_where_that_leaves_the_busiest_core_less() {
-        for grid in [N150, P150] {
-            let suffix = attention_blocks(8, 64, 928, grid);
-            assert_eq!((suffix.queries, suffix.keys), (32, 128), "8 heads for many cores");
-            let prefix = attention_blocks(8, 832, 832, grid);
-            assert_eq!((prefix.queries, prefix.keys), (64, 128), "13 blocks of 8 heads");
-            let images = attention_blocks(48, 256, 256, grid);
-            assert_eq!((images.queries, images.keys), (64, 64), "4 blocks of 48 heads");
-        }
     }
 }

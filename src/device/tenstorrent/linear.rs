@@ -2,12 +2,12 @@
 
 use tt_metal_sys as tt;
 use tt_metal_sys::{
-    Affine, ComputeKernel, Dtype, Fidelity, GatedResidual, Layout, MatmulBlocks, Memory, Sums,
+    Affine, ComputeKernel, Dtype, Fidelity, GatedResidual, GeluAccuracy, Layout, MatmulBlocks, Memory, Sums,
 };
 
-use super::blocks::blocks;
+use super::blocks::{blocks, column_blocks};
 use super::{TILE, TenstorrentDevice, TenstorrentTensor};
-use crate::device::{Activation, Device, DeviceError, HostTensor, Result};
+use crate::device::{Activation, DeviceError, HostTensor, Result, Tuning};
 
 /// Rows from which on a product is cut into blocks of rows and outputs; below, it is cut along the outputs
 /// alone.
@@ -16,14 +16,16 @@ const MANY_ROWS: usize = 256;
 /// Bytes of each core's L1 for a result that is kept there, at most. A dozen of them live at once, beside the
 /// buffers of an operation.
 const MOST_KEPT_BYTES: usize = 16_384;
+/// The same with [`Tuning::LargerL1`].
+const MOST_KEPT_BYTES_LARGER: usize = 32_768;
 
 /// Products with all mantissa bits of a weight, and all but the last of an activation's 8.
-const MANY_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
+const WIDE_FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi2,
     sums: Sums::F32,
 };
 /// Products with all mantissa bits of both: few rows wait for the weight and not for products. Not for the
-/// widest layers, gate and up and down, which are cut among rows of cores, of which few rows keep few busy.
+/// widest layers, gate and up and down: those are most of the products.
 const FEW_ROWS_COMPUTE: ComputeKernel = ComputeKernel {
     fidelity: Fidelity::HiFi4,
     sums: Sums::F32,
@@ -39,6 +41,8 @@ pub struct TenstorrentLinear {
     pub(super) outputs: usize,
     /// Type of the weight.
     pub(super) dtype: Dtype,
+    /// `[inputs, outputs]` of `up`, where the layer's own weight is the gate's alone.
+    pub(super) up: Option<TenstorrentTensor>,
     // Dropped last: it keeps the card open.
     pub(super) weight: TenstorrentTensor,
 }
@@ -136,6 +140,29 @@ impl TenstorrentDevice {
             inputs,
             outputs,
             dtype,
+            up: None,
+        })
+    }
+
+    /// Uploads gate and up, `[outputs, inputs]` each: apart where few rows go through both as products of their own.
+    pub(super) fn gated_layer(&self, gate: &HostTensor, up: &HostTensor) -> Result<TenstorrentLinear> {
+        if !self.tuning.has(Tuning::ColumnProducts) {
+            return self.layer(&[gate.clone(), up.clone()], &[], Dtype::Bf8);
+        }
+        let up = self.layer(std::slice::from_ref(up), &[], Dtype::Bf8)?;
+        let gate = self.layer(std::slice::from_ref(gate), &[], Dtype::Bf8)?;
+        if (up.inputs, up.outputs) != (gate.inputs, gate.outputs) {
+            return Err(DeviceError::shape(
+                "upload_gated_linear",
+                format!(
+                    "gate [{}, {}], up [{}, {}]",
+                    gate.outputs, gate.inputs, up.outputs, up.inputs
+                ),
+            ));
+        }
+        Ok(TenstorrentLinear {
+            up: Some(up.weight),
+            ..gate
         })
     }
 
@@ -149,25 +176,79 @@ impl TenstorrentDevice {
         let rows = layer.rows("linear", x)?;
         let activation = match activation {
             Activation::None => None,
-            Activation::GeluTanh => Some(tt::Activation::GeluTanh),
+            Activation::GeluTanh => Some(tt::Activation::Gelu(self.gelu())),
             Activation::Silu => Some(tt::Activation::Silu),
         };
-        let (card, affine) = (&self.card, layer.affine());
-        let memory = self.memory(rows, layer.outputs);
         let compute = match rows < MANY_ROWS {
             true => FEW_ROWS_COMPUTE,
-            false => MANY_ROWS_COMPUTE,
+            false => self.many_rows_compute(),
         };
-        // `linear` runs an activation, and between tensors in L1 also a bias, as an operation of its own.
+        let y = self.product_of(&x.tensor, rows, layer, &layer.weight.tensor, activation, compute)?;
+        Ok(self.matrix(y, rows, layer.outputs))
+    }
+
+    /// `activation(x · weight + bias)` with a weight of the layer.
+    fn product_of(
+        &self,
+        x: &tt::Tensor,
+        rows: usize,
+        layer: &TenstorrentLinear,
+        weight: &tt::Tensor,
+        activation: Option<tt::Activation>,
+        compute: ComputeKernel,
+    ) -> Result<tt::Tensor> {
+        let (card, affine) = (
+            &self.card,
+            Affine {
+                weight,
+                ..layer.affine()
+            },
+        );
+        let memory = self.memory(rows, layer.outputs);
+        // `linear` without blocks runs an activation, and between tensors in L1 also a bias, as an operation of its own.
         let is_plain = activation.is_none() && affine.bias.is_none();
-        let y = match is_plain && rows < MANY_ROWS {
-            true => card.linear(&x.tensor, affine, compute, memory)?,
-            false => {
+        let y = match (rows < MANY_ROWS, self.tuning.has(Tuning::ColumnProducts)) {
+            (true, true) => {
+                let blocks = column_blocks(rows, layer.inputs, layer.outputs, layer.dtype, self.grid);
+                card.linear_in_columns(x, affine, activation, &blocks, compute, memory)?
+            }
+            (true, false) if is_plain => card.linear(x, affine, compute, memory)?,
+            _ => {
                 let blocks = self.blocks(rows, layer);
-                card.minimal_matmul(&x.tensor, affine, activation, &blocks, compute, memory)?
+                card.minimal_matmul(x, affine, activation, &blocks, compute, (Dtype::Bf16, memory))?
             }
         };
-        Ok(self.matrix(y, rows, layer.outputs))
+        Ok(y)
+    }
+
+    /// Products with all mantissa bits of a weight, and all but the last of an activation's 8, unless fewer are chosen.
+    fn many_rows_compute(&self) -> ComputeKernel {
+        ComputeKernel {
+            fidelity: match self.tuning.has(Tuning::OnePassProducts) {
+                true => Fidelity::LoFi,
+                false => Fidelity::HiFi2,
+            },
+            sums: match self.tuning.has(Tuning::ShortSums) {
+                true => Sums::Bf16,
+                false => Sums::F32,
+            },
+        }
+    }
+
+    /// How products of so many rows are computed whose layers are the widest: gate, up, and those with a residual. Few rows of
+    /// them are computed as exactly as many rows are by default, since they wait for the weight.
+    fn wide_compute(&self, rows: usize) -> ComputeKernel {
+        match rows < MANY_ROWS {
+            true => WIDE_FEW_ROWS_COMPUTE,
+            false => self.many_rows_compute(),
+        }
+    }
+
+    fn gelu(&self) -> GeluAccuracy {
+        match self.tuning.has(Tuning::ShortGelu) {
+            true => GeluAccuracy::Bf16,
+            false => GeluAccuracy::F32,
+        }
     }
 
     /// `residual + gate · (x · weight + bias)`
@@ -185,11 +266,19 @@ impl TenstorrentDevice {
             gate.expect_shape(OPERATION, "gate", &[layer.outputs])?;
         }
         let Some(ones) = &layer.ones else {
-            let mut y = self.linear(x, layer, Activation::None)?;
-            if let Some(gate) = gate {
-                y = self.matrix(self.card.multiply(&y.tensor, &gate.tensor)?, rows, layer.outputs);
-            }
-            return self.add(&y, residual);
+            let y = self.product_of(
+                &x.tensor,
+                rows,
+                layer,
+                &layer.weight.tensor,
+                None,
+                self.wide_compute(rows),
+            )?;
+            let sum = match gate {
+                Some(gate) => self.card.add_gated(&residual.tensor, &gate.tensor, &y)?,
+                None => self.card.add(&residual.tensor, &y)?,
+            };
+            return Ok(self.matrix(sum, rows, layer.outputs));
         };
         let gate = gate.unwrap_or(ones);
         let y = self.card.minimal_matmul_add(
@@ -200,7 +289,7 @@ impl TenstorrentDevice {
                 gate: &gate.tensor,
             },
             &self.blocks(rows, layer),
-            MANY_ROWS_COMPUTE,
+            self.wide_compute(rows),
             self.memory(rows, layer.outputs),
         )?;
         Ok(self.matrix(y, rows, layer.outputs))
@@ -213,6 +302,35 @@ impl TenstorrentDevice {
         gate_up: &TenstorrentLinear,
     ) -> Result<TenstorrentTensor> {
         let rows = gate_up.rows("geglu", x)?;
+        let weight = &gate_up.weight.tensor;
+        if let Some(up) = &gate_up.up {
+            let compute = self.wide_compute(rows);
+            let y = match rows < MANY_ROWS {
+                true => {
+                    let of = |weight, activation| {
+                        self.product_of(&x.tensor, rows, gate_up, weight, activation, compute)
+                    };
+                    let gate = of(weight, Some(tt::Activation::Gelu(self.gelu())))?;
+                    self.card.multiply(&gate, &of(&up.tensor, None)?)?
+                }
+                // Where a core has many tiles, their gelu takes longer than bringing them to the multiplication.
+                false => {
+                    let (blocks, memory) = (self.blocks(rows, gate_up), self.memory(rows, gate_up.outputs));
+                    let dtype = match self.tuning.has(Tuning::CompactGates) {
+                        true => Dtype::Bf8,
+                        false => Dtype::Bf16,
+                    };
+                    let of = |weight| {
+                        let affine = Affine { weight, bias: None };
+                        self.card
+                            .minimal_matmul(&x.tensor, affine, None, &blocks, compute, (dtype, memory))
+                    };
+                    self.card
+                        .gelu_multiply(&of(weight)?, &of(&up.tensor)?, self.gelu())?
+                }
+            };
+            return Ok(self.matrix(y, rows, gate_up.outputs));
+        }
         if !gate_up.outputs.is_multiple_of(2 * TILE) || gate_up.bias.is_some() {
             return Err(DeviceError::shape(
                 "geglu",
@@ -223,15 +341,14 @@ impl TenstorrentDevice {
                 ),
             ));
         }
-        let weight = &gate_up.weight.tensor;
         let (gate, up) = self.card.minimal_matmul_halves(
             &x.tensor,
             weight,
             &self.blocks(rows, gate_up),
-            MANY_ROWS_COMPUTE,
+            self.wide_compute(rows),
             self.memory(rows, gate_up.outputs / 2),
         )?;
-        let y = self.card.gelu_multiply(&gate, &up)?;
+        let y = self.card.gelu_multiply(&gate, &up, self.gelu())?;
         Ok(self.matrix(y, rows, gate_up.outputs / 2))
     }
 
@@ -240,7 +357,11 @@ impl TenstorrentDevice {
     pub(super) fn memory(&self, rows: usize, width: usize) -> Memory {
         let (columns_of_cores, rows_of_cores) = self.grid;
         let bytes = rows.next_multiple_of(TILE) * width * size_of::<u16>();
-        let is_small = bytes <= MOST_KEPT_BYTES * (columns_of_cores * rows_of_cores) as usize;
+        let most = match self.tuning.has(Tuning::LargerL1) {
+            true => MOST_KEPT_BYTES_LARGER,
+            false => MOST_KEPT_BYTES,
+        };
+        let is_small = bytes <= most * (columns_of_cores * rows_of_cores) as usize;
         match is_small && self.traces.is_working() {
             true => Memory::L1,
             false => Memory::Dram,

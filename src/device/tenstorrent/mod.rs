@@ -1,9 +1,9 @@
 //! The Tenstorrent device: every operation runs on the card, through TT-NN.
 //!
 //! No operation of it has run on a card yet; TT-NN has checked and built all of them for mock cards
-//! (docs/tenstorrent.md). Activations are bfloat16. Weights are bfloat8_b, but for layers that add a
-//! residual: the fused operation needs weight and residual in one type.
+//! (docs/tenstorrent.md). Activations are bfloat16, weights bfloat8_b.
 
+mod attention_blocks;
 mod blocks;
 mod busy_cores;
 #[cfg(test)]
@@ -11,6 +11,7 @@ mod emulation;
 mod graph;
 mod heads;
 mod linear;
+mod norms;
 mod patches;
 mod tensor;
 mod trace;
@@ -22,31 +23,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tt_metal_sys as tt;
 use tt_metal_sys::{Dtype, Layout};
 
-pub use self::graph::{Graph, Operation};
+pub use self::graph::{Graph, Operation, OperationInput};
 pub use self::linear::TenstorrentLinear;
 pub use self::tensor::TenstorrentTensor;
 use self::tensor::{TILE, Values, values_for};
 use self::trace::{CardCommands, Traces, WorkTrace};
 use super::pixels::BYTE_VALUES;
 use super::{
-    Activation, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues, PatchGrid, Pixels, Result,
-    RopeTable, expect_count, expect_tokens,
+    Activation, AttentionSoftmax, CardTuning, Device, DeviceError, HeadLayout, Heads, HostTensor, KeysValues,
+    PatchGrid, Pixels, Result, RopeTable, TenstorrentOptions, Tuning, expect_count, expect_tokens,
 };
 
 /// TT-NN's name of the type of the weights.
 const PRECISION: &str = "bfloat8_b";
 
-/// DRAM for traces: 7,000 operations (a chunk has fewer than 2,900, denoising with frozen actions 2,438 more,
+/// DRAM for traces: 12,000 operations (a chunk has at most 4,600, denoising with frozen actions 3,700 more,
 /// and the vision tower is captured again for each combination of cameras with a new frame) on 130 cores with
 /// three kernels each and 64 arguments of 4 bytes for each kernel.
-const TRACE_BYTES: u64 = 7000 * 130 * 3 * 64 * 4;
-
-/// Choice of a card, where there are several.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TenstorrentOptions {
-    /// TT-NN's number of the card, from 0.
-    pub device_id: u32,
-}
+const TRACE_BYTES: u64 = 12_000 * 130 * 3 * 64 * 4;
 
 /// One card.
 pub struct TenstorrentDevice {
@@ -57,6 +51,8 @@ pub struct TenstorrentDevice {
     /// Columns and rows of the cores that compute.
     grid: (u32, u32),
     description: String,
+    attention: AttentionSoftmax,
+    tuning: CardTuning,
     /// A mock card computes nothing, so nothing is converted for it.
     mock: bool,
     read_backs: AtomicU64,
@@ -75,20 +71,20 @@ impl TenstorrentDevice {
     /// # Errors
     /// When TT-NN is not installed, there is no card, or it is in use.
     pub fn open(options: &TenstorrentOptions) -> Result<Self> {
-        Self::new(tt::Runtime::load()?, options.device_id, false)
+        Self::new(tt::Runtime::load()?, options, false)
     }
 
     /// Opens a card that is described and not there, to check the graph of a model and count its operations.
     ///
     /// # Errors
     /// When TT-NN is not installed, or does not accept the description.
-    pub fn open_mock(card: &tt::MockCard) -> Result<Self> {
-        Self::new(tt::Runtime::load_for(card)?, 0, true)
+    pub fn open_mock(card: &tt::MockCard, options: &TenstorrentOptions) -> Result<Self> {
+        Self::new(tt::Runtime::load_for(card)?, options, true)
     }
 
-    fn new(runtime: tt::Runtime, device_id: u32, mock: bool) -> Result<Self> {
+    fn new(runtime: tt::Runtime, options: &TenstorrentOptions, mock: bool) -> Result<Self> {
         let version = runtime.version().to_owned();
-        let card = Arc::new(tt::Device::open(runtime, device_id, TRACE_BYTES)?);
+        let card = Arc::new(tt::Device::open(runtime, options.device_id, TRACE_BYTES)?);
         let grid @ (columns, rows) = card.core_grid()?;
         Ok(Self {
             grid,
@@ -104,9 +100,24 @@ impl TenstorrentDevice {
                 is_capturing_graph: AtomicBool::new(false),
             }),
             card,
+            attention: options.attention,
+            tuning: options.tuning,
             mock,
             read_backs: AtomicU64::new(0),
         })
+    }
+
+    /// Resets a card that hangs, in some seconds. No device of it may be open.
+    ///
+    /// # Errors
+    /// When `tt-smi` is not installed, or fails.
+    pub fn reset(options: &TenstorrentOptions) -> Result<()> {
+        Ok(tt::reset(options.device_id)?)
+    }
+
+    /// Command of a shell that resets a card.
+    pub fn reset_command(options: &TenstorrentOptions) -> String {
+        tt::reset_command(options.device_id)
     }
 
     /// The card itself, for commands beside the contract.
@@ -281,7 +292,15 @@ impl Device for TenstorrentDevice {
         bias: Option<&HostTensor>,
     ) -> Result<TenstorrentLinear> {
         let bias: Vec<HostTensor> = bias.into_iter().cloned().collect();
-        self.layer(std::slice::from_ref(weight), &bias, Dtype::Bf16)
+        let dtype = match self.tuning.has(Tuning::CompactResiduals) {
+            true => Dtype::Bf8,
+            false => Dtype::Bf16,
+        };
+        self.layer(std::slice::from_ref(weight), &bias, dtype)
+    }
+
+    fn upload_gated_linear(&self, gate: &HostTensor, up: &HostTensor) -> Result<TenstorrentLinear> {
+        self.gated_layer(gate, up)
     }
 
     fn upload_table(&self, table: &HostTensor) -> Result<TenstorrentTable> {
@@ -353,6 +372,7 @@ impl Device for TenstorrentDevice {
             weight: layer.weight.clone(),
             bias: Some(bias.clone()),
             ones: layer.ones.clone(),
+            up: layer.up.clone(),
             ..*layer
         })
     }
@@ -421,13 +441,10 @@ impl Device for TenstorrentDevice {
         bias: &TenstorrentTensor,
         eps: f32,
     ) -> Result<TenstorrentTensor> {
-        let (rows, width) = x.matrix("layer_norm")?;
+        let (_, width) = x.matrix("layer_norm")?;
         weight.expect_shape("layer_norm", "weight", &[width])?;
         bias.expect_shape("layer_norm", "bias", &[width])?;
-        let y = self
-            .card
-            .layer_norm(&x.tensor, &weight.tensor, &bias.tensor, eps)?;
-        Ok(self.matrix(y, rows, width))
+        self.normalise(tt::Norm::Layer, x, weight, Some(bias), eps)
     }
 
     fn rms_norm(
@@ -437,14 +454,12 @@ impl Device for TenstorrentDevice {
         bias: Option<&TenstorrentTensor>,
         eps: f32,
     ) -> Result<TenstorrentTensor> {
-        let (rows, width) = x.matrix("rms_norm")?;
+        let (_, width) = x.matrix("rms_norm")?;
         weight.expect_shape("rms_norm", "weight", &[width])?;
         if let Some(bias) = bias {
             bias.expect_shape("rms_norm", "bias", &[width])?;
         }
-        let bias = bias.map(|bias| &bias.tensor);
-        let y = self.card.rms_norm(&x.tensor, &weight.tensor, bias, eps)?;
-        Ok(self.matrix(y, rows, width))
+        self.normalise(tt::Norm::RootMeanSquare, x, weight, bias, eps)
     }
 
     fn split_heads(&self, qkv: &TenstorrentTensor, layout: HeadLayout) -> Result<Heads<TenstorrentTensor>> {

@@ -20,6 +20,9 @@ pub trait Commands {
     /// A point in a queue.
     type Event;
 
+    /// Whether commands reach the card. A graph is captured without dispatching anything, and a mock card has nothing to
+    /// dispatch to: what runs or waits all the same then runs on commands that were never written, and hangs the card.
+    fn is_dispatching(&self) -> bool;
     /// Captures the commands of the work without running them.
     fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Self::Trace>;
     /// Runs captured commands.
@@ -36,13 +39,17 @@ pub struct WorkTrace<C: Commands>(Progress<C::Trace>);
 enum Progress<T> {
     New,
     /// Its programs are on the card.
-    Compiled {
-        tensors: u64,
-    },
-    Captured {
-        tensors: u64,
-        trace: T,
-    },
+    Compiled(Moment),
+    Captured(Moment, T),
+}
+
+/// What the addresses and programs of a trace depend on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    /// Count of tensors made and freed.
+    tensors: u64,
+    /// Whether commands reached the card. What was captured while they did not is no trace that it could run.
+    dispatched: bool,
 }
 
 impl<C: Commands> Default for WorkTrace<C> {
@@ -61,9 +68,9 @@ pub(super) struct Traces<C: Commands> {
     reads: Mutex<HashMap<usize, LastRead<C::Event>>>,
 }
 
-/// The newest work that read an input, and the count of tensors then.
+/// The newest work that read an input.
 struct LastRead<E> {
-    tensors: u64,
+    moment: Moment,
     event: Arc<E>,
 }
 
@@ -117,27 +124,27 @@ impl<C: Commands> Traces<C> {
         inputs: &[usize],
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let now = self.tensors.load(Ordering::Relaxed);
+        let now = self.now();
         match &work_trace.0 {
-            Progress::Captured { tensors, trace } if *tensors == now => self.commands.execute(trace)?,
-            Progress::Compiled { tensors } if *tensors == now => {
+            Progress::Captured(then, trace) if *then == now => self.execute(trace)?,
+            Progress::Compiled(then) if *then == now => {
                 let trace = self.commands.capture(|| self.within_work(work))?;
-                self.commands.execute(&trace)?;
-                work_trace.0 = Progress::Captured { tensors: now, trace };
+                self.execute(&trace)?;
+                work_trace.0 = Progress::Captured(now, trace);
             }
             _ => {
                 // An invalid trace is released before its memory is needed.
                 work_trace.0 = Progress::New;
                 self.within_work(work)?;
-                work_trace.0 = Progress::Compiled { tensors: now };
+                work_trace.0 = Progress::Compiled(now);
             }
         }
         if !inputs.is_empty() {
             let event = Arc::new(self.commands.event(Queue::Operations)?);
             let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
             reads.extend(inputs.iter().map(|&input| {
-                let (tensors, event) = (now, Arc::clone(&event));
-                (input, LastRead { tensors, event })
+                let event = Arc::clone(&event);
+                (input, LastRead { moment: now, event })
             }));
         }
         Ok(())
@@ -147,15 +154,36 @@ impl<C: Commands> Traces<C> {
     pub fn write(&self, address: usize, upload: impl FnOnce(Queue) -> Result<()>) -> Result<()> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         let read = match reads.remove(&address) {
-            Some(LastRead { tensors, event }) if tensors == self.tensors.load(Ordering::Relaxed) => event,
+            Some(LastRead { moment, event }) if moment == self.now() => event,
             // Other readers are unknown.
             _ => Arc::new(self.commands.event(Queue::Operations)?),
         };
         drop(reads);
-        self.commands.wait(Queue::Uploads, &read)?;
+        self.wait(Queue::Uploads, &read)?;
         upload(Queue::Uploads)?;
         let written = self.commands.event(Queue::Uploads)?;
-        self.commands.wait(Queue::Operations, &written)
+        self.wait(Queue::Operations, &written)
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            tensors: self.tensors.load(Ordering::Relaxed),
+            dispatched: self.commands.is_dispatching(),
+        }
+    }
+
+    fn execute(&self, trace: &C::Trace) -> Result<()> {
+        match self.commands.is_dispatching() {
+            true => self.commands.execute(trace),
+            false => Ok(()),
+        }
+    }
+
+    fn wait(&self, queue: Queue, event: &C::Event) -> Result<()> {
+        match self.commands.is_dispatching() {
+            true => self.commands.wait(queue, event),
+            false => Ok(()),
+        }
     }
 
     fn within_work(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -166,7 +194,7 @@ impl<C: Commands> Traces<C> {
     }
 }
 
-/// Queues of a real or a mock card. A mock card captures, and has nothing to run or to wait for.
+/// Queues of a real or a mock card.
 pub struct CardCommands {
     pub(super) card: Arc<tt::Device>,
     pub(super) mock: bool,
@@ -177,6 +205,10 @@ pub struct CardCommands {
 impl Commands for CardCommands {
     type Trace = tt::Trace;
     type Event = tt::Event;
+
+    fn is_dispatching(&self) -> bool {
+        !self.mock && !self.is_capturing_graph.load(Ordering::Relaxed)
+    }
 
     fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<tt::Trace> {
         // Where something is dispatched, TT-NN writes commands for a trace that a mock card has no memory
@@ -192,10 +224,7 @@ impl Commands for CardCommands {
     }
 
     fn execute(&self, trace: &tt::Trace) -> Result<()> {
-        match self.mock {
-            true => Ok(()),
-            false => Ok(self.card.execute_trace(trace)?),
-        }
+        Ok(self.card.execute_trace(trace)?)
     }
 
     fn event(&self, queue: Queue) -> Result<tt::Event> {
@@ -203,23 +232,23 @@ impl Commands for CardCommands {
     }
 
     fn wait(&self, queue: Queue, event: &tt::Event) -> Result<()> {
-        match self.mock {
-            true => Ok(()),
-            false => Ok(self.card.wait_for_event(queue, event)?),
-        }
+        Ok(self.card.wait_for_event(queue, event)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
 
     use super::*;
 
     /// Notes every call.
     #[derive(Clone, Default)]
-    struct Log(Rc<RefCell<Vec<String>>>);
+    struct Log {
+        calls: Rc<RefCell<Vec<String>>>,
+        is_capturing_graph: Rc<Cell<bool>>,
+    }
 
     struct LoggedTrace(Log);
 
@@ -231,12 +260,12 @@ mod tests {
 
     impl Log {
         fn note(&self, call: impl Into<String>) {
-            self.0.borrow_mut().push(call.into());
+            self.calls.borrow_mut().push(call.into());
         }
 
         /// Takes the calls since the last time.
         fn calls(&self) -> Vec<String> {
-            self.0.take()
+            self.calls.take()
         }
     }
 
@@ -244,21 +273,33 @@ mod tests {
         type Trace = LoggedTrace;
         type Event = usize;
 
+        fn is_dispatching(&self) -> bool {
+            !self.is_capturing_graph.get()
+        }
+
         fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<LoggedTrace> {
             self.note("capture");
             work()?;
             Ok(LoggedTrace(self.clone()))
         }
         fn execute(&self, _: &LoggedTrace) -> Result<()> {
+            assert!(
+                self.is_dispatching(),
+                "a card would read commands from beyond its L1"
+            );
             self.note("execute");
             Ok(())
         }
         fn event(&self, queue: Queue) -> Result<usize> {
-            let event = self.0.borrow().len();
+            let event = self.calls.borrow().len();
             self.note(format!("event {event} of {queue:?}"));
             Ok(event)
         }
         fn wait(&self, queue: Queue, event: &usize) -> Result<()> {
+            assert!(
+                self.is_dispatching(),
+                "a card would wait for an event that never comes"
+            );
             self.note(format!("{queue:?} waits for {event}"));
             Ok(())
         }
@@ -284,6 +325,32 @@ mod tests {
         assert_eq!(again(), ["work"]);
         assert_eq!(again(), ["capture", "work", "execute"]);
         assert_eq!(again(), ["execute"]);
+        assert_eq!(again(), ["execute"]);
+    }
+
+    #[test]
+    fn nothing_runs_and_nothing_is_waited_for_while_a_graph_is_captured() {
+        let log = Log::default();
+        let traces = Traces::new(log.clone());
+        let mut trace = WorkTrace::default();
+        log.is_capturing_graph.set(true);
+        for _ in 0..3 {
+            traces.run_captured(&mut trace, &[7], work(&log)).unwrap();
+            traces.write(7, |_| Ok(())).unwrap();
+        }
+        let captured = log.calls();
+        assert_eq!(
+            captured.iter().filter(|call| *call == "capture").count(),
+            1,
+            "{captured:?}"
+        );
+        log.is_capturing_graph.set(false);
+        let mut again = || {
+            traces.run_captured(&mut trace, &[], work(&log)).unwrap();
+            log.calls()
+        };
+        assert_eq!(again(), ["release", "work"], "what was captured then is no trace");
+        assert_eq!(again(), ["capture", "work", "execute"]);
         assert_eq!(again(), ["execute"]);
     }
 

@@ -1,5 +1,5 @@
 //! Operations and memory of a chunk of π0 or π0.5 at its published size on a Tenstorrent card, from a mock of it, and
-//! the least time that the chunk takes.
+//! the time that it takes by the model and at least.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tt_metal_sys::MockCard;
 
-use crate::device::{Device, Dtype, Graph, HostTensor, Operation, Pixels, Result, TenstorrentDevice};
+use super::recorded::work_of;
+use super::{Chip, MockedCard};
+use crate::device::{
+    CardTuning, Device, Dtype, Graph, HostTensor, Operation, Pixels, Result, TenstorrentDevice,
+    TenstorrentOptions,
+};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
@@ -18,31 +23,6 @@ use crate::model::{ModelType, Pi0, Pi0Config, Session, Weights};
 const STEPS: usize = 10;
 /// Frozen actions that a chunk begins with where it goes on from the last one.
 const FROZEN: usize = 7;
-
-/// Cards that can be mocked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum MockedCard {
-    /// Wormhole, one chip.
-    N150,
-    /// Blackhole, with less DRAM.
-    P100,
-    /// Blackhole.
-    P150,
-}
-
-/// Speeds of one chip.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Chip {
-    /// Product name.
-    pub name: &'static str,
-    /// Cores that compute; the rest dispatch or are harvested.
-    pub cores: f64,
-    /// Clock of the cores, in 10⁹ per second.
-    pub clock_ghz: f64,
-    /// Bandwidth of the DRAM, in 10⁹ bytes per second.
-    pub dram_gb_per_s: f64,
-}
 
 /// Operations, transfers and memory of one chunk on a card.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,8 +59,12 @@ pub struct CardGraph {
     pub peak_l1_bytes_per_core: u64,
     /// L1 of one core.
     pub l1_bytes_per_core: u64,
-    /// Least time on one chip of each kind.
-    pub rooflines: Vec<Roofline>,
+    /// Tunings that it was recorded with.
+    pub tuning: String,
+    /// Cores that compute.
+    pub cores: usize,
+    /// Its time.
+    pub estimate: Estimate,
 }
 
 /// Commands of the host for a chunk.
@@ -104,11 +88,13 @@ impl HostCommands {
     }
 }
 
-/// Least time of a chunk.
+/// Time of a chunk on a chip.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Roofline {
+pub struct Estimate {
     /// Product name of the chip.
     pub chip: String,
+    /// Time by the model, in milliseconds.
+    pub model_ms: f64,
     /// Least time with the cores that each operation keeps busy, in milliseconds.
     pub least_ms: f64,
     /// Least time if all cores were busy all the time, in milliseconds.
@@ -128,49 +114,18 @@ pub struct Kind {
     pub passed_flops: f64,
     /// Busy cores, summed over the operations.
     pub busy_cores: f64,
+    /// Time by the model, in milliseconds.
+    pub model_ms: f64,
 }
 
-impl MockedCard {
-    fn descriptor(self) -> &'static str {
-        match self {
-            Self::N150 => "n150.yaml",
-            Self::P100 => "p100.yaml",
-            Self::P150 => "p150.yaml",
-        }
-    }
-
-    /// Chips that run this graph: one of N300's two is like N150's.
-    fn chips(self) -> Vec<Chip> {
-        let wormhole = |name| Chip {
-            name,
-            cores: 64.0,
-            clock_ghz: 1.0,
-            dram_gb_per_s: 288.0,
-        };
-        let blackhole = |name, dram_gb_per_s| Chip {
-            name,
-            cores: 110.0,
-            clock_ghz: 1.35,
-            dram_gb_per_s,
-        };
-        match self {
-            Self::N150 => vec![wormhole("N150"), wormhole("N300, one of its two chips")],
-            Self::P100 => vec![blackhole("P100", 448.0)],
-            Self::P150 => vec![blackhole("P150", 512.0)],
-        }
-    }
-}
-
-impl Chip {
-    /// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the
-    /// passes of its products.
-    fn least_s(&self, operation: &Operation, cores: f64) -> f64 {
-        // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
-        const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
-        let flops = operation.flops * f64::from(operation.passes);
-        let compute_s = flops / (cores * self.clock_ghz * 1e9 * FLOPS_PER_CLOCK);
-        compute_s.max(operation.bytes as f64 / (self.dram_gb_per_s * 1e9))
-    }
+/// The least time for an operation that so many cores share alike: its bytes from and to DRAM, or the passes of its
+/// products.
+fn least_s(chip: &Chip, operation: &Operation, cores: f64) -> f64 {
+    // A core multiplies two tiles of 32 × 32 in 16 clocks a pass.
+    const FLOPS_PER_CLOCK: f64 = 2.0 * 32.0 * 32.0 * 32.0 / 16.0;
+    let flops = operation.flops * f64::from(operation.passes);
+    let compute_s = chip.seconds(flops / (cores * FLOPS_PER_CLOCK));
+    compute_s.max(operation.bytes as f64 / (chip.dram_gb_per_s * 1e9))
 }
 
 impl CardGraph {
@@ -186,13 +141,14 @@ impl CardGraph {
         model_type: ModelType,
         cameras: usize,
         prompt_tokens: usize,
-        folder: &Path,
-        cache: &Path,
+        options: &TenstorrentOptions,
+        (folder, cache): (&Path, &Path),
     ) -> Result<Self> {
-        let device = TenstorrentDevice::open_mock(&MockCard {
+        let mock = MockCard {
             descriptor: folder.join(card.descriptor()),
             cache: cache.to_owned(),
-        })?;
+        };
+        let device = TenstorrentDevice::open_mock(&mock, options)?;
         let config = Pi0Config::published(model_type);
         let image = Pixels::Values(vec![0.0; 3 * config.vision.image_size.pow(2)]);
         let images: Vec<(usize, Pixels)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
@@ -273,8 +229,10 @@ impl CardGraph {
             dram_bytes: dram.bytes_per_bank * dram.banks,
             peak_l1_bytes_per_core: first.peak_l1_bytes_per_core.max(graph.peak_l1_bytes_per_core),
             l1_bytes_per_core: l1.bytes_per_bank,
-            rooflines: rooflines(card, &graph),
-            kinds: kinds(&graph),
+            tuning: options.tuning.to_string(),
+            cores: card.chip().cores(),
+            estimate: estimate(&card.chip(), &graph, options.tuning),
+            kinds: kinds(&card.chip(), &graph, options.tuning),
         })
     }
 
@@ -284,7 +242,17 @@ impl CardGraph {
     }
 }
 
-fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
+fn model_ms(chip: &Chip, operation: &Operation, tuning: CardTuning) -> f64 {
+    // A weight's bytes are in the work already, at the rate of the cores that read it.
+    let weight_bytes = match operation.flops > 0.0 && operation.name != "SDPA" {
+        true => operation.inputs[1].dram_bytes,
+        false => 0,
+    };
+    let other_bytes = operation.bytes.saturating_sub(weight_bytes) as f64;
+    1e3 * work_of(operation, tuning).seconds(chip, other_bytes)
+}
+
+fn kinds(chip: &Chip, graph: &Graph, tuning: CardTuning) -> BTreeMap<String, Kind> {
     let mut kinds = BTreeMap::<String, Kind>::new();
     for operation in &graph.operations {
         let kind = kinds.entry(operation.name.clone()).or_default();
@@ -293,39 +261,33 @@ fn kinds(graph: &Graph) -> BTreeMap<String, Kind> {
         kind.flops += operation.flops;
         kind.passed_flops += operation.flops * f64::from(operation.passes);
         kind.busy_cores += operation.busy_cores;
+        kind.model_ms += model_ms(chip, operation, tuning);
     }
     kinds
 }
 
-fn rooflines(card: MockedCard, graph: &Graph) -> Vec<Roofline> {
-    let of_chip = |chip: Chip| {
-        let sum_ms = |cores: &dyn Fn(&Operation) -> f64| {
-            let operations = graph.operations.iter();
-            1e3 * operations
-                .map(|operation| chip.least_s(operation, cores(operation)))
-                .sum::<f64>()
-        };
-        Roofline {
-            least_ms: sum_ms(&|operation| operation.busy_cores),
-            all_busy_ms: sum_ms(&|_| chip.cores),
-            chip: chip.name.to_owned(),
-        }
-    };
-    card.chips().into_iter().map(of_chip).collect()
+fn estimate(chip: &Chip, graph: &Graph, tuning: CardTuning) -> Estimate {
+    let sum = |ms: &dyn Fn(&Operation) -> f64| graph.operations.iter().map(ms).sum::<f64>();
+    Estimate {
+        model_ms: sum(&|operation| model_ms(chip, operation, tuning)),
+        least_ms: sum(&|operation| 1e3 * least_s(chip, operation, operation.busy_cores)),
+        all_busy_ms: sum(&|operation| 1e3 * least_s(chip, operation, chip.cores() as f64)),
+        chip: chip.name.to_owned(),
+    }
 }
 
-/// The tables of docs/tenstorrent.md.
+/// The tables of docs/tenstorrent-graph.md.
 impl fmt::Display for CardGraph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
         writeln!(
             f,
-            "### {} on {:?}, {} cameras, {} prompt tokens\n",
-            self.model_type, self.card, self.cameras, self.prompt_tokens
+            "### {} on {}, {} cameras, {} prompt tokens, tuning {}\n",
+            self.model_type, self.estimate.chip, self.cameras, self.prompt_tokens, self.tuning
         )?;
         writeln!(
             f,
-            "| operation | count | GB | GFLOP | passes | cores |\n|---|---|---|---|---|---|"
+            "| operation | count | GB | GFLOP | passes | cores | ms |\n|---|---|---|---|---|---|---|"
         )?;
         let mut kinds: Vec<_> = self.kinds.iter().collect();
         kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.count), (*name).clone()));
@@ -337,9 +299,10 @@ impl fmt::Display for CardGraph {
             };
             writeln!(
                 f,
-                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} | {:.0} |",
+                "| {name} | {} | {gigabytes:.2} | {gigaflops:.0} | {passes} | {:.0} | {:.1} |",
                 kind.count,
-                kind.busy_cores / kind.count as f64
+                kind.busy_cores / kind.count as f64,
+                kind.model_ms
             )?;
         }
         let bytes = self.kinds.values().map(|kind| kind.bytes).sum();
@@ -347,8 +310,9 @@ impl fmt::Display for CardGraph {
         let (total, gigaflops) = (gigabytes(bytes), flops / 1e9);
         writeln!(
             f,
-            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | | |\n",
-            self.operations()
+            "| **all** | **{}** | {total:.2} | {gigaflops:.0} | | | {:.1} |\n",
+            self.operations(),
+            self.estimate.model_ms
         )?;
         writeln!(
             f,
@@ -363,17 +327,16 @@ impl fmt::Display for CardGraph {
             self.peak_l1_bytes_per_core,
             self.l1_bytes_per_core,
         )?;
-        for Roofline {
+        let Estimate {
             chip,
+            model_ms,
             least_ms,
             all_busy_ms,
-        } in &self.rooflines
-        {
-            write!(
-                f,
-                "\nRoofline, {chip}: {least_ms:.0} ms; {all_busy_ms:.0} ms if all cores were busy."
-            )?;
-        }
+        } = &self.estimate;
+        write!(
+            f,
+            "\n{chip}: {model_ms:.0} ms by the model, at least {least_ms:.0} ms; {all_busy_ms:.0} ms if all cores were busy."
+        )?;
         writeln!(f)
     }
 }
