@@ -5,7 +5,7 @@ use super::reader::{Reader, Section};
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
-use crate::observation::Transport;
+use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
     ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
 };
@@ -133,6 +133,9 @@ parameters! {
         /// Messages on the topic: raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage with JPEG or PNG.
         transport: Transport = Transport::Raw, Any, "", Never;
         /// Part of each frame that the policy gets: x and y of its top left corner, width and height; empty is the whole
+        /// Order of the colours of raw images whose encoding leaves it open (8UC3, 8UC4, 16UC3, 16UC4): OpenCV's own is bgr.
+        /// unknown refuses such images.
+        channel_order: ChannelOrder = ChannelOrder::Unknown, Any, "", Never;
         /// frame.
         crop: Option<Crop> = None, Any, "pixels", Never;
         /// Whether chunks are made without this camera too: the model gets it as missing while it has no frame within

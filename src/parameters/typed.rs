@@ -3,7 +3,7 @@
 use super::ParameterValue;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
-use crate::observation::Transport;
+use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
     ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
 };
@@ -94,6 +94,7 @@ choices! {
     Transport { Raw = "raw", Compressed = "compressed" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
+    ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }
     RobotPreset { None = "none", Aloha = "aloha", AlohaBefore202507 = "aloha_before_2025_07" }
 }
