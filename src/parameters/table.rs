@@ -2,6 +2,7 @@
 
 use super::definition::{Allowed::*, Changeable, Definition};
 use super::reader::{Reader, Section};
+use super::runtime_settings::SecondGoal;
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
@@ -132,10 +133,10 @@ parameters! {
         topic: String = String::new(), NotEmpty, "", Never;
         /// Messages on the topic: raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage with JPEG or PNG.
         transport: Transport = Transport::Raw, Any, "", Never;
-        /// Part of each frame that the policy gets: x and y of its top left corner, width and height; empty is the whole
         /// Order of the colours of raw images whose encoding leaves it open (8UC3, 8UC4, 16UC3, 16UC4): OpenCV's own is bgr.
         /// unknown refuses such images.
         channel_order: ChannelOrder = ChannelOrder::Unknown, Any, "", Never;
+        /// Part of each frame that the policy gets: x and y of its top left corner, width and height; empty is the whole
         /// frame.
         crop: Option<Crop> = None, Any, "pixels", Never;
         /// Whether chunks are made without this camera too: the model gets it as missing while it has no frame within
@@ -320,6 +321,21 @@ parameters! {
 }
 
 parameters! {
+    /// Goals of the action that runs the policy.
+    GoalParameters {
+        /// A goal of the action ~/run_policy that comes while another runs: refuse rejects it, replace ends the run and
+        /// begins the new one without a stop.
+        second_goal: SecondGoal = SecondGoal::Refuse, Any, "", Always;
+        /// Whether a run of ~/run_policy ends when nobody is subscribed to its feedback any more: its client is gone. A
+        /// client that ends is noticed in two seconds, a killed one only after the middleware's lease.
+        goal_needs_client: bool = false, Any, "", Always;
+        /// Longest time for which the robot is held without a break during a run of ~/run_policy, the wait for its first
+        /// chunk included, in wall time; then the run ends. 0 is no limit.
+        goal_hold_limit_s: f64 = 30.0, Range(0.0..=3600.0), "seconds", Always;
+    }
+}
+
+parameters! {
     /// How the node starts.
     LifecycleParameters {
         /// Whether the node moves the robot from its start on; otherwise from the first call of ~/enable on.
@@ -362,6 +378,7 @@ pub const GROUPS: &[Group] = &[
     group::<OutputParameters>("Outputs", "outputs.<name>."),
     group::<ControlParameters>("Control", ""),
     group::<SafetyParameters>("Limits and safety", ""),
+    group::<GoalParameters>("Goals", ""),
     group::<LifecycleParameters>("Lifecycle", ""),
 ];
 
@@ -382,6 +399,7 @@ pub struct NodeParameters {
     pub outputs: Vec<(String, OutputParameters)>,
     pub control: ControlParameters,
     pub safety: SafetyParameters,
+    pub goals: GoalParameters,
     pub lifecycle: LifecycleParameters,
 }
 
@@ -422,6 +440,7 @@ impl NodeParameters {
             outputs,
             control: section(reader),
             safety: section(reader),
+            goals: section(reader),
             lifecycle: section(reader),
         }
     }

@@ -1,6 +1,7 @@
 //! The Rust types that parameters have.
 
 use super::ParameterValue;
+use super::runtime_settings::SecondGoal;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::{ChannelOrder, Transport};
@@ -91,10 +92,11 @@ macro_rules! choices {
 choices! {
     DeviceChoice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent" }
     Precision { F32 = Precision::F32.name(), Bf16 = Precision::Bf16.name(), Int8 = Precision::Int8.name() }
+    SecondGoal { Refuse = "refuse", Replace = "replace" }
     Transport { Raw = "raw", Compressed = "compressed" }
+    ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
-    ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }
     RobotPreset { None = "none", Aloha = "aloha", AlohaBefore202507 = "aloha_before_2025_07" }
 }
