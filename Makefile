@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo check-trajectories eval bench-control check test lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo check-trajectories eval bench-control check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -51,6 +51,11 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features --features evaluation,cli,hub
 
+# Tests of rust-test and python-test: the node over ROS 2 beside r2r's robot, and rclpy's clients in processes of their own.
+test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, parameters, and the faults of docs/operation.md
+	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_equals_replay
+	@$(IN_ISOLATION) python -m pytest -q tests/python
+
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
@@ -89,7 +94,7 @@ bench-card: setup ## how long captured chunks take on a Tenstorrent card
 		cargo run --release --locked --no-default-features --features tenstorrent,cli --bin pi0_bench -- \
 			--device tenstorrent --captured $(CARD_BENCH)
 
-python-test: build ## tests of the simulated robot, the tools, and the node's parameters through rclpy
+python-test: build ## tests of the simulated robot, the tools, and the node through rclpy
 	@$(IN_ISOLATION) python -m pytest -q
 
 smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes

@@ -190,8 +190,14 @@ fn the_topics_that_are_listed_are_those_of_the_node_that_runs() {
             .map(Result::unwrap);
         assert!(lines.any(|line| line.contains("is running")));
         let node = r2r::Node::create(r2r::Context::create().unwrap(), "observer", "").unwrap();
-        // Topics of any node, and of the parameter and lifecycle services.
-        let of_any = ["/parameter_events", "/rosout", "/robot/arm/transition_event"];
+        // Topics of any node, of the parameter and lifecycle services, and of the action.
+        let of_any = [
+            "/parameter_events",
+            "/rosout",
+            "/robot/arm/transition_event",
+            "/robot/arm/run_policy/_action/feedback",
+            "/robot/arm/run_policy/_action/status",
+        ];
         let expected: BTreeSet<&str> = expected
             .iter()
             .map(|line| line.split_once(' ').unwrap().1)

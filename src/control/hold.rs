@@ -29,6 +29,8 @@ pub enum HoldReason {
     FollowingError,
     /// The prompt moved the robot for `max_run_time_s`.
     RunTimeOver,
+    /// The run of an action goal is over, and no prompt came since.
+    GoalOver,
     /// The first commanded position is too far from the measured one.
     StartJump,
     /// No chunk was played since the start or a reset.
@@ -39,7 +41,7 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
@@ -53,6 +55,7 @@ impl HoldReason {
         Self::StaleInput,
         Self::FollowingError,
         Self::RunTimeOver,
+        Self::GoalOver,
         Self::StartJump,
         Self::NoChunkYet,
         Self::ChunkSpent,
@@ -74,6 +77,7 @@ impl HoldReason {
             Self::StaleInput => "STALE_INPUT",
             Self::FollowingError => "FOLLOWING_ERROR",
             Self::RunTimeOver => "RUN_TIME_OVER",
+            Self::GoalOver => "GOAL_OVER",
             Self::StartJump => "START_JUMP",
             Self::NoChunkYet => "NO_CHUNK_YET",
             Self::ChunkSpent => "CHUNK_SPENT",
@@ -96,8 +100,17 @@ impl HoldReason {
             | Self::StaleCamera
             | Self::StaleInput
             | Self::FollowingError
-            | Self::RunTimeOver => false,
+            | Self::RunTimeOver
+            | Self::GoalOver => false,
         }
+    }
+
+    /// Whether it lasts until somebody moves the robot, sets other limits, or gives another prompt.
+    pub fn needs_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidLimits | Self::OutsideLimits | Self::RunTimeOver | Self::GoalOver
+        )
     }
 }
 

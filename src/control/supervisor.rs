@@ -46,6 +46,8 @@ pub struct SafetyInputs {
     pub is_inactive: bool,
     /// Changes with every prompt that is given.
     pub prompt_generation: u64,
+    /// How the run of an action goal ended, where nothing came since that may move the robot.
+    pub goal_over: Option<String>,
 }
 
 /// The state that the services `~/enable` and `~/stop` leave the node in.
@@ -128,7 +130,9 @@ impl Supervisor {
         if stale.is_some() {
             return stale;
         }
+        let over = |detail: &String| Hold::new(HoldReason::GoalOver, detail.clone());
         self.run_over(now, safety_inputs.prompt_generation, settings.max_run_time)
+            .or_else(|| safety_inputs.goal_over.as_ref().map(over))
     }
 
     /// The robot moves for this prompt from `now` on, if it did not before.

@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
 use crate::observation::{
-    ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
+    ChannelOrder, ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
     some_joint_positions,
 };
 
@@ -42,11 +42,15 @@ pub enum MessageError {
 /// Positions of one joint, each with its time after the message's stamp.
 pub type JointPoints = Vec<(Duration, f32)>;
 
-/// Reads the pixels of a `sensor_msgs/Image`. The stamp is known even when the pixels cannot be used.
+/// Reads the pixels of a `sensor_msgs/Image`. The stamp is known even when the pixels cannot be used. `channel_order`: the
+/// order of its colours where the encoding leaves it open.
 ///
 /// # Errors
 /// When the bytes are no such message. The inner error is about the pixels.
-pub fn image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
+pub fn image(
+    data: &[u8],
+    channel_order: ChannelOrder,
+) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
     let (height, width) = (reader.u32()?, reader.u32()?);
@@ -59,6 +63,7 @@ pub fn image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, Cdr
         step,
         encoding,
         is_big_endian,
+        channel_order,
     };
     let content = decode_image(layout, reader.bytes("the pixels")?);
     Ok(Stamped { stamp, content })

@@ -182,7 +182,8 @@ impl<'a> Replayer<'a> {
     fn input(&mut self, role: Role, data: &[u8]) -> Result<(), MessageError> {
         let problem = match role {
             Role::Image(camera) => {
-                let image = messages::image(data)?;
+                let order = self.settings.inputs.cameras[camera].channel_order;
+                let image = messages::image(data, order)?;
                 self.summary.images += 1;
                 self.feed().image(camera, image)
             }

@@ -15,7 +15,8 @@ pub enum InputProblem {
     },
     /// Image encoding that leaves the order of the colours open.
     #[error(
-        "the encoding {found:?} does not say the order of its colours: let the camera's driver publish it as {rgb} or {bgr}"
+        "the encoding {found:?} does not say the order of its colours: set cameras.<name>.channel_order to rgb or bgr (bgr is \
+         OpenCV's), or let the camera's driver publish it as {rgb} or {bgr}"
     )]
     ColourOrder {
         /// Encoding of the message.

@@ -12,6 +12,18 @@ pub enum Transport {
     Compressed,
 }
 
+/// Order of the colours within a pixel, of images whose encoding leaves it open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Such images are refused.
+    #[default]
+    Unknown,
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
 /// A camera by the checkpoint's name, and the topic it comes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CameraTopic {
@@ -21,6 +33,8 @@ pub struct CameraTopic {
     pub topic: String,
     /// Message type on the topic.
     pub transport: Transport,
+    /// Order of the colours where the encoding leaves it open.
+    pub channel_order: ChannelOrder,
     /// Whether there are observations without it.
     pub is_optional: bool,
 }

@@ -367,8 +367,8 @@ impl Inputs {
         });
     }
 
-    /// What the robot is to do from now on; nothing when empty.
-    pub fn take_prompt(&self, prompt: &str) {
+    /// What the robot is to do from now on; nothing when empty. Returns the prompt's number.
+    pub fn take_prompt(&self, prompt: &str) -> u64 {
         let mut state = self.state.lock();
         state.prompts += 1;
         if prompt.is_empty() {
@@ -378,6 +378,19 @@ impl Inputs {
             state.sequence += 1;
             self.changed.notify_all();
         }
+        state.prompts
+    }
+
+    /// Removes the prompt of this number, as an empty prompt does. Returns the number of the empty one; none where another
+    /// prompt came since, which stays.
+    pub fn withdraw_prompt(&self, number: u64) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.prompts != number {
+            return None;
+        }
+        state.prompts += 1;
+        state.prompt.forget();
+        Some(state.prompts)
     }
 
     /// Forgets what was seen before the clock was reset for the `clock_resets`th time.

@@ -23,7 +23,9 @@ pub use extra_state::extra_state;
 pub use feed::{Feed, JointState, Stamped};
 pub use input::{InputKind, InputReport};
 pub use input_problem::InputProblem;
-pub use input_topics::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, Transport};
+pub use input_topics::{
+    CameraTopic, ChannelOrder, ExtraStateTopic, InputTopics, JointStatesTopic, Transport,
+};
 pub use inputs::{Inputs, InputsAtATick, StampedObservation};
 pub use joint_positions::{SomePositions, some_joint_positions};
 pub use raw_image::{ImageLayout, decode_image};

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::InputProblem;
+use super::{ChannelOrder, InputProblem};
 
 /// The fields of a `sensor_msgs/Image` that say what its bytes mean.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub struct ImageLayout<'a> {
     pub encoding: &'a str,
     /// Byte order of samples of 16 bits.
     pub is_big_endian: bool,
+    /// Order of the colours where the encoding leaves it open.
+    pub channel_order: ChannelOrder,
 }
 
 /// How the bytes of a pixel become red, green and blue.
@@ -89,9 +91,7 @@ pub fn decode_image(layout: ImageLayout<'_>, data: &[u8]) -> Result<RgbImage, In
     let ImageLayout {
         width, height, step, ..
     } = layout;
-    let Some(&(_, pixels)) = ENCODINGS.iter().find(|(name, _)| *name == layout.encoding) else {
-        return Err(unknown_encoding(layout.encoding));
-    };
+    let pixels = pixels_of(layout.encoding, layout.channel_order)?;
     let is_whole = match pixels {
         Pixels::Samples { .. } => true,
         Pixels::Yuv422 { .. } => width.is_multiple_of(2),
@@ -137,19 +137,33 @@ pub fn decode_image(layout: ImageLayout<'_>, data: &[u8]) -> Result<RgbImage, In
     Ok(image)
 }
 
+/// How the bytes of an encoding become colours.
+///
+/// # Errors
 /// The problem of an encoding that is not converted, with the way out where there is one.
-fn unknown_encoding(encoding: &str) -> InputProblem {
-    let found = encoding.to_owned();
+fn pixels_of(encoding: &str, channel_order: ChannelOrder) -> Result<Pixels, InputProblem> {
+    let found = || encoding.to_owned();
+    let mut named = encoding;
     if let Some((_, rgb, bgr)) = WITHOUT_ORDER.into_iter().find(|(name, ..)| *name == encoding) {
-        return InputProblem::ColourOrder { found, rgb, bgr };
+        named = match channel_order {
+            ChannelOrder::Rgb => rgb,
+            ChannelOrder::Bgr => bgr,
+            ChannelOrder::Unknown => {
+                let found = found();
+                return Err(InputProblem::ColourOrder { found, rgb, bgr });
+            }
+        };
     }
     if encoding.starts_with("bayer_") {
-        return InputProblem::Bayer(found);
+        return Err(InputProblem::Bayer(found()));
     }
-    InputProblem::Encoding {
-        found,
-        expected: ENCODINGS.map(|(name, _)| name).join(", "),
-    }
+    let known = ENCODINGS.into_iter().find(|(name, _)| *name == named);
+    known
+        .map(|(_, pixels)| pixels)
+        .ok_or_else(|| InputProblem::Encoding {
+            found: found(),
+            expected: ENCODINGS.map(|(name, _)| name).join(", "),
+        })
 }
 
 /// Decodes one row of pixels. `differences` are its colour differences where they lie in a plane of their own.
@@ -221,6 +235,7 @@ mod tests {
             step,
             encoding,
             is_big_endian: false,
+            channel_order: ChannelOrder::Unknown,
         }
     }
 
@@ -326,6 +341,7 @@ mod tests {
         for (encoding, way_out) in [
             ("16UC1", "mono16"),
             ("8UC3", "as rgb8 or bgr8"),
+            ("8UC3", "cameras.<name>.channel_order to rgb or bgr"),
             ("8UC4", "as rgba8 or bgra8"),
             ("16UC3", "as rgb16 or bgr16"),
             ("bayer_rggb8", "image_proc"),
@@ -337,6 +353,43 @@ mod tests {
                 "{problem}"
             );
         }
+    }
+
+    #[test]
+    fn an_encoding_without_an_order_of_colours_has_the_one_of_the_parameter() {
+        for (encoding, step) in [("8UC3", 3), ("8UC4", 4), ("16UC3", 6), ("16UC4", 8)] {
+            let bytes: Vec<u8> = if step < 5 {
+                vec![10, 20, 30, 9]
+            } else {
+                // Little-endian samples of 257 times the value.
+                [10, 20, 30, 9].iter().flat_map(|&value| [value, value]).collect()
+            };
+            for (channel_order, expected) in [
+                (ChannelOrder::Rgb, [10, 20, 30]),
+                (ChannelOrder::Bgr, [30, 20, 10]),
+            ] {
+                let layout = ImageLayout {
+                    channel_order,
+                    ..layout(encoding, 1, 1, step)
+                };
+                let image = decode_image(layout, &bytes).unwrap();
+                assert_eq!(
+                    image.as_raw().as_slice(),
+                    expected,
+                    "{encoding} {channel_order:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_encoding_that_has_an_order_of_colours_keeps_it() {
+        let layout = ImageLayout {
+            channel_order: ChannelOrder::Bgr,
+            ..layout("rgb8", 1, 1, 3)
+        };
+        let image = decode_image(layout, &[1, 2, 3]).unwrap();
+        assert_eq!(image.as_raw().as_slice(), [1, 2, 3]);
     }
 
     /// Y, U, V and the R, G, B that OpenCV 4 makes of them (`cvtColor` with `COLOR_YUV2RGB_NV12`).

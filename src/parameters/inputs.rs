@@ -107,6 +107,7 @@ pub fn input_topics(parameters: &NodeParameters) -> InputTopics {
         name: name.clone(),
         topic: camera.topic.clone(),
         transport: camera.transport,
+        channel_order: camera.channel_order,
         is_optional: camera.optional,
     });
     let joint_states = parameters.joint_states.iter().map(|(_, one)| JointStatesTopic {
@@ -149,7 +150,7 @@ mod tests {
     use super::super::ParameterValue::{Bool, Double, Integer, IntegerArray};
     use super::super::overrides::{names, problems, settings, text};
     use super::*;
-    use crate::observation::Transport;
+    use crate::observation::{ChannelOrder, Transport};
     use crate::policy::{Crop, VisionRefresh};
 
     #[test]
@@ -167,6 +168,10 @@ mod tests {
             (
                 vec![("cameras.top.transport", text("jpeg"))],
                 "cameras.top.transport",
+            ),
+            (
+                vec![("cameras.top.channel_order", text("gbr"))],
+                "cameras.top.channel_order",
             ),
             (
                 vec![("cameras.top.crop", IntegerArray(vec![1, 2, 3]))],
@@ -220,6 +225,7 @@ mod tests {
     fn each_input_gets_its_topic_transport_crop_and_prefix() {
         let settings = settings(&[
             ("cameras.wrist.topic", text("/wrist/compressed")),
+            ("cameras.top.channel_order", text("bgr")),
             ("cameras.wrist.transport", text("compressed")),
             ("cameras.wrist.optional", Bool(true)),
             ("cameras.wrist.crop", IntegerArray(vec![5, 6, 7, 8])),
@@ -242,6 +248,10 @@ mod tests {
         assert_eq!(
             (top.transport, wrist.transport),
             (Transport::Raw, Transport::Compressed)
+        );
+        assert_eq!(
+            (top.channel_order, wrist.channel_order),
+            (ChannelOrder::Bgr, ChannelOrder::Unknown)
         );
         assert!(!top.is_optional && wrist.is_optional);
         assert_eq!(

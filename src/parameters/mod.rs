@@ -29,7 +29,7 @@ pub use qos_overrides::{QosEnd, QosOverride, QosOverrides};
 pub use reader::Parameter;
 use reader::Reader;
 pub use reference::{table_rows, template};
-pub use runtime_settings::RuntimeSettings;
+pub use runtime_settings::{GoalSettings, RuntimeSettings, SecondGoal};
 pub use settings::{PolicyShape, Settings};
 use table::NodeParameters;
 pub use value::ParameterValue;

@@ -25,4 +25,27 @@ pub struct RuntimeSettings {
     pub vision_refresh: Arc<VisionRefresh>,
     /// Euler steps from noise to actions; none for the checkpoint's number.
     pub denoise_steps: Option<NonZeroUsize>,
+    /// Goals of the action that runs the policy.
+    pub goals: GoalSettings,
+}
+
+/// Which goals of the action are accepted, and when their runs end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoalSettings {
+    /// Treatment of a goal that comes while another runs.
+    pub second_goal: SecondGoal,
+    /// Whether a run ends when its client is not on the network any more.
+    pub needs_client: bool,
+    /// Longest hold of a run, in wall time; none for no limit.
+    pub hold_limit: Option<Duration>,
+}
+
+/// Treatment of a goal that comes while another runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondGoal {
+    /// It is rejected.
+    #[default]
+    Refuse,
+    /// It takes the place of the one that runs.
+    Replace,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::joints::{commanded, joint_mapping, labels, limits};
 use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyParameters};
 use super::typed::Typed;
-use super::{ParameterProblem, RuntimeSettings, inputs, outputs};
+use super::{GoalSettings, ParameterProblem, RuntimeSettings, inputs, outputs};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
 use crate::device::TenstorrentOptions;
 use crate::observation::InputTopics;
@@ -272,7 +272,17 @@ fn runtime_settings(
             refreshed.map(|(name, camera)| (name.clone(), period(camera.refresh_hz))),
         )),
         denoise_steps: NonZeroUsize::new(parameters.policy.denoise_steps),
+        goals: GoalSettings {
+            second_goal: parameters.goals.second_goal,
+            needs_client: parameters.goals.goal_needs_client,
+            hold_limit: above_0_s(parameters.goals.goal_hold_limit_s),
+        },
     }
+}
+
+/// A duration in seconds; none for 0.
+fn above_0_s(seconds: f64) -> Option<Duration> {
+    (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn control_settings(
@@ -284,7 +294,6 @@ fn control_settings(
         let distances = commanded.iter().map(|(_, joint)| distance(joint) as f32);
         distances.collect::<Arc<[f32]>>()
     };
-    let max_run_time = Some(safety.max_run_time_s).filter(|seconds| *seconds > 0.0);
     ControlSettings {
         trajectory: TrajectorySettings {
             horizon: NonZeroUsize::new(control.publish_horizon).unwrap_or(NonZeroUsize::MIN),
@@ -300,7 +309,7 @@ fn control_settings(
         stop_duration: Duration::from_secs_f64(safety.stop_time_s),
         supervision: SupervisionSettings {
             max_age: Duration::from_secs_f64(safety.max_age_ms / 1e3),
-            max_run_time: max_run_time.map(Duration::from_secs_f64),
+            max_run_time: above_0_s(safety.max_run_time_s),
         },
     }
 }
@@ -315,6 +324,7 @@ mod tests {
     use super::super::ParameterValue::Integer;
     use super::super::overrides::{settings, text};
     use super::*;
+    use crate::parameters::SecondGoal;
 
     #[test]
     fn a_tokenizer_is_looked_for_unless_the_parameter_names_one() {
@@ -322,6 +332,29 @@ mod tests {
         assert_eq!(tokenizer(&[]), None);
         let named = [("tokenizer", text("/data/tokenizer.json"))];
         assert_eq!(tokenizer(&named), Some(PathBuf::from("/data/tokenizer.json")));
+    }
+
+    #[test]
+    fn goals_are_refused_beside_another_and_held_for_half_a_minute_unless_it_is_set() {
+        use super::super::ParameterValue::{Bool, Double};
+        let goals = settings(&[]).runtime.goals;
+        let expected = GoalSettings {
+            second_goal: SecondGoal::Refuse,
+            needs_client: false,
+            hold_limit: Some(Duration::from_secs(30)),
+        };
+        assert_eq!(goals, expected);
+        let set = [
+            ("second_goal", text("replace")),
+            ("goal_needs_client", Bool(true)),
+            ("goal_hold_limit_s", Double(0.0)),
+        ];
+        let expected = GoalSettings {
+            second_goal: SecondGoal::Replace,
+            needs_client: true,
+            hold_limit: None,
+        };
+        assert_eq!(settings(&set).runtime.goals, expected);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::definition::{Allowed::*, Changeable, Definition};
 use super::reader::{Reader, Section};
+use super::runtime_settings::SecondGoal;
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
-use crate::observation::Transport;
+use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
     ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
 };
@@ -142,6 +143,9 @@ parameters! {
         topic: String = String::new(), NotEmpty, "", Never;
         /// Messages on the topic: raw for sensor_msgs/Image, compressed for sensor_msgs/CompressedImage with JPEG or PNG.
         transport: Transport = Transport::Raw, Any, "", Never;
+        /// Order of the colours of raw images whose encoding leaves it open (8UC3, 8UC4, 16UC3, 16UC4): OpenCV's own is bgr.
+        /// unknown refuses such images.
+        channel_order: ChannelOrder = ChannelOrder::Unknown, Any, "", Never;
         /// Part of each frame that the policy gets: x and y of its top left corner, width and height; empty is the whole
         /// frame.
         crop: Option<Crop> = None, Any, "pixels", Never;
@@ -327,6 +331,21 @@ parameters! {
 }
 
 parameters! {
+    /// Goals of the action that runs the policy.
+    GoalParameters {
+        /// A goal of the action ~/run_policy that comes while another runs: refuse rejects it, replace ends the run and
+        /// begins the new one without a stop.
+        second_goal: SecondGoal = SecondGoal::Refuse, Any, "", Always;
+        /// Whether a run of ~/run_policy ends when nobody is subscribed to its feedback any more: its client is gone. A
+        /// client that ends is noticed in two seconds, a killed one only after the middleware's lease.
+        goal_needs_client: bool = false, Any, "", Always;
+        /// Longest time for which the robot is held without a break during a run of ~/run_policy, the wait for its first
+        /// chunk included, in wall time; then the run ends. 0 is no limit.
+        goal_hold_limit_s: f64 = 30.0, Range(0.0..=3600.0), "seconds", Always;
+    }
+}
+
+parameters! {
     /// How the node starts.
     LifecycleParameters {
         /// Whether the node moves the robot from its start on; otherwise from the first call of ~/enable on.
@@ -369,6 +388,7 @@ pub const GROUPS: &[Group] = &[
     group::<OutputParameters>("Outputs", "outputs.<name>."),
     group::<ControlParameters>("Control", ""),
     group::<SafetyParameters>("Limits and safety", ""),
+    group::<GoalParameters>("Goals", ""),
     group::<LifecycleParameters>("Lifecycle", ""),
 ];
 
@@ -389,6 +409,7 @@ pub struct NodeParameters {
     pub outputs: Vec<(String, OutputParameters)>,
     pub control: ControlParameters,
     pub safety: SafetyParameters,
+    pub goals: GoalParameters,
     pub lifecycle: LifecycleParameters,
 }
 
@@ -429,6 +450,7 @@ impl NodeParameters {
             outputs,
             control: section(reader),
             safety: section(reader),
+            goals: section(reader),
             lifecycle: section(reader),
         }
     }

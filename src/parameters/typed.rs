@@ -1,9 +1,10 @@
 //! The Rust types that parameters have.
 
 use super::ParameterValue;
+use super::runtime_settings::SecondGoal;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
-use crate::observation::Transport;
+use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
     ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
 };
@@ -93,7 +94,9 @@ choices! {
     TuningLevel { None = "none", Layout = "layout", All = "all" }
     DeviceChoice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent" }
     Precision { F32 = Precision::F32.name(), Bf16 = Precision::Bf16.name(), Int8 = Precision::Int8.name() }
+    SecondGoal { Refuse = "refuse", Replace = "replace" }
     Transport { Raw = "raw", Compressed = "compressed" }
+    ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
     BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }

@@ -12,19 +12,20 @@ use r2r::{QosProfile, qos::HistoryPolicy};
 
 use crate::control::{TimedChunk, Trajectory, TrajectoryPoint};
 use crate::observation::{
-    ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
+    ChannelOrder, ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
 };
 use crate::parameters::QosOverride;
 use crate::runtime::{Level, Status};
 
-/// Decodes an image.
-pub fn image(message: &Image) -> Stamped<Result<RgbImage, InputProblem>> {
+/// Decodes an image. `channel_order`: the order of its colours where the encoding leaves it open.
+pub fn image(message: &Image, channel_order: ChannelOrder) -> Stamped<Result<RgbImage, InputProblem>> {
     let layout = ImageLayout {
         width: message.width,
         height: message.height,
         step: message.step,
         encoding: &message.encoding,
         is_big_endian: message.is_bigendian != 0,
+        channel_order,
     };
     stamped(&message.header, decode_image(layout, &message.data))
 }

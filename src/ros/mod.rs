@@ -3,6 +3,8 @@
 //! Subscriptions feed [`observation`](crate::observation), the threads of [`runtime`](crate::runtime) work, and publishers
 //! and services are their connection to the outside.
 
+mod action_server;
+mod goals;
 mod hangup;
 mod lifecycle_service;
 mod logging;
@@ -15,6 +17,7 @@ mod parameter_service;
 mod parameter_value;
 mod publisher;
 mod publisher_mismatches;
+mod run_policy;
 mod service;
 mod services;
 mod subscriptions;

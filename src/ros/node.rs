@@ -20,6 +20,7 @@ use super::other_publishers::other_publishers;
 use super::output_publishers::OutputPublishers;
 use super::publisher::publisher;
 use super::publisher_mismatches::{SubscribedTopic, publisher_mismatches};
+use super::run_policy::RunGoals;
 use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
 use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
 use super::topic_names::Names;
@@ -51,6 +52,7 @@ pub struct Pi0Node {
     stop_spinning: Arc<AtomicBool>,
     control: WatchedThread,
     inference: Arc<Mutex<Option<WatchedThread>>>,
+    goals: Arc<RunGoals>,
     spin: WatchedThread,
     ended: mpsc::UnboundedReceiver<&'static str>,
 }
@@ -184,6 +186,9 @@ impl Pi0Node {
         serve_reset(&mut node, runtime.handle(), &state)?;
         serve_enable(&mut node, runtime.handle(), &state)?;
         serve_stop(&mut node, runtime.handle(), &state)?;
+        let names = Names::new(&node, std::env::args())?;
+        let commanded: Arc<[usize]> = settings.joint_mapping.commanded().collect();
+        let goals = RunGoals::serve(&mut node, runtime.handle(), &names, &state, &commanded)?;
         let diagnostics = publisher(&mut node, &qos, "/diagnostics")?;
         runtime.spawn(publish_diagnostics(diagnostics, name.clone(), Arc::clone(&state)));
 
@@ -197,7 +202,7 @@ impl Pi0Node {
             state: Arc::clone(&state),
             priority: settings.control_priority,
             stop: Arc::clone(&stop_control),
-            commanded: settings.joint_mapping.commanded().collect(),
+            commanded: commanded.to_vec(),
             commanded_joints: settings.commanded_joints().into(),
         };
         let control = WatchedThread::spawn("control", &on_unexpected_exit, move || {
@@ -206,7 +211,7 @@ impl Pi0Node {
         .map_err(no_thread)?;
         let graph = GraphWatch {
             node_name: name.clone(),
-            names: Names::new(&node, std::env::args())?,
+            names,
             subscribed,
             state: Arc::clone(&state),
         };
@@ -229,6 +234,7 @@ impl Pi0Node {
             stop_spinning,
             control,
             inference,
+            goals,
             spin,
             ended,
         })
@@ -274,6 +280,7 @@ impl Pi0Node {
         if self.state.is_active.swap(false, Ordering::AcqRel) {
             wait_for_rest(&self.state.control, STOP_PATIENCE);
         }
+        self.goals.wait_until_none_runs(STOP_PATIENCE);
         self.control.expect_exit();
         self.spin.expect_exit();
         self.stop_control.store(true, Ordering::Relaxed);

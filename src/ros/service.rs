@@ -13,7 +13,7 @@ use super::node_error::NodeError;
 pub fn serve<T: WrappedServiceTypeSupport + 'static>(
     node: &mut Node,
     runtime: &Handle,
-    name: &'static str,
+    name: &str,
     answer: impl FnMut(&T::Request) -> T::Response + Send + 'static,
 ) -> Result<(), NodeError>
 where
@@ -29,7 +29,7 @@ where
 pub fn serve_with_qos<T: WrappedServiceTypeSupport + 'static>(
     node: &mut Node,
     runtime: &Handle,
-    name: &'static str,
+    name: &str,
     qos: QosProfile,
     mut answer: impl FnMut(&T::Request) -> T::Response + Send + 'static,
 ) -> Result<(), NodeError>
@@ -39,6 +39,7 @@ where
     let mut requests = node
         .create_service::<T>(name, qos)
         .map_err(|source| NodeError::ros(name, source))?;
+    let name = name.to_owned();
     runtime.spawn(async move {
         while let Some(request) = requests.next().await {
             let response = answer(&request.message);

@@ -42,9 +42,12 @@ pub fn subscribe_inputs(
     for (index, camera) in settings.inputs.cameras.iter().enumerate() {
         let (topic, qos) = (&camera.topic, sensor().keep_last(1));
         match camera.transport {
-            Transport::Raw => subscriber.feed(topic, qos, Waiting::Newest, move |feed, message: Image| {
-                feed.image(index, messages::image(&message));
-            }),
+            Transport::Raw => {
+                let order = camera.channel_order;
+                subscriber.feed(topic, qos, Waiting::Newest, move |feed, message: Image| {
+                    feed.image(index, messages::image(&message, order));
+                })
+            }
             Transport::Compressed => subscriber.feed(
                 topic,
                 qos,

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::control_report::ControlReport;
-use super::node_state::NodeState;
+use super::node_state::{GoalOver, NodeState};
 use super::thread_priority::raise_this_thread;
 use crate::control::{
-    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, SafetyInputs, TickSchedule,
-    Trajectory,
+    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, PlayerState, SafetyInputs,
+    TickSchedule, Trajectory,
 };
 use crate::locking::Locking;
 use crate::observation::InputsAtATick;
@@ -44,6 +44,9 @@ struct Ticking {
     inputs: InputsAtATick,
     not_finite: Option<String>,
     previous_tick: Option<Instant>,
+    /// Time of the newest tick at which a chunk was played; none where the newest tick played none.
+    playing_at: Option<Duration>,
+    goal_over: Option<GoalOver>,
     /// Measurements that are not handed over yet.
     report: ControlReport,
 }
@@ -105,6 +108,8 @@ impl ControlLoop {
             inputs: InputsAtATick::default(),
             not_finite: None,
             previous_tick: None,
+            playing_at: None,
+            goal_over: self.state.goal_over.get(),
             report: ControlReport::default(),
         }
     }
@@ -139,6 +144,9 @@ impl ControlLoop {
         if let Some(others) = self.state.other_publishers.try_get(self.locking()) {
             ticking.other_publishers = others;
         }
+        if let Some(goal_over) = self.state.goal_over.try_get(self.locking()) {
+            ticking.goal_over = goal_over;
+        }
         // A chunk is compared with where the robot is now, not with where it was at an earlier tick.
         let mut chunk = None;
         if knows_where_the_robot_is && let Some(newest) = self.state.chunks.take(self.locking()) {
@@ -158,6 +166,11 @@ impl ControlLoop {
             command: ticking.command,
             is_inactive: !self.state.is_active.load(Ordering::Acquire),
             prompt_generation: ticking.inputs.prompt_generation,
+            goal_over: ticking
+                .goal_over
+                .as_ref()
+                .filter(|over| over.prompt_generation == ticking.inputs.prompt_generation)
+                .map(|over| over.detail.clone()),
         };
         let had_chunk = chunk.is_some();
         let settings = limited(
@@ -168,7 +181,14 @@ impl ControlLoop {
         let tick = controller.tick(now, chunk, &safety_inputs, &settings);
         let report = &mut ticking.report;
         report.ticks += 1;
+        report.prompt_generation = ticking.inputs.prompt_generation;
         report.state = tick.state;
+        let playing_at = (tick.state == PlayerState::Playing).then_some(now);
+        if let (Some(since), Some(now)) = (std::mem::replace(&mut ticking.playing_at, playing_at), playing_at)
+        {
+            let period = ticking.settings.action_period.as_secs_f64();
+            report.played_actions += now.saturating_sub(since).as_secs_f64() / period;
+        }
         report.standstill_since = controller.standstill_since();
         report.next_observation_due = controller.next_observation_due();
         report.played_before_arrival = controller.played_before_arrival();

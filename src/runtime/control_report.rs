@@ -16,6 +16,8 @@ const HOLDS: usize = 32;
 pub struct ControlReport {
     /// Ticks since the start.
     pub ticks: u64,
+    /// Number of the prompt that the newest tick was for.
+    pub prompt_generation: u64,
     /// State of the playback.
     pub state: PlayerState,
     /// See [`Controller::standstill_since`].
@@ -30,6 +32,8 @@ pub struct ControlReport {
     pub period_errors_ms: Window,
     /// Chunks that were not played.
     pub refused_chunks: u64,
+    /// Actions that were played since the start; the one that is played counts in part.
+    pub played_actions: f64,
     /// Why the newest chunk is not played.
     pub refusal: Option<String>,
     /// Why the robot is held, while it is.
@@ -50,6 +54,7 @@ impl Default for ControlReport {
     fn default() -> Self {
         Self {
             ticks: 0,
+            prompt_generation: 0,
             state: PlayerState::Waiting,
             standstill_since: Some(Duration::ZERO),
             next_observation_due: Duration::ZERO,
@@ -57,6 +62,7 @@ impl Default for ControlReport {
             periods_s: Window::new(TICK_WINDOW),
             period_errors_ms: Window::new(TICK_WINDOW),
             refused_chunks: 0,
+            played_actions: 0.0,
             refusal: None,
             hold: None,
             is_silent: true,
@@ -92,11 +98,13 @@ impl ControlReport {
         self.holds_begun.append(&mut newer.holds_begun);
         self.holds_begun.truncate(HOLDS);
         self.ticks = newer.ticks;
+        self.prompt_generation = newer.prompt_generation;
         self.state = newer.state;
         self.standstill_since = newer.standstill_since;
         self.next_observation_due = newer.next_observation_due;
         self.played_before_arrival = newer.played_before_arrival;
         self.refused_chunks = newer.refused_chunks;
+        self.played_actions = newer.played_actions;
         self.refusal.clone_from(&newer.refusal);
         self.hold.clone_from(&newer.hold);
         self.is_silent = newer.is_silent;

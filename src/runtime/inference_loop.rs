@@ -65,10 +65,11 @@ impl InferenceLoop {
                         .now()
                         .map_or(Duration::ZERO, |now| now.saturating_sub(stamped.observed_at));
                     schedule.chunk_arrived(&chunk, age);
-                    self.state
-                        .inference
-                        .lock()
-                        .add_chunk(started.elapsed(), self.policy.report());
+                    self.state.inference.lock().add_chunk(
+                        stamped.observed_at,
+                        started.elapsed(),
+                        self.policy.report(),
+                    );
                     (self.show)(&chunk);
                     self.state.chunks.put(NewChunk {
                         chunk,
@@ -132,6 +133,7 @@ mod tests {
     use crate::locking::Locking;
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
+    use crate::parameters::GoalSettings;
     use crate::policy::{Observation, PolicyError, PolicyInfo};
     use crate::runtime::InferenceReport;
 
@@ -202,6 +204,7 @@ mod tests {
             control: ControlSettings::unlimited(Duration::from_millis(20)),
             vision_refresh: Arc::new(VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))])),
             denoise_steps: None,
+            goals: GoalSettings::default(),
         }
     }
 

@@ -13,6 +13,8 @@ const CHUNK_WINDOW: usize = 200;
 pub struct InferenceReport {
     /// Chunks since the policy was configured.
     pub chunks: u64,
+    /// Stamp of the newest chunk's observation.
+    pub observed_at: Option<Duration>,
     /// Durations of the newest predictions, in milliseconds.
     pub durations_ms: Window,
     /// When the prediction that is under way began.
@@ -39,6 +41,7 @@ impl InferenceReport {
     pub fn unconfigured() -> Self {
         Self {
             chunks: 0,
+            observed_at: None,
             durations_ms: Window::new(CHUNK_WINDOW),
             predicting_since: None,
             error: None,
@@ -71,8 +74,9 @@ impl InferenceReport {
         }
     }
 
-    pub(super) fn add_chunk(&mut self, duration: Duration, policy: PolicyReport) {
+    pub(super) fn add_chunk(&mut self, observed_at: Duration, duration: Duration, policy: PolicyReport) {
         self.chunks += 1;
+        self.observed_at = Some(observed_at);
         self.durations_ms.push(duration.as_secs_f64() * 1e3);
         self.error = None;
         if let Some(reused) = &policy.reused {
@@ -114,14 +118,21 @@ mod tests {
                 reused: Some(reused),
                 ..PolicyReport::default()
             };
-            report.add_chunk(Duration::from_millis(3), policy);
+            report.add_chunk(Duration::ZERO, Duration::from_millis(3), policy);
         }
-        report.add_chunk(Duration::from_millis(3), PolicyReport::default());
+        report.add_chunk(
+            Duration::from_secs(1),
+            Duration::from_millis(3),
+            PolicyReport::default(),
+        );
         let rates = report.vision_cache_hits.iter();
         let rates: Vec<_> = rates.map(|(name, hits)| (name.as_str(), hits.mean())).collect();
         assert_eq!(rates, [("top", Some(0.75)), ("wrist", Some(0.5))]);
         assert_eq!(report.prompt_cache_hits.mean(), Some(0.75));
         assert_eq!(report.prefix_cache_hits.mean(), Some(0.25));
-        assert_eq!(report.chunks, 5);
+        assert_eq!(
+            (report.chunks, report.observed_at),
+            (5, Some(Duration::from_secs(1)))
+        );
     }
 }

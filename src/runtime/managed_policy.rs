@@ -20,7 +20,7 @@ use crate::parameters::{ParameterProblem, Parameters, PolicyShape, Settings};
 use crate::policy::{OpenError, Policy, RobotPolicy};
 
 /// Longest wait for a robot to come to rest; longer than any sensible acceleration limit requires.
-const REST_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const REST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the node is not configured.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,15 @@ use crate::control::{Command, DescribedLimits};
 use crate::observation::{Clock, Feed, Inputs};
 use crate::parameters::{RuntimeSettings, Settings};
 
+/// The end of the run of an action goal. It holds the robot until the next prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoalOver {
+    /// Number of the empty prompt that the run left behind.
+    pub prompt_generation: u64,
+    /// How the run ended, in words.
+    pub detail: String,
+}
+
 /// The state that inference, control, subscriptions and services share.
 #[derive(Debug)]
 pub struct NodeState {
@@ -25,6 +34,8 @@ pub struct NodeState {
     pub settings: Shared<RuntimeSettings>,
     /// State set by the services `~/enable` and `~/stop`.
     pub command: Shared<Command>,
+    /// End of the newest run of an action goal, if there was one.
+    pub goal_over: Shared<Option<GoalOver>>,
     /// Whether the managed node is active.
     pub is_active: AtomicBool,
     /// Limits of the robot's description.
@@ -64,6 +75,7 @@ impl NodeState {
             chunks: ChunkSlot::default(),
             settings: Shared::new(settings),
             command: Shared::new(Command::Enabled),
+            goal_over: Shared::default(),
             is_active: AtomicBool::new(false),
             described_limits: Shared::default(),
             other_publishers: Shared::default(),

@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::messages;
+use pi0_node::observation::ChannelOrder;
 
 use crate::fixtures::{bag, joints};
 
 fn read_as_everything(data: &[u8], joints: &[String]) {
     // What they answer does not matter here.
-    let _ = messages::image(data);
+    let _ = messages::image(data, ChannelOrder::Unknown);
     let _ = messages::compressed_image(data);
     let _ = messages::joint_state(data);
     let _ = messages::joint_trajectory(data, "", joints);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::messages;
-use pi0_node::observation::{JointState, some_joint_positions};
+use pi0_node::observation::{ChannelOrder, JointState, some_joint_positions};
 use serde_json::{Value, json};
 
 pub fn bag(name: &str) -> PathBuf {
@@ -59,11 +59,11 @@ fn says(type_name: &str, data: &[u8]) -> Value {
     let nanoseconds = |stamp: Option<Duration>| stamp.map(|stamp| stamp.as_nanos() as u64);
     match type_name {
         messages::IMAGE | messages::COMPRESSED_IMAGE => {
-            let decode = match type_name {
-                messages::IMAGE => messages::image,
-                _ => messages::compressed_image,
+            let image = match type_name {
+                messages::IMAGE => messages::image(data, ChannelOrder::Unknown),
+                _ => messages::compressed_image(data),
             };
-            let image = decode(data).unwrap();
+            let image = image.unwrap();
             let pixels = image.content.unwrap();
             let sum: u64 = pixels.as_raw().iter().map(|&value| u64::from(value)).sum();
             json!({"stamp": nanoseconds(image.stamp), "size": [pixels.width(), pixels.height()], "sum": sum})

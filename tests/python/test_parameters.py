@@ -1,7 +1,5 @@
 """The node's parameters, through the parameter client that a person's own scripts use."""
 
-from pathlib import Path
-
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -9,12 +7,6 @@ from rcl_interfaces.msg import ParameterType
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
-from pi0_tools.evaluation.processes import started
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-NODE = CHECKOUT / "target" / "release" / "pi0_node"
-CONFIGURATION = CHECKOUT / "config" / "aloha_sim.yaml"
-CHECKPOINT = CHECKOUT / "checkpoints" / "aloha_sim"
 TIMEOUT_S = 60
 
 
@@ -52,13 +44,10 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def person(tmp_path_factory):
-    assert NODE.exists(), "build the node first: make build"
-    arguments = ["--params-file", CONFIGURATION, "-p", f"checkpoint:={CHECKPOINT}", "-p", "use_sim_time:=false"]
-    log = tmp_path_factory.mktemp("node") / "log"
+def person(start_node, tmp_path_factory):
     rclpy.init()
     try:
-        with started("the node", [NODE, "--ros-args", *arguments], log):
+        with start_node(tmp_path_factory.mktemp("node") / "log"):
             yield Person()
     finally:
         rclpy.shutdown()

@@ -339,6 +339,15 @@ fn a_prompt_moves_the_robot_no_longer_than_it_may() {
 }
 
 #[test]
+fn a_run_that_is_over_holds_the_robot_until_something_else_may_move_it() {
+    let mut bench = Bench::playing();
+    bench.safety_inputs.goal_over = Some("cancelled".to_owned());
+    bench.assert_holds_smoothly(HoldReason::GoalOver);
+    bench.safety_inputs.goal_over = None;
+    bench.assert_moves_with_the_next_chunk();
+}
+
+#[test]
 fn a_prediction_that_is_late_or_lost_plays_the_chunk_to_its_end_and_holds_it() {
     let mut bench = Bench::playing();
     assert_eq!(bench.ticks(39).state, PlayerState::Playing);

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::control::{Blending, PlayerState, TimedChunk};
 use crate::observation::{Clock, InputTopics, Inputs, JointStatesTopic};
+use crate::parameters::GoalSettings;
 use crate::policy::ActionChunk;
 use crate::runtime::NewChunk;
 
@@ -19,6 +20,7 @@ fn control(clock: Clock, control_period: Duration) -> ControlLoop {
         control: ControlSettings::unlimited(PERIOD),
         vision_refresh: Arc::default(),
         denoise_steps: None,
+        goals: GoalSettings::default(),
     };
     let inputs = Inputs::new(&InputTopics::default(), &["waist".to_owned()]);
     let state = NodeState::of(clock, inputs, settings);
@@ -222,4 +224,48 @@ fn only_the_joints_that_are_told_to_move_are_compared_with_the_first_action() {
     };
     assert_eq!(first_hold(0.9), None);
     assert_eq!(first_hold(1.6), Some("START_JUMP"));
+}
+
+#[test]
+fn the_end_of_a_run_holds_only_until_the_next_prompt_and_played_actions_are_counted() {
+    let control = control(Clock::simulated(), Duration::from_millis(20));
+    let mut ticking = control.begin();
+    let mut tick = |number: u64| {
+        drop(control.tick(&mut ticking, Duration::from_millis(20 * number)));
+        control.state.control.lock().clone()
+    };
+    let number = control.state.inputs.take_prompt("wave");
+    tick(0);
+    control.state.chunks.put(chunk(Duration::from_millis(20), 0));
+    (1..=10).for_each(|number| drop(tick(number)));
+    let report = tick(11);
+    assert_eq!(
+        (report.prompt_generation, report.state),
+        (number, PlayerState::Playing)
+    );
+    assert!(
+        (report.played_actions - 10.0).abs() < 1e-6,
+        "{}",
+        report.played_actions
+    );
+
+    let prompt_generation = control.state.inputs.withdraw_prompt(number).unwrap();
+    let detail = "cancelled".to_owned();
+    control.state.goal_over.set(Some(GoalOver {
+        prompt_generation,
+        detail,
+    }));
+    let report = tick(12);
+    assert_eq!(report.hold.unwrap().reason.code(), "GOAL_OVER");
+    assert!(
+        (report.played_actions - 10.0).abs() < 1e-6,
+        "nothing is played from then on"
+    );
+    assert_eq!(
+        control.state.inputs.withdraw_prompt(number),
+        None,
+        "another one came since"
+    );
+    control.state.inputs.take_prompt("dance");
+    assert_ne!(tick(13).hold.map(|hold| hold.reason.code()), Some("GOAL_OVER"));
 }
