@@ -13,6 +13,7 @@ use common::ros_domain::RosDomain;
 use futures::{FutureExt, StreamExt};
 use pi0_node::evaluation::bag::Bag;
 use pi0_node::evaluation::{EvaluationOptions, evaluate, messages};
+use pi0_node::observation::ChannelOrder;
 use pi0_node::parameters::{Parameters, Settings, parameters_of, parse_override};
 use pi0_node::policy::{ActionChunk, open_with};
 use pi0_node::ros::Pi0Node;
@@ -78,7 +79,10 @@ fn evaluated(bag: &Bag, settings: &Settings) -> (ActionChunk, Image, JointState)
 }
 
 fn image_message(data: &[u8]) -> Image {
-    let pixels = messages::image(data).unwrap().content.unwrap();
+    let pixels = messages::image(data, ChannelOrder::Unknown)
+        .unwrap()
+        .content
+        .unwrap();
     Image {
         width: pixels.width(),
         height: pixels.height(),

@@ -171,7 +171,8 @@ fn a_robot_that_rests_because_it_is_held_is_no_success() {
 
 #[test]
 fn stop_disable_and_deactivation_end_a_run() {
-    let ends: [(fn(&NodeState), Termination); 3] = [
+    type End = fn(&NodeState);
+    let ends: [(End, Termination); 3] = [
         (|state| state.command.set(Command::Stopped), Termination::Stopped),
         (|state| state.command.set(Command::Disabled), Termination::Stopped),
         (
