@@ -37,7 +37,17 @@ else
 fi
 source tools/tenstorrent/env.sh || exit 1
 
-say() { printf '%s\n' "$*" | tee -a "$report"; }
+say() { printf '%s\n' "$@" | tee -a "$report"; }
+
+# in_environment NAME=VALUE... -- COMMAND...: runs a command with more variables.
+in_environment() (
+  while [[ "$1" != -- ]]; do
+    export "${1?}"
+    shift
+  done
+  shift
+  "$@"
+)
 
 # step TITLE COMMAND...: runs a command with its output in the report.
 step() {
@@ -92,16 +102,16 @@ step "Build" cargo build "${features[@]}" --bin pi0_bench --test device_conforma
 # Each operation against its definition; then as a debugger of the cards sees it; then with every tuning.
 step "Conformance" conformance
 if [[ -z "$mock" ]]; then
-  step "Conformance, watched" env TT_METAL_WATCHER=10 "$BASH" -c "$(declare -f conformance); $(declare -p features); conformance"
-  step "Conformance with assertions in kernels" env TT_METAL_LLK_ASSERTS=1 TT_METAL_LIGHTWEIGHT_KERNEL_ASSERTS=1 \
-    "$BASH" -c "$(declare -f conformance); $(declare -p features); conformance"
+  step "Conformance, watched" in_environment TT_METAL_WATCHER=10 -- conformance
+  step "Conformance with assertions in kernels" \
+    in_environment TT_METAL_LLK_ASSERTS=1 TT_METAL_LIGHTWEIGHT_KERNEL_ASSERTS=1 -- conformance
 fi
-step "Conformance, every tuning" env PI0_CARD_TUNING=all "$BASH" -c "$(declare -f conformance); $(declare -p features); conformance"
+step "Conformance, every tuning" in_environment PI0_CARD_TUNING=all -- conformance
 
 # The first chunk runs operation by operation, the later ones from traces; all of them have to be the same bit for bit.
 step "Chunks from traces against the first one, bit for bit" bench --captured
-step "Memory allocated while traces live" env TT_METAL_TRACE_ALLOC_TRACKING=1 TT_LOGGER_LEVEL=warning \
-  "$BASH" -c "$(declare -f bench); $(declare -p features policy); bench --captured"
+step "Memory allocated while traces live" \
+  in_environment TT_METAL_TRACE_ALLOC_TRACKING=1 TT_LOGGER_LEVEL=warning -- bench --captured
 step "Products" bench --products
 
 # What each way of computing saves: all of them, then all but one, then each alone.
