@@ -141,7 +141,7 @@ mod tests {
             (128.0, 32.0, 24.0, 32.0, 13.60),
         ] {
             let work = Work::Product(Product {
-                tile_products: (outputs / cores as f64).ceil() * inputs,
+                tile_products: (outputs / cores).ceil() * inputs,
                 passes: 1.0,
                 weight_bytes: inputs * outputs * 1088.0,
                 readers: cores,
