@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn products_of_few_rows_take_what_tracy_showed_within_15_percent() {
         for (inputs, outputs, cores, depth, measured_us) in [
-            (32.0, 80.0, 64.0, 8.0, 8.22),
+            (32.0, 80.0_f64, 64.0, 8.0, 8.22),
             (32.0, 128.0, 64.0, 16.0, 12.50),
             (128.0, 32.0, 24.0, 32.0, 13.60),
         ] {
