@@ -112,7 +112,6 @@ step "Conformance, every tuning" in_environment PI0_CARD_TUNING=all -- conforman
 step "Chunks from traces against the first one, bit for bit" bench --captured
 step "Memory allocated while traces live" \
   in_environment TT_METAL_TRACE_ALLOC_TRACKING=1 TT_LOGGER_LEVEL=warning -- bench --captured
-step "Products" bench --products
 
 # What each way of computing saves: all of them, then all but one, then each alone.
 step "Every tuning" bench --captured --tuning all

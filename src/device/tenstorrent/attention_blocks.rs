@@ -74,10 +74,12 @@ fn chains(heads: usize, query_blocks: usize, cores: usize) -> Vec<Vec<Part>> {
     let mut start = 0;
     for (core, heads_of_core) in heads_of_core.iter_mut().enumerate() {
         let end = start + blocks / cores + usize::from(core < blocks % cores);
-        for head in start / query_blocks..end.div_ceil(query_blocks) {
-            let before = (head * query_blocks).saturating_sub(start);
-            parts[head].push(Part { core, before });
-            *heads_of_core += 1;
+        let first = start / query_blocks;
+        let parts = &mut parts[first..end.div_ceil(query_blocks)];
+        *heads_of_core = parts.len();
+        for (index, parts) in parts.iter_mut().enumerate() {
+            let before = ((first + index) * query_blocks).saturating_sub(start);
+            parts.push(Part { core, before });
         }
         start = end;
     }
