@@ -25,6 +25,8 @@ pub enum HoldReason {
     StaleCamera,
     /// No good message of another input for longer than `max_age_ms`.
     StaleInput,
+    /// The server of the policy is lost.
+    ServerLost,
     /// A joint does not follow its command.
     FollowingError,
     /// The prompt moved the robot for `max_run_time_s`.
@@ -39,7 +41,7 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
@@ -51,6 +53,7 @@ impl HoldReason {
         Self::StaleJointStates,
         Self::StaleCamera,
         Self::StaleInput,
+        Self::ServerLost,
         Self::FollowingError,
         Self::RunTimeOver,
         Self::StartJump,
@@ -72,6 +75,7 @@ impl HoldReason {
             Self::StaleJointStates => "STALE_JOINT_STATES",
             Self::StaleCamera => "STALE_CAMERA",
             Self::StaleInput => "STALE_INPUT",
+            Self::ServerLost => "SERVER_LOST",
             Self::FollowingError => "FOLLOWING_ERROR",
             Self::RunTimeOver => "RUN_TIME_OVER",
             Self::StartJump => "START_JUMP",
@@ -95,6 +99,7 @@ impl HoldReason {
             | Self::StaleJointStates
             | Self::StaleCamera
             | Self::StaleInput
+            | Self::ServerLost
             | Self::FollowingError
             | Self::RunTimeOver => false,
         }

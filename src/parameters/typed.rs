@@ -1,12 +1,14 @@
 //! The Rust types that parameters have.
 
 use super::ParameterValue;
+use super::server::PolicyDevice;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
 use crate::policy::{
-    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
+    ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
 };
+use crate::protocol::{KeyPreset, PictureFormat};
 
 /// A Rust type that a parameter can have.
 pub trait Typed: Clone {
@@ -89,7 +91,9 @@ macro_rules! choices {
 }
 
 choices! {
-    DeviceChoice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent" }
+    PolicyDevice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent", Remote = "remote" }
+    KeyPreset { Aloha = "aloha", Droid = "droid", Libero = "libero" }
+    PictureFormat { Raw = "raw", Jpeg = "jpeg", Png = "png" }
     Precision { F32 = Precision::F32.name(), Bf16 = Precision::Bf16.name(), Int8 = Precision::Int8.name() }
     Transport { Raw = "raw", Compressed = "compressed" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
@@ -220,7 +224,9 @@ mod tests {
 
     #[test]
     fn every_text_of_an_enumeration_is_read_as_the_value_that_is_written_so() {
-        assert_every_choice_is_its_own::<DeviceChoice>();
+        assert_every_choice_is_its_own::<PolicyDevice>();
+        assert_every_choice_is_its_own::<KeyPreset>();
+        assert_every_choice_is_its_own::<PictureFormat>();
         assert_every_choice_is_its_own::<Precision>();
         assert_every_choice_is_its_own::<Transport>();
         assert_every_choice_is_its_own::<ActionMode>();

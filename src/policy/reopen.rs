@@ -22,6 +22,7 @@ pub(super) struct ReopenOnLoss {
     policy: Option<Box<dyn Policy + Send>>,
     info: PolicyInfo,
     denoise_steps: Option<NonZeroUsize>,
+    client: u64,
     /// Prompt of the newest chunk, once the policy was warmed up.
     warm_prompt: Option<String>,
     /// Why there is no policy.
@@ -42,6 +43,7 @@ impl ReopenOnLoss {
             policy: Some(policy),
             open,
             denoise_steps: None,
+            client: 0,
             warm_prompt: None,
             loss: String::new(),
             next_attempt: Instant::now(),
@@ -80,6 +82,7 @@ impl ReopenOnLoss {
     /// Opens the policy in the state of the one that was lost.
     fn reopen(&mut self) -> Result<Box<dyn Policy + Send>, String> {
         let mut policy = (self.open)().map_err(|error| error.to_string())?;
+        policy.select_client(self.client);
         let prepared = policy
             .set_denoise_steps(self.denoise_steps)
             .and_then(|()| match &self.warm_prompt {
@@ -145,6 +148,19 @@ impl Policy for ReopenOnLoss {
             self.warm_prompt = Some(prompt.to_owned());
         }
         self.watched(warm, Instant::now())
+    }
+
+    fn select_client(&mut self, client: u64) {
+        self.client = client;
+        if let Some(policy) = &mut self.policy {
+            policy.select_client(client);
+        }
+    }
+
+    fn forget_client(&mut self, client: u64) {
+        if let Some(policy) = &mut self.policy {
+            policy.forget_client(client);
+        }
     }
 
     /// Nothing is known while the device is lost.
@@ -227,6 +243,9 @@ mod tests {
             self.log.note(format!("warm up to {prompt}"));
             Ok(())
         }
+        fn select_client(&mut self, client: u64) {
+            self.log.note(format!("client {client}"));
+        }
         fn report(&self) -> PolicyReport {
             PolicyReport {
                 device: "a card".to_owned(),
@@ -302,7 +321,10 @@ mod tests {
         log.calls().clear();
         // The log is empty, so that this is the first time.
         policy.predict_at("wave", start + Duration::from_secs(7)).unwrap();
-        assert_eq!(*log.calls(), ["open", "7 steps", "warm up to point", "predict"]);
+        assert_eq!(
+            *log.calls(),
+            ["open", "client 0", "7 steps", "warm up to point", "predict"]
+        );
     }
 
     #[test]
@@ -312,7 +334,7 @@ mod tests {
         policy.predict_at("lose", start).unwrap_err();
         log.calls().clear();
         policy.predict_at("wave", start + Duration::from_secs(1)).unwrap();
-        assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+        assert_eq!(*log.calls(), ["open", "client 0", "0 steps", "predict"]);
     }
 
     #[test]
@@ -324,7 +346,20 @@ mod tests {
         policy
             .predict_at("wave", Instant::now() + Duration::from_secs(1))
             .unwrap();
-        assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+        assert_eq!(*log.calls(), ["open", "client 0", "0 steps", "predict"]);
+    }
+
+    #[test]
+    fn a_device_that_is_opened_again_serves_the_client_that_was_selected() {
+        let (mut policy, log) = reopening();
+        policy.select_client(4);
+        policy.predict_at("lose", Instant::now()).unwrap_err();
+        policy.select_client(5);
+        log.calls().clear();
+        policy
+            .predict_at("wave", Instant::now() + Duration::from_secs(1))
+            .unwrap();
+        assert_eq!(*log.calls(), ["open", "client 5", "0 steps", "predict"]);
     }
 
     #[test]

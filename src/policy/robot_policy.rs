@@ -7,7 +7,7 @@ use super::chunk::{ActionChunk, Observation};
 use super::error::PolicyError;
 use super::joint_mapping::JointMapping;
 use super::report::PolicyReport;
-use super::{Policy, PolicyInfo};
+use super::{Policy, PolicyInfo, ServerReport};
 
 /// A policy that takes the robot's state and gives the robot's actions: absolute positions of the commanded
 /// joints.
@@ -75,6 +75,18 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
 
     fn warm_up(&mut self, prompt: &str) -> Result<(), PolicyError> {
         self.policy.warm_up(prompt)
+    }
+
+    fn select_client(&mut self, client: u64) {
+        self.policy.select_client(client);
+    }
+
+    fn forget_client(&mut self, client: u64) {
+        self.policy.forget_client(client);
+    }
+
+    fn report_server(&mut self, report: ServerReport) {
+        self.policy.report_server(report);
     }
 
     fn report(&self) -> PolicyReport {

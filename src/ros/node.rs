@@ -26,7 +26,7 @@ use super::topic_names::Names;
 use super::{logging, messages};
 use crate::control::TimedChunk;
 use crate::parameters::{Parameters, QosOverrides, Settings};
-use crate::policy::{OpenError, Policy, open_with};
+use crate::policy::{OpenError, Policy};
 use crate::runtime::{
     ChangeError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState, Reports, Shared,
     ShowChunk, UnexpectedExit, WatchedThread, wait_for_rest,
@@ -63,9 +63,7 @@ pub fn run() -> Result<(), NodeError> {
     let _trace = logging::start()?;
     let mut node = node_of_this_process()?;
     logging::publish_on_rosout(&mut node).map_err(|source| NodeError::ros("/rosout", source))?;
-    let running = Pi0Node::start(node, |settings| {
-        open_with(&settings.checkpoint, settings.device, settings.policy.clone())
-    })?;
+    let running = Pi0Node::start(node, Settings::open_policy)?;
     running.run_until_signal()
 }
 
