@@ -23,7 +23,9 @@ pub enum BatchError {
     #[error("the parameters do not fit:{}", list(.0))]
     Parameters(Vec<ParameterProblem>),
     /// Policy on a server, of whose checkpoint no result could tell anything.
-    #[error("device is remote, expected a device of this machine: results are of a checkpoint, which a server does not tell")]
+    #[error(
+        "device is remote, expected a device of this machine: results are of a checkpoint, which a server does not tell"
+    )]
     Remote,
     /// Bag that cannot be found or opened.
     #[error(transparent)]

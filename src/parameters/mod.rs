@@ -9,6 +9,7 @@ mod names;
 mod outputs;
 #[cfg(test)]
 mod overrides;
+mod policy_device;
 mod qos_overrides;
 mod reader;
 mod reference;

@@ -5,35 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::inputs::camera_options;
+use super::policy_device::PolicyDevice;
 use super::reader::Reader;
 use super::table::{NodeParameters, ServerParameters};
-use crate::policy::{DeviceChoice, JointMapping, RemoteOptions};
-
-/// Where the policy runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PolicyDevice {
-    /// The fastest device of this machine.
-    #[default]
-    Auto,
-    /// The host's cores.
-    Cpu,
-    /// A Tenstorrent card.
-    Tenstorrent,
-    /// A server on another machine.
-    Remote,
-}
-
-impl PolicyDevice {
-    /// The device of this machine; none for a server.
-    pub fn choice(self) -> Option<DeviceChoice> {
-        match self {
-            Self::Auto => Some(DeviceChoice::Auto),
-            Self::Cpu => Some(DeviceChoice::Cpu),
-            Self::Tenstorrent => Some(DeviceChoice::Tenstorrent),
-            Self::Remote => None,
-        }
-    }
-}
+use crate::policy::{JointMapping, RemoteOptions};
 
 /// Refuses a server without the device that it is for, and that device without a server.
 pub fn check(parameters: &NodeParameters, reader: &mut Reader) {

@@ -12,8 +12,8 @@ use super::{ParameterProblem, RuntimeSettings, inputs, outputs, server};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
 use crate::observation::InputTopics;
 use crate::policy::{
-    ActionMode, CheckpointOptions, DeviceChoice, DeviceOptions, JointMapping, OpenError, OpenpiOptions, Policy, PolicyInfo,
-    PolicyOptions, RemoteOptions, VisionRefresh, open_remote, open_with,
+    ActionMode, CheckpointOptions, DeviceChoice, DeviceOptions, JointMapping, OpenError, OpenpiOptions,
+    Policy, PolicyInfo, PolicyOptions, RemoteOptions, VisionRefresh, open_remote, open_with,
 };
 
 /// What of a policy the parameters must fit.

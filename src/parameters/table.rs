@@ -1,15 +1,13 @@
 //! The one table of all parameters.
 
 use super::definition::{Allowed::*, Changeable, Definition};
+use super::policy_device::PolicyDevice;
 use super::reader::{Reader, Section};
-use super::server::PolicyDevice;
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
-use crate::policy::{
-    ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
-};
+use crate::policy::{ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt};
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,

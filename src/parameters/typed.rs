@@ -1,13 +1,11 @@
 //! The Rust types that parameters have.
 
 use super::ParameterValue;
-use super::server::PolicyDevice;
+use super::policy_device::PolicyDevice;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
-use crate::policy::{
-    ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
-};
+use crate::policy::{ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt};
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// A Rust type that a parameter can have.

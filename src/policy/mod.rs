@@ -11,12 +11,12 @@ mod pi0_policy;
 mod prefix_cache;
 mod preprocess;
 // Only a card gets lost.
-#[cfg(any(feature = "tenstorrent", test))]
-mod reopen;
 #[cfg(feature = "server")]
 mod remote;
 mod remote_error;
 mod remote_options;
+#[cfg(any(feature = "tenstorrent", test))]
+mod reopen;
 mod report;
 mod robot_policy;
 mod robot_preset;

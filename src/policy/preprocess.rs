@@ -342,7 +342,12 @@ mod tests {
             width: 50,
             height: 31,
         });
-        for (crop, fit) in [(WHOLE, antialiased), (crop, antialiased), (WHOLE, CENTRE), (crop, CENTRE)] {
+        for (crop, fit) in [
+            (WHOLE, antialiased),
+            (crop, antialiased),
+            (WHOLE, CENTRE),
+            (crop, CENTRE),
+        ] {
             let frame = picture(64, 48);
             let small = shrink_image(&frame, crop, 24, fit.resize).unwrap();
             assert_eq!(small.width(), 24);

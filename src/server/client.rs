@@ -12,8 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::listener::Shared;
 use super::policy_thread::{NoChunk, Question};
+use super::shared::Shared;
 use crate::policy::{ActionChunk, Observation};
 use crate::protocol::{
     Answer, DecodeError, DecodeLimits, FROZEN_ACTIONS, ObservationKeyError, Timing, Value, decode, encode,

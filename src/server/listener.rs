@@ -19,6 +19,7 @@ use super::error::ServerError;
 use super::http_head::{self, Response};
 use super::options::ServerOptions;
 use super::policy_thread::PolicyQueue;
+use super::shared::Shared;
 use super::tls::acceptor;
 use crate::policy::{Policy, Resize};
 use crate::protocol::{Metadata, encode};
@@ -31,18 +32,6 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     options: ServerOptions,
-}
-
-/// What every client's task needs.
-pub(super) struct Shared {
-    pub options: ServerOptions,
-    /// The first message to every client.
-    pub metadata: Vec<u8>,
-    pub queue: PolicyQueue,
-    /// Values of a frozen action.
-    pub action_dim: usize,
-    clients: Semaphore,
-    next_client: AtomicU64,
 }
 
 impl Server {

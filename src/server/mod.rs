@@ -10,6 +10,7 @@ mod http_head;
 mod listener;
 mod options;
 mod policy_thread;
+mod shared;
 mod tls;
 
 pub use access::ApiKey;

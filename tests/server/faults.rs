@@ -137,13 +137,17 @@ fn clients_that_say_nothing_and_those_that_send_too_slowly_are_dropped() {
 }
 
 #[test]
-fn a_client_that_answers_pings_may_wait_with_its_next_observation() {
+fn a_client_whose_connection_lives_may_wait_with_its_next_observation() {
     let impatient = ServerOptions {
         client_patience: Duration::from_millis(150),
         ..options()
     };
     let server = Running::start(stand_in(), impatient);
-    let mut client = client(&server);
+    let mut client = open_remote(RemoteOptions {
+        max_silence: Duration::from_millis(100),
+        ..remote(server.address)
+    })
+    .unwrap();
     client.predict(&observation(1, "wave")).unwrap();
     thread::sleep(Duration::from_millis(600));
     client.predict(&observation(1, "wave")).unwrap();
@@ -200,15 +204,19 @@ fn another_policy_at_the_same_address_is_not_the_one_that_was_lost() {
     server.stop().unwrap();
 }
 
-/// A server that answers as `answer` does, one connection after the other, with the number of the connection from 0.
-fn scripted(answer: impl Fn(usize, &mut Socket) + Send + 'static) -> SocketAddr {
+/// A server that answers as `answer` does, every connection on a thread, with the number of the connection from 0.
+fn scripted(answer: impl Fn(usize, &mut Socket) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
-            let mut socket = accept(stream.unwrap()).unwrap();
-            socket.send(Message::binary(encode(&Value::map([])))).unwrap();
-            answer(number, &mut socket);
+            let answer = Arc::clone(&answer);
+            thread::spawn(move || {
+                let mut socket = accept(stream.unwrap()).unwrap();
+                socket.send(Message::binary(encode(&Value::map([])))).unwrap();
+                answer(number, &mut socket);
+            });
         }
     });
     address

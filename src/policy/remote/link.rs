@@ -15,6 +15,8 @@ use crate::protocol::{Answer, Metadata};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Longest time between two pings: a server may drop a client that is silent for longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait for a connection that is made again, and for an observation meanwhile.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -126,7 +128,7 @@ impl Keeper {
     fn run(mut self, requests: &Receiver<Request>) {
         loop {
             let pause = match self.connection {
-                Some(_) => self.max_silence / 2,
+                Some(_) => LONGEST_PAUSE.min(self.max_silence / 2),
                 None => self.next_attempt.saturating_duration_since(Instant::now()),
             };
             match requests.recv_timeout(pause) {
