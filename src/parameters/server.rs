@@ -72,15 +72,15 @@ mod tests {
         for (overrides, refused) in [
             (
                 vec![server("ws://gpu:8000")],
-                "device: found auto, expected remote, beside the parameter server",
+                "device: found \"auto\", expected remote, beside the parameter server",
             ),
             (
                 vec![remote.clone()],
-                "server: found , expected ws://host:port or wss://host:port, with device remote",
+                "server: found \"\", expected ws://host:port or wss://host:port, with device remote",
             ),
             (
                 vec![remote.clone(), server("gpu:8000")],
-                "server: found gpu:8000, expected ws://host:port or wss://host:port, with device remote",
+                "server: found \"gpu:8000\", expected ws://host:port or wss://host:port, with device remote",
             ),
         ] {
             assert_eq!(problem(&overrides), refused);
