@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo check-trajectories eval bench-control check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -43,13 +43,19 @@ eval: build ## how well the shipped policy predicts what an expert did in record
 bench-control: setup ## how well 50 and 100 Hz are kept beside inference on every core, as JSON; MINUTES=1 for a shorter one
 	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --features cli --bin pi0_bench_control -- --minutes $(MINUTES)
 
+# Seconds for each number of clients.
+SECONDS_EACH ?= 10
+bench-server: setup ## what a request to the policy's server costs, and how many there are in a second, as JSON
+	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --features cli,server --bin pi0_bench_server -- \
+		--seconds $(SECONDS_EACH)
+
 check: setup ## what to run after a change: format, lints, and Rust tests without ROS 2
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
 	@$(IN_ENVIRONMENT) python tools/docs.py check
-	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub --all-targets -- -D warnings
-	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features --features evaluation,cli,hub
+	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features --features evaluation,cli,hub,server
 
 # Tests of rust-test and python-test: the node over ROS 2 beside r2r's robot, and rclpy's clients in processes of their own.
 test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, parameters, and the faults of docs/operation.md
@@ -67,7 +73,7 @@ lint: setup ## format and lint checks of Rust and Python, and links of the docum
 
 rust-test: setup ## Rust tests, with ROS 2 and without
 	@$(IN_ISOLATION) cargo test --release --locked
-	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli,hub
+	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli,hub,server
 
 # The interpreter that TT-NN is installed for is the one to link to.
 mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph

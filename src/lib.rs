@@ -48,13 +48,15 @@
 //! Data flows one way: an observation enters [`policy`], which prepares it for [`model`], which runs on a
 //! [`device`]; the action chunk that comes out is played by [`control`]. Weights and their configuration come
 //! from [`checkpoint`]. [`observation`], [`parameters`] and [`runtime`] make a node of it, whose threads
-//! `ros` connects to ROS 2; `evaluation` compares a policy with recorded bags.
+//! `ros` connects to ROS 2; `evaluation` compares a policy with recorded bags. `server` lets other machines use a policy,
+//! whose messages are in [`protocol`].
 //!
 //! # Features
 //! - `ros` (default): the ROS 2 node; needs a ROS 2 installation to build.
 //! - `evaluation` (default): reading bags, metrics and reports.
 //! - `cli` (default): the programs beside the node.
 //! - `hub` (default): downloads from the Hugging Face Hub; without it checkpoints come from folders and the hub's cache.
+//! - `server` (default): policies over the network, as server and as client.
 //! - `tenstorrent`: the Tenstorrent device; needs Python to build, and TT-NN's wheel to run.
 //!
 //! A library of policies alone needs none of them: `default-features = false`.
@@ -74,9 +76,12 @@ pub mod observation;
 pub mod parameters;
 pub mod policy;
 pub mod process_memory;
+pub mod protocol;
 #[cfg(feature = "ros")]
 pub mod ros;
 pub mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod statistics;
 
 pub use image;

@@ -10,14 +10,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("chrome_trace", &[]),
     ("locking", &[]),
     ("process_memory", &[]),
+    ("protocol", &[]),
     ("statistics", &[]),
     ("device", &[]),
     ("model", &["device"]),
     ("checkpoint", &["device", "model"]),
-    ("policy", &["checkpoint", "device", "model"]),
+    ("policy", &["checkpoint", "device", "model", "protocol"]),
     ("control", &["policy"]),
     ("observation", &["control", "locking", "policy"]),
-    ("parameters", &["control", "device", "observation", "policy"]),
+    (
+        "parameters",
+        &["control", "device", "observation", "policy", "protocol"],
+    ),
     (
         "runtime",
         &[
@@ -30,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "statistics",
         ],
     ),
+    ("server", &["policy", "protocol"]),
     (
         "ros",
         &[
@@ -63,7 +68,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "parameters",
             "policy",
             "process_memory",
+            "protocol",
             "runtime",
+            "server",
             "statistics",
         ],
     ),

@@ -1,4 +1,5 @@
-//! Measurements of speed: the stages of a chunk, matrix products, start-up, and the control rate beside inference.
+//! Measurements of speed: the stages of a chunk, matrix products, start-up, the control rate beside inference, and a policy
+//! through its server.
 
 mod arithmetic;
 mod captured;
@@ -9,6 +10,8 @@ mod peak;
 mod products;
 mod random_weights;
 mod report;
+#[cfg(feature = "server")]
+mod server_load;
 mod stages;
 mod start_up;
 mod workload;
@@ -22,6 +25,8 @@ pub use kernels::{KernelProducts, measure_kernels};
 pub use products::{PRODUCT_ROWS, Products, measure_products};
 pub use random_weights::RandomWeights;
 pub use report::{Report, Stage};
+#[cfg(feature = "server")]
+pub use server_load::{Load, RequestCost, ServerLoadError, measure_load, measure_request_cost};
 pub use stages::measure_chunks;
 pub use start_up::{StartUp, measure_start_up};
 pub use workload::Workload;

@@ -25,6 +25,8 @@ pub enum HoldReason {
     StaleCamera,
     /// No good message of another input for longer than `max_age_ms`.
     StaleInput,
+    /// The server of the policy is lost.
+    ServerLost,
     /// A joint does not follow its command.
     FollowingError,
     /// The prompt moved the robot for `max_run_time_s`.
@@ -41,7 +43,7 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
@@ -53,6 +55,7 @@ impl HoldReason {
         Self::StaleJointStates,
         Self::StaleCamera,
         Self::StaleInput,
+        Self::ServerLost,
         Self::FollowingError,
         Self::RunTimeOver,
         Self::GoalOver,
@@ -75,6 +78,7 @@ impl HoldReason {
             Self::StaleJointStates => "STALE_JOINT_STATES",
             Self::StaleCamera => "STALE_CAMERA",
             Self::StaleInput => "STALE_INPUT",
+            Self::ServerLost => "SERVER_LOST",
             Self::FollowingError => "FOLLOWING_ERROR",
             Self::RunTimeOver => "RUN_TIME_OVER",
             Self::GoalOver => "GOAL_OVER",
@@ -99,6 +103,7 @@ impl HoldReason {
             | Self::StaleJointStates
             | Self::StaleCamera
             | Self::StaleInput
+            | Self::ServerLost
             | Self::FollowingError
             | Self::RunTimeOver
             | Self::GoalOver => false,

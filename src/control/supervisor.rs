@@ -40,6 +40,8 @@ pub struct SafetyInputs {
     pub limits_problem: Option<String>,
     /// Who else publishes on the topics that move the robot, if anybody does.
     pub other_publishers: Option<String>,
+    /// Why the policy's server is lost, while it is.
+    pub server_lost: Option<String>,
     /// State set by the services.
     pub command: Command,
     /// Whether the managed node is in another state than active.
@@ -130,6 +132,9 @@ impl Supervisor {
         if stale.is_some() {
             return stale;
         }
+        if let Some(reason) = &safety_inputs.server_lost {
+            return Some(Hold::new(HoldReason::ServerLost, reason.clone()));
+        }
         let over = |detail: &String| Hold::new(HoldReason::GoalOver, detail.clone());
         self.run_over(now, safety_inputs.prompt_generation, settings.max_run_time)
             .or_else(|| safety_inputs.goal_over.as_ref().map(over))
@@ -212,6 +217,27 @@ impl std::fmt::Display for InputRole {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_server_holds_the_position_until_it_is_there_again() {
+        let settings = SupervisionSettings {
+            max_age: Duration::from_millis(500),
+            max_run_time: None,
+        };
+        let mut supervisor = Supervisor::default();
+        let mut hold_with = |server_lost: Option<&str>| {
+            let safety_inputs = SafetyInputs {
+                server_lost: server_lost.map(str::to_owned),
+                ..SafetyInputs::default()
+            };
+            supervisor.hold(Duration::from_secs(1), &safety_inputs, settings)
+        };
+        assert_eq!(hold_with(None), None);
+        let hold = hold_with(Some("connection refused")).unwrap();
+        assert_eq!(hold.to_string(), "SERVER_LOST: connection refused");
+        assert!(!hold.reason.ends_with_a_chunk());
+        assert_eq!(hold_with(None), None);
+    }
 
     #[test]
     fn any_other_input_that_is_silent_holds_the_position_once_it_spoke() {

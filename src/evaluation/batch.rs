@@ -22,6 +22,11 @@ pub enum BatchError {
     /// Parameters that are wrong by themselves.
     #[error("the parameters do not fit:{}", list(.0))]
     Parameters(Vec<ParameterProblem>),
+    /// Policy on a server, of whose checkpoint no result could tell anything.
+    #[error(
+        "device is remote, expected a device of this machine: results are of a checkpoint, which a server does not tell"
+    )]
+    Remote,
     /// Bag that cannot be found or opened.
     #[error(transparent)]
     Bag(#[from] BagError),
@@ -75,6 +80,9 @@ impl Batch {
         let checked =
             Parameters::from_overrides(parameters.clone().into_iter()).map_err(BatchError::Parameters)?;
         let mut settings = checked.settings().clone();
+        if settings.remote.is_some() {
+            return Err(BatchError::Remote);
+        }
         settings.checkpoint = folder_of(&settings.checkpoint)
             .map_err(|error| BatchError::Policy(settings.checkpoint.clone(), error.into()))?;
         Ok(Self {

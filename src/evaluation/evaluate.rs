@@ -14,7 +14,7 @@ use super::replayer::{ReplayOptions, ReplaySummary, ReplayedObservation, replay}
 use super::report::{BadMessages, BagResult, RecordingFound, Timing, UsedSettings};
 use super::topics::{BagTopics, TopicProblem};
 use crate::checkpoint::list;
-use crate::parameters::{ParameterProblem, PolicyShape, Settings};
+use crate::parameters::{ParameterProblem, Settings};
 use crate::policy::{ActionChunk, Policy, PolicyError, RobotPolicy, StageDurations};
 use crate::statistics::Summary;
 
@@ -127,10 +127,8 @@ pub fn evaluate(
 }
 
 fn check_parameters(policy: &dyn Policy, settings: &Settings) -> Result<(), EvaluationError> {
-    let info = policy.info();
     settings
-        .check_against(PolicyShape::from(info))
-        .and_then(|()| settings.check_relative(&info.relative_actions))
+        .check_policy(policy.info())
         .map_err(EvaluationError::Parameters)
 }
 

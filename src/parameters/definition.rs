@@ -213,7 +213,10 @@ mod tests {
         ] {
             assert_eq!(definition(name).check(&value), Err(expected.to_owned()), "{name}");
         }
-        assert_eq!(definition("device").expected(), "one of auto, cpu, tenstorrent");
+        assert_eq!(
+            definition("device").expected(),
+            "one of auto, cpu, tenstorrent, remote"
+        );
         assert!(definition("max_velocity").check(&Double(f64::INFINITY)).is_ok());
     }
 }

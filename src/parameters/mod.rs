@@ -9,10 +9,12 @@ mod names;
 mod outputs;
 #[cfg(test)]
 mod overrides;
+mod policy_device;
 mod qos_overrides;
 mod reader;
 mod reference;
 mod runtime_settings;
+mod server;
 mod settings;
 mod table;
 mod typed;
@@ -88,6 +90,7 @@ impl Parameters {
         let typed = NodeParameters::read(&mut reader);
         inputs::check(&typed, &mut reader);
         joints::check(&typed, &mut reader);
+        server::check(&typed, &mut reader);
         let settings = Settings::new(&typed);
         // Which joints are commanded is known only where the joints are whole.
         if reader.is_fine() {

@@ -73,6 +73,13 @@ impl<'a> Reader<'a> {
         entries.collect()
     }
 
+    /// Takes back that a parameter is missing, where another one makes it needless.
+    pub fn do_not_require(&mut self, name: &str) {
+        if !self.given.contains_key(name) {
+            self.problems.retain(|problem| problem.name != name);
+        }
+    }
+
     /// The names of a map's entries for which somebody set `field`.
     pub fn names_with(&self, map: &str, field: &str) -> Vec<String> {
         let names = self.given.keys().filter_map(|name| {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::joints::{commanded, joint_mapping, labels, limits};
 use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyParameters};
 use super::typed::Typed;
-use super::{GoalSettings, ParameterProblem, RuntimeSettings, inputs, outputs};
+use super::{GoalSettings, ParameterProblem, RuntimeSettings, inputs, outputs, server};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
 use crate::device::TenstorrentOptions;
 use crate::observation::InputTopics;
 use crate::policy::{
-    ActionMode, CheckpointOptions, DeviceOptions, JointMapping, OpenpiOptions, PolicyInfo, PolicyOptions,
-    VisionRefresh,
+    ActionMode, CheckpointOptions, DeviceChoice, DeviceOptions, JointMapping, OpenError, OpenpiOptions,
+    Policy, PolicyInfo, PolicyOptions, RemoteOptions, VisionRefresh, open_remote, open_with,
 };
 
 /// What of a policy the parameters must fit.
@@ -45,6 +45,8 @@ pub struct Settings {
     pub checkpoint: PathBuf,
     /// Device that runs the model.
     pub device: DeviceOptions,
+    /// Server that the policy is on, in place of the checkpoint and the device; none for a policy of this machine.
+    pub remote: Option<RemoteOptions>,
     /// Options of the policy.
     pub policy: PolicyOptions,
     /// Topics of the inputs.
@@ -86,7 +88,7 @@ impl Settings {
         Self {
             checkpoint: PathBuf::from(&policy.checkpoint),
             device: DeviceOptions {
-                device: policy.device,
+                device: policy.device.choice().unwrap_or(DeviceChoice::Auto),
                 precision: policy.precision,
                 threads: policy.threads,
                 card: TenstorrentOptions {
@@ -96,6 +98,7 @@ impl Settings {
                     ..TenstorrentOptions::DEFAULT
                 },
             },
+            remote: server::remote_options(parameters, &joint_mapping),
             policy: PolicyOptions {
                 seed: policy.seed,
                 cameras: Some(inputs::camera_options(parameters)),
@@ -113,6 +116,25 @@ impl Settings {
             auto_start: lifecycle.auto_start,
             managed: lifecycle.managed,
             control_priority: parameters.control.control_priority,
+        }
+    }
+
+    /// Opens the policy: of the checkpoint on a device of this machine, or that of the server.
+    ///
+    /// # Errors
+    /// When there is no such policy, or it does not fit the options.
+    pub fn open_policy(&self) -> Result<Box<dyn Policy + Send>, OpenError> {
+        match &self.remote {
+            Some(remote) => open_remote(remote.clone()),
+            None => open_with(&self.checkpoint, self.device, self.policy.clone()),
+        }
+    }
+
+    /// Where the policy comes from, in words.
+    pub fn policy_source(&self) -> String {
+        match &self.remote {
+            Some(remote) => format!("the server {}", remote.server),
+            None => format!("the checkpoint {}", self.checkpoint.display()),
         }
     }
 
@@ -140,6 +162,14 @@ impl Settings {
     pub fn published_topics(&self) -> Vec<&str> {
         let outputs = self.outputs.iter().map(|output| output.topic.as_str());
         outputs.chain(["/diagnostics", "~/chunk"]).collect()
+    }
+
+    /// # Errors
+    /// Every parameter that does not fit the policy, or would count a value from the state that the checkpoint's own steps count
+    /// from it already.
+    pub fn check_policy(&self, policy: &PolicyInfo) -> Result<(), Vec<ParameterProblem>> {
+        self.check_against(PolicyShape::from(policy))?;
+        self.check_relative(&policy.relative_actions)
     }
 
     /// # Errors

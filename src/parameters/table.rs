@@ -1,15 +1,15 @@
 //! The one table of all parameters.
 
 use super::definition::{Allowed::*, Changeable, Definition};
+use super::policy_device::PolicyDevice;
 use super::reader::{Reader, Section};
 use super::runtime_settings::SecondGoal;
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
-use crate::policy::{
-    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
-};
+use crate::policy::{ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt};
+use crate::protocol::{KeyPreset, PictureFormat};
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
 /// then name, type, default, allowed values, unit, and when it can be set.
@@ -72,7 +72,8 @@ const fn without_raw(name: &'static str) -> &'static str {
 parameters! {
     /// The policy, and where it runs.
     PolicyParameters {
-        /// Folder of the checkpoint, or its name on the Hugging Face Hub: owner/name or owner/name@revision.
+        /// Folder of the checkpoint, or its name on the Hugging Face Hub: owner/name or owner/name@revision. Not used with
+        /// device remote.
         checkpoint: String = String::new(), NotEmpty, "", Unconfigured;
         /// File of PaliGemma's tokenizer, or a folder with it; empty looks for it in the checkpoint, the hub's cache and
         /// openpi's.
@@ -98,8 +99,8 @@ parameters! {
         /// Values of an openpi checkpoint's actions that are relative to the state, as its training's make_bool_mask: [6, -1,
         /// 6, -1] is six that are, one that is not, and again.
         delta_actions: Vec<bool> = Vec::new(), Any, "", Unconfigured;
-        /// Device that runs the model; auto takes the fastest one there is.
-        device: DeviceChoice = DeviceChoice::Auto, Any, "", Unconfigured;
+        /// Device that runs the model; auto takes the fastest one there is, remote is the server of the parameter server.
+        device: PolicyDevice = PolicyDevice::Auto, Any, "", Unconfigured;
         /// Number format in which the CPU device stores weights: bf16 takes half the memory of f32, int8 a quarter.
         /// Where the machine multiplies these, activations are rounded as well.
         precision: Precision = Precision::F32, Any, "", Unconfigured;
@@ -125,6 +126,29 @@ parameters! {
         prompt: String = String::new(), Any, "", Always;
         /// Topic of new prompts (std_msgs/String); the newest of it and the parameter prompt counts.
         prompt_topic: String = "/prompt".into(), NotEmpty, "", Never;
+    }
+}
+
+parameters! {
+    /// The server of a policy on another machine.
+    ServerParameters {
+        /// Server of the policy with device remote: ws://host:port, or wss://host:port for TLS.
+        server: String = String::new(), Any, "", Unconfigured;
+        /// Names of an observation's values, as the server expects them: those of openpi's clients of ALOHA, DROID or LIBERO.
+        /// Cameras have their own names behind images/ or observation/.
+        server_keys: KeyPreset = KeyPreset::Aloha, Any, "", Unconfigured;
+        /// How frames travel: raw, which every server takes, or as JPEG or PNG, which only pi0_server takes.
+        server_images: PictureFormat = PictureFormat::Raw, Any, "", Unconfigured;
+        /// Side of the square that a frame is made to fit into before it travels, if it is larger; 0 is the size that the
+        /// policy sees, or 224 where the server does not say it.
+        server_image_size: usize = 0, Range(0.0..=8192.0), "pixels", Unconfigured;
+        /// Longest wait for a chunk. Then the connection is given up with the chunk, and the robot is held (SERVER_LOST)
+        /// until there is another one.
+        server_deadline_ms: f64 = 500.0, Range(1.0..=600_000.0), "milliseconds", Unconfigured;
+        /// File with the key that the server asks for; empty is none.
+        server_api_key_file: String = String::new(), Any, "", Unconfigured;
+        /// File with the certificates (PEM) that a server with wss:// is trusted by; empty are the public authorities.
+        server_ca_file: String = String::new(), Any, "", Unconfigured;
     }
 }
 
@@ -377,6 +401,7 @@ const fn group<S: Section>(heading: &'static str, prefix: &'static str) -> Group
 /// Every definition, in the order of the reference page.
 pub const GROUPS: &[Group] = &[
     group::<PolicyParameters>("Policy", ""),
+    group::<ServerParameters>("Policy server", ""),
     group::<CameraParameters>("Cameras", "cameras.<name>."),
     group::<AbsentCameras>("Cameras", ""),
     group::<JointOrder>("Joints", ""),
@@ -396,6 +421,7 @@ pub const GROUPS: &[Group] = &[
 #[derive(Clone, Debug)]
 pub struct NodeParameters {
     pub policy: PolicyParameters,
+    pub server: ServerParameters,
     pub cameras: Vec<(String, CameraParameters)>,
     pub absent_cameras: Vec<String>,
     pub joint_order: JointOrder,
@@ -423,6 +449,7 @@ impl NodeParameters {
             reader.read_map(map, names, &S::default())
         }
         let policy = section(reader);
+        let server = section(reader);
         let cameras = reader.names_with("cameras", "topic");
         let cameras = map(reader, "cameras", cameras);
         let AbsentCameras { absent_cameras } = section(reader);
@@ -438,6 +465,7 @@ impl NodeParameters {
         let outputs = map(reader, "outputs", outputs);
         Self {
             policy,
+            server,
             cameras,
             absent_cameras,
             joint_order,

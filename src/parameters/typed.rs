@@ -1,13 +1,13 @@
 //! The Rust types that parameters have.
 
 use super::ParameterValue;
+use super::policy_device::PolicyDevice;
 use super::runtime_settings::SecondGoal;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
-use crate::policy::{
-    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
-};
+use crate::policy::{ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt};
+use crate::protocol::{KeyPreset, PictureFormat};
 
 /// A Rust type that a parameter can have.
 pub trait Typed: Clone {
@@ -92,7 +92,9 @@ macro_rules! choices {
 choices! {
     AttentionSoftmax { Exact = "exact", Approximate = "approximate" }
     TuningLevel { None = "none", Layout = "layout", All = "all" }
-    DeviceChoice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent" }
+    PolicyDevice { Auto = "auto", Cpu = "cpu", Tenstorrent = "tenstorrent", Remote = "remote" }
+    KeyPreset { Aloha = "aloha", Droid = "droid", Libero = "libero" }
+    PictureFormat { Raw = "raw", Jpeg = "jpeg", Png = "png" }
     Precision { F32 = Precision::F32.name(), Bf16 = Precision::Bf16.name(), Int8 = Precision::Int8.name() }
     SecondGoal { Refuse = "refuse", Replace = "replace" }
     Transport { Raw = "raw", Compressed = "compressed" }
@@ -225,7 +227,9 @@ mod tests {
 
     #[test]
     fn every_text_of_an_enumeration_is_read_as_the_value_that_is_written_so() {
-        assert_every_choice_is_its_own::<DeviceChoice>();
+        assert_every_choice_is_its_own::<PolicyDevice>();
+        assert_every_choice_is_its_own::<KeyPreset>();
+        assert_every_choice_is_its_own::<PictureFormat>();
         assert_every_choice_is_its_own::<Precision>();
         assert_every_choice_is_its_own::<Transport>();
         assert_every_choice_is_its_own::<ActionMode>();

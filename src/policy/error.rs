@@ -1,6 +1,8 @@
 //! Failures between a checkpoint and its policy, and between an observation and its actions.
 
+use super::chunk::Observation;
 use super::preprocess::ImageError;
+use super::remote_error::RemoteError;
 use crate::checkpoint::{CheckpointError, PromptError, list};
 use crate::device::DeviceError;
 
@@ -27,6 +29,9 @@ pub enum OpenError {
     /// The device failed, or has no memory for the model.
     #[error("the model could not be put on the device: {0}")]
     Device(#[from] DeviceError),
+    /// The server of the policy cannot be used.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
 }
 
 /// Why an observation gave no actions.
@@ -123,9 +128,24 @@ pub enum PolicyError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The server of the policy gave no actions.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
 }
 
 impl PolicyError {
+    /// The error of an observation without the image of a camera.
+    pub(super) fn camera_missing(camera: &str, observation: &Observation) -> Self {
+        let present = observation.images.keys().cloned().collect::<Vec<_>>().join(", ");
+        Self::CameraMissing {
+            camera: camera.to_owned(),
+            present: match present.is_empty() {
+                true => "no camera".to_owned(),
+                false => present,
+            },
+        }
+    }
+
     /// Whether a value was no finite number.
     pub fn is_not_finite(&self) -> bool {
         matches!(

@@ -12,6 +12,10 @@ mod pi0_policy;
 mod prefix_cache;
 mod preprocess;
 // Only a card gets lost.
+#[cfg(feature = "server")]
+mod remote;
+mod remote_error;
+mod remote_options;
 #[cfg(any(feature = "tenstorrent", test))]
 mod reopen;
 mod report;
@@ -28,10 +32,12 @@ pub use aloha_gripper::AlohaGripper;
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
 pub use joint_mapping::{ActionMode, ActionValue, JointMapping, UnitTransform};
-pub use open::{open, open_with};
+pub use open::{open, open_remote, open_with};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Pi0Policy;
 pub use preprocess::{ImageError, prepare_image};
+pub use remote_error::RemoteError;
+pub use remote_options::RemoteOptions;
 pub use report::{PolicyReport, Reused, StageDurations};
 pub use robot_policy::RobotPolicy;
 pub use robot_preset::{ALOHA_JOINTS, RobotPreset};
@@ -53,9 +59,16 @@ pub struct PolicyInfo {
     /// Whether the checkpoint's own steps count a value from the state, for each value of an action; empty
     /// when none is.
     pub relative_actions: Vec<bool>,
+    /// Side of the square that the network sees an image in, in pixels; 0 where unknown.
+    pub image_size: usize,
+    /// Filter that brings images to that size.
+    pub resize: Resize,
     /// The checkpoint, its sizes and its device, for logs.
     pub description: String,
 }
+
+/// Receives the reason when a policy's server is lost, and none when it is there again.
+pub type ServerReport = Box<dyn Fn(Option<String>) + Send>;
 
 /// A policy on some device.
 pub trait Policy {
@@ -114,6 +127,22 @@ pub trait Policy {
     fn compile_ahead(&mut self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
         let _ = begin;
         Ok(())
+    }
+
+    /// Selects the client whose observations come next; 0 before the first call. Each has caches and a sequence of noise of
+    /// its own, so its chunks are those that it would get from a policy that serves nobody else.
+    fn select_client(&mut self, client: u64) {
+        let _ = client;
+    }
+
+    /// Frees what is kept for a client.
+    fn forget_client(&mut self, client: u64) {
+        let _ = client;
+    }
+
+    /// Sets who is told that the policy's server is lost or there again, from any thread. A policy of this machine has none.
+    fn report_server(&mut self, report: ServerReport) {
+        let _ = report;
     }
 
     /// State of the policy, for diagnostics; nothing of it is known by default.

@@ -6,6 +6,7 @@ use super::Policy;
 use super::error::OpenError;
 use super::options::{DeviceChoice, DeviceOptions, PolicyOptions};
 use super::pi0_policy::Pi0Policy;
+use super::remote_options::RemoteOptions;
 #[cfg(feature = "tenstorrent")]
 use super::reopen::{Recovery, ReopenOnLoss};
 use crate::checkpoint::{Checkpoint, folder_of};
@@ -45,6 +46,27 @@ pub fn open_with(checkpoint: impl AsRef<Path>, device: DeviceOptions, options: P
     let checkpoint = Checkpoint::open_with(checkpoint, &options.checkpoint)?;
     let device = CpuDevice::new(device.precision, device.threads)?;
     Ok(Box::new(Pi0Policy::new(&checkpoint, device, &options)?))
+}
+
+/// Connects to a server of openpi's protocol that has a policy.
+///
+/// # Errors
+/// When the server is not there, or its policy does not fit the options.
+#[cfg(feature = "server")]
+pub fn open_remote(options: RemoteOptions) -> Opened {
+    Ok(Box::new(super::remote::RemotePolicy::open(options)?))
+}
+
+/// Connects to a server of openpi's protocol that has a policy.
+///
+/// # Errors
+/// Always: this build has no client.
+#[cfg(not(feature = "server"))]
+pub fn open_remote(_: RemoteOptions) -> Opened {
+    Err(OpenError::NoDevice {
+        device: "remote",
+        reason: "this build has no client of a server; build with the feature server".to_owned(),
+    })
 }
 
 #[cfg(feature = "tenstorrent")]

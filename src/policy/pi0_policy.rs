@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,17 +31,35 @@ pub struct Pi0Policy<D: Device> {
     checkpoint_steps: usize,
     tokenizer: PromptTokenizer,
     prompt_form: PromptForm,
-    /// Newest task whose prompts depend on the state, and the tokens of the longest of them.
-    longest_prompt: Option<(String, usize)>,
     statistics: Statistics,
     image_fit: ImageFit,
     /// Cameras with images, in the checkpoint's order.
     pub(super) cameras: Vec<CameraOptions>,
     seed: u64,
+    /// The client whose observations come next.
+    client: Client<D>,
+    selected_client: u64,
+    other_clients: BTreeMap<u64, Client<D>>,
+    info: PolicyInfo,
+}
+
+/// What is kept from one observation of a client to its next.
+struct Client<D: Device> {
     /// Chunks whose noise was drawn.
     num_chunks: u64,
+    /// Newest task whose prompts depend on the state, and the tokens of the longest of them.
+    longest_prompt: Option<(String, usize)>,
     prefix_cache: PrefixCache<D>,
-    info: PolicyInfo,
+}
+
+impl<D: Device> Client<D> {
+    fn new() -> Self {
+        Self {
+            num_chunks: 0,
+            longest_prompt: None,
+            prefix_cache: PrefixCache::new(),
+        }
+    }
 }
 
 /// The model, the session of the prefix, the state that the network reads and the schedule: everything that
@@ -63,6 +82,8 @@ impl<D: Device> Pi0Policy<D> {
             action_dim: checkpoint.action_dim(),
             action_horizon: config.model.action_horizon,
             relative_actions: checkpoint.statistics().relative.clone(),
+            image_size: config.model.vision.image_size,
+            resize: config.image_fit.resize,
             description: format!(
                 "{}: {} actions of {} values, on {}",
                 checkpoint.folder().display(),
@@ -89,13 +110,13 @@ impl<D: Device> Pi0Policy<D> {
             model,
             tokenizer: checkpoint.tokenizer().clone(),
             prompt_form,
-            longest_prompt: None,
             statistics: checkpoint.statistics().clone(),
             image_fit: config.image_fit,
-            prefix_cache: PrefixCache::new(),
             cameras,
             seed: options.seed,
-            num_chunks: 0,
+            client: Client::new(),
+            selected_client: 0,
+            other_clients: BTreeMap::new(),
             info,
         })
     }
@@ -127,11 +148,11 @@ impl<D: Device> Pi0Policy<D> {
             }
             None => Vec::new(),
         };
-        self.prefix_cache.durations = StageDurations::default();
+        self.client.prefix_cache.durations = StageDurations::default();
         let (model, session, state, schedule) = self.prepare(observation)?;
         let started = Instant::now();
         let actions = model.sample_actions(session, &state, noise, &frozen, schedule)?;
-        self.prefix_cache.durations.denoise = started.elapsed();
+        self.client.prefix_cache.durations.denoise = started.elapsed();
         self.to_robot_units(&actions, &observation.state)
     }
 
@@ -146,9 +167,9 @@ impl<D: Device> Pi0Policy<D> {
         observation: &Observation,
         frozen: Option<&ActionChunk>,
     ) -> Result<ActionChunk, PolicyError> {
-        let noise = self.noise(self.num_chunks);
+        let noise = self.noise(self.client.num_chunks);
         let chunk = self.predict_from_noise(observation, &noise, frozen)?;
-        self.num_chunks += 1;
+        self.client.num_chunks += 1;
         Ok(chunk)
     }
 
@@ -162,7 +183,7 @@ impl<D: Device> Pi0Policy<D> {
         state.resize(self.model.config.max_state_dim, 0.0);
         state.truncate(self.model.config.state_width());
         let (image_size, image_fit) = (self.model.config.vision.image_size, self.image_fit);
-        let session = self.prefix_cache.session(
+        let session = self.client.prefix_cache.session(
             &self.model,
             &frames,
             &prompt,
@@ -190,7 +211,7 @@ impl<D: Device> Pi0Policy<D> {
     /// Number of tokens of the longest prompt of a task, encoded once a task; 0 where prompts do not depend on the
     /// state. A task is refused if a rarer state would make its prompt too long while the robot moves.
     fn longest_prompt(&mut self, task: &str) -> Result<usize, PromptError> {
-        if let Some((known, tokens)) = &self.longest_prompt
+        if let Some((known, tokens)) = &self.client.longest_prompt
             && known == task
         {
             return Ok(*tokens);
@@ -199,7 +220,7 @@ impl<D: Device> Pi0Policy<D> {
             return Ok(0);
         };
         let tokens = self.tokenizer.encode(&text)?.len();
-        self.longest_prompt = Some((task.to_owned(), tokens));
+        self.client.longest_prompt = Some((task.to_owned(), tokens));
         Ok(tokens)
     }
 
@@ -236,14 +257,7 @@ impl<D: Device> Pi0Policy<D> {
         observation: &'a Observation,
     ) -> Result<Vec<Option<&'a Arc<RgbImage>>>, PolicyError> {
         let frame = |camera: &CameraOptions| match observation.images.get(&camera.name) {
-            None if !camera.is_optional => Err(PolicyError::CameraMissing {
-                camera: camera.name.clone(),
-                present: if observation.images.is_empty() {
-                    "no camera".to_owned()
-                } else {
-                    observation.images.keys().cloned().collect::<Vec<_>>().join(", ")
-                },
-            }),
+            None if !camera.is_optional => Err(PolicyError::camera_missing(&camera.name, observation)),
             frame => Ok(frame),
         };
         self.cameras.iter().map(frame).collect()
@@ -349,12 +363,29 @@ impl<D: Device> Policy for Pi0Policy<D> {
         }
     }
 
+    fn select_client(&mut self, client: u64) {
+        if client == self.selected_client {
+            return;
+        }
+        let selected = self.other_clients.remove(&client).unwrap_or_else(Client::new);
+        let other = mem::replace(&mut self.client, selected);
+        self.other_clients.insert(self.selected_client, other);
+        self.selected_client = client;
+    }
+
+    fn forget_client(&mut self, client: u64) {
+        if client == self.selected_client {
+            self.client = Client::new();
+        }
+        self.other_clients.remove(&client);
+    }
+
     fn report(&self) -> PolicyReport {
         PolicyReport {
             device: self.model.device.description(),
             precision: self.model.device.precision().to_owned(),
-            reused: Some(self.prefix_cache.reused.clone()),
-            durations: self.prefix_cache.durations,
+            reused: Some(self.client.prefix_cache.reused.clone()),
+            durations: self.client.prefix_cache.durations,
         }
     }
 

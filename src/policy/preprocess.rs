@@ -64,6 +64,73 @@ pub fn prepare_image(
     side: usize,
     image_fit: ImageFit,
 ) -> Result<Pixels, ImageError> {
+    let crop = crop_of(frame, crop)?;
+    let (width, height) = fit_size(crop, side)?;
+    let square = (side, image_fit.position);
+    let bars = image_fit.bars.value();
+    let bytes: Vec<[u8; 3]> = match image_fit.resize {
+        _ if (crop.width, crop.height) == (width, height) => cropped(frame, crop).collect(),
+        Resize::Antialiased => resize_antialiased(frame, crop, width, height).map_err(resize_failed)?,
+        Resize::Plain => {
+            let resized = resize(frame, crop, width, height).map_err(resize_failed)?;
+            let value = |pixel: &F32x3, channel: usize| pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
+            return Ok(Pixels::Values(planes(&resized, width, square, bars, value)));
+        }
+    };
+    let has_bars = bytes.len() < side * side;
+    if has_bars && image_fit.bars != ImageBars::Black {
+        let value = |pixel: &[u8; 3], channel: usize| f32::from(pixel[channel]) / 255.0 * 2.0 - 1.0;
+        return Ok(Pixels::Values(planes(&bytes, width, square, bars, value)));
+    }
+    Ok(Pixels::Bytes(planes(
+        &bytes,
+        width,
+        square,
+        0,
+        |pixel, channel| pixel[channel],
+    )))
+}
+
+/// Crops a frame, and makes it smaller if it does not fit into a square of `side` pixels: what a policy needs of it that
+/// [`prepare_image`] is for, in bytes and without bars.
+///
+/// A frame that fits is the crop, to the last bit. With [`Resize::Antialiased`] the policy sees the same image as of the whole
+/// frame; with [`Resize::Plain`] values are rounded to bytes.
+///
+/// # Errors
+/// When no pixel is left.
+// Only frames that travel are made smaller.
+#[cfg(any(feature = "server", test))]
+pub(super) fn shrink_image(
+    frame: &RgbImage,
+    crop: Option<Crop>,
+    side: usize,
+    resize_filter: Resize,
+) -> Result<RgbImage, ImageError> {
+    let crop = crop_of(frame, crop)?;
+    let (fit_width, fit_height) = fit_size(crop, side)?;
+    let (width, height) = (crop.width.min(fit_width), crop.height.min(fit_height));
+    let bytes: Vec<[u8; 3]> = if (width, height) == (crop.width, crop.height) {
+        cropped(frame, crop).collect()
+    } else {
+        match resize_filter {
+            Resize::Antialiased => resize_antialiased(frame, crop, width, height).map_err(resize_failed)?,
+            Resize::Plain => {
+                let resized = resize(frame, crop, width, height).map_err(resize_failed)?;
+                let byte = |value: f32| (255.0 * value.clamp(0.0, 1.0)).round() as u8;
+                resized.iter().map(|pixel| pixel.0.map(byte)).collect()
+            }
+        }
+    };
+    Ok(RgbImage::from_raw(width, height, bytes.into_flattened()).expect("three bytes a pixel"))
+}
+
+fn resize_failed(error: Box<dyn std::error::Error>) -> ImageError {
+    ImageError::Resize(error.to_string())
+}
+
+/// The crop, or all of the frame; it lies within the frame and has pixels.
+fn crop_of(frame: &RgbImage, crop: Option<Crop>) -> Result<Crop, ImageError> {
     let (frame_width, frame_height) = frame.dimensions();
     if frame_width == 0 || frame_height == 0 {
         return Err(ImageError::Empty {
@@ -87,7 +154,11 @@ pub fn prepare_image(
             height: frame_height,
         });
     }
+    Ok(crop)
+}
 
+/// Size of a crop in a square that it fits into.
+fn fit_size(crop: Crop, side: usize) -> Result<(u32, u32), ImageError> {
     let (width, height) = fit(crop.width, crop.height, side);
     if width == 0 || height == 0 {
         return Err(ImageError::AspectRatio {
@@ -96,30 +167,7 @@ pub fn prepare_image(
             side,
         });
     }
-    let square = (side, image_fit.position);
-    let bars = image_fit.bars.value();
-    let failed = |error: Box<dyn std::error::Error>| ImageError::Resize(error.to_string());
-    let bytes: Vec<[u8; 3]> = match image_fit.resize {
-        _ if (crop.width, crop.height) == (width, height) => cropped(frame, crop).collect(),
-        Resize::Antialiased => resize_antialiased(frame, crop, width, height).map_err(failed)?,
-        Resize::Plain => {
-            let resized = resize(frame, crop, width, height).map_err(failed)?;
-            let value = |pixel: &F32x3, channel: usize| pixel.0[channel].clamp(0.0, 1.0) * 2.0 - 1.0;
-            return Ok(Pixels::Values(planes(&resized, width, square, bars, value)));
-        }
-    };
-    let has_bars = bytes.len() < side * side;
-    if has_bars && image_fit.bars != ImageBars::Black {
-        let value = |pixel: &[u8; 3], channel: usize| f32::from(pixel[channel]) / 255.0 * 2.0 - 1.0;
-        return Ok(Pixels::Values(planes(&bytes, width, square, bars, value)));
-    }
-    Ok(Pixels::Bytes(planes(
-        &bytes,
-        width,
-        square,
-        0,
-        |pixel, channel| pixel[channel],
-    )))
+    Ok((width, height))
 }
 
 /// Puts pixels, `width` a row, into a square of three planes that are otherwise `bar`.
@@ -280,6 +328,48 @@ mod tests {
             prepare_image(&frame, Some(crop), 16, CENTRE),
             prepare_image(&smaller, WHOLE, 16, CENTRE)
         );
+    }
+
+    #[test]
+    fn a_frame_that_is_made_smaller_before_it_travels_is_the_same_image() {
+        let antialiased = ImageFit {
+            resize: Resize::Antialiased,
+            ..CENTRE
+        };
+        let crop = Some(Crop {
+            x: 3,
+            y: 1,
+            width: 50,
+            height: 31,
+        });
+        for (crop, fit) in [
+            (WHOLE, antialiased),
+            (crop, antialiased),
+            (WHOLE, CENTRE),
+            (crop, CENTRE),
+        ] {
+            let frame = picture(64, 48);
+            let small = shrink_image(&frame, crop, 24, fit.resize).unwrap();
+            assert_eq!(small.width(), 24);
+            let whole = prepare_image(&frame, crop, 24, fit).unwrap();
+            let travelled = prepare_image(&small, WHOLE, 24, fit).unwrap();
+            let most = match fit.resize {
+                Resize::Antialiased => 0.0,
+                Resize::Plain => 1.001 / 255.0,
+            };
+            for (a, b) in whole.values().iter().zip(travelled.values().iter()) {
+                assert!((a - b).abs() <= most, "{fit:?}: {a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_fits_travels_as_it_is() {
+        let frame = picture(20, 12);
+        for resize in [Resize::Plain, Resize::Antialiased] {
+            assert_eq!(shrink_image(&frame, WHOLE, 24, resize).unwrap(), frame);
+        }
+        assert!(shrink_image(&RgbImage::new(100, 1), WHOLE, 8, Resize::Plain).is_err());
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) struct ReopenOnLoss {
     policy: Option<Box<dyn Policy + Send>>,
     info: PolicyInfo,
     denoise_steps: Option<NonZeroUsize>,
+    client: u64,
     /// Prompt of the newest chunk, once the policy was warmed up.
     warm_prompt: Option<String>,
     /// Why there is no policy.
@@ -56,6 +57,7 @@ impl ReopenOnLoss {
             recovery,
             hangs: false,
             denoise_steps: None,
+            client: 0,
             warm_prompt: None,
             loss: String::new(),
             next_attempt: Instant::now(),
@@ -111,6 +113,7 @@ impl ReopenOnLoss {
             self.hangs = true;
         }
         let mut policy = opened.map_err(|error| error.to_string())?;
+        policy.select_client(self.client);
         let prepared = policy
             .set_denoise_steps(self.denoise_steps)
             .and_then(|()| match &self.warm_prompt {
@@ -194,6 +197,19 @@ impl Policy for ReopenOnLoss {
         self.watched(compiled, Instant::now())
     }
 
+    fn select_client(&mut self, client: u64) {
+        self.client = client;
+        if let Some(policy) = &mut self.policy {
+            policy.select_client(client);
+        }
+    }
+
+    fn forget_client(&mut self, client: u64) {
+        if let Some(policy) = &mut self.policy {
+            policy.forget_client(client);
+        }
+    }
+
     /// Nothing is known while the device is lost.
     fn report(&self) -> PolicyReport {
         self.policy
@@ -275,6 +291,9 @@ mod tests {
             self.log.note(format!("warm up to {prompt}"));
             Ok(())
         }
+        fn select_client(&mut self, client: u64) {
+            self.log.note(format!("client {client}"));
+        }
         fn report(&self) -> PolicyReport {
             PolicyReport {
                 device: "a card".to_owned(),
@@ -354,7 +373,10 @@ mod tests {
         log.calls().clear();
         // The log is empty, so that this is the first time.
         policy.predict_at("wave", start + Duration::from_secs(7)).unwrap();
-        assert_eq!(*log.calls(), ["open", "7 steps", "warm up to point", "predict"]);
+        assert_eq!(
+            *log.calls(),
+            ["open", "client 0", "7 steps", "warm up to point", "predict"]
+        );
     }
 
     #[test]
@@ -364,7 +386,7 @@ mod tests {
         policy.predict_at("lose", start).unwrap_err();
         log.calls().clear();
         policy.predict_at("wave", start + Duration::from_secs(1)).unwrap();
-        assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+        assert_eq!(*log.calls(), ["open", "client 0", "0 steps", "predict"]);
     }
 
     #[test]
@@ -376,7 +398,20 @@ mod tests {
         policy
             .predict_at("wave", Instant::now() + Duration::from_secs(1))
             .unwrap();
-        assert_eq!(*log.calls(), ["open", "0 steps", "predict"]);
+        assert_eq!(*log.calls(), ["open", "client 0", "0 steps", "predict"]);
+    }
+
+    #[test]
+    fn a_device_that_is_opened_again_serves_the_client_that_was_selected() {
+        let (mut policy, log) = reopening();
+        policy.select_client(4);
+        policy.predict_at("lose", Instant::now()).unwrap_err();
+        policy.select_client(5);
+        log.calls().clear();
+        policy
+            .predict_at("wave", Instant::now() + Duration::from_secs(1))
+            .unwrap();
+        assert_eq!(*log.calls(), ["open", "client 5", "0 steps", "predict"]);
     }
 
     #[test]

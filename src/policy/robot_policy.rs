@@ -7,7 +7,7 @@ use super::chunk::{ActionChunk, Observation};
 use super::error::PolicyError;
 use super::joint_mapping::JointMapping;
 use super::report::PolicyReport;
-use super::{Policy, PolicyInfo};
+use super::{Policy, PolicyInfo, ServerReport};
 
 /// A policy that takes the robot's state and gives the robot's actions: absolute positions of the commanded
 /// joints.
@@ -79,6 +79,18 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
 
     fn compile_ahead(&mut self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
         self.policy.compile_ahead(begin)
+    }
+
+    fn select_client(&mut self, client: u64) {
+        self.policy.select_client(client);
+    }
+
+    fn forget_client(&mut self, client: u64) {
+        self.policy.forget_client(client);
+    }
+
+    fn report_server(&mut self, report: ServerReport) {
+        self.policy.report_server(report);
     }
 
     fn report(&self) -> PolicyReport {

@@ -27,7 +27,7 @@ use super::topic_names::Names;
 use super::{logging, messages};
 use crate::control::TimedChunk;
 use crate::parameters::{Parameters, QosOverrides, Settings};
-use crate::policy::{OpenError, Policy, open_with};
+use crate::policy::{OpenError, Policy};
 use crate::runtime::{
     ChangeError, ConfigureError, ControlLoop, Lifecycle, LifecycleState, ManagedPolicy, Monitor, NodeState,
     Reports, Shared, ShowChunk, UnexpectedExit, WatchedThread, wait_for_rest, with_causes,
@@ -65,9 +65,7 @@ pub fn run() -> Result<(), NodeError> {
     let _trace = logging::start()?;
     let mut node = node_of_this_process()?;
     logging::publish_on_rosout(&mut node).map_err(|source| NodeError::ros("/rosout", source))?;
-    let running = Pi0Node::start(node, |settings| {
-        open_with(&settings.checkpoint, settings.device, settings.policy.clone())
-    })?;
+    let running = Pi0Node::start(node, Settings::open_policy)?;
     running.run_until_signal()
 }
 
@@ -81,13 +79,10 @@ pub fn warm_card() -> Result<(), NodeError> {
     let node = node_of_this_process()?;
     let parameters = parameters_of(&node)?;
     let settings = parameters.settings();
-    let mut policy =
-        open_with(&settings.checkpoint, settings.device, settings.policy.clone()).map_err(|source| {
-            ConfigureError::Policy {
-                checkpoint: settings.checkpoint.display().to_string(),
-                source,
-            }
-        })?;
+    let mut policy = settings.open_policy().map_err(|source| ConfigureError::Policy {
+        from: settings.policy_source(),
+        source,
+    })?;
     let started = Instant::now();
     let mut parts = 0;
     policy

@@ -41,6 +41,7 @@ struct Ticking {
     command: Command,
     described_limits: DescribedLimits,
     other_publishers: Option<String>,
+    server_lost: Option<String>,
     inputs: InputsAtATick,
     not_finite: Option<String>,
     previous_tick: Option<Instant>,
@@ -105,6 +106,7 @@ impl ControlLoop {
             command: self.state.command.get(),
             described_limits: self.state.described_limits.get(),
             other_publishers: self.state.other_publishers.get(),
+            server_lost: self.state.server_lost.get(),
             inputs: InputsAtATick::default(),
             not_finite: None,
             previous_tick: None,
@@ -147,6 +149,9 @@ impl ControlLoop {
         if let Some(goal_over) = self.state.goal_over.try_get(self.locking()) {
             ticking.goal_over = goal_over;
         }
+        if let Some(lost) = self.state.server_lost.try_get(self.locking()) {
+            ticking.server_lost = lost;
+        }
         // A chunk is compared with where the robot is now, not with where it was at an earlier tick.
         let mut chunk = None;
         if knows_where_the_robot_is && let Some(newest) = self.state.chunks.take(self.locking()) {
@@ -163,6 +168,7 @@ impl ControlLoop {
             not_finite: ticking.not_finite.clone(),
             limits_problem: ticking.described_limits.problem.clone(),
             other_publishers: ticking.other_publishers.clone(),
+            server_lost: ticking.server_lost.clone(),
             command: ticking.command,
             is_inactive: !self.state.is_active.load(Ordering::Acquire),
             prompt_generation: ticking.inputs.prompt_generation,

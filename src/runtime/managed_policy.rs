@@ -25,11 +25,11 @@ pub(super) const REST_PATIENCE: Duration = Duration::from_secs(5);
 /// Why the node is not configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigureError {
-    /// Checkpoint that gives no policy.
-    #[error("no policy from the checkpoint {checkpoint}")]
+    /// Checkpoint or server that gives no policy.
+    #[error("no policy from {from}")]
     Policy {
-        /// Folder of the checkpoint, or its name on the Hugging Face Hub.
-        checkpoint: String,
+        /// The checkpoint or the server, in words.
+        from: String,
         /// Error of opening it.
         source: OpenError,
     },
@@ -71,12 +71,11 @@ pub struct ManagedPolicy {
 impl ManagedPolicy {
     fn policy(&mut self, settings: &Settings) -> Result<RobotPolicy<Box<dyn Policy + Send>>, ConfigureError> {
         let policy = (self.open)(settings).map_err(|source| ConfigureError::Policy {
-            checkpoint: settings.checkpoint.display().to_string(),
+            from: settings.policy_source(),
             source,
         })?;
         settings
-            .check_against(PolicyShape::from(policy.info()))
-            .and_then(|()| settings.check_relative(&policy.info().relative_actions))
+            .check_policy(policy.info())
             .map_err(ConfigureError::Parameters)?;
         let mut policy = RobotPolicy::new(policy, settings.joint_mapping.clone());
         policy
@@ -92,10 +91,12 @@ impl ManagedPolicy {
     fn start_inference(&mut self) -> Result<(), ConfigureError> {
         // The parameters cannot change during the transition.
         let settings = self.parameters.lock().settings().clone();
-        let policy = self.policy(&settings)?;
+        let mut policy = self.policy(&settings)?;
         let description = policy.info().description.clone();
         self.shape.set(Some(PolicyShape::from(policy.info())));
         *self.state.inference.lock() = InferenceReport::new(&policy);
+        let state = Arc::clone(&self.state);
+        policy.report_server(Box::new(move |lost| state.server_lost.set(lost)));
         let joints = settings.commanded_joints();
         let show_chunk = Arc::clone(&self.show_chunk);
         let inference = InferenceLoop {
@@ -156,6 +157,8 @@ impl Managed for ManagedPolicy {
             thread.join();
         }
         self.shape.set(None);
+        // The policy is gone, and its server does not matter any more.
+        self.state.server_lost.set(None);
         *self.state.inference.lock() = InferenceReport::unconfigured();
         self.state.reset();
         tracing::info!("unconfigured: the policy's memory is free");

@@ -42,6 +42,8 @@ pub struct NodeState {
     pub described_limits: Shared<DescribedLimits>,
     /// See [`SafetyInputs::other_publishers`](crate::control::SafetyInputs::other_publishers).
     pub other_publishers: Shared<Option<String>>,
+    /// See [`SafetyInputs::server_lost`](crate::control::SafetyInputs::server_lost).
+    pub server_lost: Shared<Option<String>>,
     /// Publishers that the node cannot receive from, in words, by the topic as the parameters have it.
     pub mismatches: Shared<BTreeMap<String, String>>,
     /// Report of the control thread.
@@ -79,6 +81,7 @@ impl NodeState {
             is_active: AtomicBool::new(false),
             described_limits: Shared::default(),
             other_publishers: Shared::default(),
+            server_lost: Shared::default(),
             mismatches: Shared::default(),
             control: Mutex::default(),
             inference: Mutex::new(InferenceReport::unconfigured()),
