@@ -12,7 +12,7 @@ use anyhow::Context;
 use pi0_node::control::{
     Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, SafetyInputs, TimedChunk,
 };
-use pi0_node::policy::ActionChunk;
+use pi0_node::policy::{ActionChunk, Guidance};
 use plotters::prelude::*;
 use safetensors::SafeTensors;
 
@@ -36,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         blend_duration: Duration::from_millis(fade_ms),
         controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,
+        guidance: Guidance::default(),
     };
     let limits = JointLimits {
         velocity: 2.0,

@@ -39,7 +39,7 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,

@@ -3,6 +3,7 @@
 //! Nothing here knows a clock: every call gets the time, as a duration since the epoch of the stamps of the
 //! observations (the system's or a simulation's), so the same calls always give the same trajectory.
 
+mod action_prefix;
 mod blending;
 mod chunk_player;
 mod chunk_refusal;

@@ -40,7 +40,7 @@ pub struct SafetyInputs {
     pub limits_problem: Option<String>,
     /// Who else publishes on the topics that move the robot, if anybody does.
     pub other_publishers: Option<String>,
-    /// State set by the services.
+    /// State set by the services `~/enable` and `~/stop`.
     pub command: Command,
     /// Whether the managed node is in another state than active.
     pub is_inactive: bool,

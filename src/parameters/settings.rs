@@ -12,8 +12,8 @@ use super::{ParameterProblem, RuntimeSettings, inputs, outputs};
 use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
 use crate::observation::InputTopics;
 use crate::policy::{
-    ActionMode, CheckpointOptions, DeviceOptions, JointMapping, OpenpiOptions, PolicyInfo, PolicyOptions,
-    VisionRefresh,
+    ActionMode, CheckpointOptions, DeviceOptions, Guidance, JointMapping, OpenpiOptions, PolicyInfo,
+    PolicyOptions, VisionRefresh,
 };
 
 /// What of a policy the parameters must fit.
@@ -259,6 +259,12 @@ fn runtime_settings(
             blend_duration: Duration::from_secs_f64(parameters.control.blend_duration_s),
             controller_latency: Duration::from_secs_f64(parameters.control.controller_latency_s),
             ensemble_coefficient: parameters.control.ensemble_coefficient,
+            guidance: Guidance {
+                schedule: parameters.control.rtc_prefix_attention_schedule,
+                prefix_attention_horizon: NonZeroUsize::new(parameters.control.rtc_prefix_attention_horizon),
+                max_guidance_weight: Some(parameters.control.rtc_max_guidance_weight as f32)
+                    .filter(|&bound| bound > 0.0),
+            },
         },
         control: control_settings(parameters, commanded),
         vision_refresh: Arc::new(VisionRefresh::new(

@@ -7,7 +7,8 @@ use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
 use crate::policy::{
-    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
+    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize,
+    RobotPreset, StateInPrompt,
 };
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
@@ -281,6 +282,15 @@ parameters! {
         /// Points of a published trajectory from the present on at most, without the one that lets a short one reach 0.2 s
         /// ahead. With fewer than three a controller is at the end before the next trajectory comes.
         publish_horizon: usize = 50, Range(3.0..=1000.0), "points", Always;
+        /// How the weights of the old chunk's actions fall with chunk_blending rtc, from 1 for those that are played before
+        /// the new chunk arrives (prefix_attention_schedule of LeRobot's RTC). Counts from the next chunk on.
+        rtc_prefix_attention_schedule: PrefixAttentionSchedule = PrefixAttentionSchedule::Linear, Any, "", Always;
+        /// Actions of the old chunk that guide the new one at most with chunk_blending rtc (execution_horizon of LeRobot's
+        /// RTC). 0 is all that are left, as in the paper. Counts from the next chunk on.
+        rtc_prefix_attention_horizon: usize = 0, Range(0.0..=1000.0), "actions", Always;
+        /// Upper bound of the guidance weight with chunk_blending rtc; above the number of denoising steps it overshoots. 0 is
+        /// the smaller one of 10 and the number of steps. Counts from the next chunk on.
+        rtc_max_guidance_weight: f64 = 0.0, Range(0.0..=100.0), "", Always;
         /// Time that a published trajectory reaches ahead, with three points at least. When the node is killed or the
         /// network fails, a controller plays what it has to the end: shorter stops the robot sooner, longer bridges longer
         /// gaps between messages.

@@ -5,7 +5,8 @@ use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::Precision;
 use crate::observation::Transport;
 use crate::policy::{
-    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt,
+    ActionMode, Crop, DeviceChoice, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize,
+    RobotPreset, StateInPrompt,
 };
 
 /// A Rust type that a parameter can have.
@@ -94,7 +95,10 @@ choices! {
     Transport { Raw = "raw", Compressed = "compressed" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
-    BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }
+    BlendingStrategy {
+        Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint", Rtc = "rtc",
+    }
+    PrefixAttentionSchedule { Linear = "linear", Exp = "exp", Ones = "ones", Zeros = "zeros" }
     RobotPreset { None = "none", Aloha = "aloha", AlohaBefore202507 = "aloha_before_2025_07" }
 }
 

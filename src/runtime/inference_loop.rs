@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::NewChunk;
 use super::node_state::NodeState;
-use crate::control::{BlendingStrategy, ObservationSchedule, PlayerState, TimedChunk};
+use crate::control::{ObservationSchedule, PlayerState, TimedChunk};
 use crate::observation::with_short_prompt;
 use crate::parameters::RuntimeSettings;
-use crate::policy::{ActionChunk, Policy, VisionRefresh};
+use crate::policy::{ActionPrefix, Policy, VisionRefresh};
 
 /// The inference thread.
 pub struct InferenceLoop {
@@ -40,12 +40,12 @@ impl InferenceLoop {
             vision_refresh.set_periods(&settings.vision_refresh);
             vision_refresh.hold_back(&mut stamped.observation, stamped.observed_at);
             let started = Instant::now();
-            let frozen = self.frozen(&settings, stamped.observed_at);
+            let prefix = self.action_prefix(&settings, stamped.observed_at);
             self.state.inference.lock().predicting_since = Some(started);
             let predicted = tracing::trace_span!("inference").in_scope(|| {
                 self.policy.set_denoise_steps(settings.denoise_steps)?;
-                match &frozen {
-                    Some(frozen) => self.policy.predict_after(&stamped.observation, frozen),
+                match &prefix {
+                    Some(prefix) => self.policy.predict_after(&stamped.observation, prefix),
                     None => self.policy.predict(&stamped.observation),
                 }
             });
@@ -86,13 +86,10 @@ impl InferenceLoop {
         }
     }
 
-    /// The actions that the robot will have played when the chunk of this observation arrives, by the latency of the newest
-    /// chunks; none when it stands still or actions are not frozen.
-    fn frozen(&self, settings: &RuntimeSettings, observed_at: Duration) -> Option<ActionChunk> {
-        if settings.blending.strategy != BlendingStrategy::Inpaint {
-            return None;
-        }
-        let (plan, count) = {
+    /// The actions of the chunk before that the chunk of this observation goes on from; none when the robot stands still or
+    /// the strategy leaves denoising as it is.
+    fn action_prefix(&self, settings: &RuntimeSettings, observed_at: Duration) -> Option<ActionPrefix> {
+        let (plan, inference_delay) = {
             let control = self.state.control.lock();
             let moves = control.state == PlayerState::Playing;
             (
@@ -100,11 +97,13 @@ impl InferenceLoop {
                 control.played_before_arrival,
             )
         };
-        let info = self.policy.info();
-        let count = count.min(info.action_horizon - 1) as u32;
-        let actions = (0..count).map(|action| plan.positions(observed_at + settings.action_period * action));
-        let values: Vec<f32> = actions.flatten().collect();
-        (count > 0).then(|| ActionChunk::new(values, info.action_dim))
+        let horizon = self.policy.info().action_horizon;
+        let RuntimeSettings {
+            blending,
+            action_period,
+            ..
+        } = settings;
+        blending.action_prefix(&plan, inference_delay, observed_at, *action_period, horizon)
     }
 
     fn is_due(&self, schedule: &ObservationSchedule, observed_at: Duration) -> bool {
@@ -132,7 +131,7 @@ mod tests {
     use crate::locking::Locking;
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
-    use crate::policy::{Observation, PolicyError, PolicyInfo};
+    use crate::policy::{ActionChunk, Observation, PolicyError, PolicyInfo};
     use crate::runtime::InferenceReport;
 
     /// Takes `takes` of simulated time for ten actions, fails at the prompt "nothing", and at the prompt "hang" waits to be
