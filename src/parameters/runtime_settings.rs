@@ -25,4 +25,6 @@ pub struct RuntimeSettings {
     pub vision_refresh: Arc<VisionRefresh>,
     /// Euler steps from noise to actions; none for the checkpoint's number.
     pub denoise_steps: Option<NonZeroUsize>,
+    /// Time by which every chunk is held back after its inference, for measurements.
+    pub added_inference_latency: Duration,
 }

@@ -271,6 +271,7 @@ fn runtime_settings(
             refreshed.map(|(name, camera)| (name.clone(), period(camera.refresh_hz))),
         )),
         denoise_steps: NonZeroUsize::new(parameters.policy.denoise_steps),
+        added_inference_latency: Duration::from_secs_f64(parameters.policy.added_inference_latency_s),
     }
 }
 

@@ -113,6 +113,9 @@ parameters! {
         seed: u64 = 0, Range(0.0..=f64::INFINITY), "", Unconfigured;
         /// Task of the robot, in words; while it is empty no chunk is made.
         prompt: String = String::new(), Any, "", Always;
+        /// Time by which every chunk is held back after its inference, as if the device were slower; for measurements alone
+        /// (make eval-delay). Above 0 it is a warning on /diagnostics.
+        added_inference_latency_s: f64 = 0.0, Range(0.0..=10.0), "seconds", Unconfigured;
         /// Topic of new prompts (std_msgs/String); the newest of it and the parameter prompt counts.
         prompt_topic: String = "/prompt".into(), NotEmpty, "", Never;
     }

@@ -10,6 +10,9 @@ use crate::observation::with_short_prompt;
 use crate::parameters::RuntimeSettings;
 use crate::policy::{ActionPrefix, Policy, VisionRefresh};
 
+/// Longest wait before the thread checks whether to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The inference thread.
 pub struct InferenceLoop {
     /// Policy that predicts.
@@ -52,6 +55,7 @@ impl InferenceLoop {
             self.state.inference.lock().predicting_since = None;
             match predicted {
                 Ok(actions) => {
+                    self.hold_back(settings.added_inference_latency);
                     let chunk = TimedChunk {
                         actions,
                         observed_at: stamped.observed_at,
@@ -82,6 +86,24 @@ impl InferenceLoop {
                     }
                     self.state.inference.lock().error = Some(reason);
                 }
+            }
+        }
+    }
+
+    /// Waits for a while of the observations' clock, unless the inputs are closed or that clock is reset.
+    fn hold_back(&self, latency: Duration) {
+        let NodeState { clock, inputs, .. } = &*self.state;
+        let (began, resets) = (clock.now().unwrap_or_default(), clock.resets());
+        let until = began.saturating_add(latency);
+        while let Some(now) = clock.now()
+            && now < until
+            && clock.resets() == resets
+            && !inputs.is_closed()
+        {
+            if clock.is_simulated() {
+                clock.wait_for_change(Some(now), PATIENCE);
+            } else {
+                std::thread::sleep((until - now).min(PATIENCE));
             }
         }
     }
@@ -201,6 +223,7 @@ mod tests {
             control: ControlSettings::unlimited(Duration::from_millis(20)),
             vision_refresh: Arc::new(VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))])),
             denoise_steps: None,
+            added_inference_latency: Duration::ZERO,
         }
     }
 
@@ -297,6 +320,30 @@ mod tests {
             assert_eq!(bench.next_chunk().chunk.observed_at, Duration::from_secs(second));
         }
         assert_eq!(bench.state.inference.lock().chunks, 3);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_chunk_is_held_back_by_the_added_latency_in_the_time_of_the_observations() {
+        let bench = bench(Duration::ZERO);
+        bench.state.settings.set(RuntimeSettings {
+            added_inference_latency: Duration::from_millis(300),
+            ..settings()
+        });
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        let clock = &bench.state.clock;
+        for milliseconds in [100, 299] {
+            std::thread::sleep(Duration::from_millis(50));
+            clock.set(Duration::from_millis(1000 + milliseconds));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!bench.state.chunks.is_pending(), "after {milliseconds} ms");
+        }
+        clock.set(Duration::from_millis(1900));
+        assert_eq!(bench.next_chunk().chunk.observed_at, Duration::from_secs(1));
+        // Nothing is held back for ever by a clock that stands still.
+        bench.joint(2.0, 2);
+        assert_eq!(bench.next_observed(), Some(2.0));
         bench.stop();
     }
 

@@ -95,7 +95,10 @@ impl ManagedPolicy {
         let policy = self.policy(&settings)?;
         let description = policy.info().description.clone();
         self.shape.set(Some(PolicyShape::from(policy.info())));
-        *self.state.inference.lock() = InferenceReport::new(&policy);
+        *self.state.inference.lock() = InferenceReport {
+            added_latency: settings.runtime.added_inference_latency,
+            ..InferenceReport::new(&policy)
+        };
         let joints = settings.commanded_joints();
         let show_chunk = Arc::clone(&self.show_chunk);
         let inference = InferenceLoop {

@@ -19,6 +19,7 @@ fn control(clock: Clock, control_period: Duration) -> ControlLoop {
         control: ControlSettings::unlimited(PERIOD),
         vision_refresh: Arc::default(),
         denoise_steps: None,
+        added_inference_latency: Duration::ZERO,
     };
     let inputs = Inputs::new(&InputTopics::default(), &["waist".to_owned()]);
     let state = NodeState::of(clock, inputs, settings);
