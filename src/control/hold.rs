@@ -9,6 +9,8 @@ pub enum HoldReason {
     Disabled,
     /// `~/stop` was called.
     Stopped,
+    /// `~/takeover` was called, or the robot was moved by hand: somebody else moves it.
+    Takeover,
     /// `~/reset` was called, and the robot comes to rest before everything is forgotten.
     Reset,
     /// Another publisher is on a topic that moves the robot.
@@ -43,6 +45,7 @@ impl HoldReason {
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
+        Self::Takeover,
         Self::Reset,
         Self::OtherPublisher,
         Self::InvalidLimits,
@@ -64,6 +67,7 @@ impl HoldReason {
             Self::Inactive => "INACTIVE",
             Self::Disabled => "DISABLED",
             Self::Stopped => "STOPPED",
+            Self::Takeover => "TAKEOVER",
             Self::Reset => "RESET",
             Self::OtherPublisher => "OTHER_PUBLISHER",
             Self::InvalidLimits => "INVALID_LIMITS",
@@ -88,6 +92,7 @@ impl HoldReason {
             Self::Inactive
             | Self::Disabled
             | Self::Stopped
+            | Self::Takeover
             | Self::Reset
             | Self::OtherPublisher
             | Self::InvalidLimits

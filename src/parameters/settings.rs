@@ -297,6 +297,7 @@ fn control_settings(
         limit_return_velocity: safety.limit_return_velocity,
         max_start_jump: distances(|joint| joint.max_start_jump),
         max_following_error: distances(|joint| joint.max_following_error),
+        yields_to_hand: safety.yield_to_hand,
         stop_duration: Duration::from_secs_f64(safety.stop_time_s),
         supervision: SupervisionSettings {
             max_age: Duration::from_secs_f64(safety.max_age_ms / 1e3),

@@ -20,7 +20,7 @@ use super::other_publishers::other_publishers;
 use super::output_publishers::OutputPublishers;
 use super::publisher::publisher;
 use super::publisher_mismatches::{SubscribedTopic, publisher_mismatches};
-use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
+use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop, serve_takeover};
 use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
 use super::topic_names::Names;
 use super::{logging, messages};
@@ -152,6 +152,7 @@ impl Pi0Node {
         serve_reset(&mut node, runtime.handle(), &state)?;
         serve_enable(&mut node, runtime.handle(), &state)?;
         serve_stop(&mut node, runtime.handle(), &state)?;
+        serve_takeover(&mut node, runtime.handle(), &state)?;
         let diagnostics = publisher(&mut node, &qos, "/diagnostics")?;
         runtime.spawn(publish_diagnostics(diagnostics, name.clone(), Arc::clone(&state)));
 

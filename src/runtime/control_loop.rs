@@ -8,8 +8,8 @@ use super::control_report::ControlReport;
 use super::node_state::NodeState;
 use super::thread_priority::raise_this_thread;
 use crate::control::{
-    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, SafetyInputs, TickSchedule,
-    Trajectory,
+    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, SafetyInputs, Takeover,
+    TickSchedule, Trajectory,
 };
 use crate::locking::Locking;
 use crate::observation::InputsAtATick;
@@ -39,6 +39,7 @@ struct Ticking {
     controller: Controller,
     settings: RuntimeSettings,
     command: Command,
+    takeover: Takeover,
     described_limits: DescribedLimits,
     other_publishers: Option<String>,
     inputs: InputsAtATick,
@@ -100,6 +101,7 @@ impl ControlLoop {
             controller: Controller::new(Arc::clone(&self.commanded_joints)),
             settings: self.state.settings.get(),
             command: self.state.command.get(),
+            takeover: self.state.takeover.get(),
             described_limits: self.state.described_limits.get(),
             other_publishers: self.state.other_publishers.get(),
             inputs: InputsAtATick::default(),
@@ -133,6 +135,9 @@ impl ControlLoop {
         if let Some(command) = self.state.command.try_get(self.locking()) {
             ticking.command = command;
         }
+        if let Some(takeover) = self.state.takeover.try_get(self.locking()) {
+            ticking.takeover = takeover;
+        }
         if let Some(limits) = self.state.described_limits.try_get(self.locking()) {
             ticking.described_limits = limits;
         }
@@ -156,6 +161,7 @@ impl ControlLoop {
             limits_problem: ticking.described_limits.problem.clone(),
             other_publishers: ticking.other_publishers.clone(),
             command: ticking.command,
+            takeover: ticking.takeover,
             is_inactive: !self.state.is_active.load(Ordering::Acquire),
             prompt_generation: ticking.inputs.prompt_generation,
         };

@@ -173,7 +173,7 @@ fn control_status(report: &ControlReport, clock: &ClockReport) -> Status {
     let summary = match &report.hold {
         Some(hold) => match hold.reason {
             HoldReason::NoChunkYet | HoldReason::ChunkSpent => summary,
-            HoldReason::Disabled => (Level::Warn, format!("holding, {hold}")),
+            HoldReason::Disabled | HoldReason::Takeover => (Level::Warn, format!("holding, {hold}")),
             _ => (Level::Error, format!("holding, {hold}")),
         },
         None => summary,

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::control_report::ControlReport;
 use super::inference_report::InferenceReport;
 use super::mailbox::{ChunkSlot, Shared};
-use crate::control::{Command, DescribedLimits};
+use crate::control::{Command, DescribedLimits, Takeover};
 use crate::observation::{Clock, Feed, Inputs};
 use crate::parameters::{RuntimeSettings, Settings};
 
@@ -25,6 +25,8 @@ pub struct NodeState {
     pub settings: Shared<RuntimeSettings>,
     /// State set by the services `~/enable` and `~/stop`.
     pub command: Shared<Command>,
+    /// State set by the service `~/takeover`.
+    pub takeover: Shared<Takeover>,
     /// Whether the managed node is active.
     pub is_active: AtomicBool,
     /// Limits of the robot's description.
@@ -64,6 +66,7 @@ impl NodeState {
             chunks: ChunkSlot::default(),
             settings: Shared::new(settings),
             command: Shared::new(Command::Enabled),
+            takeover: Shared::default(),
             is_active: AtomicBool::new(false),
             described_limits: Shared::default(),
             other_publishers: Shared::default(),

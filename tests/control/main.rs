@@ -6,3 +6,4 @@ mod joint_trajectory_controller;
 mod recorded;
 mod simulated;
 mod splices;
+mod takeover;
