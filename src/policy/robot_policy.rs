@@ -60,13 +60,12 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
     ) -> Result<ActionChunk, PolicyError> {
         prefix.check(&self.info)?;
         let state = &observation.state;
-        let of_policy = ActionPrefix {
+        let of_policy = self.to_policy(observation);
+        let prefix = ActionPrefix {
             actions: self.joint_mapping.actions_to_policy(&prefix.actions, state),
             conditioning: prefix.conditioning,
         };
-        let actions = self
-            .policy
-            .predict_after(&self.to_policy(observation), &of_policy)?;
+        let actions = self.policy.predict_after(&of_policy, &prefix)?;
         Ok(self.joint_mapping.actions_to_robot(&actions, state))
     }
 
