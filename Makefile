@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -26,6 +26,11 @@ demo: build ## the shipped policy does each of its skills on the simulated robot
 EPISODES ?= 100
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
 	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES)
+
+# Further arguments, for example DELAY="--skill right_pick --strategy rtc --latency-ms 200".
+DELAY ?=
+eval-delay: build ## how often the shipped policy does each skill with longer inference, by chunk_blending; EPISODES=50 by default
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.delay --episodes $(if $(filter command line environment,$(origin EPISODES)),$(EPISODES),50) $(DELAY)
 
 # Minutes of a measurement.
 MINUTES ?= 10

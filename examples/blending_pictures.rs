@@ -2,17 +2,22 @@
 //!
 //!     cargo run --release --no-default-features --features evaluation,cli --example blending_pictures
 //!
-//! The chunks are two that the shipped policy made (tests/fixtures/aloha_sim), of other skills, so that the blending is one
-//! to look at; the lines are what `Controller` publishes at every tick.
+//! The chunks are the shipped policy's: one of tests/fixtures/aloha_sim, and one for another skill, so that the blending is
+//! one to look at. Where the second one goes on from the first, the policy denoises it so. The lines are what `Controller`
+//! publishes at every tick.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use image::RgbImage;
+use pi0_node::checkpoint::Checkpoint;
 use pi0_node::control::{
-    Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, SafetyInputs, TimedChunk,
+    Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, Plan, SafetyInputs, TimedChunk,
 };
-use pi0_node::policy::ActionChunk;
+use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::policy::{ActionChunk, CameraOptions, Crop, Guidance, Observation, Pi0Policy, PolicyOptions};
 use plotters::prelude::*;
 use safetensors::SafeTensors;
 
@@ -29,68 +34,100 @@ const GRID: RGBColor = RGBColor(225, 228, 232);
 
 fn main() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let chunk = |skill: &str| joint(&root.join(format!("tests/fixtures/aloha_sim/{skill}.safetensors")));
-    let (first, second) = (chunk("right_pick")?, chunk("left_pick")?);
+    let bytes = std::fs::read(root.join("tests/fixtures/aloha_sim/right_pick.safetensors"))?;
+    let tensors = SafeTensors::deserialize(&bytes)?;
+    let first = ActionChunk::new(
+        values(&tensors, "actions")?,
+        tensors.tensor("actions")?.shape()[1],
+    );
     let blending = |strategy, fade_ms| Blending {
         strategy,
         blend_duration: Duration::from_millis(fade_ms),
         controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,
+        guidance: Guidance::default(),
     };
     let limits = JointLimits {
         velocity: 2.0,
         acceleration: 12.0,
         ..JointLimits::NONE
     };
-    let held = held(&first, &second);
+    let of_strategy = |strategy, fade_ms| -> anyhow::Result<_> {
+        let blending = blending(strategy, fade_ms);
+        let second = second_chunk(root, &first, blending)?;
+        Ok((blending, joint(&second)))
+    };
+    let replace = of_strategy(BlendingStrategy::Replace, 200)?;
+    let at_once = of_strategy(BlendingStrategy::Replace, 0)?;
     let pictures = [
-        ("at_once", blending(BlendingStrategy::Replace, 0), None, &second),
-        ("replace", blending(BlendingStrategy::Replace, 200), None, &second),
-        ("blend", blending(BlendingStrategy::Blend, 200), None, &second),
-        (
-            "ensemble",
-            blending(BlendingStrategy::Ensemble, 200),
-            None,
-            &second,
-        ),
-        ("inpaint", blending(BlendingStrategy::Inpaint, 200), None, &held),
-        (
-            "limits",
-            blending(BlendingStrategy::Replace, 0),
-            Some(limits),
-            &second,
-        ),
+        ("at_once", at_once.clone(), None),
+        ("replace", replace, None),
+        ("blend", of_strategy(BlendingStrategy::Blend, 200)?, None),
+        ("ensemble", of_strategy(BlendingStrategy::Ensemble, 200)?, None),
+        ("inpaint", of_strategy(BlendingStrategy::Inpaint, 200)?, None),
+        ("rtc", of_strategy(BlendingStrategy::Rtc, 200)?, None),
+        ("limits", at_once, Some(limits)),
     ];
-    for (name, blending, limits, fresh) in pictures {
-        let published = published(&first, fresh, blending, limits);
+    let first = joint(&first);
+    for (name, (blending, fresh), limits) in pictures {
+        let published = published(&first, &fresh, blending, limits);
         let path = root.join(format!("docs/images/blending_{name}.svg"));
-        draw(&path, &first, fresh, &published)
+        draw(&path, &first, &fresh, &published)
             .with_context(|| format!("{} could not be drawn", path.display()))?;
     }
     Ok(())
 }
 
-/// What one joint does in a recorded chunk.
-fn joint(path: &Path) -> anyhow::Result<Vec<f32>> {
-    let bytes = std::fs::read(path).with_context(|| format!("{} could not be read", path.display()))?;
-    let tensors = SafeTensors::deserialize(&bytes)?;
-    let actions = tensors.tensor("actions")?;
-    let (values, _) = actions.data().as_chunks::<4>();
-    let of_joint = values.iter().skip(JOINT).step_by(actions.shape()[1]);
-    Ok(of_joint.map(|bytes| f32::from_le_bytes(*bytes)).collect())
+/// What the picture's joint does in a chunk.
+fn joint(chunk: &ActionChunk) -> Vec<f32> {
+    (0..chunk.horizon())
+        .map(|action| chunk.action(action)[JOINT])
+        .collect()
 }
 
-/// The second chunk as inpainting would make it: it begins with what the first one still plays while it is made. The
-/// rest is drawn, not denoised: it comes near the second chunk as the network's does.
-fn held(first: &[f32], second: &[f32]) -> Vec<f32> {
-    let frozen = LATENCY_TICKS as usize;
-    let offset = first[OBSERVED_TICK as usize + frozen - 1] - second[frozen - 1];
-    let later = (frozen..second.len()).map(|action| {
-        let past = (action - frozen) as f32;
-        second[action] + offset * (-past / 8.0).exp()
-    });
-    let begin = &first[OBSERVED_TICK as usize..][..frozen];
-    begin.iter().copied().chain(later).collect()
+fn values(tensors: &SafeTensors, name: &str) -> anyhow::Result<Vec<f32>> {
+    let (values, _) = tensors.tensor(name)?.data().as_chunks::<4>();
+    Ok(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// The second chunk, for the other arm, as the policy denoises it while the first one is played.
+fn second_chunk(root: &Path, first: &ActionChunk, blending: Blending) -> anyhow::Result<ActionChunk> {
+    let bytes = std::fs::read(root.join("tests/fixtures/aloha_sim/left_pick.safetensors"))?;
+    let tensors = SafeTensors::deserialize(&bytes)?;
+    let picture = tensors.tensor("picture.top")?;
+    let [height, width, _] = picture.shape()[..] else {
+        anyhow::bail!("a picture of the shape {:?}", picture.shape());
+    };
+    let picture = RgbImage::from_raw(width as u32, height as u32, picture.data().to_vec());
+    let picture = picture.context("a picture of other bytes than its shape")?;
+    let camera = CameraOptions {
+        // That of config/aloha_sim.yaml.
+        crop: Some(Crop {
+            x: 120,
+            y: 60,
+            width: 120,
+            height: 120,
+        }),
+        ..CameraOptions::new("top")
+    };
+    let options = PolicyOptions {
+        cameras: Some(vec![camera]),
+        ..PolicyOptions::default()
+    };
+    let checkpoint = Checkpoint::open(root.join("checkpoints/aloha_sim"))?;
+    let mut policy = Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1)?, &options)?;
+    let observation = Observation {
+        images: [("top".to_owned(), Arc::new(picture))].into(),
+        // Where the first chunk has brought the robot.
+        state: first.action(OBSERVED_TICK as usize).to_vec(),
+        prompt: "pick up the cube with the left arm".to_owned(),
+    };
+    let waypoints = (0..first.horizon()).map(|action| (TICK * action as u32, first.action(action).to_vec()));
+    let plan = Plan::new(waypoints.collect());
+    let delay = LATENCY_TICKS as usize;
+    let prefix = blending.action_prefix(&plan, delay, TICK * OBSERVED_TICK, TICK, first.horizon());
+    let noise = values(&tensors, "noise")?;
+    Ok(policy.predict_from_noise(&observation, &noise, prefix.as_ref())?)
 }
 
 fn published(first: &[f32], second: &[f32], blending: Blending, limits: Option<JointLimits>) -> Vec<f32> {

@@ -44,7 +44,7 @@ impl Input {
             valid_tokens: self.tokens.len(),
         };
         let mut session = input.prefill(pi0)?;
-        pi0.sample_actions(&mut session, &self.state, &self.noise, &[], &pi0.schedule(2)?)
+        pi0.sample_actions(&mut session, &self.state, &self.noise, None, &pi0.schedule(2)?)
     }
 }
 

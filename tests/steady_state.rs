@@ -11,8 +11,8 @@ use std::cell::Cell;
 use common::prefix_input::PrefixInput;
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{CpuDevice, Device, PatchGrid, Pixels, Precision};
-use pi0_node::model::Pi0;
 use pi0_node::model::denoise::sample_noise;
+use pi0_node::model::{ActionPrefix, Conditioning, Guidance, Pi0};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -62,17 +62,26 @@ fn denoising_allocates_the_actions_that_it_returns_and_nothing_else() {
         let mut session = input.prefill(&model).unwrap();
         let state = vec![0.1; config.max_state_dim];
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
-        let frozen = vec![0.1; 3 * config.max_action_dim];
-        // Mask and velocity of frozen actions are written on the host, each grown to a chunk.
-        for (frozen, expected) in [(&[][..], 1), (&frozen[..], 1 + 4)] {
+        let prefix_actions = vec![0.1; 3 * config.max_action_dim];
+        let guided = Conditioning::Guided {
+            guidance: Guidance::default(),
+            inference_delay: 2,
+        };
+        let prefix = |conditioning| ActionPrefix {
+            actions: &prefix_actions,
+            conditioning,
+        };
+        let (inpainted, guided) = (prefix(Conditioning::Inpainted), prefix(guided));
+        // Two tables are written on the host, and one of them is made of values of their own.
+        for (prefix, expected) in [(None, 1), (Some(&inpainted), 1 + 3), (Some(&guided), 1 + 3)] {
             for steps in [1, 3] {
                 let schedule = model.schedule(steps).unwrap();
                 let allocations = allocations_once_warm(|| {
                     model
-                        .sample_actions(&mut session, &state, &noise, frozen, &schedule)
+                        .sample_actions(&mut session, &state, &noise, prefix, &schedule)
                         .unwrap();
                 });
-                assert_eq!(allocations, expected, "{precision:?}, {steps} steps");
+                assert_eq!(allocations, expected, "{precision:?}, {steps} steps, {prefix:?}");
             }
         }
     }

@@ -71,7 +71,7 @@ pub fn measure_captured<D: Device>(model: &Pi0<D>, workload: Workload) -> Result
     embedded.update(model, &images)?;
     let present: Vec<_> = embedded.embeddings(&cameras).into_iter().map(Some).collect();
     let mut session: Session<D> = model.prefill(model.embed_prefix(&present, &prompt)?, None)?;
-    let expected = model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
+    let expected = model.sample_actions(&mut session, &state, &noise, None, &schedule)?;
     let first = started.elapsed();
     let mut chunk = |new: New| -> Result<(Duration, Vec<f32>)> {
         let started = Instant::now();
@@ -81,7 +81,7 @@ pub fn measure_captured<D: Device>(model: &Pi0<D>, workload: Workload) -> Result
         if new != New::Noise {
             model.refill(&mut session, &embedded.embeddings(&cameras), &prompt)?;
         }
-        let actions = model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
+        let actions = model.sample_actions(&mut session, &state, &noise, None, &schedule)?;
         Ok((started.elapsed(), actions))
     };
     let capturing = [chunk(New::Images)?.0, chunk(New::Images)?.0];

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::interpolation::lerp_all;
 use super::plan::Plan;
 use super::scheduled_chunk::ScheduledChunk;
+use crate::policy::Guidance;
 
 /// The use of the actions that the chunk before still had ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,9 +18,23 @@ pub enum BlendingStrategy {
     /// The average of every chunk that covers that moment, each weighted by its age (temporal ensembling, Zhao et al. 2023,
     /// ACT), joined to the motion under way as [`Replace`](Self::Replace) does.
     Ensemble,
-    /// The new chunk was denoised with its first actions frozen to those already committed, as in real-time chunking (Black
-    /// et al. 2025) without its gradient, and takes over as [`Replace`](Self::Replace) does.
+    /// The new chunk was denoised with its first actions frozen to those already committed, and takes over as
+    /// [`Replace`](Self::Replace) does.
     Inpaint,
+    /// The new chunk was guided towards the actions that the chunk before still had ahead while it was denoised (real-time
+    /// chunking, Black et al. 2025), and takes over as [`Replace`](Self::Replace) does.
+    Rtc,
+}
+
+impl BlendingStrategy {
+    /// Every strategy.
+    pub const ALL: [Self; 5] = [
+        Self::Replace,
+        Self::Blend,
+        Self::Ensemble,
+        Self::Inpaint,
+        Self::Rtc,
+    ];
 }
 
 /// How a new chunk takes over.
@@ -34,6 +49,8 @@ pub struct Blending {
     pub controller_latency: Duration,
     /// Weight of age in an ensemble: a chunk that is `i` chunks newer than the oldest weighs exp(−coefficient · i).
     pub ensemble_coefficient: f64,
+    /// How the chunk before guides the new one, where the strategy is [`Rtc`](BlendingStrategy::Rtc).
+    pub guidance: Guidance,
 }
 
 impl Blending {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::safety::{following_error, limits_hold};
 use super::stop::stop;
 use super::supervisor::Supervisor;
+use super::takeover::TakeoverState;
 use super::{
     ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, SafetyInputs,
     SupervisionSettings, TimedChunk, Trajectory, TrajectorySettings,
@@ -29,6 +30,8 @@ pub struct ControlSettings {
     /// Largest distance of a joint from its command while a chunk is played, in its unit; one per joint, or none
     /// for any distance.
     pub max_following_error: Arc<[f32]>,
+    /// Whether a joint beyond that gives the robot to whoever moves it by hand.
+    pub yields_to_hand: bool,
     /// Time to come to rest, where the acceleration limits do not ask for longer.
     pub stop_duration: Duration,
     /// Limits of the supervision.
@@ -51,6 +54,7 @@ impl ControlSettings {
             limit_return_velocity: 0.1,
             max_start_jump: [].into(),
             max_following_error: [].into(),
+            yields_to_hand: false,
             stop_duration: Duration::from_millis(200),
             supervision: SupervisionSettings {
                 max_age: Duration::MAX,
@@ -105,6 +109,7 @@ pub struct Controller {
     /// Whether anything was published.
     has_moved: bool,
     supervisor: Supervisor,
+    takeover: TakeoverState,
     hold: Option<Hold>,
     /// Whether the robot is to come to rest, and everything to be forgotten then.
     is_resetting: bool,
@@ -119,6 +124,7 @@ impl Controller {
             limiter: None,
             has_moved: false,
             supervisor: Supervisor::default(),
+            takeover: TakeoverState::default(),
             hold: None,
             is_resetting: false,
             newest_time: Duration::ZERO,
@@ -153,7 +159,15 @@ impl Controller {
         }
         self.newest_time = now;
         let held_before = self.is_blocked();
+        let was_taken_over = self.takeover.is_active;
         let hold = self.cause_to_hold(now, safety_inputs, settings);
+        if was_taken_over
+            && !self.takeover.is_active
+            && let Some(measured) = &safety_inputs.measured
+        {
+            // From where it was left, the robot joins the next chunk as it would from a chunk before.
+            self.player.hold(Plan::hold(measured.clone(), now), now);
+        }
         let settings = &settings.without_invalid_limits();
         let mut refusal = None;
         if let Some(hold) = hold {
@@ -173,7 +187,8 @@ impl Controller {
         }
         let mut plan = self.follow(now, safety_inputs, settings);
         let state = self.player.state();
-        let others_may_move = safety_inputs.is_inactive || safety_inputs.other_publishers.is_some();
+        let others_may_move =
+            safety_inputs.is_inactive || safety_inputs.other_publishers.is_some() || self.takeover.is_active;
         if others_may_move && plan.as_ref().is_none_or(|plan| plan.rests_from(now)) {
             // The last command is not where the robot will be: the next run begins from where others leave it.
             plan = None;
@@ -254,13 +269,21 @@ impl Controller {
             }
             _ => None,
         };
+        let lags = match lags {
+            Some(following_error) if settings.yields_to_hand => {
+                self.takeover.moved_by_hand(&following_error, safety_inputs);
+                None
+            }
+            lags => lags,
+        };
+        let takeover = self.takeover.hold(safety_inputs);
         let reset = self.is_resetting.then(|| {
             Hold::new(
                 HoldReason::Reset,
                 "the service ~/reset was called; the robot comes to rest, and waits for new inputs then",
             )
         });
-        let causes = [supervised, reset, limits, lags, not_finite];
+        let causes = [supervised, takeover, reset, limits, lags, not_finite];
         causes.into_iter().flatten().min_by_key(|hold| hold.reason)
     }
 

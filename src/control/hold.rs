@@ -9,6 +9,8 @@ pub enum HoldReason {
     Disabled,
     /// `~/stop` was called.
     Stopped,
+    /// `~/takeover` was called, or the robot was moved by hand: somebody else moves it.
+    Takeover,
     /// `~/reset` was called, and the robot comes to rest before everything is forgotten.
     Reset,
     /// Another publisher is on a topic that moves the robot.
@@ -43,10 +45,11 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
+        Self::Takeover,
         Self::Reset,
         Self::OtherPublisher,
         Self::InvalidLimits,
@@ -70,6 +73,7 @@ impl HoldReason {
             Self::Inactive => "INACTIVE",
             Self::Disabled => "DISABLED",
             Self::Stopped => "STOPPED",
+            Self::Takeover => "TAKEOVER",
             Self::Reset => "RESET",
             Self::OtherPublisher => "OTHER_PUBLISHER",
             Self::InvalidLimits => "INVALID_LIMITS",
@@ -96,6 +100,7 @@ impl HoldReason {
             Self::Inactive
             | Self::Disabled
             | Self::Stopped
+            | Self::Takeover
             | Self::Reset
             | Self::OtherPublisher
             | Self::InvalidLimits

@@ -3,6 +3,7 @@
 //! Nothing here knows a clock: every call gets the time, as a duration since the epoch of the stamps of the
 //! observations (the system's or a simulation's), so the same calls always give the same trajectory.
 
+mod action_prefix;
 mod blending;
 mod chunk_player;
 mod chunk_refusal;
@@ -20,6 +21,7 @@ mod safety;
 mod scheduled_chunk;
 mod stop;
 mod supervisor;
+mod takeover;
 mod tick_schedule;
 mod timed_chunk;
 mod trajectory;
@@ -37,7 +39,7 @@ pub use observation_schedule::ObservationSchedule;
 pub use output_topics::{OutputKind, OutputTopic};
 pub use plan::Plan;
 pub use robot_description::{DescribedLimits, DescriptionProblem, joint_limits};
-pub use supervisor::{Command, InputRole, MonitoredInput, SafetyInputs, SupervisionSettings};
+pub use supervisor::{Command, InputRole, MonitoredInput, SafetyInputs, SupervisionSettings, Takeover};
 pub use tick_schedule::TickSchedule;
 pub use timed_chunk::TimedChunk;
 pub use trajectory::{Trajectory, TrajectoryPoint, TrajectorySettings};

@@ -41,6 +41,12 @@ impl Plan {
         self.waypoints[self.waypoints.len() - 1].0
     }
 
+    /// Number of actions `period` apart, the first at `time`, until the plan ends.
+    pub fn actions_left(&self, time: Duration, period: Duration) -> usize {
+        let left = (self.end() + SAME_TIME).checked_sub(time);
+        left.map_or(0, |left| (left.as_secs_f64() / period.as_secs_f64()) as usize + 1)
+    }
+
     /// The position of every joint at `time`.
     pub fn positions(&self, time: Duration) -> Vec<f32> {
         let (from, to) = self.around(time);
@@ -152,6 +158,13 @@ mod tests {
                 (plan().positions(ms(time))[0] - position).abs() < 1e-6,
                 "at {time} ms"
             );
+        }
+    }
+
+    #[test]
+    fn actions_left_are_those_until_the_end() {
+        for (time, left) in [(0, 4), (100, 3), (199, 2), (300, 1), (301, 0)] {
+            assert_eq!(plan().actions_left(ms(time), ms(100)), left, "at {time} ms");
         }
     }
 

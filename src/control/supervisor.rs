@@ -42,8 +42,10 @@ pub struct SafetyInputs {
     pub other_publishers: Option<String>,
     /// Why the policy's server is lost, while it is.
     pub server_lost: Option<String>,
-    /// State set by the services.
+    /// State set by the services `~/enable` and `~/stop`.
     pub command: Command,
+    /// State set by the service `~/takeover`.
+    pub takeover: Takeover,
     /// Whether the managed node is in another state than active.
     pub is_inactive: bool,
     /// Changes with every prompt that is given.
@@ -62,6 +64,15 @@ pub enum Command {
     Disabled,
     /// Until enabled again.
     Stopped,
+}
+
+/// The state that the service `~/takeover` leaves the node in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takeover {
+    /// Whether somebody else moves the robot.
+    pub is_requested: bool,
+    /// How often the robot was given back.
+    pub releases: u64,
 }
 
 /// Limits of the supervision.

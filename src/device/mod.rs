@@ -267,8 +267,9 @@ pub trait Device: Send + Sync + 'static {
 
     /// Makes a tensor of zeros that is f32 even where other tensors of the device are narrower: an
     /// accumulator for many small [Euler steps](Device::euler_update), which would vanish beside a rounded
-    /// value. Otherwise only [`linear`](Device::linear) and [`select`](Device::select) read it, and
-    /// [`write`](Device::write), [`copy`](Device::copy) and [`read_back`](Device::read_back) move it.
+    /// value. Otherwise only [`linear`](Device::linear), [`select`](Device::select) and
+    /// [`multiply`](Device::multiply) read it, and [`write`](Device::write), [`copy`](Device::copy) and
+    /// [`read_back`](Device::read_back) move it.
     fn zeros_f32(&self, shape: &[usize]) -> Result<Self::Tensor> {
         self.zeros(shape)
     }
@@ -373,7 +374,11 @@ pub trait Device: Send + Sync + 'static {
     /// one shape. The result has the type of [`zeros_f32`](Device::zeros_f32).
     fn select(&self, mask: &Self::Tensor, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
-    /// One Euler step of the flow: `x_t + dt · v_t`.
+    /// Multiplies value by value two tensors of one shape, both from [`zeros_f32`](Device::zeros_f32) or computed from
+    /// such; so is the result.
+    fn multiply(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// One Euler step of the flow: `x_t + dt · v_t`. The result has the type of `x_t`.
     fn euler_update(&self, x_t: &Self::Tensor, v_t: &Self::Tensor, dt: f32) -> Result<Self::Tensor>;
 }
 

@@ -16,6 +16,7 @@ pub mod denoise;
 mod denoiser;
 pub mod embedding;
 pub mod gemma;
+mod guidance;
 mod norms;
 pub mod paligemma;
 pub mod parameters;
@@ -30,6 +31,7 @@ pub use adaptive_norms::AdaptiveNorms;
 pub use conditioning::{ExpertNorms, TimeConditioning};
 pub use config::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 pub use denoiser::Denoiser;
+pub use guidance::{ActionPrefix, Conditioning, Guidance, PrefixAttentionSchedule, guidance_weight};
 pub use norms::{LayerNorms, Norms, RmsNorm};
 pub use prefix::Prefix;
 pub use session::Session;
@@ -38,11 +40,12 @@ pub use weights::Weights;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use self::denoise::{EulerSteps, target_velocity};
+use self::denoise::EulerSteps;
 use self::gemma::Gemma;
+use self::guidance::{PrefixTables, StepKind};
 use self::paligemma::PaliGemma;
 use self::prompt::PromptEmbedding;
-use self::session::{Denoising, FrozenActions};
+use self::session::Denoising;
 use self::suffix::SuffixProjections;
 use crate::device::{Device, DeviceError, Result};
 
@@ -159,73 +162,70 @@ impl<D: Device> Pi0<D> {
     /// normalised actions of the same shape, read back once. `state`: `[max_state_dim]`, normalised; empty for
     /// π0.5.
     ///
-    /// The chunk begins with the normalised actions `frozen`, `[count, max_action_dim]`: at every step they
-    /// are at the point between their noise and themselves, so that the rest is denoised to go on from them
-    /// (real-time chunking, Black et al. 2025, without its guidance).
+    /// With a prefix the chunk goes on from the actions of the chunk before.
     ///
     /// # Errors
-    /// When an input has a wrong shape, there are more frozen actions than a chunk has, or the device fails.
+    /// When an input has a wrong shape, the action prefix is longer than a chunk, or the device fails.
     pub fn sample_actions(
         &self,
         session: &mut Session<D>,
         state: &[f32],
         noise: &[f32],
-        frozen: &[f32],
+        prefix: Option<&ActionPrefix>,
         schedule: &Schedule<D>,
     ) -> Result<Vec<f32>> {
         let device = &self.device;
-        let denoising = Denoising {
-            steps: schedule.times.len(),
-            has_frozen_actions: !frozen.is_empty(),
-        };
-        let padded_noise = self.pad_rows(noise, self.config.max_action_dim, self.config.action_horizon)?;
+        let (width, steps) = (self.config.max_action_dim, schedule.times.len());
+        let kind = prefix.map_or(StepKind::Free, |prefix| prefix.step_kind(steps));
+        let denoising = Denoising { steps, kind };
+        let padded_noise = self.pad_rows(noise, width, self.config.action_horizon)?;
         let padded_state = self.pad_rows(state, self.config.state_width(), 1)?;
         if let Some(state) = &mut session.inputs.state {
             device.write(state, &padded_state)?;
         }
         device.write(&mut session.inputs.x_t, &padded_noise)?;
-        if denoising.has_frozen_actions {
-            self.write_frozen(&mut session.inputs.frozen, frozen, noise, padded_noise.len())?;
+        if let Some(prefix) = prefix {
+            let tables = &mut session.inputs.prefix_tables;
+            prefix.write(device, tables, noise, width, padded_noise.len())?;
         }
         let mut trace = session.take_trace(denoising);
         let (state, x_t) = (session.inputs.state.clone(), session.inputs.x_t.clone());
-        let frozen_tensors = session.inputs.frozen.clone();
-        let (mask, velocity) = (&frozen_tensors.mask, &frozen_tensors.velocity);
-        let frozen_inputs = denoising.has_frozen_actions.then_some([mask, velocity]);
+        let tables = session.inputs.prefix_tables.clone();
         let written_by_prompts = Arc::clone(&session.written_by_prompts);
         let inputs = state.iter().chain([&x_t]).chain(&*written_by_prompts);
-        let inputs = inputs.chain(frozen_inputs.into_iter().flatten());
-        let frozen_tensors = denoising.has_frozen_actions.then_some(&frozen_tensors);
+        let written_tables = prefix.map(|_| [&tables.weights, &tables.values]);
+        let inputs = inputs.chain(written_tables.into_iter().flatten());
         device.run_captured(&mut trace, inputs, || {
-            let actions = self.integrate(session, state.as_ref(), &x_t, frozen_tensors, schedule)?;
+            let actions = self.integrate(session, state.as_ref(), &x_t, kind, &tables, schedule)?;
             device.copy(&actions, &mut session.inputs.x_t)
         })?;
         session.put_trace(denoising, trace);
         let mut actions = device.read_back(&session.inputs.x_t)?;
-        actions.truncate(self.config.action_horizon * self.config.max_action_dim);
-        actions[..frozen.len()].copy_from_slice(frozen);
+        actions.truncate(self.config.action_horizon * width);
+        if let Some(prefix) = prefix
+            && prefix.conditioning == Conditioning::Inpainted
+        {
+            actions[..prefix.actions.len()].copy_from_slice(prefix.actions);
+        }
         Ok(actions)
     }
 
-    /// Integrates from noise at t = 1 to actions at t = 0. Frozen actions move at their own velocity instead
-    /// of the expert's.
+    /// Integrates from noise at t = 1 to actions at t = 0.
     fn integrate(
         &self,
         session: &mut Session<D>,
         state: Option<&D::Tensor>,
         noise: &D::Tensor,
-        frozen: Option<&FrozenActions<D>>,
+        kind: StepKind,
+        tables: &PrefixTables<D>,
         schedule: &Schedule<D>,
     ) -> Result<D::Tensor> {
-        let device = &self.device;
         let mut denoiser = self.denoiser(session, state)?;
         let mut x_t = noise.clone();
-        for at_time in &schedule.times {
-            let mut v_t = denoiser.velocity(&x_t, at_time)?;
-            if let Some(FrozenActions { mask, velocity }) = frozen {
-                v_t = device.select(mask, velocity, &v_t)?;
-            }
-            x_t = device.euler_update(&x_t, &v_t, schedule.dt)?;
+        let times = EulerSteps::new(schedule.times.len()).times();
+        for (t, at_time) in times.zip(&schedule.times) {
+            let v_t = denoiser.velocity(&x_t, at_time)?;
+            x_t = tables.step(&self.device, kind, [&x_t, &v_t], t, schedule.dt)?;
         }
         Ok(x_t)
     }
@@ -240,28 +240,6 @@ impl<D: Device> Pi0<D> {
         state: Option<&D::Tensor>,
     ) -> Result<Denoiser<'a, D>> {
         Denoiser::new(&self.device, &self.expert, &self.suffix, session, state)
-    }
-
-    /// Writes mask and velocity of frozen actions, padded with zeros to `count` values.
-    fn write_frozen(
-        &self,
-        tensors: &mut FrozenActions<D>,
-        frozen: &[f32],
-        noise: &[f32],
-        count: usize,
-    ) -> Result<()> {
-        let Some(noise) = noise.get(..frozen.len()) else {
-            return Err(DeviceError::Shape {
-                operation: "denoise",
-                problem: format!("{} frozen values in a chunk of {}", frozen.len(), noise.len()),
-            });
-        };
-        let mut mask = vec![1.0; frozen.len()];
-        mask.resize(count, 0.0);
-        let mut velocity = target_velocity(frozen, noise);
-        velocity.resize(count, 0.0);
-        self.device.write(&mut tensors.mask, &mask)?;
-        self.device.write(&mut tensors.velocity, &velocity)
     }
 
     /// Uploads a normalised state `[max_state_dim]`, in the first row of a tile: `[tile_size,

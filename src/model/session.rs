@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::attention::{AttentionMask, positions};
 use super::config::{ModelType, Pi0Config};
 use super::gemma::{KvCache, Pass, PassKind};
+use super::guidance::{PrefixTables, StepKind};
 use super::paligemma::PaliGemma;
 use super::prefix::Prefix;
 use super::prompt::PromptEmbedding;
@@ -40,31 +41,14 @@ pub(super) struct SuffixInputs<D: Device> {
     pub state: Option<D::Tensor>,
     /// `[actions, max_action_dim]`: noise, which becomes actions.
     pub x_t: D::Tensor,
-    pub frozen: FrozenActions<D>,
-}
-
-/// Frozen actions: which values they are, and the velocity of the flow from their noise to them.
-pub(super) struct FrozenActions<D: Device> {
-    /// 1 where a value is frozen, 0 elsewhere: `[actions, max_action_dim]`.
-    pub mask: D::Tensor,
-    /// `[actions, max_action_dim]`
-    pub velocity: D::Tensor,
+    pub prefix_tables: PrefixTables<D>,
 }
 
 /// Operations of one denoising, which a trace is captured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Denoising {
     pub steps: usize,
-    pub has_frozen_actions: bool,
-}
-
-impl<D: Device> Clone for FrozenActions<D> {
-    fn clone(&self) -> Self {
-        Self {
-            mask: self.mask.clone(),
-            velocity: self.velocity.clone(),
-        }
-    }
+    pub kind: StepKind,
 }
 
 /// Tokens of a session: those of the prefix, then a tile for π0's state, then the actions, each from a tile of
@@ -169,9 +153,9 @@ impl<D: Device> Session<D> {
                     .then(|| device.zeros(&[tile_size, config.max_state_dim]))
                     .transpose()?,
                 x_t: action_zeros()?,
-                frozen: FrozenActions {
-                    mask: action_zeros()?,
-                    velocity: action_zeros()?,
+                prefix_tables: PrefixTables {
+                    weights: action_zeros()?,
+                    values: action_zeros()?,
                 },
             },
             denoising_traces: BTreeMap::new(),
@@ -235,11 +219,14 @@ impl<D: Device> Session<D> {
         })
     }
 
-    /// Takes the trace of a denoising, to be [put back](Self::put_trace). Traces of other numbers of steps
-    /// are dropped: memory for traces is limited.
+    /// Takes the trace of a denoising, to be [put back](Self::put_trace). Those of other numbers of steps or another bound
+    /// of the guidance are dropped: memory for traces is limited.
     pub(super) fn take_trace(&mut self, denoising: Denoising) -> D::Trace {
-        self.denoising_traces
-            .retain(|kept, _| kept.steps == denoising.steps);
+        let is_guided = |kind| matches!(kind, StepKind::Guided { .. });
+        self.denoising_traces.retain(|kept, _| {
+            let replaced = is_guided(kept.kind) && is_guided(denoising.kind) && kept.kind != denoising.kind;
+            kept.steps == denoising.steps && !replaced
+        });
         mem::take(self.denoising_traces.entry(denoising).or_default())
     }
 

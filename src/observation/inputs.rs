@@ -426,6 +426,11 @@ impl Inputs {
         (state.sequence > sequence).then(|| state.observation()).flatten()
     }
 
+    /// Whether waits for an observation are ended.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Ends every wait for an observation.
     pub fn close(&self) {
         self.state.lock().closed = true;

@@ -27,6 +27,8 @@ pub struct RuntimeSettings {
     pub denoise_steps: Option<NonZeroUsize>,
     /// Goals of the action that runs the policy.
     pub goals: GoalSettings,
+    /// Time by which every chunk is held back after its inference, for measurements.
+    pub added_inference_latency: Duration,
 }
 
 /// Which goals of the action are accepted, and when their runs end.

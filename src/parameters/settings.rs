@@ -13,8 +13,8 @@ use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings
 use crate::device::TenstorrentOptions;
 use crate::observation::InputTopics;
 use crate::policy::{
-    ActionMode, CheckpointOptions, DeviceChoice, DeviceOptions, JointMapping, OpenError, OpenpiOptions,
-    Policy, PolicyInfo, PolicyOptions, RemoteOptions, VisionRefresh, open_remote, open_with,
+    ActionMode, CheckpointOptions, DeviceChoice, DeviceOptions, Guidance, JointMapping, OpenError,
+    OpenpiOptions, Policy, PolicyInfo, PolicyOptions, RemoteOptions, VisionRefresh, open_remote, open_with,
 };
 
 /// What of a policy the parameters must fit.
@@ -296,6 +296,12 @@ fn runtime_settings(
             blend_duration: Duration::from_secs_f64(parameters.control.blend_duration_s),
             controller_latency: Duration::from_secs_f64(parameters.control.controller_latency_s),
             ensemble_coefficient: parameters.control.ensemble_coefficient,
+            guidance: Guidance {
+                schedule: parameters.control.rtc_prefix_attention_schedule,
+                prefix_attention_horizon: NonZeroUsize::new(parameters.control.rtc_prefix_attention_horizon),
+                max_guidance_weight: Some(parameters.control.rtc_max_guidance_weight as f32)
+                    .filter(|&bound| bound > 0.0),
+            },
         },
         control: control_settings(parameters, commanded),
         vision_refresh: Arc::new(VisionRefresh::new(
@@ -307,6 +313,7 @@ fn runtime_settings(
             needs_client: parameters.goals.goal_needs_client,
             hold_limit: above_0_s(parameters.goals.goal_hold_limit_s),
         },
+        added_inference_latency: Duration::from_secs_f64(parameters.policy.added_inference_latency_s),
     }
 }
 
@@ -336,6 +343,7 @@ fn control_settings(
         limit_return_velocity: safety.limit_return_velocity,
         max_start_jump: distances(|joint| joint.max_start_jump),
         max_following_error: distances(|joint| joint.max_following_error),
+        yields_to_hand: safety.yield_to_hand,
         stop_duration: Duration::from_secs_f64(safety.stop_time_s),
         supervision: SupervisionSettings {
             max_age: Duration::from_secs_f64(safety.max_age_ms / 1e3),

@@ -8,7 +8,10 @@ use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
-use crate::policy::{ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt};
+use crate::policy::{
+    ActionMode, Crop, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize, RobotPreset,
+    StateInPrompt,
+};
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
@@ -124,6 +127,9 @@ parameters! {
         seed: u64 = 0, Range(0.0..=f64::INFINITY), "", Unconfigured;
         /// Task of the robot, in words; while it is empty no chunk is made.
         prompt: String = String::new(), Any, "", Always;
+        /// Time by which every chunk is held back after its inference, as if the device were slower; for measurements alone
+        /// (make eval-delay). Above 0 it is a warning on /diagnostics.
+        added_inference_latency_s: f64 = 0.0, Range(0.0..=10.0), "seconds", Unconfigured;
         /// Topic of new prompts (std_msgs/String); the newest of it and the parameter prompt counts.
         prompt_topic: String = "/prompt".into(), NotEmpty, "", Never;
     }
@@ -316,6 +322,15 @@ parameters! {
         /// Weight of age with chunk_blending ensemble: a chunk that is i chunks newer than the oldest weighs
         /// exp(-i times this). Counts from the next chunk on.
         ensemble_coefficient: f64 = 0.01, Range(-10.0..=10.0), "", Always;
+        /// How the weights of the old chunk's actions fall with chunk_blending rtc, from 1 for those that are played before
+        /// the new chunk arrives (prefix_attention_schedule of LeRobot's RTC). Counts from the next chunk on.
+        rtc_prefix_attention_schedule: PrefixAttentionSchedule = PrefixAttentionSchedule::Linear, Any, "", Always;
+        /// Actions of the old chunk that guide the new one at most with chunk_blending rtc (execution_horizon of LeRobot's
+        /// RTC). 0 is all that are left, as in the paper. Counts from the next chunk on.
+        rtc_prefix_attention_horizon: usize = 0, Range(0.0..=1000.0), "actions", Always;
+        /// Upper bound of the guidance weight with chunk_blending rtc; above the number of denoising steps it overshoots. 0 is
+        /// the smaller one of 10 and the number of steps. Counts from the next chunk on.
+        rtc_max_guidance_weight: f64 = 0.0, Range(0.0..=100.0), "", Always;
         /// Points of a published trajectory from the present on at most, without the one that lets a short one reach 0.2 s
         /// ahead. With fewer than three a controller is at the end before the next trajectory comes.
         publish_horizon: usize = 50, Range(3.0..=1000.0), "points", Always;
@@ -346,6 +361,9 @@ parameters! {
         limit_return_velocity: f64 = 0.1, Range(0.0..=1e6), "", Always;
         /// Time in which the robot comes to rest when it is to be held; longer where the acceleration limits ask for it.
         stop_time_s: f64 = 0.2, Range(0.0..=10.0), "seconds", Always;
+        /// Whether a joint beyond its max_following_error gives the robot to the person who moves it: the node publishes nothing
+        /// until ~/takeover is called with false. Otherwise the robot is held until the joint reaches its command.
+        yield_to_hand: bool = false, Any, "", Always;
         /// Longest silence of a camera that is not optional, of a joint or of an extra state; then the robot is held. A
         /// message whose stamp is further than this from the node's clock, before or after, does not count.
         max_age_ms: f64 = 500.0, Range(1.0..=60_000.0), "milliseconds", Always;

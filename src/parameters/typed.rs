@@ -6,7 +6,10 @@ use super::runtime_settings::SecondGoal;
 use crate::control::{BlendingStrategy, OutputKind};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
-use crate::policy::{ActionMode, Crop, ImageBars, OpenpiNormalisation, Resize, RobotPreset, StateInPrompt};
+use crate::policy::{
+    ActionMode, Crop, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize, RobotPreset,
+    StateInPrompt,
+};
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// A Rust type that a parameter can have.
@@ -101,7 +104,10 @@ choices! {
     ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
-    BlendingStrategy { Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint" }
+    BlendingStrategy {
+        Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint", Rtc = "rtc",
+    }
+    PrefixAttentionSchedule { Linear = "linear", Exp = "exp", Ones = "ones", Zeros = "zeros" }
     RobotPreset { None = "none", Aloha = "aloha", AlohaBefore202507 = "aloha_before_2025_07" }
 }
 

@@ -5,10 +5,11 @@ use super::pi0_policy::Pi0Policy;
 use crate::device::{Device, Pixels};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::prompt::PromptEmbedding;
+use crate::model::{ActionPrefix, Conditioning, Guidance};
 
 impl<D: Device> Pi0Policy<D> {
     /// Runs the vision tower for every number of new images and of both types of pixels, and prefix and denoising for every
-    /// number of present cameras and of prompt rows, without and with frozen actions. Which cameras they are makes no
+    /// number of present cameras and of prompt rows, without a prefix of actions, with an inpainted one and with one that guides. Which cameras they are makes no
     /// difference to a shape. Says before each what it is.
     pub(super) fn run_every_shape(&self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
         let model = &self.model;
@@ -29,7 +30,7 @@ impl<D: Device> Pi0Policy<D> {
         }
         let noise = vec![0.0; config.action_horizon * config.max_action_dim];
         let state = vec![0.0; config.state_width()];
-        let one_frozen = vec![0.0; config.max_action_dim];
+        let one_action = vec![0.0; config.max_action_dim];
         let schedule = &self.schedules[&self.steps];
         let tile = device.tile_size();
         let num_optional = self.cameras.iter().filter(|camera| camera.is_optional).count();
@@ -45,9 +46,19 @@ impl<D: Device> Pi0Policy<D> {
                 let present = images.iter().cloned().map(Some).collect::<Vec<_>>();
                 let mut session = model.prefill(model.embed_prefix(&present, &prompt)?, None)?;
                 model.refill(&mut session, &images, &prompt)?;
-                model.sample_actions(&mut session, &state, &noise, &[], schedule)?;
-                if config.action_horizon > 1 {
-                    model.sample_actions(&mut session, &state, &noise, &one_frozen, schedule)?;
+                model.sample_actions(&mut session, &state, &noise, None, schedule)?;
+                let guided = Conditioning::Guided {
+                    guidance: Guidance::default(),
+                    inference_delay: 1,
+                };
+                for conditioning in [Conditioning::Inpainted, guided] {
+                    let prefix = ActionPrefix {
+                        actions: &one_action,
+                        conditioning,
+                    };
+                    if config.action_horizon > 1 {
+                        model.sample_actions(&mut session, &state, &noise, Some(&prefix), schedule)?;
+                    }
                 }
             }
         }

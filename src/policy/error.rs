@@ -88,27 +88,31 @@ pub enum PolicyError {
         /// `[horizon, action_dim]` of a chunk.
         expected: [usize; 2],
     },
-    /// Frozen actions of another shape than the beginning of a chunk.
+    /// Actions of the chunk before of a shape that a chunk cannot go on from.
     #[error(
-        "the frozen actions have the shape {found:?}, expected fewer than {} of {} values", expected[0], expected[1]
+        "the actions of the chunk before have the shape {found:?}, expected at most {} of {} values", expected[0],
+        expected[1]
     )]
-    FrozenActions {
-        /// `[count, action_dim]` of the frozen actions.
+    PrefixShape {
+        /// `[count, action_dim]` of those actions.
         found: [usize; 2],
-        /// `[horizon, action_dim]` of a chunk.
+        /// Most actions, and `action_dim`, of such a prefix.
         expected: [usize; 2],
     },
-    /// A value of the frozen actions that is not finite.
-    #[error("value {index} of the frozen actions is {value}, expected a finite number")]
-    FrozenValue {
-        /// Index in the frozen actions.
+    /// A value of the actions of the chunk before that is not finite.
+    #[error("value {index} of the actions of the chunk before is {value}, expected a finite number")]
+    PrefixValue {
+        /// Index in those actions.
         index: usize,
         /// The value.
         value: f32,
     },
-    /// A policy that cannot begin a chunk with frozen actions, by its description.
-    #[error("this policy cannot begin a chunk with frozen actions: {0}")]
-    CannotFreeze(String),
+    /// A policy whose chunks cannot go on from the chunk before, by its description.
+    #[error(
+        "this policy cannot denoise a chunk that goes on from the one before; choose chunk_blending replace, blend or \
+         ensemble: {0}"
+    )]
+    CannotContinue(String),
     /// A policy whose denoising steps cannot be set, by its description.
     #[error("this policy's number of denoising steps cannot be set: {0}")]
     FixedSteps(String),
@@ -150,7 +154,7 @@ impl PolicyError {
     pub fn is_not_finite(&self) -> bool {
         matches!(
             self,
-            Self::State { .. } | Self::FrozenValue { .. } | Self::Action { .. }
+            Self::State { .. } | Self::PrefixValue { .. } | Self::Action { .. }
         )
     }
 }

@@ -1,5 +1,6 @@
 //! A policy: an observation becomes an action chunk in the robot's units.
 
+mod action_prefix;
 mod aloha_gripper;
 mod chunk;
 mod compile_ahead;
@@ -28,6 +29,8 @@ use std::num::NonZeroUsize;
 pub use crate::checkpoint::{
     CheckpointOptions, ImageBars, JointLabels, OpenpiNormalisation, OpenpiOptions, Resize,
 };
+pub use crate::model::{Conditioning, Guidance, PrefixAttentionSchedule};
+pub use action_prefix::ActionPrefix;
 pub use aloha_gripper::AlohaGripper;
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
@@ -82,19 +85,18 @@ pub trait Policy {
     /// be predicted as if nothing had happened.
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError>;
 
-    /// Predicts a chunk that begins with `frozen` actions, in the robot's units, and goes on from them: the
-    /// robot will play those in any case.
+    /// Predicts a chunk that goes on from the actions of the chunk before.
     ///
     /// # Errors
-    /// When [`predict`](Self::predict) would fail; when the frozen actions are as many as a chunk has or
-    /// more, or of another shape; and when the policy cannot freeze actions.
+    /// When [`predict`](Self::predict) would fail; when the prefix has another shape, or more actions than a chunk can go
+    /// on from; and when the policy's chunks cannot go on from others.
     fn predict_after(
         &mut self,
         observation: &Observation,
-        frozen: &ActionChunk,
+        prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
-        let _ = (observation, frozen);
-        Err(PolicyError::CannotFreeze(self.info().description.clone()))
+        let _ = (observation, prefix);
+        Err(PolicyError::CannotContinue(self.info().description.clone()))
     }
 
     /// Sets the number of denoising steps from the next prediction on; `None` for the checkpoint's.
@@ -119,7 +121,7 @@ pub trait Policy {
     }
 
     /// Has the device compile what any later prediction can need: for every length of the prompt, every number of cameras,
-    /// without and with frozen actions. What was compiled is kept on the host, so once is enough for a machine. Says before
+    /// with and without actions of the chunk before. What was compiled is kept on the host, so once is enough for a machine. Says before
     /// each part what it is; says nothing where nothing is compiled.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use image::{Rgb, RgbImage};
 
+use super::action_prefix::ActionPrefix;
 use super::chunk::{ActionChunk, Observation};
 use super::error::{OpenError, PolicyError};
 use super::normalise::{add_state, denormalise, normalise, subtract_state};
@@ -20,7 +21,7 @@ use super::{Policy, PolicyInfo};
 use crate::checkpoint::{Checkpoint, ImageFit, PromptError, PromptForm, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
-use crate::model::{ModelType, Pi0, Schedule, Session};
+use crate::model::{self, Conditioning, Guidance, ModelType, Pi0, Schedule, Session};
 
 /// A checkpoint's policy on a device.
 pub struct Pi0Policy<D: Device> {
@@ -121,17 +122,17 @@ impl<D: Device> Pi0Policy<D> {
         })
     }
 
-    /// Predicts the chunk that noise `[action_horizon, max_action_dim]` becomes, beginning with `frozen`
-    /// actions if there are any.
+    /// Predicts the chunk that noise `[action_horizon, max_action_dim]` becomes, going on from the actions of the chunk
+    /// before if there are any.
     ///
     /// # Errors
-    /// When the observation or the frozen actions do not fit the policy, the noise has another length, or no
-    /// finite actions came out.
+    /// When the observation or those actions do not fit the policy, the noise has another length, or no finite actions
+    /// came out.
     pub fn predict_from_noise(
         &mut self,
         observation: &Observation,
         noise: &[f32],
-        frozen: Option<&ActionChunk>,
+        prefix: Option<&ActionPrefix>,
     ) -> Result<ActionChunk, PolicyError> {
         let config = &self.model.config;
         let expected = config.action_horizon * config.max_action_dim;
@@ -141,17 +142,21 @@ impl<D: Device> Pi0Policy<D> {
                 expected,
             });
         }
-        let frozen = match frozen {
-            Some(frozen) => {
-                self.check_frozen(frozen)?;
-                self.to_model_units(frozen, &observation.state)
+        let prefix_actions = match prefix {
+            Some(prefix) => {
+                prefix.check(&self.info)?;
+                self.to_model_units(&prefix.actions, &observation.state)
             }
             None => Vec::new(),
         };
+        let prefix = prefix.map(|prefix| model::ActionPrefix {
+            actions: &prefix_actions,
+            conditioning: prefix.conditioning,
+        });
         self.client.prefix_cache.durations = StageDurations::default();
         let (model, session, state, schedule) = self.prepare(observation)?;
         let started = Instant::now();
-        let actions = model.sample_actions(session, &state, noise, &frozen, schedule)?;
+        let actions = model.sample_actions(session, &state, noise, prefix.as_ref(), schedule)?;
         self.client.prefix_cache.durations.denoise = started.elapsed();
         self.to_robot_units(&actions, &observation.state)
     }
@@ -165,10 +170,10 @@ impl<D: Device> Pi0Policy<D> {
     fn predict_next(
         &mut self,
         observation: &Observation,
-        frozen: Option<&ActionChunk>,
+        prefix: Option<&ActionPrefix>,
     ) -> Result<ActionChunk, PolicyError> {
         let noise = self.noise(self.client.num_chunks);
-        let chunk = self.predict_from_noise(observation, &noise, frozen)?;
+        let chunk = self.predict_from_noise(observation, &noise, prefix)?;
         self.client.num_chunks += 1;
         Ok(chunk)
     }
@@ -237,19 +242,6 @@ impl<D: Device> Pi0Policy<D> {
         }
     }
 
-    fn check_frozen(&self, frozen: &ActionChunk) -> Result<(), PolicyError> {
-        let found = [frozen.horizon(), frozen.action_dim()];
-        let expected = [self.info.action_horizon, self.info.action_dim];
-        if found[0] >= expected[0] || found[1] != expected[1] {
-            return Err(PolicyError::FrozenActions { found, expected });
-        }
-        let mut values = frozen.values().iter().enumerate();
-        match values.find(|(_, value)| !value.is_finite()) {
-            Some((index, &value)) => Err(PolicyError::FrozenValue { index, value }),
-            None => Ok(()),
-        }
-    }
-
     /// The newest frame of every camera, in the checkpoint's order; `None` for an optional camera without
     /// one.
     fn frames<'a>(
@@ -310,9 +302,9 @@ impl<D: Device> Policy for Pi0Policy<D> {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        frozen: &ActionChunk,
+        prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
-        self.predict_next(observation, Some(frozen))
+        self.predict_next(observation, Some(prefix))
     }
 
     fn set_denoise_steps(&mut self, steps: Option<NonZeroUsize>) -> Result<(), PolicyError> {
@@ -331,10 +323,17 @@ impl<D: Device> Policy for Pi0Policy<D> {
         }
         let noise = vec![0.0; config.action_horizon * config.max_action_dim];
         let size = config.vision.image_size as u32;
-        // Frozen actions have a trace of their own.
+        // Each way of going on from the chunk before has a trace of its own.
         let action_dim = self.info.action_dim;
-        let frozen = ActionChunk::new(vec![0.0; action_dim], action_dim);
-        let frozen = (config.action_horizon > 1).then_some(frozen);
+        let guided = Conditioning::Guided {
+            guidance: Guidance::default(),
+            inference_delay: 0,
+        };
+        let prefixes = [Conditioning::Inpainted, guided].map(|conditioning| ActionPrefix {
+            actions: ActionChunk::new(vec![0.0; action_dim], action_dim),
+            conditioning,
+        });
+        let has_prefixes = config.action_horizon > 1;
         // The first chunk allocates what stays, two more compile and capture all work on it, and the last is
         // as every later one.
         for shade in 0..4 {
@@ -349,8 +348,8 @@ impl<D: Device> Policy for Pi0Policy<D> {
                 prompt: prompt.to_owned(),
             };
             self.predict_from_noise(&observation, &noise, None)?;
-            if frozen.is_some() {
-                self.predict_from_noise(&observation, &noise, frozen.as_ref())?;
+            for prefix in prefixes.iter().filter(|_| has_prefixes) {
+                self.predict_from_noise(&observation, &noise, Some(prefix))?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use super::action_prefix::ActionPrefix;
 use super::chunk::{ActionChunk, Observation};
 use super::error::{OpenError, PolicyError};
 use super::report::PolicyReport;
@@ -168,10 +169,10 @@ impl Policy for ReopenOnLoss {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        frozen: &ActionChunk,
+        prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
         self.predict_with(Instant::now(), &observation.prompt, |policy| {
-            policy.predict_after(observation, frozen)
+            policy.predict_after(observation, prefix)
         })
     }
 

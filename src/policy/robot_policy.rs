@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::DerefMut;
 
+use super::action_prefix::ActionPrefix;
 use super::chunk::{ActionChunk, Observation};
 use super::error::PolicyError;
 use super::joint_mapping::JointMapping;
@@ -55,17 +56,16 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        frozen: &ActionChunk,
+        prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
+        prefix.check(&self.info)?;
         let state = &observation.state;
-        let found = [frozen.horizon(), frozen.action_dim()];
-        let expected = [self.info.action_horizon, self.info.action_dim];
-        if found[0] >= expected[0] || found[1] != expected[1] {
-            return Err(PolicyError::FrozenActions { found, expected });
-        }
-        let frozen = self.joint_mapping.actions_to_policy(frozen, state);
         let of_policy = self.to_policy(observation);
-        let actions = self.policy.predict_after(&of_policy, &frozen)?;
+        let prefix = ActionPrefix {
+            actions: self.joint_mapping.actions_to_policy(&prefix.actions, state),
+            conditioning: prefix.conditioning,
+        };
+        let actions = self.policy.predict_after(&of_policy, &prefix)?;
         Ok(self.joint_mapping.actions_to_robot(&actions, state))
     }
 
@@ -127,9 +127,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::policy::{ActionMode, ActionValue, UnitTransform};
+    use crate::policy::{ActionMode, ActionValue, Conditioning, Guidance, UnitTransform};
 
-    /// Its chunks are the frozen actions and then rows of 0.5.
+    /// Its chunks are the prefix and then rows of 0.5.
     struct StandIn(PolicyInfo);
 
     impl Policy for StandIn {
@@ -137,16 +137,16 @@ mod tests {
             &self.0
         }
         fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-            self.predict_after(observation, &ActionChunk::new(vec![0.0; 3], 3))
+            self.predict_after(observation, &inpainted(vec![0.0; 3], 3))
         }
         fn predict_after(
             &mut self,
             observation: &Observation,
-            frozen: &ActionChunk,
+            prefix: &ActionPrefix,
         ) -> Result<ActionChunk, PolicyError> {
-            assert_eq!(frozen.action_dim(), 3);
+            assert_eq!(prefix.actions.action_dim(), 3);
             assert_eq!(observation.state, [-2.0, 3.0]);
-            let mut values = frozen.values().to_vec();
+            let mut values = prefix.actions.values().to_vec();
             values.resize(3 * self.0.action_horizon, 0.5);
             Ok(ActionChunk::new(values, 3))
         }
@@ -155,6 +155,13 @@ mod tests {
                 device: "a device".to_owned(),
                 ..PolicyReport::default()
             }
+        }
+    }
+
+    fn inpainted(values: Vec<f32>, action_dim: usize) -> ActionPrefix {
+        ActionPrefix {
+            actions: ActionChunk::new(values, action_dim),
+            conditioning: Conditioning::Inpainted,
         }
     }
 
@@ -198,10 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn frozen_actions_of_the_robot_come_back_as_they_are_and_the_rest_goes_on_from_them() {
-        let frozen = ActionChunk::new(vec![3.25, 2.5, 3.5, 3.0], 2);
-        let chunk = policy().predict_after(&observation(), &frozen).unwrap();
-        assert_eq!(chunk.values()[..4], *frozen.values());
+    fn inpainted_actions_of_the_robot_come_back_as_they_are_and_the_rest_goes_on_from_them() {
+        let prefix = inpainted(vec![3.25, 2.5, 3.5, 3.0], 2);
+        let chunk = policy().predict_after(&observation(), &prefix).unwrap();
+        assert_eq!(chunk.values()[..4], *prefix.actions.values());
         assert_eq!(chunk.values()[4..], [3.5, 2.5, 3.5, 2.0]);
     }
 
@@ -211,13 +218,30 @@ mod tests {
     }
 
     #[test]
-    fn frozen_actions_of_another_shape_are_refused_before_they_are_converted() {
-        for (values, dim) in [(vec![0.0; 6], 3), (vec![0.0; 8], 2)] {
-            let refused = policy().predict_after(&observation(), &ActionChunk::new(values, dim));
+    fn a_prefix_of_another_shape_is_refused_before_it_is_converted() {
+        let guided = |values, dim| ActionPrefix {
+            conditioning: Conditioning::Guided {
+                guidance: Guidance::default(),
+                inference_delay: 1,
+            },
+            ..inpainted(values, dim)
+        };
+        for (prefix, most) in [
+            (inpainted(vec![0.0; 6], 3), 3),
+            (inpainted(vec![0.0; 8], 2), 3),
+            (guided(vec![0.0; 6], 3), 4),
+            (guided(vec![0.0; 10], 2), 4),
+        ] {
+            let refused = policy().predict_after(&observation(), &prefix).unwrap_err();
             assert!(
-                matches!(refused, Err(PolicyError::FrozenActions { expected: [4, 2], .. })),
-                "{refused:?}"
+                matches!(refused, PolicyError::PrefixShape { expected, .. } if expected == [most, 2]),
+                "{refused}"
             );
         }
+        assert!(
+            policy()
+                .predict_after(&observation(), &guided(vec![0.0; 8], 2))
+                .is_ok()
+        );
     }
 }

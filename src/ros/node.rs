@@ -21,7 +21,7 @@ use super::output_publishers::OutputPublishers;
 use super::publisher::publisher;
 use super::publisher_mismatches::{SubscribedTopic, publisher_mismatches};
 use super::run_policy::RunGoals;
-use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop};
+use super::services::{serve_enable, serve_parameters, serve_reset, serve_stop, serve_takeover};
 use super::subscriptions::{subscribe_inputs, subscribe_robot_description};
 use super::topic_names::Names;
 use super::{logging, messages};
@@ -181,6 +181,7 @@ impl Pi0Node {
         serve_reset(&mut node, runtime.handle(), &state)?;
         serve_enable(&mut node, runtime.handle(), &state)?;
         serve_stop(&mut node, runtime.handle(), &state)?;
+        serve_takeover(&mut node, runtime.handle(), &state)?;
         let names = Names::new(&node, std::env::args())?;
         let commanded: Arc<[usize]> = settings.joint_mapping.commanded().collect();
         let goals = RunGoals::serve(&mut node, runtime.handle(), &names, &state, &commanded)?;

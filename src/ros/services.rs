@@ -1,4 +1,4 @@
-//! The node's own services: parameters, `~/reset`, `~/enable`, `~/stop`.
+//! The node's own services: parameters, `~/reset`, `~/enable`, `~/stop`, `~/takeover`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::node_error::NodeError;
 use super::parameter_service::ParameterService;
 use super::service::serve;
-use crate::control::Command;
+use crate::control::{Command, Takeover};
 use crate::observation::ClockReport;
 use crate::parameters::{Parameters, PolicyShape, Settings};
 use crate::runtime::{NodeState, Shared};
@@ -94,6 +94,29 @@ pub fn serve_stop(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> 
         let (success, message) = answer(message, &state.clock.report());
         tracing::warn!("{message}");
         Trigger::Response { success, message }
+    })
+}
+
+/// Serves `~/takeover`: whether somebody else moves the robot. With true it comes to rest, and nothing is published then; with
+/// false it is held where it was left, and moves from there with the next chunk.
+///
+/// # Errors
+/// When ROS 2 refuses the service.
+pub fn serve_takeover(node: &mut Node, runtime: &Handle, state: &Arc<NodeState>) -> Result<(), NodeError> {
+    let state = Arc::clone(state);
+    serve::<SetBool::Service>(node, runtime, "~/takeover", move |request| {
+        let before = state.takeover.get();
+        state.takeover.set(Takeover {
+            is_requested: request.data,
+            releases: before.releases + u64::from(!request.data),
+        });
+        let message = match request.data {
+            true => "taken over: the robot comes to rest, and nothing is published then",
+            false => "given back: the robot moves from where it is with the next chunk",
+        };
+        let (success, message) = answer(message, &state.clock.report());
+        tracing::warn!("{message}");
+        SetBool::Response { success, message }
     })
 }
 

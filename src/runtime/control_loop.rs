@@ -9,7 +9,7 @@ use super::node_state::{GoalOver, NodeState};
 use super::thread_priority::raise_this_thread;
 use crate::control::{
     Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, PlayerState, SafetyInputs,
-    TickSchedule, Trajectory,
+    Takeover, TickSchedule, Trajectory,
 };
 use crate::locking::Locking;
 use crate::observation::InputsAtATick;
@@ -39,6 +39,7 @@ struct Ticking {
     controller: Controller,
     settings: RuntimeSettings,
     command: Command,
+    takeover: Takeover,
     described_limits: DescribedLimits,
     other_publishers: Option<String>,
     server_lost: Option<String>,
@@ -104,6 +105,7 @@ impl ControlLoop {
             controller: Controller::new(Arc::clone(&self.commanded_joints)),
             settings: self.state.settings.get(),
             command: self.state.command.get(),
+            takeover: self.state.takeover.get(),
             described_limits: self.state.described_limits.get(),
             other_publishers: self.state.other_publishers.get(),
             server_lost: self.state.server_lost.get(),
@@ -140,6 +142,9 @@ impl ControlLoop {
         if let Some(command) = self.state.command.try_get(self.locking()) {
             ticking.command = command;
         }
+        if let Some(takeover) = self.state.takeover.try_get(self.locking()) {
+            ticking.takeover = takeover;
+        }
         if let Some(limits) = self.state.described_limits.try_get(self.locking()) {
             ticking.described_limits = limits;
         }
@@ -170,6 +175,7 @@ impl ControlLoop {
             other_publishers: ticking.other_publishers.clone(),
             server_lost: ticking.server_lost.clone(),
             command: ticking.command,
+            takeover: ticking.takeover,
             is_inactive: !self.state.is_active.load(Ordering::Acquire),
             prompt_generation: ticking.inputs.prompt_generation,
             goal_over: ticking

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::NewChunk;
 use super::node_state::NodeState;
-use crate::control::{BlendingStrategy, ObservationSchedule, PlayerState, TimedChunk};
+use crate::control::{ObservationSchedule, PlayerState, TimedChunk};
 use crate::observation::with_short_prompt;
 use crate::parameters::RuntimeSettings;
-use crate::policy::{ActionChunk, Policy, VisionRefresh};
+use crate::policy::{ActionPrefix, Policy, VisionRefresh};
+
+/// Longest wait before the thread checks whether to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The inference thread.
 pub struct InferenceLoop {
@@ -40,18 +43,19 @@ impl InferenceLoop {
             vision_refresh.set_periods(&settings.vision_refresh);
             vision_refresh.hold_back(&mut stamped.observation, stamped.observed_at);
             let started = Instant::now();
-            let frozen = self.frozen(&settings, stamped.observed_at);
+            let prefix = self.action_prefix(&settings, stamped.observed_at);
             self.state.inference.lock().predicting_since = Some(started);
             let predicted = tracing::trace_span!("inference").in_scope(|| {
                 self.policy.set_denoise_steps(settings.denoise_steps)?;
-                match &frozen {
-                    Some(frozen) => self.policy.predict_after(&stamped.observation, frozen),
+                match &prefix {
+                    Some(prefix) => self.policy.predict_after(&stamped.observation, prefix),
                     None => self.policy.predict(&stamped.observation),
                 }
             });
             self.state.inference.lock().predicting_since = None;
             match predicted {
                 Ok(actions) => {
+                    self.hold_back(settings.added_inference_latency);
                     let chunk = TimedChunk {
                         actions,
                         observed_at: stamped.observed_at,
@@ -87,13 +91,28 @@ impl InferenceLoop {
         }
     }
 
-    /// The actions that the robot will have played when the chunk of this observation arrives, by the latency of the newest
-    /// chunks; none when it stands still or actions are not frozen.
-    fn frozen(&self, settings: &RuntimeSettings, observed_at: Duration) -> Option<ActionChunk> {
-        if settings.blending.strategy != BlendingStrategy::Inpaint {
-            return None;
+    /// Waits for a while of the observations' clock, unless the inputs are closed or that clock is reset.
+    fn hold_back(&self, latency: Duration) {
+        let NodeState { clock, inputs, .. } = &*self.state;
+        let (began, resets) = (clock.now().unwrap_or_default(), clock.resets());
+        let until = began.saturating_add(latency);
+        while let Some(now) = clock.now()
+            && now < until
+            && clock.resets() == resets
+            && !inputs.is_closed()
+        {
+            if clock.is_simulated() {
+                clock.wait_for_change(Some(now), PATIENCE);
+            } else {
+                std::thread::sleep((until - now).min(PATIENCE));
+            }
         }
-        let (plan, count) = {
+    }
+
+    /// The actions of the chunk before that the chunk of this observation goes on from; none when the robot stands still or
+    /// the strategy leaves denoising as it is.
+    fn action_prefix(&self, settings: &RuntimeSettings, observed_at: Duration) -> Option<ActionPrefix> {
+        let (plan, inference_delay) = {
             let control = self.state.control.lock();
             let moves = control.state == PlayerState::Playing;
             (
@@ -101,11 +120,13 @@ impl InferenceLoop {
                 control.played_before_arrival,
             )
         };
-        let info = self.policy.info();
-        let count = count.min(info.action_horizon - 1) as u32;
-        let actions = (0..count).map(|action| plan.positions(observed_at + settings.action_period * action));
-        let values: Vec<f32> = actions.flatten().collect();
-        (count > 0).then(|| ActionChunk::new(values, info.action_dim))
+        let horizon = self.policy.info().action_horizon;
+        let RuntimeSettings {
+            blending,
+            action_period,
+            ..
+        } = settings;
+        blending.action_prefix(&plan, inference_delay, observed_at, *action_period, horizon)
     }
 
     fn is_due(&self, schedule: &ObservationSchedule, observed_at: Duration) -> bool {
@@ -134,7 +155,7 @@ mod tests {
     use crate::observation::{CameraTopic, InputTopics, JointStatesTopic};
     use crate::observation::{Clock, Inputs};
     use crate::parameters::GoalSettings;
-    use crate::policy::{Observation, PolicyError, PolicyInfo};
+    use crate::policy::{ActionChunk, Observation, PolicyError, PolicyInfo};
     use crate::runtime::InferenceReport;
 
     /// Takes `takes` of simulated time for ten actions, fails at the prompt "nothing", and at the prompt "hang" waits to be
@@ -205,6 +226,7 @@ mod tests {
             vision_refresh: Arc::new(VisionRefresh::new([("top".to_owned(), Duration::from_secs(10))])),
             denoise_steps: None,
             goals: GoalSettings::default(),
+            added_inference_latency: Duration::ZERO,
         }
     }
 
@@ -301,6 +323,30 @@ mod tests {
             assert_eq!(bench.next_chunk().chunk.observed_at, Duration::from_secs(second));
         }
         assert_eq!(bench.state.inference.lock().chunks, 3);
+        bench.stop();
+    }
+
+    #[test]
+    fn a_chunk_is_held_back_by_the_added_latency_in_the_time_of_the_observations() {
+        let bench = bench(Duration::ZERO);
+        bench.state.settings.set(RuntimeSettings {
+            added_inference_latency: Duration::from_millis(300),
+            ..settings()
+        });
+        bench.joint(1.0, 1);
+        assert_eq!(bench.next_observed(), Some(1.0));
+        let clock = &bench.state.clock;
+        for milliseconds in [100, 299] {
+            std::thread::sleep(Duration::from_millis(50));
+            clock.set(Duration::from_millis(1000 + milliseconds));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!bench.state.chunks.is_pending(), "after {milliseconds} ms");
+        }
+        clock.set(Duration::from_millis(1900));
+        assert_eq!(bench.next_chunk().chunk.observed_at, Duration::from_secs(1));
+        // Nothing is held back for ever by a clock that stands still.
+        bench.joint(2.0, 2);
+        assert_eq!(bench.next_observed(), Some(2.0));
         bench.stop();
     }
 

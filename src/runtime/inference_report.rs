@@ -19,6 +19,8 @@ pub struct InferenceReport {
     pub durations_ms: Window,
     /// When the prediction that is under way began.
     pub predicting_since: Option<Instant>,
+    /// Time by which every chunk is held back.
+    pub added_latency: Duration,
     /// Why the newest observation gave no chunk.
     pub error: Option<String>,
     /// Why there is no policy, after a transition `configure` that failed.
@@ -44,6 +46,7 @@ impl InferenceReport {
             observed_at: None,
             durations_ms: Window::new(CHUNK_WINDOW),
             predicting_since: None,
+            added_latency: Duration::ZERO,
             error: None,
             configure_error: None,
             description: "no policy: the node is not configured".to_owned(),

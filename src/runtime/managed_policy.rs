@@ -94,7 +94,10 @@ impl ManagedPolicy {
         let mut policy = self.policy(&settings)?;
         let description = policy.info().description.clone();
         self.shape.set(Some(PolicyShape::from(policy.info())));
-        *self.state.inference.lock() = InferenceReport::new(&policy);
+        *self.state.inference.lock() = InferenceReport {
+            added_latency: settings.runtime.added_inference_latency,
+            ..InferenceReport::new(&policy)
+        };
         let state = Arc::clone(&self.state);
         policy.report_server(Box::new(move |lost| state.server_lost.set(lost)));
         let joints = settings.commanded_joints();

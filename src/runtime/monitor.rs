@@ -173,7 +173,7 @@ fn control_status(report: &ControlReport, clock: &ClockReport) -> Status {
     let summary = match &report.hold {
         Some(hold) => match hold.reason {
             HoldReason::NoChunkYet | HoldReason::ChunkSpent => summary,
-            HoldReason::Disabled => (Level::Warn, format!("holding, {hold}")),
+            HoldReason::Disabled | HoldReason::Takeover => (Level::Warn, format!("holding, {hold}")),
             _ => (Level::Error, format!("holding, {hold}")),
         },
         None => summary,
@@ -231,6 +231,14 @@ fn inference_status(report: &InferenceReport) -> Status {
         (None, None) if report.chunks == 0 => (
             Level::Warn,
             "no chunk yet: waiting for a complete observation".to_owned(),
+        ),
+        (None, None) if !report.added_latency.is_zero() => (
+            Level::Warn,
+            format!(
+                "predicting chunks, and each is held back for {} s: added_inference_latency_s is for measurements, set it to 0 \
+                 to use the robot",
+                report.added_latency.as_secs_f64()
+            ),
         ),
         (None, None) => (Level::Ok, "predicting chunks".to_owned()),
     };
@@ -413,6 +421,18 @@ mod tests {
         }
         let resident: f64 = value(&status, "resident_memory_mib").parse().unwrap();
         assert!(resident > 1.0, "{resident} MiB");
+    }
+
+    #[test]
+    fn chunks_that_are_held_back_for_a_measurement_are_a_warning_that_names_the_parameter() {
+        let mut report = inference();
+        report.chunks = 1;
+        report.added_latency = Duration::from_millis(200);
+        let status = inference_status(&report);
+        assert_eq!(status.level, Level::Warn);
+        for part in ["0.2 s", "added_inference_latency_s"] {
+            assert!(status.message.contains(part), "{status:?}");
+        }
     }
 
     #[test]

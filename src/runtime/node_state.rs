@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::control_report::ControlReport;
 use super::inference_report::InferenceReport;
 use super::mailbox::{ChunkSlot, Shared};
-use crate::control::{Command, DescribedLimits};
+use crate::control::{Command, DescribedLimits, Takeover};
 use crate::observation::{Clock, Feed, Inputs};
 use crate::parameters::{RuntimeSettings, Settings};
 
@@ -36,6 +36,8 @@ pub struct NodeState {
     pub command: Shared<Command>,
     /// End of the newest run of an action goal, if there was one.
     pub goal_over: Shared<Option<GoalOver>>,
+    /// State set by the service `~/takeover`.
+    pub takeover: Shared<Takeover>,
     /// Whether the managed node is active.
     pub is_active: AtomicBool,
     /// Limits of the robot's description.
@@ -78,6 +80,7 @@ impl NodeState {
             settings: Shared::new(settings),
             command: Shared::new(Command::Enabled),
             goal_over: Shared::default(),
+            takeover: Shared::default(),
             is_active: AtomicBool::new(false),
             described_limits: Shared::default(),
             other_publishers: Shared::default(),

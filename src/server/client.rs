@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::policy_thread::{NoChunk, Question};
 use super::shared::Shared;
-use crate::policy::{ActionChunk, Observation};
+use crate::policy::{ActionChunk, ActionPrefix, Conditioning, Observation};
 use crate::protocol::{
     Answer, DecodeError, DecodeLimits, FROZEN_ACTIONS, ObservationKeyError, Timing, Value, decode, encode,
 };
@@ -189,12 +189,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         })
     }
 
-    fn frozen(&self, observation: &Value<'_>) -> Result<Option<ActionChunk>, Problem> {
+    fn frozen(&self, observation: &Value<'_>) -> Result<Option<ActionPrefix>, Problem> {
         let action_dim = self.shared.action_dim;
         match observation.get(FROZEN_ACTIONS) {
             None => Ok(None),
             Some(Value::Array(array)) if matches!(*array.shape(), [count, dim] if count > 0 && dim == action_dim) => {
-                Ok(Some(ActionChunk::new(array.to_f32(), action_dim)))
+                Ok(Some(ActionPrefix {
+                    actions: ActionChunk::new(array.to_f32(), action_dim),
+                    conditioning: Conditioning::Inpainted,
+                }))
             }
             Some(other) => Err(Problem::Frozen {
                 found: other.kind(),

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::ServerError;
-use crate::policy::{ActionChunk, Observation, Policy, PolicyError};
+use crate::policy::{ActionChunk, ActionPrefix, Observation, Policy, PolicyError};
 
 /// An observation of a client.
 pub(super) struct Question {
     pub client: u64,
     pub observation: Observation,
-    pub frozen: Option<ActionChunk>,
+    pub frozen: Option<ActionPrefix>,
 }
 
 /// A chunk, and how long the policy took for it.

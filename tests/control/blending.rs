@@ -1,141 +1,12 @@
 //! What the robot is told around the arrival of a chunk.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use pi0_node::control::{
-    Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, PlayerState, SafetyInputs,
-    TimedChunk, TrajectorySettings,
-};
+use pi0_node::control::{BlendingStrategy, JointLimits, PlayerState};
 use pi0_node::policy::ActionChunk;
 
 use crate::recorded;
-
-const TICK: Duration = Duration::from_millis(20);
-const HORIZON: usize = 50;
-const STRATEGIES: [BlendingStrategy; 4] = [
-    BlendingStrategy::Replace,
-    BlendingStrategy::Blend,
-    BlendingStrategy::Ensemble,
-    BlendingStrategy::Inpaint,
-];
-/// From 5 ms to longer than the chunk, which lasts a second.
-const LATENCIES_MS: [u64; 7] = [5, 20, 90, 300, 700, 1000, 1600];
-
-/// What was published: the executed positions at every tick, and whether a chunk was being played.
-struct Run {
-    positions: Vec<Vec<f32>>,
-    states: Vec<PlayerState>,
-}
-
-/// Runs chunks of a policy that takes `latency` for 6 s. `policy` gets the number of the chunk, the measured positions
-/// (the command of `lag` ago), and the positions that are frozen.
-fn run(
-    latency: Duration,
-    blending: Blending,
-    limits: Option<JointLimits>,
-    lag: Duration,
-    mut policy: impl FnMut(usize, &[f32], &[Vec<f32>]) -> ActionChunk,
-) -> Run {
-    let start = policy(0, &[], &[]).action(0).to_vec();
-    let settings = ControlSettings {
-        trajectory: TrajectorySettings {
-            horizon: NonZeroUsize::new(HORIZON).unwrap(),
-            ..ControlSettings::unlimited(TICK).trajectory
-        },
-        limits: limits.map(|limits| vec![limits; start.len()].into()),
-        ..ControlSettings::unlimited(TICK)
-    };
-    let mut controller = Controller::new((0..start.len()).map(|joint| format!("joint {joint}")).collect());
-    let mut under_way: Option<(Duration, TimedChunk)> = None;
-    let (mut positions, mut states, mut velocity) =
-        (vec![start.clone()], Vec::new(), vec![0.0_f32; start.len()]);
-    let mut number = 0;
-    for tick in 0..300 {
-        let now = Duration::from_secs(100) + TICK * tick;
-        let lag_ticks = (lag.as_millis() / TICK.as_millis()) as usize;
-        let measured = positions[positions.len().saturating_sub(1 + lag_ticks)].clone();
-        if under_way.is_none() && now >= controller.next_observation_due() {
-            let moves = controller
-                .plan()
-                .filter(|_| states.last() == Some(&PlayerState::Playing));
-            let count = controller.played_before_arrival().min(HORIZON - 1) as u32;
-            let frozen = moves
-                .filter(|_| blending.strategy == BlendingStrategy::Inpaint)
-                .map_or_else(Vec::new, |plan| {
-                    (0..count)
-                        .map(|action| plan.positions(now + TICK * action))
-                        .collect()
-                });
-            let chunk = TimedChunk {
-                actions: policy(number, &measured, &frozen),
-                observed_at: now,
-                action_period: TICK,
-                execution_horizon: None,
-                blending,
-            };
-            number += 1;
-            under_way = Some((now + latency, chunk));
-        }
-        let arrived = under_way
-            .take_if(|(arrives, _)| *arrives <= now)
-            .map(|(_, chunk)| chunk);
-        let safety_inputs = SafetyInputs {
-            measured: Some(measured),
-            ..SafetyInputs::default()
-        };
-        let tick = controller.tick(now, arrived, &safety_inputs, &settings);
-        assert_eq!(tick.refusal, None);
-        states.push(tick.state);
-        let Some(trajectory) = tick.trajectory else {
-            continue;
-        };
-        if let Some(limits) = limits {
-            let before = positions[positions.len() - 1].clone();
-            let mut moving = velocity.clone();
-            let told = std::iter::once((Duration::ZERO, &before)).chain(
-                trajectory
-                    .points
-                    .iter()
-                    .map(|point| (point.time_from_start + TICK, &point.positions)),
-            );
-            let told: Vec<_> = told.collect();
-            for pair in told.windows(2) {
-                let seconds = (pair[1].0 - pair[0].0).as_secs_f32();
-                for (joint, moving) in moving.iter_mut().enumerate() {
-                    let next = (pair[1].1[joint] - pair[0].1[joint]) / seconds;
-                    assert!(
-                        f64::from(next.abs()) < limits.velocity * 1.001,
-                        "{next} rad/s of joint {joint}"
-                    );
-                    let acceleration = f64::from((next - *moving).abs()) / TICK.as_secs_f64();
-                    let allowed = limits.acceleration + 0.05;
-                    assert!(
-                        acceleration < allowed,
-                        "{acceleration} rad/s² of joint {joint} at {now:?}"
-                    );
-                    *moving = next;
-                }
-            }
-            let changed = trajectory.present.iter().zip(&before);
-            velocity = changed
-                .map(|(to, from)| (to - from) / TICK.as_secs_f32())
-                .collect();
-        }
-        positions.push(trajectory.present);
-    }
-    assert!(number > 1, "no blending");
-    Run { positions, states }
-}
-
-fn blending(strategy: BlendingStrategy, fade_ms: u64) -> Blending {
-    Blending {
-        strategy,
-        blend_duration: Duration::from_millis(fade_ms),
-        controller_latency: Duration::ZERO,
-        ensemble_coefficient: 0.01,
-    }
-}
+use crate::simulated::{HORIZON, LATENCIES_MS, blending, run};
 
 /// Joint 0 goes to 1 at half a unit per second from wherever it is measured to be; frozen actions come first.
 fn towards_one(measured: &[f32], frozen: &[Vec<f32>]) -> ActionChunk {
@@ -164,7 +35,7 @@ fn velocity_and_acceleration_stay_within_limits_across_simulated_chunks_at_every
         velocity: 1.5,
         acceleration: 8.0,
     };
-    for strategy in STRATEGIES {
+    for strategy in BlendingStrategy::ALL {
         for fade_ms in [0, 200] {
             for latency in LATENCIES_MS {
                 let run = run(
@@ -189,7 +60,7 @@ fn velocity_and_acceleration_stay_within_limits_across_recorded_chunks_at_every_
         acceleration: 40.0,
         ..JointLimits::NONE
     };
-    for strategy in STRATEGIES {
+    for strategy in BlendingStrategy::ALL {
         for latency in LATENCIES_MS {
             run(
                 Duration::from_millis(latency),
@@ -205,7 +76,7 @@ fn velocity_and_acceleration_stay_within_limits_across_recorded_chunks_at_every_
 #[test]
 fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_chunks() {
     let chunks = recorded::chunks();
-    for strategy in STRATEGIES {
+    for strategy in BlendingStrategy::ALL {
         for latency in LATENCIES_MS {
             let largest = |fade_ms| {
                 let run = run(
@@ -239,7 +110,7 @@ fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_chun
 #[test]
 fn a_policy_that_sees_where_the_robot_was_makes_no_sawtooth_and_reaches_its_target() {
     let lag = Duration::from_millis(120);
-    for strategy in STRATEGIES {
+    for strategy in BlendingStrategy::ALL {
         for latency in [40, 300] {
             let run = run(
                 Duration::from_millis(latency),
@@ -302,11 +173,14 @@ fn a_chunk_that_holds_the_committed_actions_joins_without_a_step() {
 
 #[test]
 fn the_first_chunk_starts_at_its_first_action_however_long_warming_up_took() {
-    for latency in LATENCIES_MS {
+    for (latency, strategy) in LATENCIES_MS
+        .into_iter()
+        .flat_map(|latency| BlendingStrategy::ALL.map(|strategy| (latency, strategy)))
+    {
         let chunks = recorded::chunks();
         let run = run(
             Duration::from_millis(latency),
-            blending(BlendingStrategy::Inpaint, 200),
+            blending(strategy, 200),
             None,
             Duration::ZERO,
             |_, _, frozen| {

@@ -8,7 +8,7 @@ use pi0_node::control::{
     Blending, BlendingStrategy, Command, ControlSettings, Controller, JointLimits, SafetyInputs, TimedChunk,
     TrajectorySettings,
 };
-use pi0_node::policy::ActionChunk;
+use pi0_node::policy::{ActionChunk, Guidance};
 
 use crate::joint_trajectory_controller::JointTrajectoryController;
 use crate::recorded;
@@ -111,6 +111,7 @@ fn run(publishing: Publishing, skew_ms: i32, lag_ms: u64, chunks: &[ActionChunk]
         blend_duration: Duration::from_millis(60),
         controller_latency: Duration::from_millis(publishing.controller_latency_ms),
         ensemble_coefficient: 0.01,
+        guidance: Guidance::default(),
     };
     let mut node = Controller::new((0..joints).map(|joint| format!("joint {joint}")).collect());
     let mut robot = JointTrajectoryController::new(f64::from(skew_ms) / 1e3, &start);

@@ -4,3 +4,6 @@ mod blending;
 mod clock_skew;
 mod joint_trajectory_controller;
 mod recorded;
+mod simulated;
+mod splices;
+mod takeover;

@@ -128,6 +128,34 @@ pub fn steps_too_small_for_bfloat16_add_up<D: Device>(tested: Tested<D>) {
     tested.refuse("shapes", device.euler_update(&point, &wide, 1.0));
 }
 
+pub fn products_go_value_by_value_and_stay_in_f32<D: Device>(tested: Tested<D>) {
+    let device = &tested.device;
+    let for_sums = |values: &[f32]| {
+        let mut place = device.zeros_f32(&[values.len() / 3, 3]).unwrap();
+        device.write(&mut place, values).unwrap();
+        place
+    };
+    let (x, y) = (values(33 * 3, 22), values(33 * 3, 23));
+    let products: Vec<f64> = x
+        .iter()
+        .zip(&y)
+        .map(|(x, y)| f64::from(*x) * f64::from(*y))
+        .collect();
+    let product = device.multiply(&for_sums(&x), &for_sums(&y));
+    tested.expect("multiply", product, &[33, 3], &products);
+    // Steps that bfloat16 would lose beside 1.
+    let small = device
+        .multiply(&for_sums(&[1.0 / 1024.0; 3]), &for_sums(&[1.0; 3]))
+        .unwrap();
+    let mut sum = for_sums(&[1.0; 3]);
+    for _ in 0..64 {
+        sum = device.euler_update(&sum, &small, 1.0).unwrap();
+    }
+    tested.expect("sums", Ok(sum), &[1, 3], &[1.0625; 3]);
+    let other = for_sums(&[0.0; 3]);
+    tested.refuse("multiply", device.multiply(&for_sums(&x), &other));
+}
+
 pub fn values_are_selected_by_a_mask_and_stay_as_they_are<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
     let for_sums = |values: &[f32]| {

@@ -89,6 +89,11 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             element_wise::steps_too_small_for_bfloat16_add_up,
         ),
         (
+            "products go value by value and stay in f32",
+            ElementWise,
+            element_wise::products_go_value_by_value_and_stay_in_f32,
+        ),
+        (
             "values are selected by a mask and stay as they are",
             ElementWise,
             element_wise::values_are_selected_by_a_mask_and_stay_as_they_are,

@@ -87,7 +87,7 @@ fn small_policy_s_actions<D: Device>(model_type: ModelType, device: D) -> Vec<f3
     };
     let mut session = input.prefill(&pi0).unwrap();
     let schedule = pi0.schedule(4).unwrap();
-    pi0.sample_actions(&mut session, &state, &noise, &[], &schedule)
+    pi0.sample_actions(&mut session, &state, &noise, None, &schedule)
         .unwrap()
 }
 

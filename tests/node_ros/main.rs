@@ -9,6 +9,7 @@ mod common {
 }
 mod lifecycle;
 mod robot;
+mod takeover;
 
 use std::time::{Duration, SystemTime};
 

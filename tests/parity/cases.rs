@@ -85,7 +85,7 @@ pub fn measure(pi0: &Pi0<CpuDevice>, fixture: &Fixture, measurements: &mut Measu
 
     let read_backs = device.read_backs();
     let noise = fixture.f32("noise")?;
-    let actions = pi0.sample_actions(&mut input.prefill(pi0)?, state, &noise, &[], &schedule)?;
+    let actions = pi0.sample_actions(&mut input.prefill(pi0)?, state, &noise, None, &schedule)?;
     ensure!(
         device.read_backs() == read_backs + 1,
         "{}: one read-back a chunk",
@@ -106,7 +106,7 @@ pub fn measure_in_tiles(
     let schedule = pi0.schedule(num_steps)?;
     let mut session = recorded.input().prefill(pi0)?;
     let noise = fixture.f32("noise")?;
-    let actions = pi0.sample_actions(&mut session, &recorded.state, &noise, &[], &schedule)?;
+    let actions = pi0.sample_actions(&mut session, &recorded.state, &noise, None, &schedule)?;
     let part = format!("{}: actions", fixture.name());
     measurements.compare("pi0, in tiles", part, &actions, &fixture.f32("actions")?);
     Ok(())

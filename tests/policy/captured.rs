@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, Precision};
-use pi0_node::policy::{ActionChunk, Observation, Pi0Policy, Policy};
+use pi0_node::policy::{ActionChunk, ActionPrefix, Conditioning, Guidance, Observation, Pi0Policy, Policy};
 
 use crate::capturing_device::CapturingDevice;
 use crate::equals_reference::max_difference;
@@ -146,28 +146,68 @@ fn another_number_of_steps_counts_from_the_next_chunk_on_and_back_again() {
     assert_eq!(chunks[0], chunks[4]);
 }
 
+/// A prefix of `count` actions.
+fn prefix(count: usize, moment: usize, conditioning: Conditioning) -> ActionPrefix {
+    let values = (0..count * 14).map(|value| 0.3 * ((value + moment) as f32).sin());
+    ActionPrefix {
+        actions: ActionChunk::new(values.collect(), 14),
+        conditioning,
+    }
+}
+
+fn guided(inference_delay: usize, max_guidance_weight: Option<f32>) -> Conditioning {
+    Conditioning::Guided {
+        guidance: Guidance {
+            max_guidance_weight,
+            ..Guidance::default()
+        },
+        inference_delay,
+    }
+}
+
 #[test]
-fn frozen_actions_stay_in_captured_chunks_too() {
+fn the_chunk_before_counts_in_captured_chunks_too() {
     let (device, traces_run) = CapturingDevice::new(cpu());
     let (mut capturing, mut anew) = (policy(device), policy(cpu()));
-    let mut chunks = Vec::new();
-    // How many are frozen of each chunk, as when a robot stands still, moves, and stands still again.
-    for (moment, count) in [0, 0, 0, 7, 3, 7, 7, 0, 49, 0].into_iter().enumerate() {
+    let inpainted = Conditioning::Inpainted;
+    // As when a robot stands still, moves, and stands still again, the strategy changes, and its setting.
+    let prefixes = [
+        None,
+        None,
+        None,
+        Some((7, inpainted)),
+        Some((3, inpainted)),
+        Some((7, inpainted)),
+        Some((7, inpainted)),
+        None,
+        Some((49, inpainted)),
+        None,
+        Some((30, guided(3, None))),
+        Some((25, guided(4, None))),
+        Some((50, guided(0, None))),
+        Some((1, guided(20, None))),
+        Some((7, inpainted)),
+        None,
+        Some((30, guided(3, Some(1.0)))),
+        Some((30, guided(3, None))),
+        Some((30, guided(3, Some(1.0)))),
+    ];
+    let mut traces = Vec::new();
+    for (moment, of_prefix) in prefixes.into_iter().enumerate() {
         let observation = at(moment as u8, "wave");
-        let values = (0..count * 14).map(|value| 0.3 * ((value + moment) as f32).sin());
-        let frozen = (count > 0).then(|| ActionChunk::new(values.collect(), 14));
-        let predict = |policy: &mut dyn Policy| match &frozen {
+        let prefix = of_prefix.map(|(count, conditioning)| prefix(count, moment, conditioning));
+        let predict = |policy: &mut dyn Policy| match &prefix {
             None => policy.predict(&observation).unwrap(),
-            Some(frozen) => policy.predict_after(&observation, frozen).unwrap(),
+            Some(prefix) => policy.predict_after(&observation, prefix).unwrap(),
         };
         let expected = predict(&mut anew);
         assert_eq!(predict(&mut capturing), expected, "chunk {moment}");
-        chunks.push((traces_run.load(Ordering::Relaxed), expected));
+        traces.push(traces_run.load(Ordering::Relaxed));
     }
-    let traces_of = |chunk: usize| chunks[chunk].0 - chunks[chunk - 1].0;
     let vision_and_prefix = 2;
-    for chunk in [5, 6, 7, 8, 9] {
-        assert_eq!(traces_of(chunk), vision_and_prefix + 1, "chunk {chunk}");
+    for chunk in [5, 6, 7, 8, 9, 12, 13, 14, 15] {
+        let run = traces[chunk] - traces[chunk - 1];
+        assert_eq!(run, vision_and_prefix + 1, "chunk {chunk}");
     }
 }
 
@@ -179,14 +219,20 @@ fn a_device_that_needs_warm_up_runs_traces_from_the_first_chunk_on_and_the_chunk
     assert!(traces_run.load(Ordering::Relaxed) > 0);
     let observation = at(3, "wave");
     let before = traces_run.load(Ordering::Relaxed);
-    let frozen = ActionChunk::new(vec![0.1; 14], 14);
-    assert_eq!(
-        warm.predict_after(&observation, &frozen).unwrap(),
-        cold.predict_after(&observation, &frozen).unwrap()
-    );
     let vision_prefix_and_denoising = 3;
-    let traces = traces_run.load(Ordering::Relaxed) - before;
-    assert_eq!(traces, vision_prefix_and_denoising, "with frozen actions too");
+    let denoising = 1;
+    for (conditioning, traces) in [
+        (Conditioning::Inpainted, vision_prefix_and_denoising),
+        (guided(2, None), vision_prefix_and_denoising + denoising),
+    ] {
+        let prefix = prefix(3, 0, conditioning);
+        assert_eq!(
+            warm.predict_after(&observation, &prefix).unwrap(),
+            cold.predict_after(&observation, &prefix).unwrap()
+        );
+        let run = traces_run.load(Ordering::Relaxed) - before;
+        assert_eq!(run, traces, "{conditioning:?}");
+    }
     assert_eq!(
         warm.predict(&observation).unwrap(),
         cold.predict(&observation).unwrap()

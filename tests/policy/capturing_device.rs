@@ -377,6 +377,11 @@ impl Device for CapturingDevice {
         self.operation(move |cpu| cpu.select(&mask.get(), &x.get(), &y.get()))
     }
 
+    fn multiply(&self, x: &Slot, y: &Slot) -> Result<Slot> {
+        let (x, y) = (x.clone(), y.clone());
+        self.operation(move |cpu| cpu.multiply(&x.get(), &y.get()))
+    }
+
     fn euler_update(&self, x_t: &Slot, v_t: &Slot, dt: f32) -> Result<Slot> {
         let (x_t, v_t) = (x_t.clone(), v_t.clone());
         self.operation(move |cpu| cpu.euler_update(&x_t.get(), &v_t.get(), dt))

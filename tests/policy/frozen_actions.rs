@@ -3,9 +3,9 @@
 
 use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Device, DeviceError, Precision};
-use pi0_node::model::Pi0;
 use pi0_node::model::denoise::{EulerSteps, sample_noise};
-use pi0_node::policy::{ActionChunk, Pi0Policy, Policy, PolicyError};
+use pi0_node::model::{self, Conditioning, Pi0};
+use pi0_node::policy::{ActionChunk, ActionPrefix, Pi0Policy, Policy, PolicyError};
 
 use crate::common::prefix_input::PrefixInput;
 use crate::equals_reference::max_difference;
@@ -19,6 +19,20 @@ fn policy() -> Pi0Policy<CpuDevice> {
     let checkpoint = Checkpoint::open(reference("checkpoint")).unwrap();
     let device = CpuDevice::new(Precision::F32, 1).unwrap();
     Pi0Policy::new(&checkpoint, device, &options()).unwrap()
+}
+
+fn inpainted(actions: &[f32]) -> model::ActionPrefix<'_> {
+    model::ActionPrefix {
+        actions,
+        conditioning: Conditioning::Inpainted,
+    }
+}
+
+fn of_robot(values: Vec<f32>, action_dim: usize) -> ActionPrefix {
+    ActionPrefix {
+        actions: ActionChunk::new(values, action_dim),
+        conditioning: Conditioning::Inpainted,
+    }
 }
 
 /// Euler's method in f64, written down plainly: before every step the frozen rows of x_t are t · noise +
@@ -82,13 +96,13 @@ fn check_frozen(device: CpuDevice) {
     let expected = by_definition(&mut velocity, &noise, &frozen);
     let mut session = input.prefill(&model).unwrap();
     let actions = model
-        .sample_actions(&mut session, &state, &noise, &frozen, &schedule)
+        .sample_actions(&mut session, &state, &noise, Some(&inpainted(&frozen)), &schedule)
         .unwrap();
     let difference = max_difference(&actions, &expected);
     assert!(difference < 1e-5, "off by {difference}");
     assert_eq!(actions[..frozen.len()], frozen);
     let free = model
-        .sample_actions(&mut session, &state, &noise, &[], &schedule)
+        .sample_actions(&mut session, &state, &noise, None, &schedule)
         .unwrap();
     let rest = frozen.len()..;
     assert!(
@@ -97,16 +111,22 @@ fn check_frozen(device: CpuDevice) {
     );
     // In one step x_t is all noise, frozen or not, so that free actions cannot depend on frozen ones.
     let one_step = model.schedule(1).unwrap();
-    let mut in_one_step = |frozen: &[f32]| {
+    let mut in_one_step = |prefix: Option<&model::ActionPrefix>| {
         model
-            .sample_actions(&mut session, &state, &noise, frozen, &one_step)
+            .sample_actions(&mut session, &state, &noise, prefix, &one_step)
             .unwrap()
     };
-    let (with_frozen, free) = (in_one_step(&frozen), in_one_step(&[]));
+    let (with_frozen, free) = (in_one_step(Some(&inpainted(&frozen))), in_one_step(None));
     assert_eq!(with_frozen[frozen.len()..], free[frozen.len()..]);
-    let too_many = vec![0.0; noise.len() + 1];
-    let refused = model.sample_actions(&mut session, &state, &noise, &too_many, &schedule);
-    assert!(matches!(refused, Err(DeviceError::Shape { .. })));
+    for count in [noise.len() + config.max_action_dim, 7] {
+        let values = vec![0.0; count];
+        let refused =
+            model.sample_actions(&mut session, &state, &noise, Some(&inpainted(&values)), &schedule);
+        assert!(
+            matches!(refused, Err(DeviceError::Shape { .. })),
+            "{count} values"
+        );
+    }
 }
 
 #[test]
@@ -117,10 +137,10 @@ fn a_policy_s_chunk_begins_with_the_frozen_actions_in_the_robot_s_units() {
         let device = CpuDevice::new(Precision::F32, 1).unwrap();
         let mut policy = Pi0Policy::new(&checkpoint, device, &options()).unwrap();
         let values = (0..FROZEN * 14).map(|index| 0.3 * (index as f32 * 0.7).sin());
-        let frozen = ActionChunk::new(values.collect(), 14);
+        let frozen = of_robot(values.collect(), 14);
         let chunk = policy.predict_after(&observation(), &frozen).unwrap();
         assert_eq!(chunk.horizon(), 50);
-        let difference = max_difference(&chunk.values()[..FROZEN * 14], frozen.values());
+        let difference = max_difference(&chunk.values()[..FROZEN * 14], frozen.actions.values());
         assert!(difference < 1e-5, "off by {difference}");
     }
 }
@@ -129,17 +149,17 @@ fn a_policy_s_chunk_begins_with_the_frozen_actions_in_the_robot_s_units() {
 fn frozen_actions_that_do_not_fit_are_refused() {
     let mut policy = policy();
     let mut refusal = |values: Vec<f32>, action_dim| {
-        let frozen = ActionChunk::new(values, action_dim);
+        let frozen = of_robot(values, action_dim);
         policy.predict_after(&observation(), &frozen).unwrap_err()
     };
     for error in [refusal(vec![0.0; 50 * 14], 14), refusal(vec![0.0; 13], 13)] {
-        assert!(matches!(error, PolicyError::FrozenActions { .. }), "{error}");
+        assert!(matches!(error, PolicyError::PrefixShape { .. }), "{error}");
     }
     let mut values = vec![0.0; 14];
     values[3] = f32::INFINITY;
     let error = refusal(values, 14);
     assert!(
-        matches!(error, PolicyError::FrozenValue { index: 3, .. }),
+        matches!(error, PolicyError::PrefixValue { index: 3, .. }),
         "{error}"
     );
 }

@@ -19,6 +19,7 @@ mod frozen_actions;
 mod lerobot_versions;
 mod openpi_folders;
 mod other_policies;
+mod real_time_chunking;
 mod robot;
 mod shipped_checkpoint;
 mod tokenizer_option;

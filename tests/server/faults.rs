@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pi0_node::policy::{Policy, PolicyError, RemoteError, RemoteOptions, open_remote};
+use pi0_node::policy::{
+    ActionPrefix, Conditioning, Policy, PolicyError, RemoteError, RemoteOptions, open_remote,
+};
 use pi0_node::protocol::{Answer, Array, Dtype, Timing, Value, encode};
 use pi0_node::server::{ServerError, ServerOptions};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -292,9 +294,12 @@ fn a_server_that_tells_nothing_is_asked_for_a_chunk_and_takes_neither_pngs_nor_f
     });
     let mut client = open_remote(remote(address)).unwrap();
     assert_eq!(client.info().action_horizon, HORIZON);
-    let frozen = pi0_node::ActionChunk::new(vec![0.0; 2], 2);
+    let frozen = ActionPrefix {
+        actions: pi0_node::ActionChunk::new(vec![0.0; 2], 2),
+        conditioning: Conditioning::Inpainted,
+    };
     let refused = client.predict_after(&observation(1, "wave"), &frozen);
-    assert!(matches!(refused, Err(PolicyError::CannotFreeze(_))));
+    assert!(matches!(refused, Err(PolicyError::CannotContinue(_))));
     let compressed = RemoteOptions {
         images: pi0_node::protocol::PictureFormat::Png,
         ..remote(address)

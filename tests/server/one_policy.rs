@@ -5,8 +5,8 @@ use std::thread;
 
 use pi0_node::image::{Rgb, RgbImage};
 use pi0_node::policy::{
-    ActionChunk, CameraOptions, DeviceOptions, Observation, Policy, PolicyOptions, RemoteOptions,
-    open_remote, open_with,
+    ActionChunk, ActionPrefix, CameraOptions, Conditioning, DeviceOptions, Guidance, Observation, Policy,
+    PolicyError, PolicyOptions, RemoteOptions, open_remote, open_with,
 };
 use pi0_node::protocol::{KeyPreset, ObservationKeys, PictureFormat};
 use pi0_node::server::ServerOptions;
@@ -116,8 +116,12 @@ fn an_unchanged_frame_of_one_client_is_not_the_cached_one_of_another() {
 }
 
 #[test]
-fn frozen_actions_travel_to_the_policy() {
-    let frozen = ActionChunk::new((0..28).map(|value| 0.01 * value as f32).collect(), 14);
+fn inpainted_actions_travel_to_the_policy_and_guiding_ones_are_refused() {
+    let prefix = |conditioning| ActionPrefix {
+        actions: ActionChunk::new((0..28).map(|value| 0.01 * value as f32).collect(), 14),
+        conditioning,
+    };
+    let frozen = prefix(Conditioning::Inpainted);
     let expected = shipped()
         .predict_after(&observation(0, TASKS[0]), &frozen)
         .unwrap();
@@ -127,5 +131,11 @@ fn frozen_actions_travel_to_the_policy() {
         client.predict_after(&observation(0, TASKS[0]), &frozen).unwrap(),
         expected
     );
+    let guiding = prefix(Conditioning::Guided {
+        guidance: Guidance::default(),
+        inference_delay: 1,
+    });
+    let refused = client.predict_after(&observation(0, TASKS[0]), &guiding);
+    assert!(matches!(refused, Err(PolicyError::CannotContinue(_))));
     server.stop().unwrap();
 }

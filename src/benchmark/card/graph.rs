@@ -18,11 +18,11 @@ use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
 use crate::model::prompt::PromptEmbedding;
-use crate::model::{ModelType, Pi0, Pi0Config, Session, Weights};
+use crate::model::{ActionPrefix, Conditioning, Guidance, ModelType, Pi0, Pi0Config, Session, Weights};
 
 const STEPS: usize = 10;
-/// Frozen actions that a chunk begins with where it goes on from the last one.
-const FROZEN: usize = 7;
+/// Actions of the chunk before that a chunk goes on from.
+const PREFIX: usize = 7;
 
 /// Operations, transfers and memory of one chunk on a card.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,10 +45,10 @@ pub struct CardGraph {
     pub read_backs: Vec<usize>,
     /// Commands of the host for the same chunk once it is captured.
     pub captured: HostCommands,
-    /// Commands of the host for a chunk that begins with frozen actions.
-    pub frozen: HostCommands,
-    /// Commands of the host for a chunk that begins with frozen actions, once it is captured.
-    pub frozen_captured: HostCommands,
+    /// Commands of the host for a chunk that begins with inpainted actions: the first time, and once it is captured.
+    pub inpainted: [HostCommands; 2],
+    /// Commands of the host for a chunk that is guided by the chunk before: the first time, and once it is captured.
+    pub guided: [HostCommands; 2],
     /// DRAM of the weights.
     pub weight_bytes: u64,
     /// DRAM of everything else, at most.
@@ -173,14 +173,24 @@ impl CardGraph {
             let prompt = prompt.as_ref().expect("embedded before");
             let prefix = model.embed_prefix(&cameras, prompt)?;
             let mut session = model.prefill(prefix, None)?;
-            model.sample_actions(&mut session, &state, &noise, &[], &schedule)?;
+            model.sample_actions(&mut session, &state, &noise, None, &schedule)?;
             Ok(session)
         };
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies
         // where an operation has its buffers.
-        let frozen = vec![0.0; FROZEN * model.config.max_action_dim];
+        let prefix_actions = vec![0.0; PREFIX * model.config.max_action_dim];
+        let guided = Conditioning::Guided {
+            guidance: Guidance::default(),
+            inference_delay: 3,
+        };
+        let prefixes = [Conditioning::Inpainted, guided].map(|conditioning| ActionPrefix {
+            actions: &prefix_actions,
+            conditioning,
+        });
         let mut session = whole()?;
-        model.sample_actions(&mut session, &state, &noise, &frozen, &schedule)?;
+        for prefix in &prefixes {
+            model.sample_actions(&mut session, &state, &noise, Some(prefix), &schedule)?;
+        }
         drop(session);
         // The next chunk allocates what stays, and with it ends all traces; two more capture everything.
         let mut session = None;
@@ -190,7 +200,7 @@ impl CardGraph {
         })?;
         let mut session = session.expect("the first chunk's session");
         let mut valid_tokens = prompt_tokens;
-        let mut chunk = |frozen: &[f32]| {
+        let mut chunk = |prefix: Option<&ActionPrefix>| {
             device.capture_graph(|| {
                 embedded.update(&model, &images)?;
                 if model_type == ModelType::Pi05 {
@@ -200,18 +210,21 @@ impl CardGraph {
                 let prompt = prompt.as_ref().expect("embedded before");
                 model.refill(&mut session, &embedded.embeddings(&all), prompt)?;
                 model
-                    .sample_actions(&mut session, &state, &noise, frozen, &schedule)
+                    .sample_actions(&mut session, &state, &noise, prefix, &schedule)
                     .map(drop)
             })
         };
-        let graph = chunk(&[])?;
-        chunk(&[])?;
-        let captured = chunk(&[])?;
-        // A tensor that comes and goes ends all traces.
-        drop(device.zeros(&[1, 1])?);
-        let frozen_graph = chunk(&frozen)?;
-        chunk(&frozen)?;
-        let frozen_captured = chunk(&frozen)?;
+        let graph = chunk(None)?;
+        chunk(None)?;
+        let captured = chunk(None)?;
+        let mut after_prefix = |prefix| -> Result<[HostCommands; 2]> {
+            // A tensor that comes and goes ends all traces.
+            drop(device.zeros(&[1, 1])?);
+            let first = chunk(Some(prefix))?;
+            chunk(Some(prefix))?;
+            Ok([first, chunk(Some(prefix))?].map(|graph| HostCommands::of(&graph)))
+        };
+        let [inpainted, guided] = [after_prefix(&prefixes[0])?, after_prefix(&prefixes[1])?];
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
@@ -222,8 +235,8 @@ impl CardGraph {
             uploaded_bytes: graph.uploaded_bytes,
             read_backs: graph.read_backs.clone(),
             captured: HostCommands::of(&captured),
-            frozen: HostCommands::of(&frozen_graph),
-            frozen_captured: HostCommands::of(&frozen_captured),
+            inpainted,
+            guided,
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,

@@ -371,6 +371,11 @@ impl Device for CpuDevice {
         Ok(selected)
     }
 
+    fn multiply(&self, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {
+        y.expect_shape("multiply", "y", x.shape())?;
+        self.zip(x, y.values().iter(), |x, y| x * y)
+    }
+
     fn euler_update(&self, x_t: &CpuTensor, v_t: &CpuTensor, dt: f32) -> Result<CpuTensor> {
         v_t.expect_shape("euler_update", "v_t", x_t.shape())?;
         self.zip(x_t, v_t.values().iter(), |x, v| x + dt * v)

@@ -37,10 +37,10 @@ use super::{
 /// TT-NN's name of the type of the weights.
 const PRECISION: &str = "bfloat8_b";
 
-/// DRAM for traces: 12,000 operations (a chunk has at most 4,600, denoising with frozen actions 3,700 more,
-/// and the vision tower is captured again for each combination of cameras with a new frame) on 130 cores with
-/// three kernels each and 64 arguments of 4 bytes for each kernel.
-const TRACE_BYTES: u64 = 12_000 * 130 * 3 * 64 * 4;
+/// DRAM for traces: 15,000 operations (a chunk has at most 4,600, denoising with inpainted and with guiding actions some
+/// 3,750 more each, and the vision tower is captured again for each combination of cameras with a new frame) on 130 cores
+/// with three kernels each and 64 arguments of 4 bytes for each kernel.
+const TRACE_BYTES: u64 = 15_000 * 130 * 3 * 64 * 4;
 
 /// One card.
 pub struct TenstorrentDevice {
@@ -562,6 +562,16 @@ impl Device for TenstorrentDevice {
             .map(|(what, values)| self.upcast(OPERATION, what, values, shape));
         let selected = self.card.select(&f32_mask?, &x?, &y?)?;
         Ok(self.tensor_of(Values::F32, selected, shape, mask.on_card))
+    }
+
+    fn multiply(&self, x: &TenstorrentTensor, y: &TenstorrentTensor) -> Result<TenstorrentTensor> {
+        const OPERATION: &str = "multiply";
+        let shape = &x.shape;
+        x.expect_numbers(OPERATION)?;
+        let [f32_x, f32_y] =
+            [("x", x), ("y", y)].map(|(what, values)| self.upcast(OPERATION, what, values, shape));
+        let product = self.card.multiply(&f32_x?, &f32_y?)?;
+        Ok(self.tensor_of(Values::F32, product, shape, x.on_card))
     }
 
     fn euler_update(

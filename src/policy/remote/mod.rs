@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
 
+use super::action_prefix::ActionPrefix;
 use super::chunk::{ActionChunk, Observation};
 use super::error::PolicyError;
 use super::options::CameraOptions;
@@ -19,6 +20,7 @@ use super::remote_options::RemoteOptions;
 use super::report::PolicyReport;
 use super::{Policy, PolicyInfo, ServerReport};
 use crate::checkpoint::Resize;
+use crate::model::Conditioning;
 use crate::protocol::{
     Answer, Array, FROZEN_ACTIONS, Metadata, ObservationKeys, PictureFormat, Value, encode, picture_to,
 };
@@ -275,11 +277,11 @@ impl Policy for RemotePolicy {
     fn predict_after(
         &mut self,
         observation: &Observation,
-        frozen: &ActionChunk,
+        prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
-        match self.is_own {
-            true => self.predict_next(observation, Some(frozen)),
-            false => Err(PolicyError::CannotFreeze(self.info.description.clone())),
+        match prefix.conditioning {
+            Conditioning::Inpainted if self.is_own => self.predict_next(observation, Some(&prefix.actions)),
+            _ => Err(PolicyError::CannotContinue(self.info.description.clone())),
         }
     }
 

@@ -21,6 +21,7 @@ fn control(clock: Clock, control_period: Duration) -> ControlLoop {
         vision_refresh: Arc::default(),
         denoise_steps: None,
         goals: GoalSettings::default(),
+        added_inference_latency: Duration::ZERO,
     };
     let inputs = Inputs::new(&InputTopics::default(), &["waist".to_owned()]);
     let state = NodeState::of(clock, inputs, settings);

@@ -20,6 +20,7 @@ fn node() -> Arc<NodeState> {
         vision_refresh: Arc::default(),
         denoise_steps: None,
         goals: GoalSettings::default(),
+        added_inference_latency: Duration::ZERO,
     };
     let topics = InputTopics {
         joint_states: vec![JointStatesTopic::default()],

@@ -14,6 +14,7 @@ from pi0_tools.reference.network_cases import CASES, CASES_OF_LONG_PROMPTS, writ
 from pi0_tools.reference.policy_types import PI0, PI05, PolicyType
 from pi0_tools.reference.prompt_tokenizer import build_tokenizer, write_prompts
 from pi0_tools.reference.robot_rows import write_robot_rows
+from pi0_tools.reference.rtc_rows import write_guided_robot_rows, write_guided_steps
 from pi0_tools.reference.small_policy import JOINTS, dataset_statistics, fixture_config, fixture_policy
 from pi0_tools.reference.state_prompts import write_state_prompts
 
@@ -36,10 +37,14 @@ def write_policy(policy_type: PolicyType, folder: Path) -> None:
     write_robot_rows(policy, tokenizer, folder / "policy.safetensors")
     write_robot_rows(policy, tokenizer, folder / "policy_missing_camera.safetensors", missing_camera="left_wrist")
 
+    write_guided_steps(policy, folder / "rtc.safetensors")
+
     relative = fixture_config(policy_type, use_relative_actions=True, action_feature_names=JOINTS)
     write_processors(relative, tokenizer, statistics, folder / "checkpoint_relative_actions")
     SMALL.save(folder / "checkpoint_relative_actions")
-    write_robot_rows(fixture_policy(relative), tokenizer, folder / "policy_relative_actions.safetensors")
+    relative_policy = fixture_policy(relative)
+    write_robot_rows(relative_policy, tokenizer, folder / "policy_relative_actions.safetensors")
+    write_guided_robot_rows(relative_policy, tokenizer, folder / "rtc_relative_actions.safetensors")
 
 
 def main() -> None:
