@@ -78,7 +78,7 @@ fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_chun
     let chunks = recorded::chunks();
     for strategy in BlendingStrategy::ALL {
         for latency in LATENCIES_MS {
-            let largest = |fade_ms| {
+            let largest = |strategy, fade_ms| {
                 let run = run(
                     Duration::from_millis(latency),
                     blending(strategy, fade_ms),
@@ -98,7 +98,7 @@ fn without_limits_a_fade_leaves_no_step_in_position_or_velocity_at_recorded_chun
                 };
                 joints.map(of_joint).fold(0.0, f32::max)
             };
-            let (at_once, faded) = (largest(0), largest(400));
+            let (at_once, faded) = (largest(BlendingStrategy::Replace, 0), largest(strategy, 400));
             assert!(
                 faded < 0.5 * at_once,
                 "{strategy:?} at {latency} ms: the velocity changes by {faded} rad/s in a tick, {at_once} without a fade"

@@ -20,7 +20,7 @@ pub struct Run {
     pub states: Vec<PlayerState>,
     /// What each chunk went on from.
     pub prefixes: Vec<Option<ActionPrefix>>,
-    /// Largest distance of a joint of a new chunk from the motion under way, while both have actions.
+    /// Largest distance of a joint of what the policy predicts by itself from the motion under way, while both have actions.
     pub largest_difference: f32,
 }
 
@@ -72,16 +72,17 @@ pub fn run_at_latencies(
                 .as_ref()
                 .filter(|prefix| prefix.conditioning == Conditioning::Inpainted)
                 .map_or_else(Vec::new, rows);
-            let actions = guided(policy(number, &measured, &frozen), prefix.as_ref());
+            let free = policy(number, &measured, &frozen);
             if let Some(plan) = plan {
                 let both = 0..plan.actions_left(now, TICK).min(HORIZON);
                 let differences = both.flat_map(|action| {
                     let old = plan.positions(now + TICK * action as u32).into_iter();
-                    let pairs = old.zip(actions.action(action).to_vec());
+                    let pairs = old.zip(free.action(action).to_vec());
                     pairs.map(|(old, new)| (old - new).abs())
                 });
                 largest_difference = differences.fold(largest_difference, f32::max);
             }
+            let actions = guided(free, prefix.as_ref());
             prefixes.push(prefix);
             let chunk = TimedChunk {
                 actions,

@@ -53,9 +53,12 @@ fn no_more_actions_are_dropped_at_a_splice_than_were_played() {
                 let played = (positions[positions.len() - 1] - positions[0]) / STEP;
                 let expected = (positions.len() - 1 - starved) as f32;
                 assert!(expected > 50.0, "{case}: {starved} ticks without a chunk");
+                // At the first tick after a rest a fade leaves the robot where it stands.
+                let begins = |two: &&[PlayerState]| two == &[PlayerState::Holding, PlayerState::Playing];
+                let begun = run.states.windows(2).filter(begins).count() as f32;
                 assert!(
-                    (played - expected).abs() < 3.0,
-                    "{case}: {played} actions in {expected} ticks"
+                    (played - expected).abs() < 3.0 + begun,
+                    "{case}: {played} actions in {expected} ticks, begun {begun} times"
                 );
             }
         }
