@@ -19,13 +19,21 @@ setup: ## install what is missing, in .env/ of the checkout
 build: setup ## build the node for use
 	@$(IN_ENVIRONMENT) cargo build --release --locked
 
-demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/
-	@$(IN_ENVIRONMENT) python -m pi0_tools.demo
+# The model of the shipped policy that is shown and measured, and what is benchmarked: pi0 or pi05.
+POLICY ?= pi0
+ifeq ($(filter pi0 pi05,$(POLICY)),)
+$(error POLICY is $(POLICY); it is pi0 or pi05)
+endif
+OF_POLICY := $(if $(filter pi05,$(POLICY)),_pi05)
+
+demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/; POLICY=pi05 for π0.5
+	@$(IN_ENVIRONMENT) python -m pi0_tools.demo --checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/demo$(OF_POLICY)
 
 # Episodes of each skill.
 EPISODES ?= 100
-eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one
-	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES)
+eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one, POLICY=pi05 for π0.5
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES) \
+		--checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/eval_demo$(OF_POLICY)
 
 # Further arguments, for example DELAY="--skill right_pick --strategy rtc --latency-ms 200".
 DELAY ?=
@@ -114,9 +122,7 @@ smoke-test: build ## the shipped policy picks up the cube in at least three of f
 parity: setup ## compare the model with the reference implementation, from nothing
 	@$(IN_ENVIRONMENT) tools/parity.sh
 
-# The policy (pi0 or pi05), rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint
-# to start from.
-POLICY ?= pi0
+# Rounds of the benchmark, cameras that the policy sees, threads (0: one for each core), and a checkpoint to start from.
 REPEATS ?= 3
 CAMERAS ?= 2
 THREADS ?= 0

@@ -1,4 +1,4 @@
-//! The policy that comes with the package equals LeRobot's PyTorch code on the simulated robot.
+//! The policies that come with the package equal LeRobot's PyTorch code on the simulated robot.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,9 +25,18 @@ const PROMPTS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn every_skill_gets_the_reference_s_actions_from_the_same_noise() {
+fn every_skill_of_pi0_gets_the_reference_s_actions_from_the_same_noise() {
+    every_skill_gets_the_reference_s_actions_from_the_same_noise("aloha_sim");
+}
+
+#[test]
+fn every_skill_of_pi05_gets_the_reference_s_actions_from_the_same_noise() {
+    every_skill_gets_the_reference_s_actions_from_the_same_noise("aloha_sim_pi05");
+}
+
+fn every_skill_gets_the_reference_s_actions_from_the_same_noise(name: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let checkpoint = Checkpoint::open(root.join("checkpoints/aloha_sim")).unwrap();
+    let checkpoint = Checkpoint::open(root.join("checkpoints").join(name)).unwrap();
     let options = PolicyOptions {
         cameras: Some(vec![CameraOptions {
             crop: Some(CROP),
@@ -38,7 +47,7 @@ fn every_skill_gets_the_reference_s_actions_from_the_same_noise() {
     let mut policy =
         Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), &options).unwrap();
     for (skill, prompt) in PROMPTS {
-        let fixture = read_tensors(&root.join(format!("tests/fixtures/aloha_sim/{skill}.safetensors")));
+        let fixture = read_tensors(&root.join(format!("tests/fixtures/{name}/{skill}.safetensors")));
         let observation = Observation {
             images: [("top".to_owned(), Arc::new(picture(&fixture["picture.top"])))].into(),
             state: fixture["state"].to_f32(),
