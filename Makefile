@@ -80,13 +80,15 @@ test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) cargo clippy --locked --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
 	@$(IN_ENVIRONMENT) python tools/docs.py check
 
-rust-test: setup ## Rust tests, with ROS 2 and without
+# Without ROS 2 the tests of behaviour across modules are the same, so there the library's own suffice.
+rust-test: setup ## Rust tests, with ROS 2, and those of the library without
 	@$(IN_ISOLATION) cargo test --release --locked
-	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli,hub,server
+	@$(IN_ISOLATION) cargo test --release --locked --no-default-features --features evaluation,cli,hub,server --lib
 
 # The interpreter that TT-NN is installed for is the one to link to.
 mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph

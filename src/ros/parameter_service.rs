@@ -376,7 +376,10 @@ mod tests {
                 .description
                 .ends_with("while the node is unconfigured.")
         );
-        assert_eq!(descriptor.additional_constraints, "one of auto, cpu, tenstorrent");
+        assert_eq!(
+            descriptor.additional_constraints,
+            "one of auto, cpu, tenstorrent, remote"
+        );
     }
 
     #[test]

@@ -48,7 +48,9 @@ fn a_robot_that_another_publisher_moves_during_a_takeover_goes_on_from_where_it_
             steps += 1;
             (steps == 30).then_some(())
         });
-        let left_at = [robot.joint_state.position[2], robot.joint_state.position[1]];
+        // The node computes in f32.
+        let [waist, elbow] = [2, 1].map(|joint| robot.joint_state.position[joint] as f32);
+        let left_at = [waist, elbow].map(f64::from);
         assert!(left_at[0] > 1.5 && left_at[1] < 1.5, "{left_at:?}");
         robot.status("pi0_node: control", holds("TAKEOVER"));
         drop(publisher);
