@@ -24,6 +24,7 @@ from pi0_tools.evaluation.steady_server import STEP_RAD
 
 NODE = CHECKOUT / "target/release/pi0_node"
 CONFIGURATION = CHECKOUT / "config/aloha_sim.yaml"
+ARM = [0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 1.0]
 TIMEOUT_S = 30.0
 MAX_AGE_S = 0.5
 STOP_S = 0.2
@@ -31,7 +32,7 @@ STOP_S = 0.2
 DELAY_S = 0.3
 
 
-class Robot(Node):
+class ObedientRobot(Node):
     """Is where it is told to be at once, and shows a grey picture."""
 
     def __init__(self):
@@ -100,7 +101,7 @@ class Robot(Node):
 def robot():
     rclpy.init()
     try:
-        yield Robot()
+        yield ObedientRobot()
     finally:
         rclpy.shutdown()
 
@@ -185,6 +186,8 @@ def test_a_server_that_hangs_is_given_up_and_found_again_when_it_goes_on(robot, 
 
 
 def test_a_killed_node_leaves_the_server_to_the_next_one(robot, tmp_path):
+    # Where the shipped policy begins.
+    robot.positions = np.array(ARM + ARM)
     with policy_server(tmp_path / "server") as (server, address):
         for attempt in range(2):
             with remote_node(tmp_path / f"node_{attempt}", address) as node:

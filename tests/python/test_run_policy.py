@@ -63,7 +63,8 @@ def test_a_goal_plays_with_feedback_until_its_time_is_over_and_holds_the_robot_t
     assert playing["published_actions"] <= result["published_actions"] <= 50 * result["elapsed_s"] + 1
     assert len(client.feedback) >= 4
     assert client.feedback[-1]["status"] == RunPolicy.Feedback.STATUS_STOPPING
-    assert robot.is_commanded_to_rest()
+    # A trajectory begins in the past, while the robot still moved.
+    robot.wait_until(robot.is_commanded_to_rest, "a trajectory at rest")
     robot.wait_for_hold("GOAL_OVER")
 
 
@@ -74,7 +75,8 @@ def test_a_goal_that_is_cancelled_ends_with_the_robot_at_rest(robot, send_goal):
     assert client.cancel() == 0
     status, result = client.result()
     assert (status, result["termination_reason"]) == (GoalStatus.STATUS_CANCELED, "cancelled")
-    assert robot.is_commanded_to_rest()
+    # A trajectory begins in the past, while the robot still moved.
+    robot.wait_until(robot.is_commanded_to_rest, "a trajectory at rest")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,8 @@ def test_a_client_that_ends_leaves_its_run_alone_unless_the_node_is_told_to_end_
     time.sleep(4.0)
     assert robot.hold() == "", "the run goes on without its client"
     robot.set(goal_needs_client=True)
-    robot.wait_for_hold("GOAL_OVER", timeout_s=10)
+    # The clients of the tests before were killed, and are known to the node until their lease ends.
+    robot.wait_for_hold("GOAL_OVER", timeout_s=LEASE_S + 20)
     assert "client_gone" in log.read_text()
 
 
