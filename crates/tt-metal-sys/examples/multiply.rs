@@ -19,7 +19,8 @@ fn main() -> Result<(), Error> {
         [option, descriptor, cache] if option == "--mock" => {
             let mock = MockCard {
                 descriptor: PathBuf::from(descriptor),
-                cache: PathBuf::from(cache),
+                // The compiler runs in other folders.
+                cache: std::path::absolute(cache).expect("a path"),
             };
             (Runtime::load_for(&mock)?, true)
         }
