@@ -150,6 +150,19 @@ impl PolicyError {
         }
     }
 
+    /// # Errors
+    /// The first value that is not finite of actions that came out of a model, `[horizon, action_dim]`.
+    pub(super) fn expect_finite(actions: &[f32], action_dim: usize) -> Result<(), Self> {
+        match actions.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &value)) => Err(Self::Action {
+                action: index / action_dim,
+                dimension: index % action_dim,
+                value,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a value was no finite number.
     pub fn is_not_finite(&self) -> bool {
         matches!(

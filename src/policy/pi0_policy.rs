@@ -279,14 +279,8 @@ impl<D: Device> Pi0Policy<D> {
             add_state(&mut action, state, &self.statistics.relative);
             values.extend(action);
         }
-        match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            Some((index, &value)) => Err(PolicyError::Action {
-                action: index / action_dim,
-                dimension: index % action_dim,
-                value,
-            }),
-            None => Ok(ActionChunk::new(values, action_dim)),
-        }
+        PolicyError::expect_finite(&values, action_dim)?;
+        Ok(ActionChunk::new(values, action_dim))
     }
 }
 

@@ -128,9 +128,7 @@ impl ControlLoop {
     }
 
     fn look_at_settings(&self, ticking: &mut Ticking) {
-        if let Some(settings) = self.state.settings.try_get(self.locking()) {
-            ticking.settings = settings;
-        }
+        self.state.settings.refresh(&mut ticking.settings, self.locking());
     }
 
     #[tracing::instrument(name = "control_tick", level = "trace", skip_all)]
@@ -139,24 +137,17 @@ impl ControlLoop {
         let inputs = self.state.inputs.at_a_tick(self.locking());
         let knows_where_the_robot_is = inputs.is_some();
         ticking.inputs = inputs.unwrap_or_else(|| std::mem::take(&mut ticking.inputs));
-        if let Some(command) = self.state.command.try_get(self.locking()) {
-            ticking.command = command;
-        }
-        if let Some(takeover) = self.state.takeover.try_get(self.locking()) {
-            ticking.takeover = takeover;
-        }
-        if let Some(limits) = self.state.described_limits.try_get(self.locking()) {
-            ticking.described_limits = limits;
-        }
-        if let Some(others) = self.state.other_publishers.try_get(self.locking()) {
-            ticking.other_publishers = others;
-        }
-        if let Some(goal_over) = self.state.goal_over.try_get(self.locking()) {
-            ticking.goal_over = goal_over;
-        }
-        if let Some(lost) = self.state.server_lost.try_get(self.locking()) {
-            ticking.server_lost = lost;
-        }
+        let (state, locking) = (&*self.state, self.locking());
+        state.command.refresh(&mut ticking.command, locking);
+        state.takeover.refresh(&mut ticking.takeover, locking);
+        state
+            .described_limits
+            .refresh(&mut ticking.described_limits, locking);
+        state
+            .other_publishers
+            .refresh(&mut ticking.other_publishers, locking);
+        state.goal_over.refresh(&mut ticking.goal_over, locking);
+        state.server_lost.refresh(&mut ticking.server_lost, locking);
         // A chunk is compared with where the robot is now, not with where it was at an earlier tick.
         let mut chunk = None;
         if knows_where_the_robot_is && let Some(newest) = self.state.chunks.take(self.locking()) {

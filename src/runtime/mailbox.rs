@@ -25,9 +25,11 @@ impl<T: Clone> Shared<T> {
         self.0.lock().clone()
     }
 
-    /// None while another thread holds the lock and this one must not wait.
-    pub fn try_get(&self, locking: Locking) -> Option<T> {
-        locking.lock(&self.0).map(|value| value.clone())
+    /// Brings a copy up to date; it stays as it is while another thread holds the lock and this one must not wait.
+    pub fn refresh(&self, copy: &mut T, locking: Locking) {
+        if let Some(value) = locking.lock(&self.0) {
+            copy.clone_from(&value);
+        }
     }
 
     #[cfg(test)]

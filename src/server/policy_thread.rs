@@ -53,7 +53,8 @@ impl PolicyQueue {
         policy: Box<dyn Policy + Send>,
         length: usize,
     ) -> Result<(Self, oneshot::Receiver<()>), ServerError> {
-        let (tasks, received) = mpsc::channel(length.max(1));
+        let length = length.max(1);
+        let (tasks, received) = mpsc::channel(length);
         let (alive, ended) = oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("policy".to_owned())
@@ -62,7 +63,6 @@ impl PolicyQueue {
                 run(policy, received);
             })
             .map_err(ServerError::Thread)?;
-        let length = length.max(1);
         Ok((Self { tasks, length }, ended))
     }
 

@@ -137,18 +137,11 @@ impl Device {
     pub fn linear(
         &self,
         x: &Tensor,
-        Affine { weight, bias }: Affine,
+        affine: Affine,
         compute: ComputeKernel,
         memory: Memory,
     ) -> Result<Tensor> {
-        self.call("linear", &[x, weight], |call| {
-            call.tensor("bias", bias)?;
-            call.dtype(Dtype::Bf16)?;
-            call.compute(compute)?;
-            call.memory(memory)?;
-            let arguments = (x.bind(call.python), weight.bind(call.python));
-            call.run("linear", arguments).map(Tensor::new)
-        })
+        self.linear_in_blocks(x, affine, None, compute, memory)
     }
 
     /// `activation(x · weight + bias)`, spread over the cores along the outputs: for few rows.
@@ -158,16 +151,30 @@ impl Device {
     pub fn linear_in_columns(
         &self,
         x: &Tensor,
-        Affine { weight, bias }: Affine,
+        affine: Affine,
         activation: Option<Activation>,
         blocks: &ColumnBlocks,
+        compute: ComputeKernel,
+        memory: Memory,
+    ) -> Result<Tensor> {
+        self.linear_in_blocks(x, affine, Some((blocks, activation)), compute, memory)
+    }
+
+    /// In blocks of TT-NN's choice where there are none.
+    fn linear_in_blocks(
+        &self,
+        x: &Tensor,
+        Affine { weight, bias }: Affine,
+        columns: Option<(&ColumnBlocks, Option<Activation>)>,
         compute: ComputeKernel,
         memory: Memory,
     ) -> Result<Tensor> {
         self.call("linear", &[x, weight], |call| {
             call.tensor("bias", bias)?;
             call.dtype(Dtype::Bf16)?;
-            call.column_blocks(blocks, activation)?;
+            if let Some((blocks, activation)) = columns {
+                call.column_blocks(blocks, activation)?;
+            }
             call.compute(compute)?;
             call.memory(memory)?;
             let arguments = (x.bind(call.python), weight.bind(call.python));

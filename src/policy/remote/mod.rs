@@ -56,8 +56,13 @@ impl RemotePolicy {
             server: options.server.clone(),
             reason,
         };
+        let cameras = options
+            .cameras
+            .iter()
+            .map(|camera| (camera.name.as_str(), camera.is_optional));
+        let keys = ObservationKeys::new(options.keys, cameras);
         if let Some(metadata) = &metadata {
-            check(metadata, &options).map_err(unfit)?;
+            check(metadata, &options, &keys).map_err(unfit)?;
         } else if options.images != PictureFormat::Raw {
             return Err(unfit(
                 "it is not known to take compressed frames, as pi0_server does; set server_images to raw"
@@ -69,12 +74,8 @@ impl RemotePolicy {
             .map(|metadata| metadata.image_size)
             .filter(|size| *size > 0);
         let image_size = options.image_size.map(|size| size.get()).or(known_size);
-        let cameras = options
-            .cameras
-            .iter()
-            .map(|camera| (camera.name.as_str(), camera.is_optional));
         let mut policy = Self {
-            keys: ObservationKeys::new(options.keys, cameras),
+            keys,
             image_size: image_size.unwrap_or(OPENPI_IMAGE_SIZE),
             info: PolicyInfo {
                 cameras: options.cameras.iter().map(|camera| camera.name.clone()).collect(),
@@ -151,14 +152,8 @@ impl RemotePolicy {
                 reason: format!("its actions have the shape {shape:?}, expected {expected:?} as before"),
             }));
         }
-        match actions.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            Some((index, &value)) => Err(PolicyError::Action {
-                action: index / shape[1],
-                dimension: index % shape[1],
-                value,
-            }),
-            None => Ok(ActionChunk::new(actions, shape[1])),
-        }
+        PolicyError::expect_finite(&actions, self.info.action_dim)?;
+        Ok(ActionChunk::new(actions, self.info.action_dim))
     }
 
     fn message(
@@ -210,7 +205,7 @@ impl RemotePolicy {
 }
 
 /// Compares what a server says of its policy with the robot.
-fn check(metadata: &Metadata, options: &RemoteOptions) -> Result<(), String> {
+fn check(metadata: &Metadata, options: &RemoteOptions, keys: &ObservationKeys) -> Result<(), String> {
     let mut problems = Vec::new();
     let sizes = [
         (
@@ -233,11 +228,6 @@ fn check(metadata: &Metadata, options: &RemoteOptions) -> Result<(), String> {
             ));
         }
     }
-    let cameras = options
-        .cameras
-        .iter()
-        .map(|camera| (camera.name.as_str(), camera.is_optional));
-    let keys = ObservationKeys::new(options.keys, cameras);
     for camera in &keys.cameras {
         if !metadata.cameras.iter().any(|(_, key)| *key == camera.key) {
             let known = metadata
