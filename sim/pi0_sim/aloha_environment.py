@@ -10,6 +10,8 @@ from gym_aloha.tasks import sim as tasks
 from gym_aloha.utils import sample_box_pose, sample_insertion_pose
 
 STEP_SECONDS = DT
+# Until a cube that fell 3 cm lies still.
+REST_STEPS = 25
 SHADOW_MAP_SIZE = 1024
 TASK_NAMES = ("transfer_cube", "insertion")
 # The order of gym-aloha's states and actions.
@@ -56,6 +58,13 @@ class AlohaEnvironment:
         # gym-aloha's tasks read the objects' start pose from this global of their module.
         tasks.BOX_POSE[0] = objects
         self._control.reset()
+
+    def reset_at_rest(self, seed):
+        """Does the same, and waits until the objects rest: the simulation drops the cube from 3 cm."""
+        self.reset(seed)
+        at_rest = self.joint_positions()
+        for _ in range(REST_STEPS):
+            self.step(at_rest)
 
     def step(self, joint_targets):
         """Moves the joints towards the targets, shape (14,), for one step; returns the task's reward, 0 to 4.

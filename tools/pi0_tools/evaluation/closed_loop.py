@@ -13,11 +13,10 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from pi0_sim.trajectory_controller import CONTROLLER_STATUS
-from pi0_tools import CHECKOUT
+from pi0_tools import CHECKOUT, SHIPPED_CHECKPOINT
 from pi0_tools.evaluation.processes import RunFailed, started
 from pi0_tools.evaluation.run_listener import RunListener
 
-SHIPPED_CHECKPOINT = CHECKOUT / "checkpoints/aloha_sim"
 FIRST_TRAJECTORY_TIMEOUT_S = 60.0
 SIMULATION_STALL_TIMEOUT_S = 30.0
 CONTROL_STATUS = "pi0_node: control"

@@ -20,8 +20,6 @@ from pi0_tools.evaluation.policy_server import policy_server
 from pi0_tools.evaluation.processes import RunFailed
 
 CAMERA = "top"
-# The simulation drops the cube from 3 cm; the robot starts after it has come to rest.
-REST_STEPS = 25
 # Half of the shipped policy's horizon, which the node plays by default.
 EXECUTION_HORIZON = 25
 # The server crops the frames as the node does.
@@ -30,10 +28,7 @@ ROBOT = CHECKOUT / "config/aloha_sim.yaml"
 
 def run_episode(environment, physics, client, skill, seed):
     """The outcome of one start pose. Ends early when the skill is done and kept. physics: what the camera draws."""
-    environment.reset(seed)
-    at_rest = environment.joint_positions()
-    for _ in range(REST_STEPS):
-        environment.step(at_rest)
+    environment.reset_at_rest(seed)
     judge = EpisodeJudge(seed, environment.joint_positions())
     policy = ActionChunkBroker(client, EXECUTION_HORIZON)
     picture = None

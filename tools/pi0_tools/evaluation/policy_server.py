@@ -4,11 +4,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from pi0_tools import CHECKOUT
+from pi0_tools import CHECKOUT, SHIPPED_CHECKPOINT
 from pi0_tools.evaluation.processes import RunFailed, started
 
 SERVER = CHECKOUT / "target/release/pi0_server"
-SHIPPED_CHECKPOINT = CHECKOUT / "checkpoints/aloha_sim"
 START_TIMEOUT_S = 60.0
 
 

@@ -13,7 +13,6 @@ from pi0_sim.aloha_environment import STEP_SECONDS, AlohaEnvironment
 from pi0_sim.skills import SKILLS, EpisodeJudge
 from pi0_tools.train.lerobot_policy import LeRobotPolicy
 from pi0_tools.train.make_demonstrations import camera_crop, draw_frames
-from pi0_tools.train.recorded_episode import REST_STEPS
 
 # As often as the simulated robot's camera sends one by default, 10 times a second.
 STEPS_A_PICTURE = 5
@@ -21,10 +20,7 @@ STEPS_A_PICTURE = 5
 
 def run_episode(environment, policy, skill, prompt, seed, actions_to_execute, picture_black):
     """The outcome of one start pose. Ends early when the skill is done and kept."""
-    environment.reset(seed)
-    at_rest = environment.joint_positions()
-    for _ in range(REST_STEPS):
-        environment.step(at_rest)
+    environment.reset_at_rest(seed)
     judge = EpisodeJudge(seed, environment.joint_positions())
     crop = camera_crop()
     generator = torch.Generator().manual_seed(seed)

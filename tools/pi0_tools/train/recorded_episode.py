@@ -10,8 +10,6 @@ from pi0_tools.train.perturbation import JointNoise, cause_mishap
 from pi0_tools.train.scene import scene_of
 from pi0_tools.train.scripted_expert import PROMPTS, ScriptedExpert
 
-# The simulation drops the cube from 3 cm; a policy starts after it has come to rest.
-REST_STEPS = 25
 # So much of holding still at the end is recorded: the policy must learn to stay.
 STILL_STEPS = 25
 LONGEST_EPISODE_STEPS = 500
@@ -33,10 +31,7 @@ class RecordedEpisode:
 def record_episode(environment, prompt, seed, perturbed):
     """Runs the expert on the start pose of a seed; returns None when it failed."""
     random = np.random.default_rng((seed, PROMPTS.index(prompt)))
-    environment.reset(seed)
-    at_rest = environment.joint_positions()
-    for _ in range(REST_STEPS):
-        environment.step(at_rest)
+    environment.reset_at_rest(seed)
     try:
         if perturbed:
             cause_mishap(environment, prompt, random)
