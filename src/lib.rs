@@ -84,5 +84,11 @@ pub mod runtime;
 pub mod server;
 pub mod statistics;
 
+/// The release, and the build: the revision of a package, which `tools/package.sh` sets.
+pub const VERSION: &str = match option_env!("PI0_NODE_VERSION") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (built from source)"),
+};
+
 pub use image;
 pub use policy::{ActionChunk, Observation, Policy, open};

@@ -21,6 +21,8 @@ fn main() -> ExitCode {
     };
     let outcome = if has("--list-topics") {
         pi0_node::ros::list_topics().map(|topics| println!("{topics}"))
+    } else if has("--security-policy") {
+        pi0_node::ros::security_policy().map(|policy| println!("{policy}"))
     } else if has("--warm-card") {
         pi0_node::ros::warm_card()
     } else {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the ROS 2 package pi0_interfaces into the environment that has ROS 2 as wheels; setup.sh calls this.
 # Where a ROS 2 is sourced, colcon builds it.
-# Usage: tools/build_interfaces.sh ENVIRONMENT
+# Usage: tools/build_interfaces.sh ENVIRONMENT [PREFIX], where PREFIX is the folder to install to if it is another one
 set -euo pipefail
 
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
 environment="$(cd "$1" && pwd -P)"
+prefix="${2:-$environment}"
 python="$environment/bin/python"
 
 fail() {
@@ -28,7 +29,7 @@ grep -rlZ --include='export_*__rosidl_generator_pyExport.cmake' /opt/python/ "$e
 build="$(mktemp -d)"
 trap 'rm -rf "$build"' EXIT
 export PATH="$environment/bin:$PATH" AMENT_PREFIX_PATH="$environment" CMAKE_PREFIX_PATH="$environment" ROS_DISTRO=jazzy
-cmake -S "$tools/../pi0_interfaces" -B "$build" -DCMAKE_INSTALL_PREFIX="$environment" -DCMAKE_BUILD_TYPE=Release \
-  -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$python"
+cmake -S "$tools/../pi0_interfaces" -B "$build" -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_{C,CXX}_FLAGS="-ffile-prefix-map=$build=pi0_interfaces" -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$python"
 cmake --build "$build" --parallel
 cmake --install "$build"

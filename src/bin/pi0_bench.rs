@@ -17,6 +17,7 @@ use serde_json::json;
 
 /// Measures every stage of a chunk: medians, p99, operations a second and their share of the instruction's peak.
 #[derive(Parser)]
+#[command(version = pi0_node::VERSION)]
 struct Arguments {
     /// full: π0 as published; full-pi05: π0.5 as published; demo: the size of the policy that comes with the package; or a checkpoint's folder.
     #[arg(long, default_value = "demo")]

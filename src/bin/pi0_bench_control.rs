@@ -18,6 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// the node. ROS 2 is no part of the measurement. A thread of the same priority that only sleeps from tick to tick is the
 /// machine's baseline.
 #[derive(Parser)]
+#[command(version = pi0_node::VERSION)]
 struct Arguments {
     /// Folder of the checkpoint.
     #[arg(long, default_value = "checkpoints/aloha_sim")]

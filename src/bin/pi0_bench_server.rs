@@ -20,6 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// checkpoint's policy are answered in a second, with clients that each ask one after the other, and whether memory grows.
 /// Server and clients share this process and its cores.
 #[derive(Parser)]
+#[command(version = pi0_node::VERSION)]
 struct Arguments {
     /// Folder of the checkpoint.
     #[arg(long, default_value = "checkpoints/aloha_sim")]

@@ -11,6 +11,7 @@ use pi0_node::device::Dtype;
 
 /// Inspects, converts and prepares checkpoints of π0 and π0.5.
 #[derive(Parser)]
+#[command(version = pi0_node::VERSION)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,

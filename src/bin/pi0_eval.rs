@@ -22,7 +22,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 /// Measures how well and how fast a policy predicts the actions recorded in bags of ROS 2, without a robot and without ROS 2.
 #[derive(Parser)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version = pi0_node::VERSION, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,

@@ -27,6 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// The address is printed once clients can connect. GET /healthz answers whether the server runs.
 #[derive(Parser)]
+#[command(version = pi0_node::VERSION)]
 struct Arguments {
     /// Folder of the checkpoint, or its name on the Hugging Face Hub.
     #[arg(long)]

@@ -10,6 +10,7 @@ use pi0_node::model::{ModelType, Pi0Config};
 
 /// Builds the policy at its published size on a mock card and prints its operations, memory and time by a model.
 #[derive(Parser)]
+#[command(version = pi0_node::VERSION)]
 struct Arguments {
     /// Card to mock.
     #[arg(long, value_enum)]

@@ -8,6 +8,7 @@ Usage: pi0_node [OPTION] --ros-args -p checkpoint:=FOLDER [--params-file FILE] [
 Options:
   --print-parameters  Print a parameter file with every parameter, its description and its default
   --list-topics       Print the topics that a node with these ROS arguments subscribes to and publishes on
+  --security-policy   Print the policy for SROS 2 with which a node with these ROS arguments may do what it does
   --warm-card         Have a Tenstorrent card's programs compiled for every prompt, set of cameras and frozen actions of
                       these ROS arguments, once a machine, and exit
   -h, --help          Print help
@@ -32,7 +33,7 @@ pub fn answer(arguments: impl IntoIterator<Item = String>) -> Option<String> {
 }
 
 fn version() -> String {
-    format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+    format!("{} {}", env!("CARGO_PKG_NAME"), crate::VERSION)
 }
 
 #[cfg(test)]
@@ -47,7 +48,7 @@ mod tests {
     fn options_before_ros_args_are_answered_and_those_after_are_not() {
         assert!(answered(&["--help"]).unwrap().contains("--print-parameters"));
         assert_eq!(answered(&["-h"]), answered(&["--help"]));
-        let version = format!("pi0_node {}", env!("CARGO_PKG_VERSION"));
+        let version = format!("pi0_node {}", crate::VERSION);
         assert_eq!(answered(&["--version"]), Some(version));
         assert_eq!(answered(&["--print-parameters"]), Some(template()));
         assert_eq!(answered(&[]), None);

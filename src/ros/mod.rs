@@ -18,6 +18,7 @@ mod parameter_value;
 mod publisher;
 mod publisher_mismatches;
 mod run_policy;
+mod security_policy;
 mod service;
 mod services;
 mod subscriptions;
@@ -26,4 +27,5 @@ mod topics;
 
 pub use node::{Pi0Node, run, warm_card};
 pub use node_error::NodeError;
+pub use security_policy::security_policy;
 pub use topics::list_topics;

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Makes what is released, in target/package/: a Debian package and a tarball of the node, its programs, its messages, launch
+# files, configurations and checkpoints, the list of what they are made of (SBOM, CycloneDX), and their checksums.
+#
+# Built against the ROS 2 Jazzy of the wheels, whose libraries have the same names and interfaces as the installed ones.
+# The same revision gives the same files, whatever the folder and the home directory are.
+set -euo pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/choose_environment.sh"
+cd "$checkout"
+
+fail() {
+  echo "package: $*" >&2
+  exit 1
+}
+
+[[ "$ros_is_sourced" == false ]] || fail "ROS 2 $ROS_DISTRO is sourced, and packages are built without one; run this in a new shell."
+command -v dpkg-deb >/dev/null || fail "dpkg-deb is missing; install the Debian package dpkg."
+command -v git >/dev/null || fail "git is missing; it names the revision."
+
+distribution=jazzy
+prefix=/opt/pi0_node
+programs=(pi0_node pi0_eval pi0_checkpoint pi0_server pi0_bench)
+output="$checkout/target/package"
+stage="$output/stage"
+build="$output/build"
+release="$(cargo metadata --locked --no-deps --format-version 1 |
+  "$environment/bin/python" -c 'import json, sys; print(next(p["version"] for p in json.load(sys.stdin)["packages"] if p["name"] == "pi0_node"))')"
+revision="$(git describe --always --dirty --abbrev=12)"
+architecture="$(dpkg-deb --print-architecture 2>/dev/null || dpkg --print-architecture)"
+name="pi0_node-$release-$distribution-$architecture"
+
+# Files get the time of the revision. Paths of this machine stand nowhere in what is built.
+SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
+export SOURCE_DATE_EPOCH PI0_NODE_VERSION="$release ($revision)"
+export CARGO_PROFILE_RELEASE_STRIP=debuginfo
+cargo_home="${CARGO_HOME:-$HOME/.cargo}"
+export RUSTFLAGS="--remap-path-prefix=$checkout=/pi0_node --remap-path-prefix=$cargo_home=/cargo"
+export CFLAGS="-ffile-prefix-map=$build=/build -ffile-prefix-map=$cargo_home=/cargo"
+export CXXFLAGS="$CFLAGS"
+
+rm -rf "$stage"
+mkdir -p "$stage$prefix"/{lib/pi0_node,share/pi0_node,share/ament_index/resource_index/packages}
+
+cargo build --release --locked --target-dir "$build" "${programs[@]/#/--bin=}"
+install -m 755 "${programs[@]/#/$build/release/}" "$stage$prefix/lib/pi0_node"
+
+"$checkout/tools/build_interfaces.sh" "$environment" "$stage$prefix"
+find "$stage" -name __pycache__ -prune -exec rm -rf {} +
+
+# What git does not know is not released.
+git ls-files -z package.xml LICENSE launch config checkpoints sim |
+  tar --create --null --files-from=- | tar --extract --directory "$stage$prefix/share/pi0_node"
+touch "$stage$prefix/share/ament_index/resource_index/packages/pi0_node"
+install -m 644 tools/package_setup.bash "$stage$prefix/setup.bash"
+find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+chmod -R u=rwX,go=rX "$stage"
+
+tar --create --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+  --directory "$stage$(dirname "$prefix")" --transform "s,^pi0_node,$name," pi0_node | gzip --no-name >"$output/$name.tar.gz"
+
+mkdir "$stage/DEBIAN"
+"$environment/bin/python" -m pi0_tools.debian_control --package-xml package.xml --version "$release" --architecture "$architecture" \
+  --distribution "$distribution" "$stage$prefix"/lib/pi0_node/* >"$stage/DEBIAN/control"
+dpkg-deb --root-owner-group --build "$stage" "$output/pi0-node-${distribution}_${release}_$architecture.deb"
+
+tools/install_cargo_tool.sh cargo-cyclonedx 0.5.9
+.env/cargo/bin/cargo-cyclonedx cyclonedx --quiet --format json --override-filename sbom
+mv sbom.json "$output/$name.cdx.json"
+rm crates/tt-metal-sys/sbom.json
+
+cd "$output"
+sha256sum "$name.tar.gz" "$name.cdx.json" ./*.deb >SHA256SUMS
+cat SHA256SUMS

@@ -1,0 +1,73 @@
+"""Prints the control file of the Debian package: what it needs of ROS 2 is what package.xml says.
+
+The packages of ROS 2 for Debian and Ubuntu are named ros-DISTRIBUTION-NAME, with - in the place of _.
+"""
+
+import argparse
+import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+# It comes with the package.
+OWN = {"pi0_interfaces"}
+
+
+def ros_dependencies(package_xml, distribution):
+    """The Debian packages that the node needs to run, in the order of package.xml."""
+    root = ElementTree.parse(package_xml).getroot()
+    names = [element.text for tag in ("depend", "exec_depend") for element in root.iter(tag)]
+    return [f"ros-{distribution}-{name.replace('_', '-')}" for name in names if name not in OWN]
+
+
+def newest_glibc(symbols):
+    """The newest version of glibc that the symbols ask for, as "2.34"; symbols: objdump -T's text."""
+    versions = {tuple(int(part) for part in match) for match in re.findall(r"GLIBC_(\d+)\.(\d+)", symbols)}
+    if not versions:
+        raise SystemExit("debian_control: no program asks for glibc; were programs given?")
+    return ".".join(str(part) for part in max(versions))
+
+
+def control(package_xml, version, architecture, distribution, glibc):
+    root = ElementTree.parse(package_xml).getroot()
+    dependencies = [f"libc6 (>= {glibc})", "libgcc-s1", *ros_dependencies(package_xml, distribution)]
+    maintainer = root.find("maintainer")
+    return "\n".join(
+        [
+            f"Package: pi0-node-{distribution}",
+            f"Version: {version}",
+            f"Architecture: {architecture}",
+            f"Maintainer: {maintainer.text} <{maintainer.get('email')}>",
+            f"Depends: {', '.join(dependencies)}",
+            "Section: misc",
+            "Priority: optional",
+            f"Description: {root.findtext('description')}",
+            " Installed in /opt/pi0_node; source its setup.bash after that of ROS 2.",
+            "",
+        ]
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--package-xml", type=Path, required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--architecture", required=True)
+    parser.add_argument("--distribution", required=True)
+    parser.add_argument("programs", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    symbols = subprocess.run(["objdump", "-T", *arguments.programs], check=True, capture_output=True, text=True).stdout
+    print(
+        control(
+            arguments.package_xml,
+            arguments.version,
+            arguments.architecture,
+            arguments.distribution,
+            newest_glibc(symbols),
+        ),
+        end="",
+    )
+
+
+if __name__ == "__main__":
+    main()
