@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros faults lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -74,6 +74,12 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, parameters, and the faults of docs/operation.md
 	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_equals_replay
 	@$(IN_ISOLATION) python -m pytest -q tests/python
+
+# Faults at the node's inputs, ends of the node, parameters at random: about 15 minutes.
+faults: build ## faults injected while the simulated robot moves, as JSON: what each did
+	@$(IN_ISOLATION) mkdir -p target/faults && status=0; \
+		python -m pytest -m faults tests/python/faults --junit-xml=target/faults/results.xml >&2 || status=$$?; \
+		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
 
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 

@@ -77,10 +77,6 @@ mod tests {
         }
     }
 
-    fn value<'a>(status: &'a Status, key: &str) -> &'a str {
-        &status.values.iter().find(|(name, _)| name == key).unwrap().1
-    }
-
     #[test]
     fn a_camera_that_has_not_come_yet_is_only_waited_for() {
         assert_eq!(input_status(&camera(None, None), None, true).level, Level::Warn);
@@ -94,8 +90,8 @@ mod tests {
             false,
         );
         assert_eq!(status.level, Level::Error);
-        assert_eq!(value(&status, "problem"), "the step is 5");
-        assert_eq!(value(&status, "age_s"), "1.500");
+        assert_eq!(status.value("problem"), "the step is 5");
+        assert_eq!(status.value("age_s"), "1.500");
     }
 
     #[test]
@@ -104,7 +100,7 @@ mod tests {
         for (age, level) in [(None, Level::Error), (Some(Duration::ZERO), Level::Warn)] {
             let status = input_status(&camera(age, None), Some(words), true);
             assert_eq!((status.level, status.message.as_str()), (level, words));
-            assert_eq!(value(&status, "unreceived"), words);
+            assert_eq!(status.value("unreceived"), words);
         }
     }
 
@@ -125,9 +121,6 @@ mod tests {
             assert_eq!(status.level, level, "{status:?}");
             assert!(status.message.contains(words), "{status:?}");
         }
-        assert_eq!(
-            value(&clock_status(&simulated(Some(5), 3), None), "now_s"),
-            "5.000"
-        );
+        assert_eq!(clock_status(&simulated(Some(5), 3), None).value("now_s"), "5.000");
     }
 }

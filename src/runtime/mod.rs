@@ -7,8 +7,10 @@
 
 mod control_loop;
 mod control_report;
+mod control_status;
 mod inference_loop;
 mod inference_report;
+mod inference_status;
 mod input_status;
 mod lifecycle;
 mod mailbox;

@@ -38,6 +38,11 @@ impl Status {
             values: values.into_iter().map(owned).collect(),
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn value(&self, key: &str) -> &str {
+        &self.values.iter().find(|(name, _)| name == key).unwrap().1
+    }
 }
 
 /// The value with three decimals; empty without one.

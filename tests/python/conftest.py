@@ -55,6 +55,7 @@ class FollowingRobot:
         self.statuses = {}
         self.follows = True
         self.sees = True
+        self.reports = True
         self._images = self.node.create_publisher(Image, "/camera/top/image_raw", qos_profile_sensor_data)
         self._joint_states = self.node.create_publisher(JointState, "/joint_states", 10)
         self.prompts = self.node.create_publisher(String, "/prompt", 10)
@@ -94,9 +95,10 @@ class FollowingRobot:
             times = [point.time_from_start.sec + point.time_from_start.nanosec * 1e-9 for point in points]
             positions = np.array([point.positions for point in points])
             self.positions = np.array([np.interp(since_s, times, joint) for joint in positions.T])
-        message = JointState(name=self.joint_names, position=self.positions.tolist())
-        message.header.stamp = self._now().to_msg()
-        self._joint_states.publish(message)
+        if self.reports:
+            message = JointState(name=self.joint_names, position=self.positions.tolist())
+            message.header.stamp = self._now().to_msg()
+            self._joint_states.publish(message)
 
     def _publish_image(self):
         if self.sees:

@@ -2,9 +2,11 @@
 
 import subprocess
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
-from conftest import CHECKPOINT, CONFIGURATION, NODE
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 # What makes an action, by its name: ROS 2's own division (design.ros2.org, "Actions").
 ACTION_TOPICS = ["_action/feedback", "_action/status"]
@@ -13,8 +15,9 @@ USE_SIM_TIME = ["-p", "use_sim_time:=false"]
 
 
 def printed_policy(*arguments):
-    command = [NODE, "--security-policy", "--ros-args", "--params-file", CONFIGURATION, *arguments]
-    command += ["-p", f"checkpoint:={CHECKPOINT}"]
+    command = [CHECKOUT / "target/release/pi0_node", "--security-policy", "--ros-args"]
+    command += ["--params-file", CHECKOUT / "config/aloha_sim.yaml", *arguments]
+    command += ["-p", f"checkpoint:={CHECKOUT / 'checkpoints/aloha_sim'}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 

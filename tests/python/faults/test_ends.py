@@ -1,0 +1,57 @@
+"""Nodes that are killed at any moment, and nodes that are started and stopped, one after the other."""
+
+import random
+import time
+
+import pytest
+
+COUNT = 100
+
+
+@pytest.mark.faults
+def test_after_a_kill_at_any_moment_the_next_node_begins_where_the_robot_is(
+    start_node, robot_beside, joint_names, watch, tmp_path, record_property
+):
+    generator = random.Random(9)
+    playing = 0
+    with robot_beside(joint_names) as robot:
+        commands = watch(robot)
+        for number in range(COUNT):
+            robot.statuses.clear()
+            with start_node(tmp_path / f"{number}.log") as process:
+                # From loading the checkpoint to the middle of a chunk.
+                time.sleep(generator.uniform(0.05, 2.5))
+                assert process.exit_status() is None, process.failure("the node ended by itself")
+                playing += robot.hold() == ""
+                process.process.kill()
+                process.process.wait()
+        with start_node(tmp_path / "last.log"):
+            robot.statuses.clear()
+            robot.wait_until(lambda: robot.hold() == "", "a robot that moves again")
+    record_property("kills", COUNT)
+    record_property("while_playing", playing)
+    record_property("largest_step", round(commands.largest_step, 4))
+    assert playing > COUNT / 10
+    assert commands.largest_step < 0.1
+
+
+@pytest.mark.faults
+def test_a_node_ends_cleanly_each_time_it_is_told_to(
+    start_node, robot_beside, joint_names, watch, tmp_path, record_property
+):
+    longest_s = 0.0
+    with robot_beside(joint_names) as robot:
+        commands = watch(robot)
+        for number in range(COUNT):
+            robot.statuses.clear()
+            with start_node(tmp_path / f"{number}.log") as process:
+                robot.wait_until(lambda: robot.hold() == "", "a robot that moves")
+                began = time.monotonic()
+                process.stop()
+                longest_s = max(longest_s, time.monotonic() - began)
+                assert process.exit_status() == 0, process.failure("the node did not end cleanly")
+            assert robot.is_commanded_to_rest()
+    record_property("starts", COUNT)
+    record_property("longest_stop_s", round(longest_s, 2))
+    record_property("largest_step", round(commands.largest_step, 4))
+    assert commands.largest_step < 0.1
