@@ -78,7 +78,7 @@ test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, p
 # Faults at the node's inputs, ends of the node, parameters at random: about 15 minutes.
 faults: build ## faults injected while the simulated robot moves, as JSON: what each did
 	@$(IN_ISOLATION) mkdir -p target/faults && status=0; \
-		python -m pytest -m faults tests/python/faults --junit-xml=target/faults/results.xml >&2 || status=$$?; \
+		python -m pytest -m faults tests/python/faults -o junit_family=xunit1 --junit-xml=target/faults/results.xml >&2 || status=$$?; \
 		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
 
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs

@@ -22,7 +22,19 @@ def test_that_cannot_begin(no_such_fixture):
 def test_every_case_of_pytest_s_own_file_is_a_row_with_its_outcome_and_properties(tmp_path):
     (tmp_path / "test_cases.py").write_text(CASES, encoding="utf-8")
     junit = tmp_path / "results.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", tmp_path, tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        "/dev/null",
+        "-o",
+        "junit_family=xunit1",
+        "--rootdir",
+        tmp_path,
+        tmp_path,
+    ]
     subprocess.run([*command, f"--junit-xml={junit}"], capture_output=True, cwd=tmp_path)
     found = [(row["test"], row["outcome"], row.get("largest_step")) for row in rows(junit)]
     assert found == [
