@@ -124,11 +124,17 @@ class FollowingRobot:
         client = self.node.create_client(service_type, f"/pi0_node/{service}")
         try:
             assert client.wait_for_service(TIMEOUT_S), f"the node has no {service}"
-            future = client.call_async(request)
-            wait_until(future.done, f"an answer of {service}")
-            return future.result()
+            return self.answer(client, request)
         finally:
             self.node.destroy_client(client)
+
+    def answer(self, client, request):
+        """The answer to one request of a client that stays."""
+        answered = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: answered.set())
+        assert answered.wait(TIMEOUT_S), f"no answer of {client.srv_name}"
+        return future.result()
 
     def trigger(self, service):
         return self.call(Trigger, service, Trigger.Request())

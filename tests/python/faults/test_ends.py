@@ -20,7 +20,9 @@ def test_after_a_kill_at_any_moment_the_next_node_begins_where_the_robot_is(
             robot.statuses.clear()
             with start_node(tmp_path / f"{number}.log") as process:
                 # From loading the checkpoint to the middle of a chunk.
-                time.sleep(generator.uniform(0.05, 2.5))
+                if number % 2 == 0:
+                    robot.wait_until(lambda: robot.hold() == "", "a robot that moves")
+                time.sleep(generator.uniform(0.05, 1.0))
                 assert process.exit_status() is None, process.failure("the node ended by itself")
                 playing += robot.hold() == ""
                 process.process.kill()
@@ -30,7 +32,7 @@ def test_after_a_kill_at_any_moment_the_next_node_begins_where_the_robot_is(
             robot.wait_until(lambda: robot.hold() == "", "a robot that moves again")
     record_property("kills", COUNT)
     record_property("while_playing", playing)
-    assert playing > COUNT / 10
+    assert playing > COUNT / 4
     commands.check(record_property)
 
 
@@ -49,7 +51,7 @@ def test_a_node_ends_cleanly_each_time_it_is_told_to(
                 process.stop()
                 longest_s = max(longest_s, time.monotonic() - began)
                 assert process.exit_status() == 0, process.failure("the node did not end cleanly")
-            assert robot.is_commanded_to_rest()
+            robot.wait_until(robot.is_commanded_to_rest, "a robot that is commanded to rest")
     record_property("starts", COUNT)
     record_property("longest_stop_s", round(longest_s, 2))
     commands.check(record_property)
