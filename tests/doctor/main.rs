@@ -5,3 +5,4 @@ mod guesses;
 mod problems;
 mod program;
 mod robot;
+mod stacks;
