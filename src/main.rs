@@ -16,6 +16,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(answer) = pi0_node::parameters::answer(arguments.iter().cloned()) {
+        println!("{answer}");
+        return ExitCode::SUCCESS;
+    }
     match Request::parse(&arguments) {
         Ok(None) => run(),
         Ok(Some(request)) => run_check(&request),
@@ -88,10 +92,6 @@ fn failure(error: &(dyn Error + 'static)) -> ExitCode {
 
 #[cfg(feature = "ros")]
 fn run() -> ExitCode {
-    if let Some(answer) = pi0_node::parameters::answer(std::env::args().skip(1)) {
-        println!("{answer}");
-        return ExitCode::SUCCESS;
-    }
     let has = |option: &str| {
         let mut own = std::env::args().take_while(|argument| argument != "--ros-args");
         own.any(|argument| argument == option)

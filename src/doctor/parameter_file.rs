@@ -70,7 +70,7 @@ impl File {
 
     /// A parameter with its reason; where it is open, a person has to fill it in.
     fn choice<T>(&mut self, name: &str, choice: &Choice<T>, value: impl Fn(&T) -> String, open: &str) {
-        self.comment(&format!("{}.", choice.reason.trim_end_matches('.')));
+        self.comment(&sentence(&choice.reason));
         match &choice.value {
             Some(found) => self.set(name, &value(found)),
             None => self.set(name, open),
@@ -125,14 +125,14 @@ impl File {
             match &camera.crop.value {
                 Some(None) => {}
                 Some(Some(part)) => {
-                    self.comment(&format!("{}.", camera.crop.reason));
+                    self.comment(&sentence(&camera.crop.reason));
                     self.set(
                         &crop,
                         &format!("[{}, {}, {}, {}]", part.x, part.y, part.width, part.height),
                     );
                 }
                 None => {
-                    self.comment(&format!("{}.", camera.crop.reason));
+                    self.comment(&sentence(&camera.crop.reason));
                     self.set(&crop, &format!("[{FILL_IN}]"));
                 }
             }
@@ -245,7 +245,7 @@ impl File {
             }
             None => self.choice("trajectory_topic", outputs, |_| String::new(), FILL_IN),
             Some(several) => {
-                self.comment(&format!("{}.", outputs.reason));
+                self.comment(&sentence(&outputs.reason));
                 for (index, output) in several.iter().enumerate() {
                     let name = format!("outputs.{}", entry_name(&output.topic, index));
                     self.set(&format!("{name}.topic"), &quoted(&output.topic));
@@ -323,6 +323,17 @@ fn entry_name(topic: &str, index: usize) -> String {
     }
 }
 
+/// A reason as a sentence.
+fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    format!(
+        "{}{}.",
+        first.collect::<String>(),
+        letters.as_str().trim_end_matches('.')
+    )
+}
+
 fn list(values: &[String]) -> String {
     let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
     format!("[{}]", values.join(", "))
@@ -357,6 +368,13 @@ mod tests {
             assert_eq!(quoted(text), expected);
             assert_eq!(serde_norway::from_str::<String>(&quoted(text)).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_reason_begins_and_ends_as_a_sentence() {
+        assert_eq!(sentence("the only topic"), "The only topic.");
+        assert_eq!(sentence("Seen: /a."), "Seen: /a.");
+        assert_eq!(sentence(""), ".");
     }
 
     #[test]

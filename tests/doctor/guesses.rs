@@ -52,11 +52,11 @@ fn the_file_of_a_robot_that_fits_is_the_configuration_of_the_package() {
         "a gripper has its whole range: {jumps:?}"
     );
     for reason in [
-        "the topic with this camera's name: rgb8 320 × 240, 10.0 Hz",
-        "the part of this frame that the data have",
-        "the names of the state's values in the data, in their order",
-        "the only topic of trajectories",
-        "frames a second of the data",
+        "The topic with this camera's name: rgb8 320 × 240, 10.0 Hz",
+        "The part of this frame that the data have",
+        "The names of the state's values in the data, in their order",
+        "The only topic of trajectories",
+        "Frames a second of the data",
     ] {
         assert!(flat(&text).contains(reason), "{reason} in\n{text}");
     }

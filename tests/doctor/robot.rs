@@ -123,8 +123,10 @@ pub fn with_parameters(seen: &Sightings, text: &str) -> Report {
 fn setup(needs: &Needs, text: &str) -> Setup {
     let file = include_str!("../../config/aloha_sim.yaml");
     let mut given = parameters_of(file, "/pi0_node").unwrap();
-    let text = format!("/**:\n  ros__parameters:\n    checkpoint: any\n    use_sim_time: false\n{text}");
-    given.extend(parameters_of(&text, "/pi0_node").unwrap());
+    for more in ["    use_sim_time: false", text] {
+        let text = format!("/**:\n  ros__parameters:\n    checkpoint: any\n{more}");
+        given.extend(parameters_of(&text, "/pi0_node").unwrap());
+    }
     let parameters = Parameters::from_overrides(given.into_iter()).unwrap();
     Setup::of_parameters(&parameters, needs, &str::to_owned)
 }
