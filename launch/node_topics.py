@@ -8,7 +8,10 @@ from pathlib import Path
 
 NODE_NAME = "pi0_node"
 SHARE = Path(__file__).resolve().parent.parent
-CONFIGURATION = SHARE / "config" / "aloha_sim.yaml"
+CONFIGURATIONS = SHARE / "config"
+CONFIGURATION = CONFIGURATIONS / "aloha_sim.yaml"
+# The robots that have a parameter file here.
+ROBOTS = sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
 CHECKPOINT = SHARE / "checkpoints" / "aloha_sim"
 # Arguments that are parameters of the node; an empty one leaves what the parameter file says.
 PARAMETERS = {
@@ -36,11 +39,21 @@ class NodeTopics:
         return "/clock" in self.subscribed
 
 
+def params_file(argument: Callable[[str], str]) -> str:
+    """The parameter file of a launch: the one that is named, else that of a known robot (default: the simulated)."""
+    if argument("params_file"):
+        return argument("params_file")
+    robot = argument("robot") or CONFIGURATION.stem
+    if robot not in ROBOTS:
+        raise ValueError(f"robot is {robot}, expected one of {', '.join(ROBOTS)}; params_file names a file of your own")
+    return str(CONFIGURATIONS / f"{robot}.yaml")
+
+
 def given_parameters(argument: Callable[[str], str]) -> dict[str, str | bool]:
     """The node's parameters among the arguments of a launch."""
     given = {name: argument(name) for name in PARAMETERS if argument(name)}
     # A robot's own parameter file is never given the simulated robot's policy.
-    if "checkpoint" not in given and argument("params_file") == str(CONFIGURATION):
+    if "checkpoint" not in given and params_file(argument) == str(CONFIGURATION):
         given["checkpoint"] = str(CHECKPOINT)
     if "use_sim_time" in given:
         if given["use_sim_time"].lower() not in ("true", "false"):

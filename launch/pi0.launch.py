@@ -2,6 +2,8 @@
 
 ros2 launch pi0_node pi0.launch.py checkpoint:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 
+robot:=so101 is a known robot's file in the package's folder config.
+
 With record:=true every input and output of the node goes into a bag, for pi0_eval and Foxglove.
 
 Without arguments it is the policy that comes with the package, for the simulated robot (see simulation.launch.py).
@@ -31,7 +33,7 @@ def check(context: LaunchContext) -> None:
     def argument(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    refusals.check_params_file(argument("params_file"), argument("namespace"), node_topics.NODE_NAME)
+    refusals.check_params_file(node_topics.params_file(argument), argument("namespace"), node_topics.NODE_NAME)
     if argument("record") == "true":
         refusals.check_recorder(STORAGE)
 
@@ -44,7 +46,7 @@ def recorder(context: LaunchContext) -> list[ExecuteProcess]:
         return []
     rules = node_topics.remappings_of(argument("remappings"))
     given = node_topics.given_parameters(argument)
-    arguments = node_topics.ros_arguments(argument("params_file"), given, argument("namespace"), rules)
+    arguments = node_topics.ros_arguments(node_topics.params_file(argument), given, argument("namespace"), rules)
     node = ExecutableInPackage(package="pi0_node", executable="pi0_node").perform(context)
     topics = node_topics.list_topics(node, arguments)
     # The bag's stamps are in the time of the robot, which pi0_eval goes by.
@@ -68,7 +70,7 @@ def pi0_node(context: LaunchContext) -> list[Node]:
             name=node_topics.NODE_NAME,
             namespace=argument("namespace"),
             output="screen",
-            parameters=[argument("params_file"), node_topics.given_parameters(argument)],
+            parameters=[node_topics.params_file(argument), node_topics.given_parameters(argument)],
             remappings=node_topics.remappings_of(argument("remappings")),
             # The node's own logger: the same level for ROS's inner workings would bury what the node says.
             ros_arguments=["--log-level", f"pi0_node:={argument('log_level')}"],
@@ -83,9 +85,15 @@ def generate_launch_description() -> LaunchDescription:
     ]
     arguments += [
         DeclareLaunchArgument(
+            "robot",
+            default_value=node_topics.CONFIGURATION.stem,
+            choices=node_topics.ROBOTS,
+            description="Known robot whose parameter file in the package's folder config is used.",
+        ),
+        DeclareLaunchArgument(
             "params_file",
-            default_value=str(node_topics.CONFIGURATION),
-            description="YAML file with the node's parameters; the package's folder config has some for known robots.",
+            default_value="",
+            description="YAML file with the node's parameters. Empty: that of robot.",
         ),
         DeclareLaunchArgument(
             "namespace",

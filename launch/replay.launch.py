@@ -29,10 +29,9 @@ node_topics = load_python_launch_file_as_module(str(Path(__file__).with_name("no
 
 def replay(context: LaunchContext) -> list:
     def argument(name: str) -> str:
-        default = str(node_topics.CONFIGURATION) if name == "params_file" else ""
-        return LaunchConfiguration(name, default=default).perform(context)
+        return LaunchConfiguration(name, default="").perform(context)
 
-    params_file = argument("params_file")
+    params_file = node_topics.params_file(argument)
     refusals.check_params_file(params_file, argument("namespace"), node_topics.NODE_NAME)
     node = ExecutableInPackage(package="pi0_node", executable="pi0_node").perform(context)
 

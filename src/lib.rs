@@ -48,7 +48,8 @@
 //! Data flows one way: an observation enters [`policy`], which prepares it for [`model`], which runs on a
 //! [`device`]; the action chunk that comes out is played by [`control`]. Weights and their configuration come
 //! from [`checkpoint`]. [`observation`], [`parameters`] and [`runtime`] make a node of it, whose threads
-//! `ros` connects to ROS 2; `evaluation` compares a policy with recorded bags. `server` lets other machines use a policy,
+//! `ros` connects to ROS 2; `evaluation` compares a policy with recorded bags; [`doctor`] checks a robot and a policy before
+//! anything moves. `server` lets other machines use a policy,
 //! whose messages are in [`protocol`].
 //!
 //! # Features
@@ -68,6 +69,7 @@ pub mod checkpoint;
 pub mod chrome_trace;
 pub mod control;
 pub mod device;
+pub mod doctor;
 #[cfg(feature = "evaluation")]
 pub mod evaluation;
 pub mod locking;

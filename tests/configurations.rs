@@ -50,8 +50,12 @@ fn every_configuration_of_the_package_is_tested_here() {
             "aloha_real.yaml",
             "aloha_sim.yaml",
             "franka_droid.yaml",
+            "omx.yaml",
             "so101.yaml",
-            "ur5e.yaml"
+            "so101_radians.yaml",
+            "so101_rosetta.yaml",
+            "ur5e.yaml",
+            "wxai.yaml"
         ]
     );
     settings("aloha_sim", [14, 14, 50]);
@@ -106,4 +110,23 @@ fn a_ur5e_moves_relative_to_where_it_was_and_its_gripper_absolutely() {
     assert_close(&policy, &state);
     assert_close(&first, &[0.2, -1.4, 1.5, 0.0, 0.0, 0.0, 0.7929]);
     assert_close(&second, &first);
+}
+
+#[test]
+fn robots_whose_policies_learned_from_their_own_bags_keep_their_units() {
+    for (configuration, joints, outputs) in [
+        ("omx", 6, 1),
+        ("so101_radians", 6, 1),
+        ("so101_rosetta", 6, 1),
+        ("wxai", 7, 2),
+    ] {
+        let settings = settings(configuration, [joints, joints, 50]);
+        let state: Vec<f32> = (0..joints).map(|joint| 0.01 * joint as f32).collect();
+        let action: Vec<f32> = state.iter().map(|position| position + 0.02).collect();
+        let (policy, first, second) = through(&settings, &state, &action);
+        assert_close(&policy, &state);
+        assert_close(&first, &action);
+        assert_close(&second, &action);
+        assert_eq!(settings.outputs.len(), outputs, "{configuration}");
+    }
 }

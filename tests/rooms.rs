@@ -34,12 +34,17 @@ const ROOMS: &[(&str, &[&str])] = &[
             "statistics",
         ],
     ),
+    (
+        "doctor",
+        &["checkpoint", "control", "observation", "parameters", "policy"],
+    ),
     ("server", &["policy", "protocol"]),
     (
         "ros",
         &[
             "chrome_trace",
             "control",
+            "doctor",
             "observation",
             "parameters",
             "policy",
@@ -51,6 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "checkpoint",
             "control",
+            "doctor",
             "observation",
             "parameters",
             "policy",

@@ -39,6 +39,11 @@ pub struct PolicyConfig {
     /// Names that cameras had in the data that the policy was trained with, by their names in the checkpoint,
     /// where the two differ.
     pub recorded_cameras: BTreeMap<String, String>,
+    /// Width and height of the images that the policy was trained with, by camera; without those that have the size of the
+    /// network's own square, which base models and conversions name whatever the data had.
+    pub image_sizes: BTreeMap<String, [usize; 2]>,
+    /// Names of the values of an action; empty where the checkpoint has none.
+    pub action_names: Vec<String>,
     /// How images become the square that the vision tower takes.
     pub image_fit: ImageFit,
     /// Values of a state and of an action before padding, or the padded ones where the configuration has no
@@ -93,6 +98,7 @@ struct LeRobotConfig {
     output_features: Map<String, Value>,
     empty_cameras: usize,
     normalization_mapping: Map<String, Value>,
+    action_feature_names: Option<Vec<String>>,
 }
 
 /// Defaults of LeRobot's `PI0Config` and `PI05Config`.
@@ -114,6 +120,7 @@ impl Default for LeRobotConfig {
             output_features: Map::new(),
             empty_cameras: 0,
             normalization_mapping: Map::new(),
+            action_feature_names: None,
         }
     }
 }
@@ -234,9 +241,17 @@ impl PolicyConfig {
             action: config.max_action_dim,
         };
         let mut cameras = Vec::new();
+        let mut image_sizes = BTreeMap::new();
         for (name, feature) in features(&config.input_features, "input_features", problems) {
             match feature.kind.as_str() {
-                "VISUAL" => cameras.push(camera_name(name)),
+                "VISUAL" => {
+                    cameras.push(camera_name(name));
+                    if let [_, height, image_width] = feature.shape[..]
+                        && [height, image_width] != [width; 2]
+                    {
+                        image_sizes.insert(camera_name(name), [image_width, height]);
+                    }
+                }
                 "STATE" if name == "observation.state" => {
                     dims.state = length(name, &feature, config.max_state_dim, problems);
                 }
@@ -271,6 +286,8 @@ impl PolicyConfig {
             denoise_steps: config.num_inference_steps,
             cameras,
             recorded_cameras: BTreeMap::new(),
+            image_sizes,
+            action_names: config.action_feature_names.unwrap_or_default(),
             image_fit: ImageFit::default(),
             state_in_prompt: StateInPrompt::Values,
             dims,
@@ -310,6 +327,8 @@ impl PolicyConfig {
             denoise_steps: OPENPI_DENOISE_STEPS,
             cameras: OPENPI_CAMERAS.map(str::to_owned).to_vec(),
             recorded_cameras: BTreeMap::new(),
+            image_sizes: BTreeMap::new(),
+            action_names: Vec::new(),
             image_fit: ImageFit::default(),
             state_in_prompt: StateInPrompt::Values,
             dims: Dims {
@@ -325,6 +344,11 @@ impl PolicyConfig {
     pub(super) fn set_openpi_model_type(&mut self, model_type: ModelType) {
         self.model.model_type = model_type;
         self.model.max_prompt_tokens = Pi0Config::published(model_type).max_prompt_tokens;
+    }
+
+    /// Whether openpi wrote the checkpoint, whose folder does not tell which actions are relative to the state.
+    pub fn is_openpi(&self) -> bool {
+        matches!(self.writer, Writer::Openpi)
     }
 
     /// Text around the task.

@@ -4,6 +4,7 @@ mod adapter;
 mod adapter_weights;
 mod before_0_4;
 mod config;
+mod dataset_info;
 mod error;
 #[cfg(feature = "cli")]
 mod export;
@@ -34,6 +35,7 @@ mod tokenizer_search;
 mod weights;
 
 pub use config::PolicyConfig;
+pub use dataset_info::{DatasetInfo, RecordedCrop, RecordedImage};
 pub(crate) use error::list;
 pub use error::{CheckpointError, TensorProblem};
 pub use image_fit::{ImageBars, ImageFit, ImagePosition, Resize};

@@ -138,6 +138,26 @@ impl Normalisation {
         }
     }
 
+    /// Values between which most of the data lie, for each value: three standard deviations around the mean, or the two ends of
+    /// the scaling. `None` where there are no statistics.
+    pub fn usual_range(&self) -> Option<Vec<[f32; 2]>> {
+        match self {
+            Self::Identity => None,
+            Self::MeanStd { mean, std, .. } => {
+                let ranges = mean.iter().zip(std);
+                Some(
+                    ranges
+                        .map(|(mean, std)| [mean - 3.0 * std, mean + 3.0 * std])
+                        .collect(),
+                )
+            }
+            Self::Range { low, high, .. } => {
+                Some(low.iter().zip(high).map(|(low, high)| [*low, *high]).collect())
+            }
+            Self::PartlyConstant { others, .. } => others.usual_range(),
+        }
+    }
+
     /// Makes these values constants: the middle of their statistics.
     fn with_constants(self, indices: impl Iterator<Item = usize>) -> Self {
         let dim = self.dim().unwrap_or(0);
@@ -350,6 +370,14 @@ mod tests {
             epsilon: 1e-8,
             epsilon_back: 0.0,
         }
+    }
+
+    #[test]
+    fn most_of_the_data_lie_around_the_mean_or_between_the_ends_of_the_scaling() {
+        let expected = Some(vec![[-3.0, 3.0], [0.5, 3.5]]);
+        assert_eq!(mean_std(&[0.0, 2.0], &[1.0, 0.5]).usual_range(), expected);
+        assert_eq!(range(&[-1.0], &[7.0]).usual_range(), Some(vec![[-1.0, 7.0]]));
+        assert_eq!(Normalisation::Identity.usual_range(), None);
     }
 
     #[test]

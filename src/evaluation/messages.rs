@@ -42,15 +42,11 @@ pub enum MessageError {
 /// Positions of one joint, each with its time after the message's stamp.
 pub type JointPoints = Vec<(Duration, f32)>;
 
-/// Reads the pixels of a `sensor_msgs/Image`. The stamp is known even when the pixels cannot be used. `channel_order`: the
-/// order of its colours where the encoding leaves it open.
+/// Reads a `sensor_msgs/Image` without decoding its pixels.
 ///
 /// # Errors
-/// When the bytes are no such message. The inner error is about the pixels.
-pub fn image(
-    data: &[u8],
-    channel_order: ChannelOrder,
-) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
+/// When the bytes are no such message.
+pub fn raw_frame(data: &[u8]) -> Result<Stamped<(ImageLayout<'_>, &[u8])>, CdrError> {
     let mut reader = CdrReader::new(data)?;
     let stamp = header(&mut reader)?;
     let (height, width) = (reader.u32()?, reader.u32()?);
@@ -63,10 +59,49 @@ pub fn image(
         step,
         encoding,
         is_big_endian,
-        channel_order,
+        channel_order: ChannelOrder::Unknown,
     };
-    let content = decode_image(layout, reader.bytes("the pixels")?);
-    Ok(Stamped { stamp, content })
+    Ok(Stamped {
+        stamp,
+        content: (layout, reader.bytes("the pixels")?),
+    })
+}
+
+/// Reads the pixels of a `sensor_msgs/Image`. The stamp is known even when the pixels cannot be used. `channel_order`: the
+/// order of its colours where the encoding leaves it open.
+///
+/// # Errors
+/// When the bytes are no such message. The inner error is about the pixels.
+pub fn image(
+    data: &[u8],
+    channel_order: ChannelOrder,
+) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
+    let Stamped {
+        stamp,
+        content: (layout, pixels),
+    } = raw_frame(data)?;
+    let layout = ImageLayout {
+        channel_order,
+        ..layout
+    };
+    Ok(Stamped {
+        stamp,
+        content: decode_image(layout, pixels),
+    })
+}
+
+/// Reads the format and the picture of a `sensor_msgs/CompressedImage` without decoding it.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn compressed_frame(data: &[u8]) -> Result<Stamped<(&str, &[u8])>, CdrError> {
+    let mut reader = CdrReader::new(data)?;
+    let stamp = header(&mut reader)?;
+    let format = reader.text()?;
+    Ok(Stamped {
+        stamp,
+        content: (format, reader.bytes("the picture")?),
+    })
 }
 
 /// Reads the pixels of a `sensor_msgs/CompressedImage`. The stamp is known even when the pixels cannot be used.
@@ -74,11 +109,24 @@ pub fn image(
 /// # Errors
 /// When the bytes are no such message. The inner error is about the pixels.
 pub fn compressed_image(data: &[u8]) -> Result<Stamped<Result<RgbImage, InputProblem>>, CdrError> {
+    let Stamped {
+        stamp,
+        content: (format, picture),
+    } = compressed_frame(data)?;
+    Ok(Stamped {
+        stamp,
+        content: decode_compressed_image(format, picture),
+    })
+}
+
+/// Reads the names of the joints of a `trajectory_msgs/JointTrajectory`.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn trajectory_joints(data: &[u8]) -> Result<Vec<String>, CdrError> {
     let mut reader = CdrReader::new(data)?;
-    let stamp = header(&mut reader)?;
-    let format = reader.text()?;
-    let content = decode_compressed_image(format, reader.bytes("the picture")?);
-    Ok(Stamped { stamp, content })
+    header(&mut reader)?;
+    reader.texts()
 }
 
 /// Reads the names and positions of a `sensor_msgs/JointState`.

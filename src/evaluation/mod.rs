@@ -15,6 +15,7 @@ mod playback_estimate;
 mod recorded_actions;
 mod replayer;
 mod report;
+mod sightings;
 mod topics;
 
 pub use accuracy::{Accuracy, Direction, Errors, JointAccuracy, LossAtTime, Metric};
@@ -27,4 +28,5 @@ pub use replayer::{ReplayOptions, ReplaySummary, ReplayedObservation, replay};
 pub use report::{
     BadMessages, BagResult, FileError, RecordingFound, Report, ReportFiles, Timing, UsedSettings,
 };
+pub use sightings::sightings;
 pub use topics::{ActionSource, BagTopics, Role, TopicProblem};

@@ -282,6 +282,6 @@ impl Chooser<'_> {
 }
 
 /// Compares two type names: some tools write `sensor_msgs/Image` for `sensor_msgs/msg/Image`.
-fn same_type(found: &str, expected: &str) -> bool {
+pub(super) fn same_type(found: &str, expected: &str) -> bool {
     found == expected || found == expected.replace("/msg/", "/")
 }

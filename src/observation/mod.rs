@@ -13,6 +13,7 @@ mod input_problem;
 mod input_topics;
 mod inputs;
 mod joint_positions;
+mod offer;
 mod raw_image;
 mod short_prompt;
 mod stamp;
@@ -28,6 +29,7 @@ pub use input_topics::{
 };
 pub use inputs::{Inputs, InputsAtATick, StampedObservation};
 pub use joint_positions::{SomePositions, some_joint_positions};
+pub use offer::Offer;
 pub use raw_image::{ImageLayout, decode_image};
 pub use short_prompt::{shortened, with_short_prompt};
 pub use stamp::{TIME_JUMP, jumped_back, stamp_problem};

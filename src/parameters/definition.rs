@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 
 use super::ParameterValue;
 
+/// What stands in a parameter file in place of a value that a person has to give.
+pub const FILL_IN: &str = "FILL_IN";
+
 /// Values that a parameter may have, beyond its type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Allowed {
@@ -71,6 +74,17 @@ impl Definition {
     pub fn check(&self, value: &ParameterValue) -> Result<ParameterValue, String> {
         use ParameterValue::*;
         let default = (self.default)();
+        let is_open = match value {
+            String(text) => text == FILL_IN,
+            StringArray(texts) => texts.iter().any(|text| text == FILL_IN),
+            _ => false,
+        };
+        if is_open {
+            return Err(format!(
+                "a value of type {} in place of {FILL_IN}: the comment in the parameter file has what to put",
+                default.type_name()
+            ));
+        }
         let value = match (&default, value) {
             (Double(_), Integer(integer)) => Double(*integer as f64),
             (DoubleArray(_), IntegerArray(integers)) => {
@@ -165,6 +179,24 @@ mod tests {
         assert_eq!(checked, Ok(ParameterValue::Double(25.0)));
         let checked = definition("robot_range").check(&ParameterValue::IntegerArray(vec![0, 2]));
         assert_eq!(checked, Ok(ParameterValue::DoubleArray(vec![0.0, 2.0])));
+    }
+
+    #[test]
+    fn what_a_person_has_to_fill_in_is_refused_whatever_the_type() {
+        let text = ParameterValue::String(FILL_IN.to_owned());
+        let array = ParameterValue::StringArray(vec!["waist".to_owned(), FILL_IN.to_owned()]);
+        for group in GROUPS {
+            for definition in group.definitions {
+                for open in [&text, &array] {
+                    let expected = definition.check(open).unwrap_err();
+                    assert!(
+                        expected.contains("in place of FILL_IN"),
+                        "{}: {expected}",
+                        definition.name
+                    );
+                }
+            }
+        }
     }
 
     #[test]

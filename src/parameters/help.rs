@@ -11,6 +11,14 @@ Options:
   --security-policy   Print the policy for SROS 2 with which a node with these ROS arguments may do what it does
   --warm-card         Have a Tenstorrent card's programs compiled for every prompt, set of cameras and frozen actions of
                       these ROS arguments, once a machine, and exit
+  --check [CHECKPOINT]  Say what fits between a checkpoint and a robot, and what does not, without moving it; status 1 where
+                      something does not. The robot is the running graph, its parameters those of the ROS arguments, or
+                      worked out where there are none. With it:
+      --bag FOLDER      a bag in place of the graph
+      --listen SECONDS  time to listen to the graph (default 5)
+      --dataset FOLDER  the policy's data set of LeRobot, or its meta/info.json, for names, rate and sizes
+      --write FILE      write a first parameter file with what was worked out
+      --json            print JSON
   -h, --help          Print help
   -V, --version       Print version";
 

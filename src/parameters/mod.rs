@@ -13,6 +13,7 @@ mod policy_device;
 mod qos_overrides;
 mod reader;
 mod reference;
+mod ros_arguments;
 mod runtime_settings;
 mod server;
 mod settings;
@@ -24,13 +25,14 @@ use std::collections::BTreeMap;
 
 use crate::observation::shortened;
 
-pub use definition::{Allowed, Changeable, Definition};
+pub use definition::{Allowed, Changeable, Definition, FILL_IN};
 pub use file::{ParameterFileError, parameters_of, parse_override};
 pub use help::answer;
 pub use qos_overrides::{QosEnd, QosOverride, QosOverrides};
 pub use reader::Parameter;
 use reader::Reader;
 pub use reference::{table_rows, template};
+pub use ros_arguments::{RosArgumentError, parameters_of_arguments};
 pub use runtime_settings::{GoalSettings, RuntimeSettings, SecondGoal};
 pub use settings::{PolicyShape, Settings};
 use table::NodeParameters;

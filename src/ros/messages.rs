@@ -17,8 +17,8 @@ use crate::observation::{
 use crate::parameters::QosOverride;
 use crate::runtime::{Level, Status};
 
-/// Decodes an image. `channel_order`: the order of its colours where the encoding leaves it open.
-pub fn image(message: &Image, channel_order: ChannelOrder) -> Stamped<Result<RgbImage, InputProblem>> {
+/// An image without its pixels decoded. `channel_order`: the order of its colours where the encoding leaves it open.
+pub fn raw_frame(message: &Image, channel_order: ChannelOrder) -> Stamped<(ImageLayout<'_>, &[u8])> {
     let layout = ImageLayout {
         width: message.width,
         height: message.height,
@@ -27,7 +27,24 @@ pub fn image(message: &Image, channel_order: ChannelOrder) -> Stamped<Result<Rgb
         is_big_endian: message.is_bigendian != 0,
         channel_order,
     };
-    stamped(&message.header, decode_image(layout, &message.data))
+    stamped(&message.header, (layout, &message.data[..]))
+}
+
+/// Decodes an image. `channel_order`: the order of its colours where the encoding leaves it open.
+pub fn image(message: &Image, channel_order: ChannelOrder) -> Stamped<Result<RgbImage, InputProblem>> {
+    let Stamped {
+        stamp,
+        content: (layout, pixels),
+    } = raw_frame(message, channel_order);
+    Stamped {
+        stamp,
+        content: decode_image(layout, pixels),
+    }
+}
+
+/// A compressed image without its picture decoded: its format and bytes.
+pub fn compressed_frame(message: &CompressedImage) -> Stamped<(&str, &[u8])> {
+    stamped(&message.header, (message.format.as_str(), &message.data[..]))
 }
 
 /// Decodes a JPEG or PNG image.
@@ -61,6 +78,7 @@ pub fn qos_profile(profile: QosProfile, overrides: &[QosOverride]) -> QosProfile
     })
 }
 
+/// Content with the stamp of its header; `None` for one that was never set.
 fn stamped<T>(header: &Header, content: T) -> Stamped<T> {
     let stamp = time(&header.stamp);
     Stamped {

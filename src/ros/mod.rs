@@ -5,6 +5,7 @@
 
 mod action_server;
 mod goals;
+mod graph_listener;
 mod hangup;
 mod lifecycle_service;
 mod logging;
@@ -25,6 +26,7 @@ mod subscriptions;
 mod topic_names;
 mod topics;
 
+pub use graph_listener::listen;
 pub use node::{Pi0Node, run, warm_card};
 pub use node_error::NodeError;
 pub use security_policy::security_policy;

@@ -1,5 +1,4 @@
-//! Publishers that the node's subscriptions cannot receive from. ROS 2 connects neither topics of another type nor
-//! publishers that offer less than a subscription asks for, and is silent about both.
+//! Publishers that the node's subscriptions cannot receive from.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +7,7 @@ use r2r::{Node, QosProfile};
 
 use super::other_publishers::full_name;
 use super::topic_names::Names;
+use crate::observation::Offer;
 
 /// A topic that the node subscribes to.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ pub fn publisher_mismatches(
         let mut mismatches: Vec<String> = publishers
             .iter()
             .filter_map(|publisher| {
-                let mismatch = topic.mismatch(&publisher.topic_type, &publisher.qos_profile)?;
+                let offered = offer(&publisher.topic_type, &publisher.qos_profile);
+                let mismatch = offer(&topic.message_type, &topic.qos).mismatch(&topic.name, &offered)?;
                 let name = full_name(&publisher.node_namespace, &publisher.node_name);
                 Some(format!("{name} {mismatch}"))
             })
@@ -48,41 +49,12 @@ pub fn publisher_mismatches(
     Ok(found)
 }
 
-impl SubscribedTopic {
-    /// Why a publisher is not received, with the remedy; none if it is.
-    fn mismatch(&self, message_type: &str, offered: &QosProfile) -> Option<String> {
-        let Self {
-            name,
-            message_type: expected,
-            qos,
-        } = self;
-        if message_type != expected {
-            let is_image = expected.ends_with("Image") && message_type.ends_with("Image");
-            let remedy = match is_image {
-                true => "set cameras.<name>.transport, or another topic",
-                false => "set another topic",
-            };
-            return Some(format!(
-                "publishes {message_type} on {name}, and this node expects {expected}: {remedy}"
-            ));
-        }
-        let is_short_of = |offers: &str, asks: &str, policy: &str, remedy: &str| {
-            Some(format!(
-                "publishes {name} {offers}, and this node asks for {asks}: change the publisher, or set \
-                 qos_overrides.{name}.subscription.{policy} to {remedy}"
-            ))
-        };
-        if qos.reliability == ReliabilityPolicy::Reliable
-            && offered.reliability == ReliabilityPolicy::BestEffort
-        {
-            return is_short_of("best effort", "reliable", "reliability", "best_effort");
-        }
-        if qos.durability == DurabilityPolicy::TransientLocal
-            && offered.durability == DurabilityPolicy::Volatile
-        {
-            return is_short_of("volatile", "transient local", "durability", "volatile");
-        }
-        None
+/// What a profile offers, or asks for.
+pub(super) fn offer(message_type: &str, qos: &QosProfile) -> Offer {
+    Offer {
+        message_type: message_type.to_owned(),
+        is_best_effort: qos.reliability == ReliabilityPolicy::BestEffort,
+        is_volatile: qos.durability == DurabilityPolicy::Volatile,
     }
 }
 
@@ -91,52 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_publisher_that_is_not_received_is_described_with_the_remedy() {
-        let qos = QosProfile::default;
-        let text = "std_msgs/msg/String";
-        for (asked, message_type, offered, words) in [
-            (qos(), text, qos(), None),
-            (qos().best_effort(), text, qos().best_effort(), None),
-            (qos(), text, qos().transient_local(), None),
-            (
-                qos(),
-                text,
-                qos().best_effort(),
-                Some("qos_overrides./prompt.subscription.reliability to best_effort"),
-            ),
-            (
-                qos().transient_local(),
-                text,
-                qos(),
-                Some("qos_overrides./prompt.subscription.durability to volatile"),
-            ),
-            (
-                qos(),
-                "std_msgs/msg/Int32",
-                qos(),
-                Some("publishes std_msgs/msg/Int32 on /prompt, and this node expects std_msgs/msg/String"),
-            ),
-        ] {
-            let topic = SubscribedTopic {
-                name: "/prompt".to_owned(),
-                message_type: text.to_owned(),
-                qos: asked,
-            };
-            let mismatch = topic.mismatch(message_type, &offered);
-            assert_eq!(mismatch.is_some(), words.is_some(), "{mismatch:?}");
-            assert!(
-                mismatch.unwrap_or_default().contains(words.unwrap_or_default()),
-                "{words:?}"
-            );
-        }
-        let camera = SubscribedTopic {
-            name: "/top".to_owned(),
-            message_type: "sensor_msgs/msg/Image".to_owned(),
-            qos: qos().best_effort(),
+    fn an_offer_has_the_reliability_and_durability_of_its_profile() {
+        let of = |qos: QosProfile| {
+            let offer = offer("std_msgs/msg/String", &qos);
+            (offer.is_best_effort, offer.is_volatile)
         };
-        let mismatch = camera
-            .mismatch("sensor_msgs/msg/CompressedImage", &qos())
-            .unwrap();
-        assert!(mismatch.contains("cameras.<name>.transport"), "{mismatch}");
+        assert_eq!(of(QosProfile::default()), (false, true));
+        assert_eq!(of(QosProfile::default().best_effort()), (true, true));
+        assert_eq!(of(QosProfile::default().transient_local()), (false, false));
     }
 }

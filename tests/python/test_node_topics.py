@@ -83,6 +83,18 @@ def test_only_the_simulated_robot_s_parameters_get_the_simulated_robot_s_policy(
         given(use_sim_time="maybe")
 
 
+def test_a_known_robot_s_parameter_file_is_chosen_by_its_name_unless_a_file_is_named():
+    def chosen(**arguments):
+        return launched.params_file(lambda name: arguments.get(name, ""))
+
+    assert chosen() == str(launched.CONFIGURATION)
+    assert chosen(robot="so101") == str(CHECKOUT / "config" / "so101.yaml")
+    assert chosen(robot="so101", params_file="/own.yaml") == "/own.yaml"
+    assert {"aloha_sim", "so101", "ur5e", "omx"} < set(launched.ROBOTS)
+    with pytest.raises(ValueError, match="robot is so100, expected one of aloha_real, aloha_sim,"):
+        chosen(robot="so100")
+
+
 def test_recorded_commands_never_reach_a_controller():
     topics, remappings = launched.replayed_topics(TOPICS, [])
     assert topics == ["/joint_states", "/left/arm/joint_trajectory", "/left/top", "/prompt"]

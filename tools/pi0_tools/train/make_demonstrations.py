@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pi0_sim.aloha_environment import AlohaEnvironment
+from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
 from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
 from pi0_sim.skills import SKILLS
 from pi0_tools import CHECKOUT
@@ -85,6 +85,29 @@ def camera_crop():
     parameters = yaml.safe_load(NODE_CONFIG.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
     x, y, width, height = parameters["cameras"][CAMERA]["crop"]
     return slice(y, y + height), slice(x, x + width)
+
+
+def dataset_info():
+    """Facts of the demonstrations in the form of LeRobot's meta/info.json, with the crop, which that has no place for.
+
+    A checkpoint's folder gets them as dataset_info.json.
+    """
+    rows, columns = camera_crop()
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    joints = {"dtype": "float32", "shape": [len(JOINT_NAMES)], "names": list(JOINT_NAMES)}
+    image = {
+        "dtype": "image",
+        "shape": [height, width, 3],
+        "names": ["height", "width", "channels"],
+        "pi0_node": {"frame": [DEFAULT_WIDTH, DEFAULT_HEIGHT], "crop": [columns.start, rows.start, width, height]},
+    }
+    features = {"observation.state": joints, f"observation.images.{CAMERA}": image, "action": joints}
+    return {
+        "codebase_version": "v3.0",
+        "robot_type": "aloha_sim",
+        "fps": round(1 / STEP_SECONDS),
+        "features": features,
+    }
 
 
 def draw_frames(physics, physics_states, crop):

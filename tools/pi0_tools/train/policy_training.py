@@ -22,6 +22,7 @@ from pi0_tools.reference.policy_types import POLICY_TYPES
 from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
 from pi0_tools.train.initial_weights import start_from
 from pi0_tools.train.kinematics import gripper_pose
+from pi0_tools.train.make_demonstrations import dataset_info
 from pi0_tools.train.prompt_pretraining import pretrain_prompt
 from pi0_tools.train.small_aloha_policy import (
     ACTION_HORIZON,
@@ -195,6 +196,7 @@ def train(arguments):
     trainer.save(arguments.output)
     started_from = arguments.start_from
     start = {"vision_steps": arguments.vision_steps} if started_from is None else {"start_from": started_from.name}
+    (arguments.output / "dataset_info.json").write_text(json.dumps(dataset_info(), indent=2) + "\n", encoding="utf-8")
     (arguments.output / "training.json").write_text(
         json.dumps(
             {

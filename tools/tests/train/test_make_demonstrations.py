@@ -1,3 +1,4 @@
+import json
 import threading
 
 import numpy as np
@@ -5,8 +6,16 @@ import pytest
 
 from pi0_sim.aloha_environment import AlohaEnvironment
 from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, Camera
+from pi0_tools import CHECKOUT
 from pi0_tools.train import make_demonstrations
-from pi0_tools.train.make_demonstrations import TooManyFailures, camera_crop, demonstrate, draw_frames, parse_arguments
+from pi0_tools.train.make_demonstrations import (
+    TooManyFailures,
+    camera_crop,
+    dataset_info,
+    demonstrate,
+    draw_frames,
+    parse_arguments,
+)
 from pi0_tools.train.recorded_episode import RecordedEpisode, record_episode
 from pi0_tools.train.scripted_expert import RIGHT_PICK
 
@@ -31,6 +40,12 @@ def saved(environment, folder):
 
 def some_episode(steps):
     return RecordedEpisode(np.zeros((steps, 14), np.float32), np.zeros((steps, 14), np.float32), [], 2.0)
+
+
+@pytest.mark.parametrize("checkpoint", ["aloha_sim", "aloha_sim_pi05"])
+def test_the_shipped_checkpoints_have_the_facts_of_the_demonstrations(checkpoint):
+    shipped = CHECKOUT / "checkpoints" / checkpoint / "dataset_info.json"
+    assert json.loads(shipped.read_text(encoding="utf-8")) == dataset_info()
 
 
 def test_a_file_holds_what_the_readme_says(environment, tmp_path):
