@@ -68,9 +68,7 @@ def run_delay(policy: PreTrainedPolicy, delay: Delay) -> dict[str, torch.Tensor]
         clean_prefix(policy, previous, INPUTS.horizon) as (points, put),
         torch.no_grad(),
     ):
-        actions = policy.model.sample_actions(
-            *inputs.prefix, *inputs.states, noise=inputs.noise, num_steps=delay.steps
-        )
+        actions = policy.model.sample_actions(*inputs.prefix, *inputs.states, noise=inputs.noise, num_steps=delay.steps)
     return {
         f"{delay.name}.x_t": torch.cat([*points, put(actions)]),
         f"{delay.name}.settings": torch.tensor([delay.actions, delay.steps]),
