@@ -93,6 +93,7 @@ struct LeRobotConfig {
     output_features: Map<String, Value>,
     empty_cameras: usize,
     normalization_mapping: Map<String, Value>,
+    rtc_training_max_delay: usize,
 }
 
 /// Defaults of LeRobot's `PI0Config` and `PI05Config`.
@@ -114,6 +115,7 @@ impl Default for LeRobotConfig {
             output_features: Map::new(),
             empty_cameras: 0,
             normalization_mapping: Map::new(),
+            rtc_training_max_delay: 0,
         }
     }
 }
@@ -266,6 +268,7 @@ impl PolicyConfig {
                     .unwrap_or(Pi0Config::published(model_type).max_prompt_tokens),
                 min_period: config.min_period,
                 max_period: config.max_period,
+                rtc_training_max_delay: config.rtc_training_max_delay,
                 ..architecture.model(model_type)
             },
             denoise_steps: config.num_inference_steps,
