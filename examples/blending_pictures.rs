@@ -125,7 +125,7 @@ fn second_chunk(root: &Path, first: &ActionChunk, blending: Blending) -> anyhow:
     let waypoints = (0..first.horizon()).map(|action| (TICK * action as u32, first.action(action).to_vec()));
     let plan = Plan::new(waypoints.collect());
     let delay = LATENCY_TICKS as usize;
-    let prefix = blending.action_prefix(&plan, delay, TICK * OBSERVED_TICK, TICK, first.horizon());
+    let prefix = blending.action_prefix(&plan, delay, TICK * OBSERVED_TICK, TICK, policy.info());
     let noise = values(&tensors, "noise")?;
     Ok(policy.predict_from_noise(&observation, &noise, prefix.as_ref())?)
 }

@@ -43,6 +43,22 @@ fn check_pi05(card: &str, cameras: usize, prompt_tokens: usize, tuning: &str) ->
     check_policy(card, cameras, &policy)
 }
 
+/// What clean actions add to a step: the velocity of the others is selected. π0 fuses both times into the actions and
+/// selects; π0.5 has both norms at each place, selects what they give and, but for the last one, the gate, which is then
+/// not part of the product any more that is fused with it.
+fn trained_operations_a_step(graph: &CardGraph) -> usize {
+    let velocity = 1;
+    let (norms, gates) = (2 * 18 + 1, 2 * 18);
+    let is_tuned = graph.tuning != "none";
+    velocity
+        + match graph.model_type {
+            ModelType::Pi0 => 2,
+            // A norm in blocks is brought to the cores and back.
+            ModelType::Pi05 if is_tuned => norms * (3 + 1) + gates,
+            ModelType::Pi05 => norms * (1 + 1) + gates + gates,
+        }
+}
+
 fn check_policy(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
     let graph = record(card, cameras, policy);
     let operations = graph.operations();
@@ -90,8 +106,11 @@ fn check_policy(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
     let steps = 10;
     // Guidance: the actions that x_t leads to, their error, its product with the weights, and a second Euler update, with
     // one more upcast of the velocity.
-    for (what, found, operations_a_step) in [("inpainted", graph.inpainted, 1), ("guided", graph.guided, 5)] {
-        let tables = 2;
+    for (what, found, operations_a_step, tables) in [
+        ("inpainted", graph.inpainted, 1, 2),
+        ("guided", graph.guided, 5, 2),
+        ("trained", graph.trained, trained_operations_a_step(&graph), 3),
+    ] {
         let [first, captured] = found;
         let with_prefix = operations + operations_a_step * steps;
         assert_eq!(first, commands(with_prefix, uploads + tables), "{what}");

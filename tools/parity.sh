@@ -18,6 +18,9 @@ rm -rf "$small"
 "$environment/bin/python" -m pi0_tools.reference.make_fixtures "$small"
 "$environment/bin/python" -m pi0_tools.reference.compare_fixtures tests/fixtures/reference "$small"
 
+say "Training with clean prefixes"
+"$environment/bin/python" -m unittest --quiet tools/tests/lerobot/clean_prefixes.py
+
 say "Comparing with them"
 PI0_FIXTURES=$PWD/$small cargo test --release --no-default-features --test parity -- --quiet
 

@@ -99,6 +99,7 @@ struct LeRobotConfig {
     empty_cameras: usize,
     normalization_mapping: Map<String, Value>,
     action_feature_names: Option<Vec<String>>,
+    rtc_training_max_delay: usize,
 }
 
 /// Defaults of LeRobot's `PI0Config` and `PI05Config`.
@@ -121,6 +122,7 @@ impl Default for LeRobotConfig {
             empty_cameras: 0,
             normalization_mapping: Map::new(),
             action_feature_names: None,
+            rtc_training_max_delay: 0,
         }
     }
 }
@@ -281,6 +283,7 @@ impl PolicyConfig {
                     .unwrap_or(Pi0Config::published(model_type).max_prompt_tokens),
                 min_period: config.min_period,
                 max_period: config.max_period,
+                rtc_training_max_delay: config.rtc_training_max_delay,
                 ..architecture.model(model_type)
             },
             denoise_steps: config.num_inference_steps,

@@ -21,8 +21,8 @@ pub enum BlendingStrategy {
     /// The new chunk was denoised with its first actions frozen to those already committed, and takes over as
     /// [`Replace`](Self::Replace) does.
     Inpaint,
-    /// The new chunk was guided towards the actions that the chunk before still had ahead while it was denoised (real-time
-    /// chunking, Black et al. 2025), and takes over as [`Replace`](Self::Replace) does.
+    /// The new chunk was denoised to go on from the actions that the chunk before still had ahead, in one of two
+    /// [modes](RtcMode) (real-time chunking), and takes over as [`Replace`](Self::Replace) does.
     Rtc,
 }
 
@@ -37,6 +37,26 @@ impl BlendingStrategy {
     ];
 }
 
+/// How a policy goes on from the chunk before in real-time chunking (`mode` of LeRobot's `RTCConfig`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcMode {
+    /// It is guided towards it while it denoises (Black et al. 2025, arXiv 2506.07339): any policy.
+    Guided,
+    /// It gets the actions that are played meanwhile clean, as it was trained (Black et al. 2025, arXiv 2512.05964).
+    Trained,
+}
+
+impl RtcMode {
+    /// The mode that is used where none is chosen: the one that the policy was trained for.
+    /// `rtc_training_max_delay`: as in [`PolicyInfo`](crate::policy::PolicyInfo).
+    pub fn of_policy(rtc_training_max_delay: usize) -> Self {
+        match rtc_training_max_delay {
+            0 => Self::Guided,
+            _ => Self::Trained,
+        }
+    }
+}
+
 /// How a new chunk takes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Blending {
@@ -49,7 +69,10 @@ pub struct Blending {
     pub controller_latency: Duration,
     /// Weight of age in an ensemble: a chunk that is `i` chunks newer than the oldest weighs exp(−coefficient · i).
     pub ensemble_coefficient: f64,
-    /// How the chunk before guides the new one, where the strategy is [`Rtc`](BlendingStrategy::Rtc).
+    /// How the policy goes on from the chunk before where the strategy is [`Rtc`](BlendingStrategy::Rtc); by
+    /// [`RtcMode::of_policy`] where `None`.
+    pub rtc_mode: Option<RtcMode>,
+    /// How the chunk before guides the new one, in the mode [`Guided`](RtcMode::Guided).
     pub guidance: Guidance,
 }
 

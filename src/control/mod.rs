@@ -27,7 +27,7 @@ mod timed_chunk;
 mod trajectory;
 mod waypoint_velocities;
 
-pub use blending::{Blending, BlendingStrategy};
+pub use blending::{Blending, BlendingStrategy, RtcMode};
 pub use chunk_player::{ChunkPlayer, PlayerState};
 pub use chunk_refusal::ChunkRefusal;
 pub use controller::{ControlSettings, Controller, Tick};

@@ -285,8 +285,8 @@ pub trait Device: Send + Sync + 'static {
     /// Makes a layer of the same weight, shared in memory, and another bias `[1, outputs]`.
     fn with_bias(&self, layer: &Self::Linear, bias: &Self::Tensor) -> Result<Self::Linear>;
 
-    /// `residual + gate · (x · weightᵀ + bias)`, the residual `[rows, outputs]`, the gate `[outputs]` from
-    /// [`upload_parameter`](Device::upload_parameter); without one, it is 1.
+    /// `residual + gate · (x · weightᵀ + bias)`, the residual `[rows, outputs]`. The gate is `[outputs]` from
+    /// [`upload_parameter`](Device::upload_parameter), or one for each row, `[rows, outputs]`; without one, it is 1.
     fn linear_add(
         &self,
         x: &Self::Tensor,
@@ -370,8 +370,9 @@ pub trait Device: Send + Sync + 'static {
         tokens: &KeysValues<Self::Tensor>,
     ) -> Result<()>;
 
-    /// Takes the values of `x` where the mask is not 0, those of `y` where it is, unchanged: three tensors of
-    /// one shape. The result has the type of [`zeros_f32`](Device::zeros_f32).
+    /// Takes the values of `x` where the mask is not 0, those of `y` where it is, unchanged. Both have the shape of
+    /// the mask, or are one row `[width]` for all rows of a mask `[rows, width]`. The result has the type of the mask, which
+    /// is of [`zeros`](Device::zeros) or of [`zeros_f32`](Device::zeros_f32).
     fn select(&self, mask: &Self::Tensor, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Multiplies value by value two tensors of one shape, both from [`zeros_f32`](Device::zeros_f32) or computed from

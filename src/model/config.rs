@@ -91,6 +91,10 @@ pub struct Pi0Config {
     pub min_period: f64,
     /// Longest period of the time embedding, in units of flow-matching time.
     pub max_period: f64,
+    /// Actions at the beginning of a chunk that it was trained to get clean and to go on from, at most (training-time
+    /// real-time chunking); 0 where it was not.
+    #[serde(default)]
+    pub rtc_training_max_delay: usize,
 }
 
 impl SiglipConfig {
@@ -171,6 +175,7 @@ impl Pi0Config {
             max_prompt_tokens: 48,
             min_period: 4e-3,
             max_period: 4.0,
+            rtc_training_max_delay: 0,
         }
     }
 
@@ -290,6 +295,13 @@ impl Pi0Config {
                 self.min_period, self.max_period
             ),
         );
+        require(
+            self.rtc_training_max_delay < self.action_horizon.max(1),
+            format!(
+                "rtc_training_max_delay {} must be below the {} actions of a chunk",
+                self.rtc_training_max_delay, self.action_horizon
+            ),
+        );
         problems
     }
 }
@@ -311,13 +323,15 @@ mod tests {
         config.expert.head_dim = 128;
         config.action_horizon = 0;
         config.min_period = 5.0;
+        config.rtc_training_max_delay = 1;
         let problems = config.problems().join("\n");
-        assert_eq!(problems.lines().count(), 4, "{problems}");
+        assert_eq!(problems.lines().count(), 5, "{problems}");
         for named in [
             "action_horizon",
             "vision.patch_size 13",
             "expert.head_dim 128",
             "min_period 5",
+            "rtc_training_max_delay 1",
         ] {
             assert!(problems.contains(named), "{named} not in: {problems}");
         }

@@ -1,5 +1,6 @@
 //! The velocity field that denoising follows, behind one prefix and one state.
 
+use super::by_row::ByRow;
 use super::conditioning::TimeConditioning;
 use super::gemma::Gemma;
 use super::session::Session;
@@ -18,6 +19,8 @@ pub struct Denoiser<'a, D: Device> {
     session: &'a mut Session<D>,
     /// Token of π0's state, `[tile_size, expert.width]`, until its keys and values are in the cache.
     state: Option<D::Tensor>,
+    /// Mask of the rows of clean actions, `[actions, expert.width]`, and their conditioning.
+    clean: Option<(D::Tensor, &'a TimeConditioning<D>)>,
 }
 
 impl<'a, D: Device> Denoiser<'a, D> {
@@ -39,7 +42,17 @@ impl<'a, D: Device> Denoiser<'a, D> {
             expert,
             suffix,
             session,
+            clean: None,
         })
+    }
+
+    /// Conditions the rows in which a mask `[actions, expert.width]` is not 0 on another time: those of clean actions on
+    /// time 0.
+    pub fn with_clean_rows(self, mask: D::Tensor, at_zero: &'a TimeConditioning<D>) -> Self {
+        Self {
+            clean: Some((mask, at_zero)),
+            ..self
+        }
     }
 
     /// Velocity v_t at a point x_t of the flow, both `[actions, max_action_dim]`. `at_time`: of a
@@ -50,12 +63,14 @@ impl<'a, D: Device> Denoiser<'a, D> {
     #[tracing::instrument(name = "denoise_step", level = "trace", skip_all)]
     pub fn velocity(&mut self, x_t: &D::Tensor, at_time: &TimeConditioning<D>) -> Result<D::Tensor> {
         let (device, session) = (self.device, &mut *self.session);
-        let actions = self
-            .suffix
-            .embed_actions(device, x_t, at_time.time_fusion.as_ref())?;
+        let clean = self.clean.as_ref().map(|(mask, at_zero)| (mask, *at_zero));
+        let at_time = ByRow::new(at_time, clean);
+        let time_fusion = at_time.and_then(|at_time| at_time.time_fusion.as_ref());
+        let actions = self.suffix.embed_actions(device, x_t, time_fusion)?;
+        let norms = at_time.map(|at_time| &*at_time.norms);
         let mut forward = |tokens, pass| {
             self.expert
-                .forward(device, &at_time.norms, tokens, pass, &mut session.cache)
+                .forward(device, norms, tokens, pass, &mut session.cache)
         };
         let outputs = match (&self.state, &session.state_pass) {
             (Some(state), Some(pass)) => {

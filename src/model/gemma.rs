@@ -1,6 +1,7 @@
 //! Gemma: the transformer of the vision-language model and of the action expert (Gemma Team 2024).
 
 use super::attention::AttentionMask;
+use super::by_row::ByRow;
 use super::config::GemmaConfig;
 use super::embedding::Rotation;
 use super::norms::{LayerNorms, Norms};
@@ -33,7 +34,7 @@ pub struct Mlp<D: Device> {
 
 /// What the result of a sublayer is added to, `hidden + gate · result`.
 pub struct Residual<'a, D: Device> {
-    /// `[width]`; 1 when `None`.
+    /// `[width]`, or `[tokens, width]` where it differs by token; 1 when `None`.
     pub gate: Option<&'a D::Tensor>,
     /// `[tokens, width]`
     pub hidden: &'a D::Tensor,
@@ -186,17 +187,19 @@ impl<D: Device> Gemma<D> {
     pub fn forward(
         &self,
         device: &D,
-        norms: &Norms<D>,
+        norms: ByRow<Norms<D>, D>,
         tokens: D::Tensor,
         pass: &Pass<D>,
         cache: &mut KvCache<D>,
     ) -> Result<D::Tensor> {
         let mut hidden = tokens;
-        let layers = self.layers.iter().zip(&norms.layers);
-        for ((layer, norms), cache) in layers.zip(&mut cache.layers) {
+        let layers = self.layers.iter().zip(&mut cache.layers);
+        for (index, (layer, cache)) in layers.enumerate() {
+            let norms = norms.map(|norms| &norms.layers[index]);
             hidden = layer.forward(device, norms, &hidden, pass, cache)?;
         }
-        norms.norm.forward(device, &hidden)
+        let norm = norms.map(|norms| &norms.norm);
+        norm.rows(device, |norm| norm.forward(device, &hidden))
     }
 
     /// Runs tokens `[tokens, width]` for their keys and values alone: nothing reads the output of the last
@@ -213,7 +216,7 @@ impl<D: Device> Gemma<D> {
         let last = self.layers.len() - 1;
         let layers = self.layers[..last].iter().zip(&norms.layers);
         for ((layer, norms), cache) in layers.zip(&mut cache.layers) {
-            hidden = layer.forward(device, norms, &hidden, pass, cache)?;
+            hidden = layer.forward(device, ByRow::all(norms), &hidden, pass, cache)?;
         }
         let normed = norms.layers[last].input_layernorm.forward(device, &hidden)?;
         let attention = &self.layers[last].attention;
@@ -251,22 +254,24 @@ impl<D: Device> Layer<D> {
     pub fn forward(
         &self,
         device: &D,
-        norms: &LayerNorms<D>,
+        norms: ByRow<LayerNorms<D>, D>,
         hidden: &D::Tensor,
         pass: &Pass<D>,
         cache: &mut LayerCache<D>,
     ) -> Result<D::Tensor> {
-        let norm = &norms.input_layernorm;
-        let normed = norm.forward(device, hidden)?;
+        let (normed, gate) = norms
+            .map(|norms| &norms.input_layernorm)
+            .forward_and_gate(device, hidden)?;
         let residual = Residual {
-            gate: norm.gate(),
+            gate: gate.as_ref(),
             hidden,
         };
         let hidden = self.attention.forward(device, &normed, residual, pass, cache)?;
-        let norm = &norms.post_attention_layernorm;
-        let normed = norm.forward(device, &hidden)?;
+        let (normed, gate) = norms
+            .map(|norms| &norms.post_attention_layernorm)
+            .forward_and_gate(device, &hidden)?;
         let residual = Residual {
-            gate: norm.gate(),
+            gate: gate.as_ref(),
             hidden: &hidden,
         };
         self.mlp.forward(device, &normed, residual)

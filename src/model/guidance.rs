@@ -1,7 +1,9 @@
 //! Real-time chunking (Black et al. 2025): a chunk is denoised to go on from the actions of the chunk before.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
+use super::config::Pi0Config;
 use super::denoise::target_velocity;
 use crate::device::{Device, DeviceError, Result};
 
@@ -49,6 +51,9 @@ pub enum Conditioning {
         /// Number of those actions that are played before the chunk arrives.
         inference_delay: usize,
     },
+    /// The chunk begins with them: at every step they are clean and at time 0, for a network that was trained so
+    /// (training-time real-time chunking, Black et al. 2025, arXiv 2512.05964).
+    Trained,
 }
 
 /// Actions of the chunk before, in the model's units and from the moment of the observation on, that a chunk goes on
@@ -65,8 +70,10 @@ pub struct ActionPrefix<'a> {
 pub(super) struct PrefixTables<D: Device> {
     /// Share that a prefix has in each value: 1 where it is inpainted, the prefix attention where it guides.
     pub weights: D::Tensor,
-    /// Velocity from noise to the inpainted actions, or the actions that guide.
+    /// Velocity from noise to the inpainted actions, or the actions that guide; 0 for clean actions, which stay.
     pub values: D::Tensor,
+    /// `[actions, expert.width]`: 1 in the rows of clean actions. For networks alone that were trained with such.
+    pub clean_rows: Option<D::Tensor>,
 }
 
 /// Operations of a denoising step that depend on the prefix: those of one are captured once.
@@ -81,6 +88,28 @@ pub(super) enum StepKind {
         /// Bits of the bound of the guidance weight, which is a constant of the operations.
         max_guidance_weight: u32,
     },
+    /// See [`Conditioning::Trained`].
+    Trained,
+}
+
+impl StepKind {
+    /// Whether these are operations of real-time chunking.
+    pub fn is_real_time_chunking(self) -> bool {
+        matches!(self, Self::Guided { .. } | Self::Trained)
+    }
+}
+
+impl Conditioning {
+    /// Every way in which a chunk of a network goes on from the one before, with the settings that are used unless others
+    /// are set.
+    pub fn all(config: &Pi0Config) -> impl Iterator<Item = Self> {
+        let guided = Self::Guided {
+            guidance: Guidance::default(),
+            inference_delay: 0,
+        };
+        let trained = (config.rtc_training_max_delay > 0).then_some(Self::Trained);
+        [Self::Inpainted, guided].into_iter().chain(trained)
+    }
 }
 
 impl Guidance {
@@ -135,30 +164,42 @@ impl ActionPrefix<'_> {
             Conditioning::Guided { guidance, .. } => StepKind::Guided {
                 max_guidance_weight: guidance.max_guidance_weight(steps).to_bits(),
             },
+            Conditioning::Trained => StepKind::Trained,
         }
     }
 
-    /// Writes the tables of a chunk of `noise`, `[horizon, width]`, padded with zeros to `count` values.
+    /// Where the integration starts: at noise, `[actions, max_action_dim]`, but for clean actions. It is no shorter than
+    /// the prefix.
+    pub(super) fn start<'a>(&self, mut noise: Cow<'a, [f32]>) -> Cow<'a, [f32]> {
+        if self.conditioning == Conditioning::Trained {
+            noise.to_mut()[..self.actions.len()].copy_from_slice(self.actions);
+        }
+        noise
+    }
+
+    /// Writes the tables of a chunk of `noise`, `[horizon, max_action_dim]`, padded with zeros to `count` values.
     ///
     /// # Errors
-    /// When the prefix is longer than the chunk or no whole number of actions, or the device fails.
+    /// When the prefix is longer than the chunk, no whole number of actions, or of more clean ones than the network was
+    /// trained with, or the device fails.
     pub(super) fn write<D: Device>(
         &self,
         device: &D,
         tables: &mut PrefixTables<D>,
         noise: &[f32],
-        width: usize,
+        config: &Pi0Config,
         count: usize,
     ) -> Result<()> {
-        let length = self.actions.len();
+        let (length, width) = (self.actions.len(), config.max_action_dim);
+        let refused = |problem| DeviceError::Shape {
+            operation: "denoise",
+            problem,
+        };
         let Some(noise_of_prefix) = noise.get(..length).filter(|_| length.is_multiple_of(width)) else {
-            return Err(DeviceError::Shape {
-                operation: "denoise",
-                problem: format!(
-                    "a prefix of {length} values, in actions of {width}, for a chunk of {}",
-                    noise.len()
-                ),
-            });
+            return Err(refused(format!(
+                "a prefix of {length} values, in actions of {width}, for a chunk of {}",
+                noise.len()
+            )));
         };
         let (mut weights, mut values) = (vec![0.0; count], vec![0.0; count]);
         match self.conditioning {
@@ -176,6 +217,18 @@ impl ActionPrefix<'_> {
                     weights.fill(weight);
                 }
                 values[..length].copy_from_slice(self.actions);
+            }
+            Conditioning::Trained => {
+                weights[..length].fill(1.0);
+                let (clean, most) = (length / width, config.rtc_training_max_delay);
+                let Some(clean_rows) = tables.clean_rows.as_mut().filter(|_| clean <= most) else {
+                    return Err(refused(format!(
+                        "{clean} clean actions, for a network that was trained with {most} at most"
+                    )));
+                };
+                let mut mask = vec![0.0; device.shape(clean_rows).iter().product()];
+                mask[..clean * config.expert.width].fill(1.0);
+                device.write(clean_rows, &mask)?;
             }
         }
         device.write(&mut tables.weights, &weights)?;
@@ -198,7 +251,7 @@ impl<D: Device> PrefixTables<D> {
     ) -> Result<D::Tensor> {
         match kind {
             StepKind::Free => device.euler_update(x_t, v_t, dt),
-            StepKind::Inpainted => {
+            StepKind::Inpainted | StepKind::Trained => {
                 let v_t = device.select(&self.weights, &self.values, v_t)?;
                 device.euler_update(x_t, &v_t, dt)
             }
@@ -220,6 +273,7 @@ impl<D: Device> Clone for PrefixTables<D> {
         Self {
             weights: self.weights.clone(),
             values: self.values.clone(),
+            clean_rows: self.clean_rows.clone(),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod adaptive_norms;
 pub mod attention;
+mod by_row;
 pub mod cameras;
 mod conditioning;
 mod config;
@@ -28,6 +29,7 @@ pub mod suffix;
 mod weights;
 
 pub use adaptive_norms::AdaptiveNorms;
+pub use by_row::ByRow;
 pub use conditioning::{ExpertNorms, TimeConditioning};
 pub use config::{GemmaConfig, ModelType, Pi0Config, SiglipConfig};
 pub use denoiser::Denoiser;
@@ -71,6 +73,8 @@ pub struct Schedule<D: Device> {
     pub dt: f32,
     /// Conditioning of the action expert on the time of each step.
     pub times: Vec<TimeConditioning<D>>,
+    /// Conditioning on time 0, that of clean actions, for a network that was trained with such.
+    pub at_zero: Option<TimeConditioning<D>>,
 }
 
 impl<D: Device> Pi0<D> {
@@ -98,10 +102,13 @@ impl<D: Device> Pi0<D> {
     /// When there is no step.
     pub fn schedule(&self, num_steps: usize) -> Result<Schedule<D>> {
         let steps = EulerSteps::new(num_steps);
-        let times: Vec<f32> = steps.times().collect();
+        let with_zero = self.config.rtc_training_max_delay > 0;
+        let times: Vec<f32> = steps.times().chain(with_zero.then_some(0.0)).collect();
+        let mut times = self.condition(&times)?;
         Ok(Schedule {
             dt: steps.dt() as f32,
-            times: self.condition(&times)?,
+            at_zero: times.pop_if(|_| with_zero),
+            times,
         })
     }
 
@@ -165,7 +172,8 @@ impl<D: Device> Pi0<D> {
     /// With a prefix the chunk goes on from the actions of the chunk before.
     ///
     /// # Errors
-    /// When an input has a wrong shape, the action prefix is longer than a chunk, or the device fails.
+    /// When an input has a wrong shape, the action prefix is longer than a chunk or not of the kind that the network was
+    /// trained with, or the device fails.
     pub fn sample_actions(
         &self,
         session: &mut Session<D>,
@@ -178,16 +186,17 @@ impl<D: Device> Pi0<D> {
         let (width, steps) = (self.config.max_action_dim, schedule.times.len());
         let kind = prefix.map_or(StepKind::Free, |prefix| prefix.step_kind(steps));
         let denoising = Denoising { steps, kind };
-        let padded_noise = self.pad_rows(noise, width, self.config.action_horizon)?;
+        let mut start = self.pad_rows(noise, width, self.config.action_horizon)?;
         let padded_state = self.pad_rows(state, self.config.state_width(), 1)?;
         if let Some(state) = &mut session.inputs.state {
             device.write(state, &padded_state)?;
         }
-        device.write(&mut session.inputs.x_t, &padded_noise)?;
         if let Some(prefix) = prefix {
             let tables = &mut session.inputs.prefix_tables;
-            prefix.write(device, tables, noise, width, padded_noise.len())?;
+            prefix.write(device, tables, noise, &self.config, start.len())?;
+            start = prefix.start(start);
         }
+        device.write(&mut session.inputs.x_t, &start)?;
         let mut trace = session.take_trace(denoising);
         let (state, x_t) = (session.inputs.state.clone(), session.inputs.x_t.clone());
         let tables = session.inputs.prefix_tables.clone();
@@ -195,6 +204,7 @@ impl<D: Device> Pi0<D> {
         let inputs = state.iter().chain([&x_t]).chain(&*written_by_prompts);
         let written_tables = prefix.map(|_| [&tables.weights, &tables.values]);
         let inputs = inputs.chain(written_tables.into_iter().flatten());
+        let inputs = inputs.chain(tables.clean_rows.iter().filter(|_| kind == StepKind::Trained));
         device.run_captured(&mut trace, inputs, || {
             let actions = self.integrate(session, state.as_ref(), &x_t, kind, &tables, schedule)?;
             device.copy(&actions, &mut session.inputs.x_t)
@@ -203,7 +213,7 @@ impl<D: Device> Pi0<D> {
         let mut actions = device.read_back(&session.inputs.x_t)?;
         actions.truncate(self.config.action_horizon * width);
         if let Some(prefix) = prefix
-            && prefix.conditioning == Conditioning::Inpainted
+            && !matches!(prefix.conditioning, Conditioning::Guided { .. })
         {
             actions[..prefix.actions.len()].copy_from_slice(prefix.actions);
         }
@@ -221,6 +231,15 @@ impl<D: Device> Pi0<D> {
         schedule: &Schedule<D>,
     ) -> Result<D::Tensor> {
         let mut denoiser = self.denoiser(session, state)?;
+        if kind == StepKind::Trained {
+            let (Some(mask), Some(at_zero)) = (&tables.clean_rows, &schedule.at_zero) else {
+                return Err(DeviceError::shape(
+                    "denoise",
+                    "clean actions, for a schedule of a network that was not trained with such",
+                ));
+            };
+            denoiser = denoiser.with_clean_rows(mask.clone(), at_zero);
+        }
         let mut x_t = noise.clone();
         let times = EulerSteps::new(schedule.times.len()).times();
         for (t, at_time) in times.zip(&schedule.times) {

@@ -1,5 +1,6 @@
 //! Norms of a Gemma transformer: stored with the weights, or made for one flow-matching time.
 
+use super::by_row::ByRow;
 use super::config::GemmaConfig;
 use super::weights::Weights;
 use crate::device::{Device, HostTensor, Result};
@@ -104,6 +105,24 @@ impl<D: Device> RmsNorm<D> {
     /// to the residual; `None` for 1.
     pub fn gate(&self) -> Option<&D::Tensor> {
         self.modulation.as_ref().map(|modulation| &modulation.gate)
+    }
+}
+
+impl<D: Device> ByRow<'_, RmsNorm<D>, D> {
+    /// Normalises `[tokens, width]`, and gives the gate of the sublayer behind the norm: `[width]`, or `[tokens, width]`
+    /// where it differs by row.
+    ///
+    /// # Errors
+    /// When the width is another, or the device fails.
+    pub(super) fn forward_and_gate(
+        self,
+        device: &D,
+        hidden: &D::Tensor,
+    ) -> Result<(D::Tensor, Option<D::Tensor>)> {
+        let normed = self.rows(device, |norm| norm.forward(device, hidden))?;
+        let gate = self.and_then(RmsNorm::gate);
+        let gate = gate.map(|gate| gate.rows(device, |gate| Ok(gate.clone())));
+        Ok((normed, gate.transpose()?))
     }
 }
 

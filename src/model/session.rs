@@ -156,6 +156,9 @@ impl<D: Device> Session<D> {
                 prefix_tables: PrefixTables {
                     weights: action_zeros()?,
                     values: action_zeros()?,
+                    clean_rows: (config.rtc_training_max_delay > 0)
+                        .then(|| device.zeros(&[layout.capacity - layout.actions, config.expert.width]))
+                        .transpose()?,
                 },
             },
             denoising_traces: BTreeMap::new(),
@@ -219,12 +222,12 @@ impl<D: Device> Session<D> {
         })
     }
 
-    /// Takes the trace of a denoising, to be [put back](Self::put_trace). Those of other numbers of steps or another bound
-    /// of the guidance are dropped: memory for traces is limited.
+    /// Takes the trace of a denoising, to be [put back](Self::put_trace). Those of other numbers of steps or of another
+    /// real-time chunking are dropped: memory for traces is limited.
     pub(super) fn take_trace(&mut self, denoising: Denoising) -> D::Trace {
-        let is_guided = |kind| matches!(kind, StepKind::Guided { .. });
         self.denoising_traces.retain(|kept, _| {
-            let replaced = is_guided(kept.kind) && is_guided(denoising.kind) && kept.kind != denoising.kind;
+            let both = [kept.kind, denoising.kind].map(StepKind::is_real_time_chunking);
+            let replaced = both == [true; 2] && kept.kind != denoising.kind;
             kept.steps == denoising.steps && !replaced
         });
         mem::take(self.denoising_traces.entry(denoising).or_default())

@@ -1,5 +1,6 @@
 //! The suffix: the robot's state, where it is a token, and the noisy actions, as tokens of the action expert.
 
+use super::by_row::ByRow;
 use super::config::{ModelType, Pi0Config};
 use super::embedding::sinusoidal_embedding;
 use super::weights::{Weights, linear_with_bias};
@@ -64,15 +65,20 @@ impl<D: Device> SuffixProjections<D> {
     }
 
     /// Embeds noisy actions `[actions, max_action_dim]` as action tokens `[actions, expert.width]`, fused with
-    /// the time of a [`fuse_time`](Self::fuse_time).
+    /// the time of a [`fuse_time`](Self::fuse_time), which may differ by row.
     ///
     /// # Errors
     /// When the actions have another width, or the device fails.
-    pub fn embed_actions(&self, device: &D, x_t: &D::Tensor, time: Option<&D::Linear>) -> Result<D::Tensor> {
+    pub fn embed_actions(
+        &self,
+        device: &D,
+        x_t: &D::Tensor,
+        time: Option<ByRow<D::Linear, D>>,
+    ) -> Result<D::Tensor> {
         let actions = device.linear(x_t, &self.action_in_proj, Activation::None)?;
         match (&self.state_and_time, time) {
             (Some(fusion), Some(time)) => {
-                let fused = device.linear(&actions, time, Activation::Silu)?;
+                let fused = time.rows(device, |time| device.linear(&actions, time, Activation::Silu))?;
                 device.linear(&fused, &fusion.action_time_mlp_out, Activation::None)
             }
             _ => Ok(actions),

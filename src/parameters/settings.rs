@@ -9,7 +9,10 @@ use super::joints::{commanded, joint_mapping, labels, limits};
 use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyParameters};
 use super::typed::Typed;
 use super::{GoalSettings, ParameterProblem, RuntimeSettings, inputs, outputs, server};
-use crate::control::{Blending, ControlSettings, OutputTopic, SupervisionSettings, TrajectorySettings};
+use crate::control::{
+    Blending, BlendingStrategy, ControlSettings, OutputTopic, RtcMode, SupervisionSettings,
+    TrajectorySettings,
+};
 use crate::device::TenstorrentOptions;
 use crate::observation::InputTopics;
 use crate::policy::{
@@ -26,6 +29,8 @@ pub struct PolicyShape {
     pub action_dim: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
+    /// Clean actions that it was trained to go on from, at most; 0 where it was not.
+    pub rtc_training_max_delay: usize,
 }
 
 impl From<&PolicyInfo> for PolicyShape {
@@ -34,6 +39,7 @@ impl From<&PolicyInfo> for PolicyShape {
             state_dim: policy.state_dim,
             action_dim: policy.action_dim,
             action_horizon: policy.action_horizon,
+            rtc_training_max_delay: policy.rtc_training_max_delay,
         }
     }
 }
@@ -220,6 +226,19 @@ impl Settings {
             let expected = format!("at most {horizon}, the checkpoint's horizon");
             refuse("execution_horizon", actions.to_string(), expected);
         }
+        let Blending {
+            strategy, rtc_mode, ..
+        } = self.runtime.blending;
+        let is_trained_mode = strategy == BlendingStrategy::Rtc && rtc_mode == Some(RtcMode::Trained);
+        if is_trained_mode && policy.rtc_training_max_delay == 0 {
+            refuse(
+                "rtc_mode",
+                "trained".to_owned(),
+                "guided or auto: rtc_training_max_delay of the checkpoint is 0, so it was not trained for that; \
+                 docs/control.md says how to train one"
+                    .to_owned(),
+            );
+        }
         none_of(problems)
     }
 }
@@ -296,6 +315,7 @@ fn runtime_settings(
             blend_duration: Duration::from_secs_f64(parameters.control.blend_duration_s),
             controller_latency: Duration::from_secs_f64(parameters.control.controller_latency_s),
             ensemble_coefficient: parameters.control.ensemble_coefficient,
+            rtc_mode: parameters.control.rtc_mode,
             guidance: Guidance {
                 schedule: parameters.control.rtc_prefix_attention_schedule,
                 prefix_attention_horizon: NonZeroUsize::new(parameters.control.rtc_prefix_attention_horizon),
@@ -407,11 +427,39 @@ mod tests {
             state_dim,
             action_dim,
             action_horizon,
+            rtc_training_max_delay: 0,
         };
         assert!(settings.check_against(shape(9, 3, 11)).is_ok());
         let problems = settings.check_against(shape(3, 4, 10)).unwrap_err();
         let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
         assert_eq!(names, ["joint_names", "action_joints", "execution_horizon"]);
         assert_eq!(problems[0].found, "3 joints and 6 values of extra_state");
+    }
+
+    #[test]
+    fn a_policy_is_not_used_as_it_was_not_trained() {
+        let check = |blending, mode, rtc_training_max_delay| {
+            let chosen = settings(&[("chunk_blending", text(blending)), ("rtc_mode", text(mode))]);
+            let shape = PolicyShape {
+                state_dim: chosen.joint_names.len(),
+                action_dim: chosen.joint_mapping.actions.len(),
+                action_horizon: 50,
+                rtc_training_max_delay,
+            };
+            chosen.check_against(shape)
+        };
+        let problems = check("rtc", "trained", 0).unwrap_err();
+        assert_eq!(problems[0].name, "rtc_mode");
+        for (blending, mode, trained_for) in [
+            ("rtc", "trained", 5),
+            ("rtc", "guided", 5),
+            ("rtc", "auto", 0),
+            ("replace", "trained", 0),
+        ] {
+            assert!(
+                check(blending, mode, trained_for).is_ok(),
+                "{blending}, {mode}, {trained_for}"
+            );
+        }
     }
 }

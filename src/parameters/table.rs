@@ -5,7 +5,7 @@ use super::policy_device::PolicyDevice;
 use super::reader::{Reader, Section};
 use super::runtime_settings::SecondGoal;
 use super::typed::Typed;
-use crate::control::{BlendingStrategy, OutputKind};
+use crate::control::{BlendingStrategy, OutputKind, RtcMode};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
@@ -322,13 +322,17 @@ parameters! {
         /// Weight of age with chunk_blending ensemble: a chunk that is i chunks newer than the oldest weighs
         /// exp(-i times this). Counts from the next chunk on.
         ensemble_coefficient: f64 = 0.01, Range(-10.0..=10.0), "", Always;
-        /// How the weights of the old chunk's actions fall with chunk_blending rtc, from 1 for those that are played before
+        /// How the policy goes on from the old chunk with chunk_blending rtc (mode of LeRobot's RTC): guided towards it, or
+        /// trained to begin with the actions that are played meanwhile. auto is trained for a checkpoint with an
+        /// rtc_training_max_delay, and guided for others, for which trained is refused. Counts from the next chunk on.
+        rtc_mode: Option<RtcMode> = None, Any, "", Always;
+        /// How the weights of the old chunk's actions fall with rtc_mode guided, from 1 for those that are played before
         /// the new chunk arrives (prefix_attention_schedule of LeRobot's RTC). Counts from the next chunk on.
         rtc_prefix_attention_schedule: PrefixAttentionSchedule = PrefixAttentionSchedule::Linear, Any, "", Always;
-        /// Actions of the old chunk that guide the new one at most with chunk_blending rtc (execution_horizon of LeRobot's
+        /// Actions of the old chunk that guide the new one at most with rtc_mode guided (execution_horizon of LeRobot's
         /// RTC). 0 is all that are left, as in the paper. Counts from the next chunk on.
         rtc_prefix_attention_horizon: usize = 0, Range(0.0..=1000.0), "actions", Always;
-        /// Upper bound of the guidance weight with chunk_blending rtc; above the number of denoising steps it overshoots. 0 is
+        /// Upper bound of the guidance weight with rtc_mode guided; above the number of denoising steps it overshoots. 0 is
         /// the smaller one of 10 and the number of steps. Counts from the next chunk on.
         rtc_max_guidance_weight: f64 = 0.0, Range(0.0..=100.0), "", Always;
         /// Points of a published trajectory from the present on at most, without the one that lets a short one reach 0.2 s

@@ -3,7 +3,7 @@
 use super::ParameterValue;
 use super::policy_device::PolicyDevice;
 use super::runtime_settings::SecondGoal;
-use crate::control::{BlendingStrategy, OutputKind};
+use crate::control::{BlendingStrategy, OutputKind, RtcMode};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
@@ -137,6 +137,7 @@ macro_rules! automatic_choices {
 }
 
 automatic_choices! {
+    RtcMode { Guided = "guided", Trained = "trained" }
     OpenpiNormalisation { Quantiles = "quantiles", MeanStd = "mean_std" }
     Resize { Plain = "plain", Antialiased = "antialias" }
     ImageBars { Black = "-1", BelowBlack = "-3" }

@@ -24,9 +24,18 @@ impl ActionPrefix {
         let found = [self.actions.horizon(), self.actions.action_dim()];
         let most_actions = match self.conditioning {
             // One action at least is to be denoised.
-            Conditioning::Inpainted => info.action_horizon - 1,
+            Conditioning::Inpainted | Conditioning::Trained => info.action_horizon - 1,
             Conditioning::Guided { .. } => info.action_horizon,
         };
+        if self.conditioning == Conditioning::Trained && found[0] > info.rtc_training_max_delay {
+            return Err(match info.rtc_training_max_delay {
+                0 => PolicyError::NotTrainedToContinue(info.description.clone()),
+                most => PolicyError::BeyondTrainedDelay {
+                    found: found[0],
+                    most,
+                },
+            });
+        }
         let expected = [most_actions, info.action_dim];
         if found[0] > expected[0] || found[1] != expected[1] {
             return Err(PolicyError::PrefixShape { found, expected });

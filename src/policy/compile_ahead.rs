@@ -5,12 +5,12 @@ use super::pi0_policy::Pi0Policy;
 use crate::device::{Device, Pixels};
 use crate::model::cameras::CameraEmbeddings;
 use crate::model::prompt::PromptEmbedding;
-use crate::model::{ActionPrefix, Conditioning, Guidance};
+use crate::model::{ActionPrefix, Conditioning};
 
 impl<D: Device> Pi0Policy<D> {
     /// Runs the vision tower for every number of new images and of both types of pixels, and prefix and denoising for every
-    /// number of present cameras and of prompt rows, without a prefix of actions, with an inpainted one and with one that guides. Which cameras they are makes no
-    /// difference to a shape. Says before each what it is.
+    /// number of present cameras and of prompt rows, without a prefix of actions and with each kind of one. Which cameras
+    /// they are makes no difference to a shape. Says before each what it is.
     pub(super) fn run_every_shape(&self, begin: &mut dyn FnMut(&str)) -> Result<(), PolicyError> {
         let model = &self.model;
         let (config, device) = (&model.config, &model.device);
@@ -47,11 +47,7 @@ impl<D: Device> Pi0Policy<D> {
                 let mut session = model.prefill(model.embed_prefix(&present, &prompt)?, None)?;
                 model.refill(&mut session, &images, &prompt)?;
                 model.sample_actions(&mut session, &state, &noise, None, schedule)?;
-                let guided = Conditioning::Guided {
-                    guidance: Guidance::default(),
-                    inference_delay: 1,
-                };
-                for conditioning in [Conditioning::Inpainted, guided] {
+                for conditioning in Conditioning::all(config) {
                     let prefix = ActionPrefix {
                         actions: &one_action,
                         conditioning,

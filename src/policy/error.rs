@@ -113,6 +113,24 @@ pub enum PolicyError {
          ensemble: {0}"
     )]
     CannotContinue(String),
+    /// A policy that was not trained to go on from clean actions, by its description.
+    #[error(
+        "this policy was not trained to go on from the chunk before (rtc_training_max_delay of its config.json is 0); \
+         choose rtc_mode guided or auto: {0}"
+    )]
+    NotTrainedToContinue(String),
+    /// More actions played until a chunk arrives than the policy was trained for.
+    #[error(
+        "{found} actions are played until a chunk arrives, and the policy was trained for {most} at most \
+         (rtc_training_max_delay); make inference faster, lower action_rate_hz or playback_speed, choose rtc_mode guided, \
+         or train the policy for a longer delay"
+    )]
+    BeyondTrainedDelay {
+        /// Actions that are played until then.
+        found: usize,
+        /// Most actions that the policy was trained for.
+        most: usize,
+    },
     /// A policy whose denoising steps cannot be set, by its description.
     #[error("this policy's number of denoising steps cannot be set: {0}")]
     FixedSteps(String),

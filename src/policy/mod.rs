@@ -59,6 +59,8 @@ pub struct PolicyInfo {
     pub action_dim: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
+    /// Clean actions that it was trained to go on from, at most (training-time real-time chunking); 0 where it was not.
+    pub rtc_training_max_delay: usize,
     /// Whether the checkpoint's own steps count a value from the state, for each value of an action; empty
     /// when none is.
     pub relative_actions: Vec<bool>,

@@ -21,7 +21,7 @@ use super::{Policy, PolicyInfo};
 use crate::checkpoint::{Checkpoint, ImageFit, PromptError, PromptForm, PromptTokenizer, Statistics};
 use crate::device::Device;
 use crate::model::denoise::{EulerSteps, add_noise, sample_noise, target_velocity};
-use crate::model::{self, Conditioning, Guidance, ModelType, Pi0, Schedule, Session};
+use crate::model::{self, Conditioning, ModelType, Pi0, Schedule, Session};
 
 /// A checkpoint's policy on a device.
 pub struct Pi0Policy<D: Device> {
@@ -82,6 +82,7 @@ impl<D: Device> Pi0Policy<D> {
             state_dim: checkpoint.state_dim(),
             action_dim: checkpoint.action_dim(),
             action_horizon: config.model.action_horizon,
+            rtc_training_max_delay: config.model.rtc_training_max_delay,
             relative_actions: checkpoint.statistics().relative.clone(),
             image_size: config.model.vision.image_size,
             resize: config.image_fit.resize,
@@ -101,6 +102,13 @@ impl<D: Device> Pi0Policy<D> {
             };
             let example = prompt_form.text("task", &vec![0.0; info.state_dim]);
             tracing::info!("π0.5's prompts are {example:?} where the normalised state is 0, {why}");
+        }
+        if info.rtc_training_max_delay > 0 {
+            tracing::info!(
+                "trained for real-time chunking (rtc_mode trained) with up to {} actions that are played until a chunk \
+                 arrives",
+                info.rtc_training_max_delay
+            );
         }
         let model = Pi0::new(config.model.clone(), device, checkpoint)?;
         let steps = config.denoise_steps;
@@ -319,14 +327,11 @@ impl<D: Device> Policy for Pi0Policy<D> {
         let size = config.vision.image_size as u32;
         // Each way of going on from the chunk before has a trace of its own.
         let action_dim = self.info.action_dim;
-        let guided = Conditioning::Guided {
-            guidance: Guidance::default(),
-            inference_delay: 0,
-        };
-        let prefixes = [Conditioning::Inpainted, guided].map(|conditioning| ActionPrefix {
+        let prefix = |conditioning| ActionPrefix {
             actions: ActionChunk::new(vec![0.0; action_dim], action_dim),
             conditioning,
-        });
+        };
+        let prefixes: Vec<ActionPrefix> = Conditioning::all(config).map(prefix).collect();
         let has_prefixes = config.action_horizon > 1;
         // The first chunk allocates what stays, two more compile and capture all work on it, and the last is
         // as every later one.

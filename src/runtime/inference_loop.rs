@@ -120,13 +120,13 @@ impl InferenceLoop {
                 control.played_before_arrival,
             )
         };
-        let horizon = self.policy.info().action_horizon;
         let RuntimeSettings {
             blending,
             action_period,
             ..
         } = settings;
-        blending.action_prefix(&plan, inference_delay, observed_at, *action_period, horizon)
+        let policy = self.policy.info();
+        blending.action_prefix(&plan, inference_delay, observed_at, *action_period, policy)
     }
 
     fn is_due(&self, schedule: &ObservationSchedule, observed_at: Duration) -> bool {

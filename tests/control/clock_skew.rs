@@ -111,6 +111,7 @@ fn run(publishing: Publishing, skew_ms: i32, lag_ms: u64, chunks: &[ActionChunk]
         blend_duration: Duration::from_millis(60),
         controller_latency: Duration::from_millis(publishing.controller_latency_ms),
         ensemble_coefficient: 0.01,
+        rtc_mode: None,
         guidance: Guidance::default(),
     };
     let mut node = Controller::new((0..joints).map(|joint| format!("joint {joint}")).collect());

@@ -7,7 +7,7 @@ use pi0_node::control::{
     Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, PlayerState, SafetyInputs,
     TimedChunk, TrajectorySettings,
 };
-use pi0_node::policy::{ActionChunk, ActionPrefix, Conditioning, Guidance};
+use pi0_node::policy::{ActionChunk, ActionPrefix, Conditioning, Guidance, PolicyInfo};
 
 pub const TICK: Duration = Duration::from_millis(20);
 pub const HORIZON: usize = 50;
@@ -53,6 +53,10 @@ pub fn run_at_latencies(
         limits: limits.map(|limits| vec![limits; start.len()].into()),
         ..ControlSettings::unlimited(TICK)
     };
+    let info = PolicyInfo {
+        action_horizon: HORIZON,
+        ..PolicyInfo::default()
+    };
     let mut controller = Controller::new((0..start.len()).map(|joint| format!("joint {joint}")).collect());
     let mut under_way: Option<(Duration, TimedChunk)> = None;
     let (mut positions, mut states, mut velocity) =
@@ -67,10 +71,10 @@ pub fn run_at_latencies(
                 .plan()
                 .filter(|_| states.last() == Some(&PlayerState::Playing));
             let delay = controller.played_before_arrival();
-            let prefix = plan.and_then(|plan| blending.action_prefix(plan, delay, now, TICK, HORIZON));
+            let prefix = plan.and_then(|plan| blending.action_prefix(plan, delay, now, TICK, &info));
             let frozen = prefix
                 .as_ref()
-                .filter(|prefix| prefix.conditioning == Conditioning::Inpainted)
+                .filter(|prefix| !matches!(prefix.conditioning, Conditioning::Guided { .. }))
                 .map_or_else(Vec::new, rows);
             let free = policy(number, &measured, &frozen);
             if let Some(plan) = plan {
@@ -165,7 +169,7 @@ fn guided(free: ActionChunk, prefix: Option<&ActionPrefix>) -> ActionChunk {
             guidance,
             inference_delay,
         } => Some((prefix, (guidance, inference_delay))),
-        Conditioning::Inpainted => None,
+        Conditioning::Inpainted | Conditioning::Trained => None,
     }) else {
         return free;
     };
@@ -184,6 +188,7 @@ pub fn blending(strategy: BlendingStrategy, fade_ms: u64) -> Blending {
         blend_duration: Duration::from_millis(fade_ms),
         controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,
+        rtc_mode: None,
         guidance: Guidance::default(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pi0_node::control::{BlendingStrategy, JointLimits, PlayerState};
+use pi0_node::control::{Blending, BlendingStrategy, JointLimits, PlayerState, RtcMode};
 use pi0_node::model::denoise::sample_noise;
 use pi0_node::policy::{ActionChunk, Conditioning};
 
@@ -18,6 +18,23 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+/// Every strategy, the last one in each of its modes.
+fn every_way(fade_ms: u64) -> Vec<(String, Blending)> {
+    let modes = |strategy| match strategy {
+        BlendingStrategy::Rtc => vec![Some(RtcMode::Guided), Some(RtcMode::Trained)],
+        _ => vec![None],
+    };
+    let ways = BlendingStrategy::ALL.into_iter().flat_map(|strategy| {
+        let in_mode = move |rtc_mode| Blending {
+            rtc_mode,
+            ..blending(strategy, fade_ms)
+        };
+        modes(strategy).into_iter().map(in_mode)
+    });
+    ways.map(|way| (format!("{:?} {:?}", way.strategy, way.rtc_mode), way))
+        .collect()
+}
+
 /// Goes on from where the robot is told to be, at half a unit per second.
 fn onwards(from: f32) -> ActionChunk {
     // The measured position is that of the tick before.
@@ -29,17 +46,13 @@ fn onwards(from: f32) -> ActionChunk {
 /// length. LeRobot dropped as many actions as the latency was long, even where the robot had stood still meanwhile.
 #[test]
 fn no_more_actions_are_dropped_at_a_splice_than_were_played() {
-    for strategy in BlendingStrategy::ALL {
-        for fade_ms in [0, 60] {
+    for fade_ms in [0, 60] {
+        for (way, blending) in every_way(fade_ms) {
             for delay in DELAYS_MS {
-                let run = run(
-                    ms(delay),
-                    blending(strategy, fade_ms),
-                    None,
-                    Duration::ZERO,
-                    |_, measured, _| onwards(measured.first().copied().unwrap_or(0.0)),
-                );
-                let case = format!("{strategy:?}, fade {fade_ms} ms, delay {delay} ms");
+                let run = run(ms(delay), blending, None, Duration::ZERO, |_, measured, _| {
+                    onwards(measured.first().copied().unwrap_or(0.0))
+                });
+                let case = format!("{way}, fade {fade_ms} ms, delay {delay} ms");
                 // A fade from standstill catches up within it.
                 let longest = if fade_ms == 0 { 1.01 * STEP } else { 2.0 * STEP };
                 let positions: Vec<f32> = run.positions[1..].iter().map(|at| at[0]).collect();
@@ -68,23 +81,14 @@ fn no_more_actions_are_dropped_at_a_splice_than_were_played() {
 /// LeRobot padded the left-over actions with zeros, the mean pose of the data set, which pulled the arm there.
 #[test]
 fn a_chunk_before_that_is_nearly_over_does_not_pull_the_robot_to_the_mean_pose() {
-    for strategy in BlendingStrategy::ALL {
-        for fade_ms in [0, 200] {
+    for fade_ms in [0, 200] {
+        for (way, blending) in every_way(fade_ms) {
             for delay in DELAYS_MS {
                 let pose = ActionChunk::new(vec![1.5; HORIZON], 1);
-                let run = run(
-                    ms(delay),
-                    blending(strategy, fade_ms),
-                    None,
-                    Duration::ZERO,
-                    |_, _, _| pose.clone(),
-                );
+                let run = run(ms(delay), blending, None, Duration::ZERO, |_, _, _| pose.clone());
                 for positions in &run.positions {
                     let off = (positions[0] - 1.5).abs();
-                    assert!(
-                        off < 1e-5,
-                        "{strategy:?}, {fade_ms} ms, delay {delay} ms: off by {off}"
-                    );
+                    assert!(off < 1e-5, "{way}, {fade_ms} ms, delay {delay} ms: off by {off}");
                 }
             }
         }
@@ -95,26 +99,25 @@ fn a_chunk_before_that_is_nearly_over_does_not_pull_the_robot_to_the_mean_pose()
 #[test]
 fn the_first_chunk_s_latency_is_not_taken_for_a_delay() {
     let warm_up = ms(2000);
-    for strategy in BlendingStrategy::ALL {
+    for (way, blending) in every_way(60) {
         let latency = |number| if number == 0 { warm_up } else { ms(100) };
-        let run = run_at_latencies(
-            latency,
-            blending(strategy, 60),
-            None,
-            Duration::ZERO,
-            |_, measured, _| onwards(measured.first().copied().unwrap_or(0.0)),
-        );
+        let run = run_at_latencies(latency, blending, None, Duration::ZERO, |_, measured, _| {
+            onwards(measured.first().copied().unwrap_or(0.0))
+        });
         let conditioned = run.prefixes.iter().flatten();
         let mut delays: Vec<usize> = conditioned
             .map(|prefix| match prefix.conditioning {
-                Conditioning::Inpainted => prefix.actions.horizon(),
+                Conditioning::Inpainted | Conditioning::Trained => prefix.actions.horizon(),
                 Conditioning::Guided { inference_delay, .. } => inference_delay,
             })
             .collect();
         let longest = delays.iter().copied().max().unwrap_or(0);
-        assert!(longest <= 6, "{strategy:?}: {delays:?} actions, of 20 ms");
-        let is_conditioned = matches!(strategy, BlendingStrategy::Inpaint | BlendingStrategy::Rtc);
-        assert_eq!(delays.pop(), is_conditioned.then_some(5), "{strategy:?}");
+        assert!(longest <= 6, "{way}: {delays:?} actions, of 20 ms");
+        let is_conditioned = matches!(
+            blending.strategy,
+            BlendingStrategy::Inpaint | BlendingStrategy::Rtc
+        );
+        assert_eq!(delays.pop(), is_conditioned.then_some(5), "{way}");
     }
 }
 
@@ -139,10 +142,9 @@ fn irregular(delay: u64) -> impl Fn(usize) -> Duration {
 
 #[test]
 fn no_strategy_jumps_by_more_than_chunks_differ_at_any_delay() {
-    for strategy in BlendingStrategy::ALL {
-        for fade_ms in [0, 60, 400] {
+    for fade_ms in [0, 60, 400] {
+        for (way, blending) in every_way(fade_ms) {
             for delay in DELAYS_MS {
-                let blending = blending(strategy, fade_ms);
                 let run = run_at_latencies(
                     irregular(delay),
                     blending,
@@ -154,7 +156,7 @@ fn no_strategy_jumps_by_more_than_chunks_differ_at_any_delay() {
                 let steps =
                     pairs.flat_map(|two| two[0].iter().zip(&two[1]).map(|(from, to)| (to - from).abs()));
                 let largest = steps.fold(0.0, f32::max);
-                let case = format!("{strategy:?}, fade {fade_ms} ms, delay {delay} ms");
+                let case = format!("{way}, fade {fade_ms} ms, delay {delay} ms");
                 let difference = run.largest_difference;
                 let bound = difference + 2.0 * STEP;
                 assert!(
@@ -162,7 +164,7 @@ fn no_strategy_jumps_by_more_than_chunks_differ_at_any_delay() {
                     "{case}: a jump of {largest}, the chunks differ by {difference}"
                 );
                 // A guided chunk goes over from the motion under way to its own within itself, at any speed.
-                if fade_ms == 400 && strategy != BlendingStrategy::Rtc {
+                if fade_ms == 400 && blending.rtc_mode != Some(RtcMode::Guided) {
                     // A fade's steepest part, and the part of the velocities.
                     let share = 1.5 * TICK.as_secs_f32() / 0.4;
                     let bound = share * difference + 6.0 * STEP;
@@ -184,13 +186,13 @@ fn no_strategy_exceeds_a_joint_s_limits_at_any_delay() {
         velocity: 1.0,
         acceleration: 6.0,
     };
-    for strategy in BlendingStrategy::ALL {
-        for fade_ms in [0, 60, 400] {
+    for fade_ms in [0, 60, 400] {
+        for (way, blending) in every_way(fade_ms) {
             for delay in DELAYS_MS {
                 // Velocity and acceleration are checked at every tick.
                 let run = run_at_latencies(
                     irregular(delay),
-                    blending(strategy, fade_ms),
+                    blending,
                     Some(limits),
                     Duration::ZERO,
                     // The first chunk begins within the limits.
@@ -209,7 +211,7 @@ fn no_strategy_exceeds_a_joint_s_limits_at_any_delay() {
                     .fold(0.0_f32, |far, at| far.max(at.abs()));
                 assert!(
                     furthest <= 0.8 + 1e-5,
-                    "{strategy:?}, {fade_ms} ms, delay {delay} ms: {furthest}"
+                    "{way}, {fade_ms} ms, delay {delay} ms: {furthest}"
                 );
             }
         }

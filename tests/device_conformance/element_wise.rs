@@ -178,6 +178,33 @@ pub fn values_are_selected_by_a_mask_and_stay_as_they_are<D: Device>(tested: Tes
     assert!(ours == expected || !tested.computes, "{ours:?}");
     let moved = device.euler_update(&for_sums(&vec![0.0; x.len()]), &selected, 1.0);
     tested.expect("moved", moved, &[33, 3], &wide(&expected));
+    // The mask as data of any other tensor, and rows that are the same for all.
+    let mut rows = device.zeros(&[33, 3]).unwrap();
+    device.write(&mut rows, &masked).unwrap();
+    let row = |values: &[f32]| {
+        device
+            .upload_parameter(&HostTensor::from_f32(values, &[values.len()]))
+            .unwrap()
+    };
+    let (masked_row, other_row) = ([1.0, -2.0, 0.5], [-3.0, 0.0, 8.0]);
+    let by_row = |masked_row: &[f32], other_row: &[f32]| -> Vec<f64> {
+        let expected = (0..33).map(|index| if index < 7 { masked_row } else { other_row });
+        wide(&expected.collect::<Vec<_>>().concat())
+    };
+    tested.expect(
+        "rows of one each",
+        device.select(&rows, &row(&masked_row), &row(&other_row)),
+        &[33, 3],
+        &by_row(&masked_row, &other_row),
+    );
+    let zeros = device.zeros(&[33, 3]).unwrap();
+    tested.expect(
+        "a row, and rows",
+        device.select(&rows, &row(&masked_row), &zeros),
+        &[33, 3],
+        &by_row(&masked_row, &[0.0; 3]),
+    );
+    tested.refuse("a shorter row", device.select(&rows, &row(&[1.0]), &zeros));
     let other = tested.upload(&[0.0; 3], &[1, 3]);
     tested.refuse("x", device.select(&mask, &other, &mask));
     tested.refuse("y", device.select(&mask, &mask, &other));

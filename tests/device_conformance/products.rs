@@ -60,31 +60,54 @@ pub fn linear_layers_stack_add_their_bias_and_activate<D: Device>(tested: Tested
         &[rows, 371],
         &sums,
     );
-    // Gates of both signs, some of them 0.
-    let gates: Vec<f32> = values(371, 9).iter().map(|gate| gate.max(-0.5) + 0.25).collect();
-    let gate = device
-        .upload_parameter(&HostTensor::from_f32(&gates, &[371]))
-        .unwrap();
-    let gated = expected
-        .iter()
-        .zip(wide(&gates).into_iter().cycle())
-        .zip(wide(&residual));
-    let gated: Vec<f64> = gated.map(|((y, gate), residual)| residual + gate * y).collect();
-    let y = device.linear_add(&x, &layer, Some(&gate), &on_device);
-    tested.expect("gated residual", y, &[rows, 371], &gated);
+    // Gates of both signs, some of them 0: for all rows, and for each.
+    let gated = |sums: &[f64], gates: &[f32], residual: &[f32]| -> Vec<f64> {
+        let gates = wide(gates).into_iter().cycle();
+        let gated = sums.iter().zip(gates).zip(wide(residual));
+        gated.map(|((y, gate), residual)| residual + gate * y).collect()
+    };
+    let gates = |count, seed| -> Vec<f32> {
+        let gates = values(count, seed).into_iter();
+        gates.map(|gate| gate.max(-0.5) + 0.25).collect()
+    };
+    let of_all = |gates: &[f32]| {
+        device
+            .upload_parameter(&HostTensor::from_f32(gates, &[gates.len()]))
+            .unwrap()
+    };
+    let (gates, gates_of_rows) = (gates(371, 9), gates(rows * 371, 12));
+    let y = device.linear_add(&x, &layer, Some(&of_all(&gates)), &on_device);
+    let expected_sums = gated(&expected, &gates, &residual);
+    tested.expect("gated residual", y, &[rows, 371], &expected_sums);
+    let of_rows = tested.upload(&gates_of_rows, &[rows, 371]);
+    let y = device.linear_add(&x, &layer, Some(&of_rows), &on_device);
+    let expected_sums = gated(&expected, &gates_of_rows, &residual);
+    tested.expect("a gate a row", y, &[rows, 371], &expected_sums);
     let as_residual = device.upload_residual_linear(&part(1), None).unwrap();
     let residual = values(rows * 70, 10);
     let on_device_70 = tested.upload(&residual, &[rows, 70]);
-    let gate_70 = device
-        .upload_parameter(&HostTensor::from_f32(&gates[..70], &[70]))
-        .unwrap();
-    let gated = unbiased
-        .iter()
-        .zip(wide(&gates[..70]).into_iter().cycle())
-        .zip(wide(&residual));
-    let gated: Vec<f64> = gated.map(|((y, gate), residual)| residual + gate * y).collect();
+    let gate_70 = of_all(&gates[..70]);
     let y = device.linear_add(&x, &as_residual, Some(&gate_70), &on_device_70);
-    tested.expect("gated residual of a layer for residuals", y, &[rows, 70], &gated);
+    let expected_sums = gated(&unbiased, &gates[..70], &residual);
+    tested.expect(
+        "gated residual of a layer for residuals",
+        y,
+        &[rows, 70],
+        &expected_sums,
+    );
+    let of_rows = tested.upload(&gates_of_rows[..rows * 70], &[rows, 70]);
+    let y = device.linear_add(&x, &as_residual, Some(&of_rows), &on_device_70);
+    let expected_sums = gated(&unbiased, &gates_of_rows[..rows * 70], &residual);
+    tested.expect(
+        "a gate a row, of a layer for residuals",
+        y,
+        &[rows, 70],
+        &expected_sums,
+    );
+    tested.refuse(
+        "gates of other rows",
+        device.linear_add(&x, &layer, Some(&of_rows), &on_device),
+    );
     tested.refuse("gate", device.linear_add(&x, &layer, Some(&gate_70), &on_device));
     let other_bias = values(371, 8);
     let rebiased = device

@@ -6,12 +6,15 @@ use std::sync::LazyLock;
 use pi0_node::benchmark::{RandomWeights, demo_sized};
 use pi0_node::device::{CpuDevice, Device, HostTensor, Precision};
 use pi0_node::model::parameters::parameters;
-use pi0_node::model::{ModelType, Pi0, Pi0Config, Weights};
+use pi0_node::model::{ActionPrefix, Conditioning, ModelType, Pi0, Pi0Config, Weights};
 
 use crate::common::pearson::pearson_correlation;
 use crate::common::prefix_input::PrefixInput;
 use crate::common::values::values;
 use crate::tested::Tested;
+
+/// Actions of the chunk before that a chunk goes on from.
+const CLEAN_ACTIONS: usize = 4;
 
 pub fn captured_work_reads_what_was_written_since<D: Device>(tested: Tested<D>) {
     let device = &tested.device;
@@ -63,11 +66,13 @@ impl Weights for DrawnWeights {
 fn config(model_type: ModelType) -> Pi0Config {
     Pi0Config {
         model_type,
+        rtc_training_max_delay: CLEAN_ACTIONS,
         ..demo_sized()
     }
 }
 
-/// Actions of the policy of the shipped size, with two cameras, one of them absent, and a padded prompt.
+/// Actions of the policy of the shipped size, with two cameras, one of them absent, and a padded prompt: of a chunk that
+/// begins anew, and of one that goes on from clean actions.
 fn small_policy_s_actions<D: Device>(model_type: ModelType, device: D) -> Vec<f32> {
     static PI0: LazyLock<DrawnWeights> = LazyLock::new(|| DrawnWeights::new(&config(ModelType::Pi0)));
     static PI05: LazyLock<DrawnWeights> = LazyLock::new(|| DrawnWeights::new(&config(ModelType::Pi05)));
@@ -87,8 +92,17 @@ fn small_policy_s_actions<D: Device>(model_type: ModelType, device: D) -> Vec<f3
     };
     let mut session = input.prefill(&pi0).unwrap();
     let schedule = pi0.schedule(4).unwrap();
-    pi0.sample_actions(&mut session, &state, &noise, None, &schedule)
-        .unwrap()
+    let clean = values(CLEAN_ACTIONS * pi0.config.max_action_dim, 26);
+    let prefix = ActionPrefix {
+        actions: &clean,
+        conditioning: Conditioning::Trained,
+    };
+    let mut actions = pi0
+        .sample_actions(&mut session, &state, &noise, None, &schedule)
+        .unwrap();
+    let after_clean = pi0.sample_actions(&mut session, &state, &noise, Some(&prefix), &schedule);
+    actions.extend(after_clean.unwrap());
+    actions
 }
 
 pub fn a_small_policy_s_actions_are_those_of_f32<D: Device>(tested: Tested<D>) {

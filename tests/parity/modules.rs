@@ -8,7 +8,7 @@ use pi0_node::model::embedding::{Rotation, rope_angles, sinusoidal_embedding};
 use pi0_node::model::gemma::{Gemma, KvCache, Pass, PassKind, Residual, Rope};
 use pi0_node::model::prompt::PromptEmbedding;
 use pi0_node::model::siglip::Images;
-use pi0_node::model::{ExpertNorms, GemmaConfig, ModelType, Norms, Pi0};
+use pi0_node::model::{ByRow, ExpertNorms, GemmaConfig, ModelType, Norms, Pi0};
 
 use crate::common::prefix_input::PrefixInput;
 use crate::fixture::Fixture;
@@ -187,7 +187,7 @@ impl Modules<'_> {
         let layers = gemma.layers.iter().zip(&norms.layers).zip(&mut cache.layers);
         for (index, ((layer, norms), cache)) in layers.enumerate() {
             let input = upload(&format!("layer.{index}.input"))?;
-            let output = layer.forward(device, norms, &input, &pass, cache)?;
+            let output = layer.forward(device, ByRow::all(norms), &input, &pass, cache)?;
             compare(&format!("layer.{index}.output"), &output)?;
         }
         compare(
@@ -246,7 +246,8 @@ impl Modules<'_> {
         let Pi0 { device, suffix, .. } = self.pi0;
         let x_t = self.upload("suffix.action_projection.input")?;
         let at_time = self.pi0.condition(&self.fixture.f32("suffix.time")?[..1])?;
-        let actions = suffix.embed_actions(device, &x_t, at_time[0].time_fusion.as_ref())?;
+        let time_fusion = at_time[0].time_fusion.as_ref().map(ByRow::all);
+        let actions = suffix.embed_actions(device, &x_t, time_fusion)?;
         match self.pi0.config.model_type {
             ModelType::Pi0 => {
                 let state = self.upload("suffix.state_projection.input")?;

@@ -1,6 +1,7 @@
 //! A device that runs captured traces gives the actions of one that runs every operation anew.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use pi0_node::checkpoint::Checkpoint;
@@ -9,7 +10,7 @@ use pi0_node::policy::{ActionChunk, ActionPrefix, Conditioning, Guidance, Observ
 
 use crate::capturing_device::CapturingDevice;
 use crate::equals_reference::max_difference;
-use crate::folder::reference;
+use crate::folder::{Folder, reference};
 use crate::robot::{FEW_STEPS, frame, observation, options};
 
 fn policy<D: Device>(device: D) -> Pi0Policy<D> {
@@ -17,7 +18,11 @@ fn policy<D: Device>(device: D) -> Pi0Policy<D> {
 }
 
 fn policy_of<D: Device>(checkpoint: &str, device: D) -> Pi0Policy<D> {
-    let checkpoint = Checkpoint::open(reference(checkpoint)).unwrap();
+    policy_in(&reference(checkpoint), device)
+}
+
+fn policy_in<D: Device>(folder: &Path, device: D) -> Pi0Policy<D> {
+    let checkpoint = Checkpoint::open(folder).unwrap();
     let mut options = options();
     options.cameras.as_mut().unwrap()[0].is_optional = true;
     let mut policy = Pi0Policy::new(&checkpoint, device, &options).unwrap();
@@ -167,9 +172,18 @@ fn guided(inference_delay: usize, max_guidance_weight: Option<f32>) -> Condition
 
 #[test]
 fn the_chunk_before_counts_in_captured_chunks_too() {
+    check_prefixes("checkpoint", 0);
+    // From there on the state is beyond its statistics, and the prompt with it the same.
+    check_prefixes("pi05/checkpoint", 7);
+}
+
+/// Traces are counted from a chunk on.
+fn check_prefixes(checkpoint: &str, first_counted: usize) {
+    let folder = Folder::trained(&[checkpoint], 5);
     let (device, traces_run) = CapturingDevice::new(cpu());
-    let (mut capturing, mut anew) = (policy(device), policy(cpu()));
-    let inpainted = Conditioning::Inpainted;
+    let mut capturing = policy_in(folder.path(), device);
+    let mut anew = policy_in(folder.path(), cpu());
+    let (inpainted, trained) = (Conditioning::Inpainted, Conditioning::Trained);
     // As when a robot stands still, moves, and stands still again, the strategy changes, and its setting.
     let prefixes = [
         None,
@@ -191,6 +205,10 @@ fn the_chunk_before_counts_in_captured_chunks_too() {
         Some((30, guided(3, Some(1.0)))),
         Some((30, guided(3, None))),
         Some((30, guided(3, Some(1.0)))),
+        Some((3, trained)),
+        Some((5, trained)),
+        Some((1, trained)),
+        Some((4, trained)),
     ];
     let mut traces = Vec::new();
     for (moment, of_prefix) in prefixes.into_iter().enumerate() {
@@ -201,13 +219,14 @@ fn the_chunk_before_counts_in_captured_chunks_too() {
             Some(prefix) => policy.predict_after(&observation, prefix).unwrap(),
         };
         let expected = predict(&mut anew);
-        assert_eq!(predict(&mut capturing), expected, "chunk {moment}");
+        assert_eq!(predict(&mut capturing), expected, "{checkpoint}: chunk {moment}");
         traces.push(traces_run.load(Ordering::Relaxed));
     }
     let vision_and_prefix = 2;
-    for chunk in [5, 6, 7, 8, 9, 12, 13, 14, 15] {
+    let captured = [5, 6, 7, 8, 9, 12, 13, 14, 15, 21, 22];
+    for chunk in captured.into_iter().filter(|chunk| *chunk >= first_counted) {
         let run = traces[chunk] - traces[chunk - 1];
-        assert_eq!(run, vision_and_prefix + 1, "chunk {chunk}");
+        assert_eq!(run, vision_and_prefix + 1, "{checkpoint}: chunk {chunk}");
     }
 }
 

@@ -100,6 +100,15 @@ impl Folder {
         Self(folder)
     }
 
+    /// A small checkpoint as if it had been trained to go on from so many clean actions.
+    pub fn trained(folders: &[&str], rtc_training_max_delay: usize) -> Self {
+        let folder = Self::joined(folders);
+        folder.change_json("config.json", |config| {
+            config["rtc_training_max_delay"] = rtc_training_max_delay.into();
+        });
+        folder
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -23,3 +23,4 @@ mod real_time_chunking;
 mod robot;
 mod shipped_checkpoint;
 mod tokenizer_option;
+mod trained_chunking;

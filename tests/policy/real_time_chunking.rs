@@ -6,7 +6,8 @@ use pi0_node::checkpoint::Checkpoint;
 use pi0_node::device::{CpuDevice, Precision};
 use pi0_node::model::denoise::EulerSteps;
 use pi0_node::model::{
-    self, Conditioning, Guidance, ModelType, Pi0, PrefixAttentionSchedule, guidance_weight,
+    self, Conditioning, Guidance, ModelType, Pi0, Pi0Config, PrefixAttentionSchedule, Session,
+    guidance_weight,
 };
 use pi0_node::policy::{
     ActionChunk, ActionPrefix, Observation, Pi0Policy, Policy, PolicyError, PolicyOptions,
@@ -18,13 +19,21 @@ use crate::folder::{Folder, Tensors, read_tensors, reference};
 use crate::robot::{observation, options};
 
 /// Folders of π0's and π0.5's fixtures.
-const FOLDERS: [&str; 2] = ["", "pi05/"];
+pub const FOLDERS: [&str; 2] = ["", "pi05/"];
 
-fn network(folder: &str, horizon: usize, tile: usize) -> Pi0<CpuDevice> {
+/// A network on a device, for chunks of another length, and as if it had been trained for so long a delay.
+pub fn network(
+    folder: &str,
+    horizon: usize,
+    rtc_training_max_delay: usize,
+    device: CpuDevice,
+) -> Pi0<CpuDevice> {
     let checkpoint = Checkpoint::open(reference(&format!("{folder}checkpoint"))).unwrap();
-    let mut config = checkpoint.config().model.clone();
-    config.action_horizon = horizon;
-    let device = CpuDevice::new(Precision::F32, 1).unwrap().with_tile(tile);
+    let config = Pi0Config {
+        action_horizon: horizon,
+        rtc_training_max_delay,
+        ..checkpoint.config().model.clone()
+    };
     Pi0::new(config, device, &checkpoint).unwrap()
 }
 
@@ -65,14 +74,36 @@ fn cases(fixture: &Tensors) -> Vec<Case> {
 }
 
 /// Rows of the chunk before, padded with zeros to the network's width.
-fn padded(previous: &[f32], joints: usize, width: usize) -> Vec<f32> {
-    let rows = previous.chunks_exact(joints);
+pub fn padded_previous(fixture: &Tensors, width: usize) -> Vec<f32> {
+    let joints = fixture["previous"].shape[1];
+    let values = fixture["previous"].to_f32();
+    let rows = values.chunks_exact(joints);
     rows.flat_map(|row| {
         row.iter()
             .copied()
             .chain(std::iter::repeat_n(0.0, width - joints))
     })
     .collect()
+}
+
+/// A session behind the images and the prompt of a fixture.
+pub fn prefilled(model: &Pi0<CpuDevice>, fixture: &Tensors) -> Session<CpuDevice> {
+    let tokens = fixture["tokens"].integers::<8, _>(i64::from_le_bytes);
+    let tokens: Vec<u32> = tokens.into_iter().map(|token| token as u32).collect();
+    let input = PrefixInput {
+        images: &[Some(fixture["images"].to_f32())],
+        tokens: &tokens,
+        valid_tokens: tokens.len(),
+    };
+    input.prefill(model).unwrap()
+}
+
+/// The state that the network of a fixture reads.
+pub fn state_of(model: &Pi0<CpuDevice>, fixture: &Tensors) -> Vec<f32> {
+    match model.config.model_type {
+        ModelType::Pi0 => fixture["state"].to_f32(),
+        ModelType::Pi05 => Vec::new(),
+    }
 }
 
 #[test]
@@ -83,26 +114,16 @@ fn every_guided_step_is_lerobot_s_from_the_same_noise() {
             panic!("{:?}", fixture["noise"].shape)
         };
         for tile in [1, 32] {
-            let model = network(folder, horizon, tile);
+            let device = CpuDevice::new(Precision::F32, 1).unwrap().with_tile(tile);
+            let model = network(folder, horizon, 0, device);
             check_steps(&model, &fixture, [horizon, width]);
         }
     }
 }
 
 fn check_steps(model: &Pi0<CpuDevice>, fixture: &Tensors, [horizon, width]: [usize; 2]) {
-    let tokens = fixture["tokens"].integers::<8, _>(i64::from_le_bytes);
-    let tokens: Vec<u32> = tokens.into_iter().map(|token| token as u32).collect();
-    let input = PrefixInput {
-        images: &[Some(fixture["images"].to_f32())],
-        tokens: &tokens,
-        valid_tokens: tokens.len(),
-    };
-    let state = match model.config.model_type {
-        ModelType::Pi0 => fixture["state"].to_f32(),
-        ModelType::Pi05 => Vec::new(),
-    };
-    let joints = fixture["previous"].shape[1];
-    let previous = padded(&fixture["previous"].to_f32(), joints, width);
+    let state = state_of(model, fixture);
+    let previous = padded_previous(fixture, width);
     let cases = cases(fixture);
     assert_eq!(cases.len(), 5);
     for case in cases {
@@ -119,7 +140,7 @@ fn check_steps(model: &Pi0<CpuDevice>, fixture: &Tensors, [horizon, width]: [usi
         let point = |step: usize| &points[step * horizon * width..][..horizon * width];
 
         let schedule = model.schedule(steps).unwrap();
-        let mut session = input.prefill(model).unwrap();
+        let mut session = prefilled(model, fixture);
         let uploaded_state = model.upload_state(&state).unwrap();
         let mut denoiser = model.denoiser(&mut session, uploaded_state.as_ref()).unwrap();
         for (step, t) in EulerSteps::new(steps).times().enumerate() {
@@ -147,7 +168,6 @@ fn check_steps(model: &Pi0<CpuDevice>, fixture: &Tensors, [horizon, width]: [usi
                 inference_delay,
             },
         };
-        let mut session = input.prefill(model).unwrap();
         let noise = fixture["noise"].to_f32();
         let actions = model
             .sample_actions(&mut session, &state, &noise, Some(&prefix), &schedule)
@@ -165,7 +185,7 @@ fn check_steps(model: &Pi0<CpuDevice>, fixture: &Tensors, [horizon, width]: [usi
     }
 }
 
-fn robot_observation(fixture: &Tensors) -> Observation {
+pub fn robot_observation(fixture: &Tensors) -> Observation {
     let pictures = fixture.iter().filter_map(|(name, tensor)| {
         let camera = name.strip_prefix("picture.")?;
         Some((camera.to_owned(), std::sync::Arc::new(picture(tensor))))

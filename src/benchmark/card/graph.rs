@@ -18,7 +18,7 @@ use crate::model::cameras::CameraEmbeddings;
 use crate::model::denoise::sample_noise;
 use crate::model::parameters::parameters;
 use crate::model::prompt::PromptEmbedding;
-use crate::model::{ActionPrefix, Conditioning, Guidance, ModelType, Pi0, Pi0Config, Session, Weights};
+use crate::model::{ActionPrefix, Conditioning, ModelType, Pi0, Pi0Config, Session, Weights};
 
 const STEPS: usize = 10;
 /// Actions of the chunk before that a chunk goes on from.
@@ -49,6 +49,8 @@ pub struct CardGraph {
     pub inpainted: [HostCommands; 2],
     /// Commands of the host for a chunk that is guided by the chunk before: the first time, and once it is captured.
     pub guided: [HostCommands; 2],
+    /// Commands of the host for a chunk that begins with clean actions: the first time, and once it is captured.
+    pub trained: [HostCommands; 2],
     /// DRAM of the weights.
     pub weight_bytes: u64,
     /// DRAM of everything else, at most.
@@ -149,7 +151,10 @@ impl CardGraph {
             cache: cache.to_owned(),
         };
         let device = TenstorrentDevice::open_mock(&mock, options)?;
-        let config = Pi0Config::published(model_type);
+        let config = Pi0Config {
+            rtc_training_max_delay: PREFIX,
+            ..Pi0Config::published(model_type)
+        };
         let image = Pixels::Values(vec![0.0; 3 * config.vision.image_size.pow(2)]);
         let images: Vec<(usize, Pixels)> = (0..cameras).map(|camera| (camera, image.clone())).collect();
         let noise = sample_noise(0, 0, config.action_horizon * config.max_action_dim);
@@ -179,14 +184,14 @@ impl CardGraph {
         // In a capture tensors have no addresses. Here they do, and TT-NN checks that none of them in L1 lies
         // where an operation has its buffers.
         let prefix_actions = vec![0.0; PREFIX * model.config.max_action_dim];
-        let guided = Conditioning::Guided {
-            guidance: Guidance::default(),
-            inference_delay: 3,
-        };
-        let prefixes = [Conditioning::Inpainted, guided].map(|conditioning| ActionPrefix {
+        let prefix = |conditioning| ActionPrefix {
             actions: &prefix_actions,
             conditioning,
-        });
+        };
+        let prefixes: Vec<ActionPrefix> = Conditioning::all(&model.config).map(prefix).collect();
+        let [inpainted, guided, trained] = &prefixes[..] else {
+            unreachable!("a network that is trained with clean actions has three kinds of prefix");
+        };
         let mut session = whole()?;
         for prefix in &prefixes {
             model.sample_actions(&mut session, &state, &noise, Some(prefix), &schedule)?;
@@ -224,7 +229,11 @@ impl CardGraph {
             chunk(Some(prefix))?;
             Ok([first, chunk(Some(prefix))?].map(|graph| HostCommands::of(&graph)))
         };
-        let [inpainted, guided] = [after_prefix(&prefixes[0])?, after_prefix(&prefixes[1])?];
+        let [inpainted, guided, trained] = [
+            after_prefix(inpainted)?,
+            after_prefix(guided)?,
+            after_prefix(trained)?,
+        ];
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
@@ -237,6 +246,7 @@ impl CardGraph {
             captured: HostCommands::of(&captured),
             inpainted,
             guided,
+            trained,
             weight_bytes: before.allocated_bytes_per_bank * before.banks,
             working_bytes: first.peak_dram_bytes,
             dram_bytes: dram.bytes_per_bank * dram.banks,

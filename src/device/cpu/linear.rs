@@ -126,8 +126,12 @@ impl CpuLinear {
         const OPERATION: &str = "linear_add";
         let (rows, _) = x.matrix(OPERATION)?;
         residual.expect_shape(OPERATION, "residual", &[rows, self.outputs])?;
+        let gates_differ = gate.is_some_and(|gate| gate.shape().len() == 2);
         if let Some(gate) = gate {
-            gate.expect_shape(OPERATION, "gate", &[self.outputs])?;
+            match gates_differ {
+                true => gate.expect_shape(OPERATION, "gate", &[rows, self.outputs])?,
+                false => gate.expect_shape(OPERATION, "gate", &[self.outputs])?,
+            }
         }
         self.product(
             x,
@@ -138,7 +142,8 @@ impl CpuLinear {
                     add(y, &bias[column..]);
                 }
                 if let Some(gate) = gate {
-                    multiply(y, &gate.values()[column..]);
+                    let of_row = if gates_differ { row * self.outputs } else { 0 };
+                    multiply(y, &gate.values()[of_row + column..]);
                 }
                 add(y, &residual.values()[row * self.outputs + column..]);
             },

@@ -360,13 +360,24 @@ impl Device for CpuDevice {
     }
 
     fn select(&self, mask: &CpuTensor, x: &CpuTensor, y: &CpuTensor) -> Result<CpuTensor> {
-        x.expect_shape("select", "x", mask.shape())?;
-        y.expect_shape("select", "y", mask.shape())?;
-        let mut selected = self.buffers.tensor(mask.shape())?;
-        let both = x.values().iter().zip(y.values());
-        let places = selected.values_mut().iter_mut().zip(mask.values());
-        for ((selected, mask), (x, y)) in places.zip(both) {
-            *selected = if *mask != 0.0 { *x } else { *y };
+        let shape = mask.shape();
+        for (what, values) in [("x", x), ("y", y)] {
+            match values.shape() {
+                [width] if matches!(shape, [_, of_mask] if of_mask == width) => {}
+                _ => values.expect_shape("select", what, shape)?,
+            }
+        }
+        let mut selected = self.buffers.tensor(shape)?;
+        let width = shape.last().map_or(1, |&width| width.max(1));
+        let rows = selected.values_mut().chunks_exact_mut(width);
+        for (row, (selected, mask)) in rows.zip(mask.values().chunks_exact(width)).enumerate() {
+            let [x, y] = [x, y].map(|values| match values.shape().len() < shape.len() {
+                true => values.values(),
+                false => &values.values()[row * width..][..width],
+            });
+            for (((selected, mask), x), y) in selected.iter_mut().zip(mask).zip(x).zip(y) {
+                *selected = if *mask != 0.0 { *x } else { *y };
+            }
         }
         Ok(selected)
     }

@@ -262,10 +262,15 @@ impl TenstorrentDevice {
         const OPERATION: &str = "linear_add";
         let rows = layer.rows(OPERATION, x)?;
         residual.expect_shape(OPERATION, "residual", &[rows, layer.outputs])?;
+        let gates_differ = gate.is_some_and(|gate| gate.shape.len() == 2);
         if let Some(gate) = gate {
-            gate.expect_shape(OPERATION, "gate", &[layer.outputs])?;
+            match gates_differ {
+                true => gate.expect_shape(OPERATION, "gate", &[rows, layer.outputs])?,
+                false => gate.expect_shape(OPERATION, "gate", &[layer.outputs])?,
+            }
         }
-        let Some(ones) = &layer.ones else {
+        // The fused operation takes one gate for all rows.
+        let Some(ones) = layer.ones.as_ref().filter(|_| !gates_differ) else {
             let y = self.product_of(
                 &x.tensor,
                 rows,

@@ -37,9 +37,9 @@ use super::{
 /// TT-NN's name of the type of the weights.
 const PRECISION: &str = "bfloat8_b";
 
-/// DRAM for traces: 15,000 operations (a chunk has at most 4,600, denoising with inpainted and with guiding actions some
-/// 3,750 more each, and the vision tower is captured again for each combination of cameras with a new frame) on 130 cores
-/// with three kernels each and 64 arguments of 4 bytes for each kernel.
+/// DRAM for traces: 15,000 operations (a chunk has at most 4,600, denoising with inpainted actions some 3,750 more and in
+/// real-time chunking up to 5,700 more, and the vision tower is captured again for each combination of cameras with a new
+/// frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
 const TRACE_BYTES: u64 = 15_000 * 130 * 3 * 64 * 4;
 
 /// One card.
@@ -556,12 +556,21 @@ impl Device for TenstorrentDevice {
         y: &TenstorrentTensor,
     ) -> Result<TenstorrentTensor> {
         const OPERATION: &str = "select";
-        let shape = &mask.shape;
         mask.expect_numbers(OPERATION)?;
-        let [f32_mask, x, y] = [("mask", mask), ("x", x), ("y", y)]
-            .map(|(what, values)| self.upcast(OPERATION, what, values, shape));
-        let selected = self.card.select(&f32_mask?, &x?, &y?)?;
-        Ok(self.tensor_of(Values::F32, selected, shape, mask.on_card))
+        let [x, y] = [("x", x), ("y", y)].map(|(what, values)| {
+            let shape = match (&values.shape[..], &mask.shape[..]) {
+                ([row], [_, width]) if row == width => &values.shape,
+                _ => &mask.shape,
+            };
+            match mask.values {
+                Values::F32 => self.upcast(OPERATION, what, values, shape),
+                _ => values
+                    .expect_shape(OPERATION, what, shape)
+                    .map(|()| values.tensor.clone()),
+            }
+        });
+        let selected = self.card.select(&mask.tensor, &x?, &y?)?;
+        Ok(self.tensor_of(mask.values, selected, &mask.shape, mask.on_card))
     }
 
     fn multiply(&self, x: &TenstorrentTensor, y: &TenstorrentTensor) -> Result<TenstorrentTensor> {

@@ -1,5 +1,8 @@
 """A π0 or π0.5 of any size in LeRobot's classes, and its checkpoint as LeRobot writes and reads one."""
 
+import json
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,6 +19,9 @@ from pi0_tools.reference.prompt_tokenizer import write_tokenizer
 # By the name of a feature, then by that of a statistic (mean, std, min, max, q01 …), of each of its values.
 Statistics = dict[str, dict[str, torch.Tensor]]
 
+# Key of a configuration that LeRobot 0.6.2 has, for π0.5; before it refuses the key.
+TRAINING_DELAY_KEY = "rtc_training_max_delay"
+
 
 def build_policy(config: PreTrainedConfig, architecture: Architecture) -> PreTrainedPolicy:
     with sized(architecture):
@@ -24,9 +30,25 @@ def build_policy(config: PreTrainedConfig, architecture: Architecture) -> PreTra
 
 def load_policy(folder: Path) -> PreTrainedPolicy:
     """Whatever LeRobot makes of a folder that `write_checkpoint` wrote."""
-    with sized(Architecture.load(folder)):
-        policy_class = type_of(PreTrainedConfig.from_pretrained(folder)).policy_class
-        return policy_class.from_pretrained(folder).eval()
+    with sized(Architecture.load(folder)), _without_training_delay(folder) as readable:
+        policy_class = type_of(PreTrainedConfig.from_pretrained(readable)).policy_class
+        return policy_class.from_pretrained(readable).eval()
+
+
+@contextmanager
+def _without_training_delay(folder: Path):
+    """The folder, or one that has its files and a configuration that this version of LeRobot reads."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.pop(TRAINING_DELAY_KEY, None) is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as other:
+        readable = Path(other)
+        for file in folder.iterdir():
+            (readable / file.name).symlink_to(file.resolve())
+        (readable / "config.json").unlink()
+        (readable / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        yield readable
 
 
 def build_processors(config: PreTrainedConfig, tokenizer, statistics: Statistics):

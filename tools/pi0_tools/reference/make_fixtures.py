@@ -17,6 +17,7 @@ from pi0_tools.reference.robot_rows import write_robot_rows
 from pi0_tools.reference.rtc_rows import write_guided_robot_rows, write_guided_steps
 from pi0_tools.reference.small_policy import JOINTS, dataset_statistics, fixture_config, fixture_policy
 from pi0_tools.reference.state_prompts import write_state_prompts
+from pi0_tools.reference.trained_rtc_rows import write_trained_robot_rows, write_trained_steps
 
 PI05_FOLDER = "pi05"
 
@@ -38,6 +39,7 @@ def write_policy(policy_type: PolicyType, folder: Path) -> None:
     write_robot_rows(policy, tokenizer, folder / "policy_missing_camera.safetensors", missing_camera="left_wrist")
 
     write_guided_steps(policy, folder / "rtc.safetensors")
+    write_trained_steps(policy, folder / "rtc_trained.safetensors")
 
     relative = fixture_config(policy_type, use_relative_actions=True, action_feature_names=JOINTS)
     write_processors(relative, tokenizer, statistics, folder / "checkpoint_relative_actions")
@@ -45,6 +47,7 @@ def write_policy(policy_type: PolicyType, folder: Path) -> None:
     relative_policy = fixture_policy(relative)
     write_robot_rows(relative_policy, tokenizer, folder / "policy_relative_actions.safetensors")
     write_guided_robot_rows(relative_policy, tokenizer, folder / "rtc_relative_actions.safetensors")
+    write_trained_robot_rows(relative_policy, tokenizer, folder / "rtc_trained_relative_actions.safetensors")
 
 
 def main() -> None:

@@ -118,6 +118,15 @@ def write_guided_steps(policy: PreTrainedPolicy, path: Path) -> None:
     save_tensors(path, tensors)
 
 
+def previous_of_robot(inputs, preprocessor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Actions of the chunk before [actions, joints], absolute in robot units, and as LeRobot's policy gets them."""
+    generator = torch.Generator().manual_seed(PREVIOUS_SEED)
+    previous = inputs.state + 0.3 * previous_actions(generator)
+    (relative,) = [step for step in preprocessor.steps if isinstance(step, RelativeActionsProcessorStep)]
+    (normalizer,) = [step for step in preprocessor.steps if isinstance(step, NormalizerProcessorStep)]
+    return previous, reanchor_relative_rtc_prefix(previous, inputs.state, relative, normalizer, "cpu")
+
+
 def write_guided_robot_rows(policy: PreTrainedPolicy, tokenizer, path: Path) -> None:
     """The whole policy with relative actions, on the observation of `robot_rows`.
 
@@ -125,11 +134,7 @@ def write_guided_robot_rows(policy: PreTrainedPolicy, tokenizer, path: Path) -> 
     """
     inputs = robot_inputs(policy)
     batch, preprocessor, postprocessor = prepared(policy, tokenizer, inputs)
-    generator = torch.Generator().manual_seed(PREVIOUS_SEED)
-    previous = inputs.state + 0.3 * previous_actions(generator)
-    (relative,) = [step for step in preprocessor.steps if isinstance(step, RelativeActionsProcessorStep)]
-    (normalizer,) = [step for step in preprocessor.steps if isinstance(step, NormalizerProcessorStep)]
-    prefix = reanchor_relative_rtc_prefix(previous, inputs.state, relative, normalizer, "cpu")
+    previous, prefix = previous_of_robot(inputs, preprocessor)
     guide(policy, ROBOT_GUIDANCE)
     with torch.no_grad():
         actions = policy.predict_action_chunk(

@@ -19,6 +19,7 @@ from pi0_sim.skills import ARMS, SKILLS
 from pi0_tools.reference.bfloat16_checkpoint import round_to_bfloat16, store_as_bfloat16
 from pi0_tools.reference.lerobot_checkpoint import build_policy, build_processors, write_checkpoint
 from pi0_tools.reference.policy_types import POLICY_TYPES
+from pi0_tools.train.clean_prefixes import train_with_clean_prefixes, write_training_delay
 from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
 from pi0_tools.train.initial_weights import start_from
 from pi0_tools.train.kinematics import gripper_pose
@@ -78,6 +79,9 @@ class Trainer:
         self.average = copy.deepcopy(self.policy).eval().requires_grad_(False)
         # The same arithmetic in fewer passes over memory: half as long again without it on a CPU.
         self.policy.model.forward = torch.compile(self.policy.model.forward)
+        self.max_delay = arguments.rtc_training_max_delay
+        if self.max_delay > 0:
+            train_with_clean_prefixes(self.policy, self.max_delay)
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=arguments.learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY
         )
@@ -149,6 +153,8 @@ class Trainer:
         round_to_bfloat16(rounded)
         write_checkpoint(rounded, self.tokenizer, self.statistics, self.architecture, folder)
         store_as_bfloat16(folder)
+        if self.max_delay > 0:
+            write_training_delay(folder, self.max_delay)
 
 
 def report_vision(step, error):
@@ -207,6 +213,7 @@ def train(arguments):
                 "steps": done,
                 "batch_size": arguments.batch_size,
                 "learning_rate": arguments.learning_rate,
+                "rtc_training_max_delay": arguments.rtc_training_max_delay,
                 "episodes": len(trainer.demonstrations.episode_starts),
                 "parameters": parameters,
                 "minutes": round((time.monotonic() - started_s) / 60, 1),
@@ -235,8 +242,16 @@ def parse_arguments():
     parser.add_argument("--minutes", type=float, default=math.inf, help="of training, when the steps take longer")
     parser.add_argument("--batch-size", type=int, default=64, help="samples of a step (default 64)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest")
+    parser.add_argument(
+        "--rtc-training-max-delay",
+        type=int,
+        default=0,
+        help="actions that a chunk is trained to be given clean, at most: for rtc_mode trained (default 0, none)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if not 0 <= arguments.rtc_training_max_delay < ACTION_HORIZON:
+        parser.error(f"--rtc-training-max-delay: expected 0 to {ACTION_HORIZON - 1}, fewer than a chunk's actions")
     if arguments.prompt_steps > 0 and not POLICY_TYPES[arguments.policy].state_in_prompt:
         parser.error(f"--prompt-steps: the prompt of {arguments.policy} has no state in it")
     arguments.skills = arguments.skills or list(SKILLS)
