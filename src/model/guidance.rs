@@ -25,6 +25,26 @@ pub enum PrefixAttentionSchedule {
     Exp,
 }
 
+impl PrefixAttentionSchedule {
+    /// Every schedule.
+    pub const ALL: [Self; 4] = [Self::Linear, Self::Exp, Self::Ones, Self::Zeros];
+
+    /// Name as in parameters: linear, exp, ones or zeros.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zeros => "zeros",
+            Self::Ones => "ones",
+            Self::Linear => "linear",
+            Self::Exp => "exp",
+        }
+    }
+
+    /// The schedule of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|schedule| schedule.name() == name)
+    }
+}
+
 /// Settings of the guidance.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Guidance {

@@ -107,7 +107,12 @@ choices! {
     BlendingStrategy {
         Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint", Rtc = "rtc",
     }
-    PrefixAttentionSchedule { Linear = "linear", Exp = "exp", Ones = "ones", Zeros = "zeros" }
+    PrefixAttentionSchedule {
+        Linear = PrefixAttentionSchedule::Linear.name(),
+        Exp = PrefixAttentionSchedule::Exp.name(),
+        Ones = PrefixAttentionSchedule::Ones.name(),
+        Zeros = PrefixAttentionSchedule::Zeros.name(),
+    }
     RobotPreset { None = "none", Aloha = "aloha", AlohaBefore202507 = "aloha_before_2025_07" }
 }
 

@@ -1,6 +1,7 @@
 //! A policy: an observation becomes an action chunk in the robot's units.
 
 mod action_prefix;
+mod action_prefix_message;
 mod aloha_gripper;
 mod chunk;
 mod compile_ahead;
@@ -31,6 +32,7 @@ pub use crate::checkpoint::{
 };
 pub use crate::model::{Conditioning, Guidance, PrefixAttentionSchedule};
 pub use action_prefix::ActionPrefix;
+pub use action_prefix_message::{ACTION_PREFIX, ActionPrefixError};
 pub use aloha_gripper::AlohaGripper;
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};

@@ -29,13 +29,21 @@ pub enum MetadataError {
     /// Something else than a map.
     #[error("the server's first message is {0}, expected a map: its metadata")]
     Kind(String),
+    /// Metadata of a `pi0_server` that adds other things to openpi's protocol.
+    #[error(
+        "the server is a pi0_server of protocol version {0}, expected {VERSION}; use the same release on both machines"
+    )]
+    Version(String),
     /// Metadata of `pi0_server` without one of its values.
-    #[error("the server's metadata has no {0}; its version does not fit this one")]
+    #[error("the server's metadata has no {0}")]
     Missing(&'static str),
 }
 
 /// Name of all that is not of openpi's.
 const NAME: &str = "pi0_node";
+/// Version of what `pi0_server` adds to openpi's protocol. A server of another one may not know, and so not heed, a value of
+/// an observation.
+const VERSION: usize = 2;
 
 impl Metadata {
     /// The message.
@@ -44,6 +52,7 @@ impl Metadata {
         let cameras = cameras.map(|(camera, key)| (camera.as_str().into(), key.as_str().into()));
         let state_keys = self.state_keys.iter().map(|key| key.as_str().into());
         let own = Value::map([
+            ("version", VERSION.into()),
             ("description", self.description.as_str().into()),
             ("cameras", Value::Map(cameras.collect())),
             ("state_keys", Value::List(state_keys.collect())),
@@ -67,6 +76,14 @@ impl Metadata {
         let Some(own) = value.get(NAME) else {
             return Ok(None);
         };
+        match own.get("version") {
+            Some(version) if version.count() == Some(VERSION) => {}
+            Some(Value::Integer(other)) => return Err(MetadataError::Version(other.to_string())),
+            other => {
+                let found = other.map_or_else(|| "1".to_owned(), Value::kind);
+                return Err(MetadataError::Version(found));
+            }
+        }
         let missing = MetadataError::Missing;
         let count = |name| own.get(name).and_then(Value::count).ok_or(missing(name));
         let text = |value: &Value<'_>| value.text().map(str::to_owned);
@@ -126,10 +143,20 @@ mod tests {
             Ok(None)
         );
         assert!(Metadata::from_value(&Value::List(Vec::new())).is_err());
-        let other_version = Value::map([(NAME, Value::map([]))]);
+        let incomplete = Value::map([(NAME, Value::map([("version", VERSION.into())]))]);
         assert!(matches!(
-            Metadata::from_value(&other_version),
+            Metadata::from_value(&incomplete),
             Err(MetadataError::Missing(_))
         ));
+    }
+
+    #[test]
+    fn a_server_of_another_version_is_refused_with_both() {
+        for (version, found) in [(Some(Value::Integer(3)), "3"), (None, "1")] {
+            let own = Value::map(version.map(|version| ("version", version)));
+            let refused = Metadata::from_value(&Value::map([(NAME, own)])).unwrap_err();
+            assert_eq!(refused, MetadataError::Version(found.to_owned()));
+            assert!(refused.to_string().contains("expected 2"), "{refused}");
+        }
     }
 }

@@ -22,8 +22,5 @@ pub use observation_keys::{CameraKey, KeyPreset, ObservationKeyError, Observatio
 pub use picture::{PictureError, PictureFormat, picture_from, picture_to};
 pub use value::Value;
 
-/// Name in an observation of the actions that its chunk is to begin with, `[count, action_dim]`. Only `pi0_server` knows it.
-pub const FROZEN_ACTIONS: &str = "frozen_actions";
-
 /// Longest message that either side takes, in bytes: sixteen cameras of 1280 × 720 pixels.
 pub const MAX_MESSAGE_BYTES: usize = 48 << 20;

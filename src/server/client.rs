@@ -14,10 +14,8 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::policy_thread::{NoChunk, Question};
 use super::shared::Shared;
-use crate::policy::{ActionChunk, ActionPrefix, Conditioning, Observation};
-use crate::protocol::{
-    Answer, DecodeError, DecodeLimits, FROZEN_ACTIONS, ObservationKeyError, Timing, Value, decode, encode,
-};
+use crate::policy::{ActionPrefix, ActionPrefixError, Observation};
+use crate::protocol::{Answer, DecodeError, DecodeLimits, ObservationKeyError, Timing, decode, encode};
 
 /// Why an observation has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +26,8 @@ enum Problem {
     Observation(#[from] ObservationKeyError),
     #[error("the observation has no prompt at {0:?}, and the server has no --prompt for such observations")]
     NoPrompt(String),
-    #[error("the frozen actions are {found}, expected an array of numbers [count, {action_dim}]")]
-    Frozen { found: String, action_dim: usize },
+    #[error(transparent)]
+    Prefix(#[from] ActionPrefixError),
     #[error(transparent)]
     NoChunk(#[from] NoChunk),
 }
@@ -180,30 +178,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             .or_else(|| options.default_prompt.clone());
         Ok(Question {
             client: self.client,
-            frozen: self.frozen(&value)?,
+            prefix: ActionPrefix::from_observation(&value, self.shared.action_dim)?,
             observation: Observation {
                 images: options.keys.images(&value)?,
                 state: options.keys.state(&value)?,
                 prompt: prompt.ok_or_else(|| Problem::NoPrompt(options.keys.prompt.clone()))?,
             },
         })
-    }
-
-    fn frozen(&self, observation: &Value<'_>) -> Result<Option<ActionPrefix>, Problem> {
-        let action_dim = self.shared.action_dim;
-        match observation.get(FROZEN_ACTIONS) {
-            None => Ok(None),
-            Some(Value::Array(array)) if matches!(*array.shape(), [count, dim] if count > 0 && dim == action_dim) => {
-                Ok(Some(ActionPrefix {
-                    actions: ActionChunk::new(array.to_f32(), action_dim),
-                    conditioning: Conditioning::Inpainted,
-                }))
-            }
-            Some(other) => Err(Problem::Frozen {
-                found: other.kind(),
-                action_dim,
-            }),
-        }
     }
 
     /// Tells the client in a text what is wrong and closes the connection, both as openpi's server.

@@ -12,7 +12,7 @@ use crate::policy::{ActionChunk, ActionPrefix, Observation, Policy, PolicyError}
 pub(super) struct Question {
     pub client: u64,
     pub observation: Observation,
-    pub frozen: Option<ActionPrefix>,
+    pub prefix: Option<ActionPrefix>,
 }
 
 /// A chunk, and how long the policy took for it.
@@ -105,8 +105,8 @@ fn run(mut policy: Box<dyn Policy + Send>, mut tasks: mpsc::Receiver<Task>) {
 fn predict(policy: &mut dyn Policy, question: &Question) -> Result<Predicted, PolicyError> {
     let started = Instant::now();
     policy.select_client(question.client);
-    let chunk = match &question.frozen {
-        Some(frozen) => policy.predict_after(&question.observation, frozen)?,
+    let chunk = match &question.prefix {
+        Some(prefix) => policy.predict_after(&question.observation, prefix)?,
         None => policy.predict(&question.observation)?,
     };
     Ok(Predicted {

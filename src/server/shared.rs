@@ -13,7 +13,7 @@ pub(super) struct Shared {
     /// The first message to every client.
     pub metadata: Vec<u8>,
     pub queue: PolicyQueue,
-    /// Values of a frozen action.
+    /// Values of an action.
     pub action_dim: usize,
     /// A place for each client that may be connected.
     pub clients: Semaphore,

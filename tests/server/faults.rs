@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pi0_node::policy::{
-    ActionPrefix, Conditioning, Policy, PolicyError, RemoteError, RemoteOptions, open_remote,
+    ActionPrefix, Conditioning, Guidance, Policy, PolicyError, RemoteError, RemoteOptions, open_remote,
 };
 use pi0_node::protocol::{Answer, Array, Dtype, Timing, Value, encode};
 use pi0_node::server::{ServerError, ServerOptions};
@@ -286,7 +286,7 @@ fn a_late_answer_is_never_that_of_the_next_observation() {
 }
 
 #[test]
-fn a_server_that_tells_nothing_is_asked_for_a_chunk_and_takes_neither_pngs_nor_frozen_actions() {
+fn a_server_that_tells_nothing_is_asked_for_a_chunk_and_takes_neither_pngs_nor_prefixes() {
     let address = scripted(|_, socket| {
         while observed(socket) {
             answer_with(socket, 1.0);
@@ -294,12 +294,25 @@ fn a_server_that_tells_nothing_is_asked_for_a_chunk_and_takes_neither_pngs_nor_f
     });
     let mut client = open_remote(remote(address)).unwrap();
     assert_eq!(client.info().action_horizon, HORIZON);
-    let frozen = ActionPrefix {
-        actions: pi0_node::ActionChunk::new(vec![0.0; 2], 2),
-        conditioning: Conditioning::Inpainted,
+    let guided = Conditioning::Guided {
+        guidance: Guidance::default(),
+        inference_delay: 1,
     };
-    let refused = client.predict_after(&observation(1, "wave"), &frozen);
-    assert!(matches!(refused, Err(PolicyError::CannotContinue(_))));
+    for conditioning in [Conditioning::Inpainted, guided] {
+        let prefix = ActionPrefix {
+            actions: pi0_node::ActionChunk::new(vec![0.0; 2], 2),
+            conditioning,
+        };
+        let refused = client
+            .predict_after(&observation(1, "wave"), &prefix)
+            .unwrap_err();
+        assert!(matches!(refused, PolicyError::CannotContinue(_)));
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("chunk_blending") && refused.contains(&address.to_string()),
+            "{refused}"
+        );
+    }
     let compressed = RemoteOptions {
         images: pi0_node::protocol::PictureFormat::Png,
         ..remote(address)

@@ -1,12 +1,13 @@
 //! The policy of a checkpoint, here and through the server.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
 use pi0_node::image::{Rgb, RgbImage};
 use pi0_node::policy::{
     ActionChunk, ActionPrefix, CameraOptions, Conditioning, DeviceOptions, Guidance, Observation, Policy,
-    PolicyError, PolicyOptions, RemoteOptions, open_remote, open_with,
+    PolicyError, PolicyOptions, PrefixAttentionSchedule, RemoteOptions, open_remote, open_with,
 };
 use pi0_node::protocol::{KeyPreset, ObservationKeys, PictureFormat};
 use pi0_node::server::ServerOptions;
@@ -116,26 +117,55 @@ fn an_unchanged_frame_of_one_client_is_not_the_cached_one_of_another() {
 }
 
 #[test]
-fn inpainted_actions_travel_to_the_policy_and_guiding_ones_are_refused() {
-    let prefix = |conditioning| ActionPrefix {
-        actions: ActionChunk::new((0..28).map(|value| 0.01 * value as f32).collect(), 14),
+fn chunks_that_go_on_from_the_one_before_are_the_same_through_the_server_to_the_last_bit() {
+    let prefix = |count: usize, conditioning| ActionPrefix {
+        actions: ActionChunk::new((0..count * 14).map(|value| 0.001 * value as f32).collect(), 14),
         conditioning,
     };
-    let frozen = prefix(Conditioning::Inpainted);
-    let expected = shipped()
-        .predict_after(&observation(0, TASKS[0]), &frozen)
-        .unwrap();
+    let guided = |guidance| Conditioning::Guided {
+        guidance,
+        inference_delay: 3,
+    };
+    let bounded = Guidance {
+        schedule: PrefixAttentionSchedule::Exp,
+        prefix_attention_horizon: NonZeroUsize::new(9),
+        max_guidance_weight: Some(1.3),
+    };
+    let prefixes = [
+        prefix(2, Conditioning::Inpainted),
+        prefix(25, guided(Guidance::default())),
+        prefix(25, guided(bounded)),
+    ];
+    let chunks = |policy: &mut dyn Policy| {
+        let chunks = prefixes.iter().zip(0..);
+        let chunks = chunks.map(|(prefix, step)| policy.predict_after(&observation(step, TASKS[0]), prefix));
+        chunks.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let mut policy = shipped();
+    let expected = chunks(&mut *policy);
+    assert_ne!(
+        expected,
+        self::chunks(&mut *shipped(), TASKS[0])[..3],
+        "prefixes count"
+    );
     let server = serve();
     let mut client = client(&server, PictureFormat::Raw);
-    assert_eq!(
-        client.predict_after(&observation(0, TASKS[0]), &frozen).unwrap(),
-        expected
+    assert_eq!(chunks(&mut *client), expected);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_prefix_that_does_not_fit_is_refused_before_it_travels() {
+    let server = serve();
+    let mut client = client(&server, PictureFormat::Raw);
+    let too_long = ActionPrefix {
+        actions: ActionChunk::new(vec![0.0; 50 * 14], 14),
+        conditioning: Conditioning::Inpainted,
+    };
+    let refused = client.predict_after(&observation(0, TASKS[0]), &too_long);
+    assert!(
+        matches!(refused, Err(PolicyError::PrefixShape { .. })),
+        "{refused:?}"
     );
-    let guiding = prefix(Conditioning::Guided {
-        guidance: Guidance::default(),
-        inference_delay: 1,
-    });
-    let refused = client.predict_after(&observation(0, TASKS[0]), &guiding);
-    assert!(matches!(refused, Err(PolicyError::CannotContinue(_))));
     server.stop().unwrap();
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use image::{Rgb, RgbImage};
 
 use super::action_prefix::ActionPrefix;
+use super::action_prefix_message::ACTION_PREFIX;
 use super::chunk::{ActionChunk, Observation};
 use super::error::PolicyError;
 use super::options::CameraOptions;
@@ -20,10 +21,7 @@ use super::remote_options::RemoteOptions;
 use super::report::PolicyReport;
 use super::{Policy, PolicyInfo, ServerReport};
 use crate::checkpoint::Resize;
-use crate::model::Conditioning;
-use crate::protocol::{
-    Answer, Array, FROZEN_ACTIONS, Metadata, ObservationKeys, PictureFormat, Value, encode, picture_to,
-};
+use crate::protocol::{Answer, Metadata, ObservationKeys, PictureFormat, Value, encode, picture_to};
 use address::Address;
 use link::{FirstContact, Link};
 
@@ -42,7 +40,7 @@ pub(super) struct RemotePolicy {
     keys: ObservationKeys,
     image_size: usize,
     info: PolicyInfo,
-    /// Whether the server is `pi0_server`, which takes frozen actions.
+    /// Whether the server is `pi0_server`, which takes the actions of the chunk before.
     is_own: bool,
 }
 
@@ -141,9 +139,9 @@ impl RemotePolicy {
     fn predict_next(
         &mut self,
         observation: &Observation,
-        frozen: Option<&ActionChunk>,
+        prefix: Option<&ActionPrefix>,
     ) -> Result<ActionChunk, PolicyError> {
-        let message = self.message(observation, frozen)?;
+        let message = self.message(observation, prefix)?;
         let Answer { actions, shape, .. } = self.link.request(message, self.options.deadline)?;
         let expected = [self.info.action_horizon, self.info.action_dim];
         if shape != expected {
@@ -159,7 +157,7 @@ impl RemotePolicy {
     fn message(
         &self,
         observation: &Observation,
-        frozen: Option<&ActionChunk>,
+        prefix: Option<&ActionPrefix>,
     ) -> Result<Vec<u8>, PolicyError> {
         if observation.state.len() != self.info.state_dim {
             return Err(PolicyError::StateLength {
@@ -196,9 +194,8 @@ impl RemotePolicy {
         let mut message = self
             .keys
             .observation(pictures, &observation.state, &observation.prompt);
-        if let (Value::Map(entries), Some(frozen)) = (&mut message, frozen) {
-            let array = Array::of_f32(frozen.values(), vec![frozen.horizon(), frozen.action_dim()]);
-            entries.push((FROZEN_ACTIONS.into(), array.into()));
+        if let (Value::Map(entries), Some(prefix)) = (&mut message, prefix) {
+            entries.push((ACTION_PREFIX.into(), prefix.to_value()));
         }
         Ok(encode(&message))
     }
@@ -269,10 +266,11 @@ impl Policy for RemotePolicy {
         observation: &Observation,
         prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
-        match prefix.conditioning {
-            Conditioning::Inpainted if self.is_own => self.predict_next(observation, Some(&prefix.actions)),
-            _ => Err(PolicyError::CannotContinue(self.info.description.clone())),
+        if !self.is_own {
+            return Err(PolicyError::CannotContinue(self.info.description.clone()));
         }
+        prefix.check(&self.info)?;
+        self.predict_next(observation, Some(prefix))
     }
 
     fn report_server(&mut self, report: ServerReport) {

@@ -48,8 +48,8 @@ async def handle(socket):
             return
 
 
-async def run(port):
-    async with serve(handle, "127.0.0.1", port, compression=None, max_size=None) as server:
+async def run(host, port):
+    async with serve(handle, host, port, compression=None, max_size=None) as server:
         host, port = server.sockets[0].getsockname()[:2]
         print(json.dumps({"address": f"ws://{host}:{port}"}), flush=True)
         await server.serve_forever()
@@ -57,8 +57,10 @@ async def run(port):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="0 is any that is free (default)")
-    asyncio.run(run(parser.parse_args().port))
+    arguments = parser.parse_args()
+    asyncio.run(run(arguments.host, arguments.port))
 
 
 if __name__ == "__main__":

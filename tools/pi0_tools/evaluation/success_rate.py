@@ -6,9 +6,12 @@ Every skill starts from the same seeds, so nothing but the prompt tells which ar
 import argparse
 import json
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 
 from pi0_sim.skills import SKILLS
 from pi0_tools.evaluation.closed_loop import Run, add_setup_arguments, run_episodes, run_program, setup_from
+from pi0_tools.evaluation.policy_server import policy_server
 
 COVERED = "right_pick_camera_covered"
 
@@ -27,6 +30,9 @@ def parse_arguments():
     )
     parser.add_argument("--at-least", type=int, help="fail when a skill is done in fewer episodes")
     parser.add_argument("--real-time-factor", type=float, default=1.0, help="simulated seconds in a second")
+    parser.add_argument(
+        "--through-server", action="store_true", help="the policy runs in pi0_server, whose client the node is"
+    )
     arguments = parser.parse_args()
     if arguments.episodes < 1:
         parser.error("--episodes must be at least 1")
@@ -76,8 +82,23 @@ def row(name, outcomes):
     return values
 
 
+@contextmanager
+def chosen_device(setup, is_on_server):
+    """Yields the setup, with the policy in the node or in a server that runs meanwhile."""
+    if not is_on_server:
+        yield setup
+        return
+    with policy_server(setup.output / "pi0_server.log", checkpoint=setup.checkpoint) as (_, address):
+        remote = ("device:=remote", f"server:={address}")
+        yield replace(setup, node_parameters=(*setup.node_parameters, *remote))
+
+
 def evaluate(arguments):
-    setup = setup_from(arguments)
+    with chosen_device(setup_from(arguments), arguments.through_server) as setup:
+        return evaluate_with(setup, arguments)
+
+
+def evaluate_with(setup, arguments):
     table = {}
     for name in arguments.runs:
         run = run_of(name, arguments)
