@@ -17,7 +17,9 @@ use pi0_node::control::{
     Blending, BlendingStrategy, ControlSettings, Controller, JointLimits, Plan, SafetyInputs, TimedChunk,
 };
 use pi0_node::device::{CpuDevice, Precision};
-use pi0_node::policy::{ActionChunk, CameraOptions, Crop, Guidance, Observation, Pi0Policy, PolicyOptions};
+use pi0_node::policy::{
+    ActionChunk, CameraOptions, Crop, Guidance, Observation, Pi0Policy, Policy, PolicyOptions,
+};
 use plotters::prelude::*;
 use safetensors::SafeTensors;
 
@@ -45,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         blend_duration: Duration::from_millis(fade_ms),
         controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,
+        rtc_mode: None,
         guidance: Guidance::default(),
     };
     let limits = JointLimits {

@@ -10,6 +10,11 @@ use crate::protocol::{Array, Value};
 /// Name of the prefix in an observation. Only `pi0_server` knows it.
 pub const ACTION_PREFIX: &str = "action_prefix";
 
+/// Names of the ways in which a chunk goes on from the one before.
+const INPAINTED: &str = "inpainted";
+const TRAINED: &str = "trained";
+const GUIDED: &str = "guided";
+
 /// Largest bound of the guidance weight, as that of the node's parameter.
 const LARGEST_WEIGHT: f64 = 100.0;
 
@@ -23,19 +28,20 @@ pub struct ActionPrefixError {
 }
 
 impl ActionPrefix {
-    /// The prefix as a value: `actions` `[count, action_dim]` and, where they guide the chunk, `guidance`.
+    /// The prefix as a value: `actions` `[count, action_dim]`, `conditioning`, and `guidance` where they guide the chunk.
     pub fn to_value(&self) -> Value<'_> {
         let shape = vec![self.actions.horizon(), self.actions.action_dim()];
         let actions = ("actions", Array::of_f32(self.actions.values(), shape).into());
-        let guidance = match &self.conditioning {
-            Conditioning::Inpainted => None,
+        let (name, guidance) = match &self.conditioning {
+            Conditioning::Inpainted => (INPAINTED, None),
+            Conditioning::Trained => (TRAINED, None),
             Conditioning::Guided {
                 guidance,
                 inference_delay,
             } => {
                 let horizon = guidance.prefix_attention_horizon.map(NonZeroUsize::get);
                 let weight = guidance.max_guidance_weight.map(f64::from);
-                Some(Value::map([
+                let guidance = Value::map([
                     ("inference_delay", (*inference_delay).into()),
                     ("prefix_attention_schedule", guidance.schedule.name().into()),
                     (
@@ -43,13 +49,15 @@ impl ActionPrefix {
                         horizon.map_or(Value::Nil, Value::from),
                     ),
                     ("max_guidance_weight", weight.map_or(Value::Nil, Value::from)),
-                ]))
+                ]);
+                (GUIDED, Some(guidance))
             }
         };
+        let guidance = guidance.map(|value| ("guidance", value));
         Value::map(
-            [actions]
+            [actions, ("conditioning", name.into())]
                 .into_iter()
-                .chain(guidance.map(|value| ("guidance", value))),
+                .chain(guidance),
         )
     }
 
@@ -72,9 +80,19 @@ impl ActionPrefix {
                 return Err(refused("actions", other, expected));
             }
         };
-        let conditioning = match prefix.get("guidance") {
-            None => Conditioning::Inpainted,
-            Some(guidance) => guided(guidance)?,
+        let conditioning = prefix.get("conditioning");
+        let conditioning = match conditioning.and_then(Value::text) {
+            Some(INPAINTED) => Conditioning::Inpainted,
+            Some(TRAINED) => Conditioning::Trained,
+            Some(GUIDED) => guided(prefix.get("guidance").unwrap_or(&Value::Nil))?,
+            _ => {
+                let expected = [INPAINTED, TRAINED, GUIDED].join(", ");
+                return Err(refused(
+                    "conditioning",
+                    conditioning,
+                    format!("one of {expected}"),
+                ));
+            }
         };
         Ok(Some(Self {
             actions,
@@ -169,6 +187,7 @@ mod tests {
         let others = guidance.into_iter().filter(|(name, _)| *name != part);
         Value::map([
             ("actions", Array::of_f32(&[0.0; 4], vec![2, 2]).into()),
+            ("conditioning", GUIDED.into()),
             ("guidance", Value::map(others.chain([(part, value)]))),
         ])
     }
@@ -185,7 +204,8 @@ mod tests {
             max_guidance_weight: Some(0.1),
         });
         let guidances = schedules.into_iter().chain([Guidance::default()]);
-        for conditioning in [Conditioning::Inpainted].into_iter().chain(guidances.map(guided)) {
+        let others = [Conditioning::Inpainted, Conditioning::Trained];
+        for conditioning in others.into_iter().chain(guidances.map(guided)) {
             let sent = prefix(conditioning);
             assert_eq!(received(sent.to_value()), Ok(Some(sent.clone())));
         }
@@ -225,6 +245,12 @@ mod tests {
                 "{refused}"
             );
         }
+        let conditioned = |name: Value<'static>| {
+            let actions = Array::of_f32(&[0.0; 2], vec![1, 2]).into();
+            received(Value::map([("actions", actions), ("conditioning", name)])).unwrap_err()
+        };
+        assert_eq!(conditioned("frozen".into()).part, "conditioning");
+        assert_eq!(conditioned(GUIDED.into()).part, "inference_delay");
         assert!(received(Value::Nil).is_err());
     }
 }

@@ -17,6 +17,8 @@ pub struct Metadata {
     pub action_dim: usize,
     /// Actions in an answer.
     pub action_horizon: usize,
+    /// Clean actions that the policy was trained to go on from, at most; 0 where it was not.
+    pub rtc_training_max_delay: usize,
     /// Side of the square that the policy sees a picture in, in pixels.
     pub image_size: usize,
     /// Whether the policy resizes pictures as Pillow does, and not as LeRobot.
@@ -59,6 +61,7 @@ impl Metadata {
             ("state_dim", self.state_dim.into()),
             ("action_dim", self.action_dim.into()),
             ("action_horizon", self.action_horizon.into()),
+            ("rtc_training_max_delay", self.rtc_training_max_delay.into()),
             ("image_size", self.image_size.into()),
             ("is_antialiased", Value::Bool(self.is_antialiased)),
         ]);
@@ -110,6 +113,7 @@ impl Metadata {
             state_dim: count("state_dim")?,
             action_dim: count("action_dim")?,
             action_horizon: count("action_horizon")?,
+            rtc_training_max_delay: count("rtc_training_max_delay")?,
             image_size: count("image_size")?,
             is_antialiased: own.get("is_antialiased") == Some(&Value::Bool(true)),
         }))
@@ -129,6 +133,7 @@ mod tests {
             state_dim: 14,
             action_dim: 7,
             action_horizon: 50,
+            rtc_training_max_delay: 7,
             image_size: 224,
             is_antialiased: true,
         };

@@ -115,6 +115,7 @@ fn metadata(policy: &dyn Policy, options: &ServerOptions) -> Metadata {
         state_dim: info.state_dim,
         action_dim: info.action_dim,
         action_horizon: info.action_horizon,
+        rtc_training_max_delay: info.rtc_training_max_delay,
         image_size: info.image_size,
         is_antialiased: info.resize == Resize::Antialiased,
     }

@@ -89,6 +89,7 @@ impl RemotePolicy {
         match metadata {
             Some(metadata) => {
                 policy.info.action_horizon = metadata.action_horizon;
+                policy.info.rtc_training_max_delay = metadata.rtc_training_max_delay;
                 policy.info.resize = match metadata.is_antialiased {
                     true => Resize::Antialiased,
                     false => Resize::Plain,
