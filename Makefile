@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros faults lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -62,6 +62,9 @@ bench-server: setup ## what a request to the policy's server costs, and how many
 	@$(IN_ENVIRONMENT) cargo run --release --locked --no-default-features --features cli,server --bin pi0_bench_server -- \
 		--seconds $(SECONDS_EACH)
 
+fuzz: setup ## inputs that nobody made, for what reads files and messages of others; MINUTES=60 for all targets together
+	@$(IN_ENVIRONMENT) python -m pi0_tools.fuzz --minutes $(MINUTES)
+
 check: setup ## what to run after a change: format, lints, and Rust tests without ROS 2
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) ruff check .
@@ -85,6 +88,7 @@ test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
+	@$(IN_ENVIRONMENT) cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@$(IN_ENVIRONMENT) cargo clippy --locked --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) ruff check .

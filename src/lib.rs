@@ -67,6 +67,7 @@
 pub mod benchmark;
 pub mod checkpoint;
 pub mod chrome_trace;
+pub mod compressed_picture;
 pub mod control;
 pub mod device;
 pub mod doctor;

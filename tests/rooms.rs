@@ -8,16 +8,20 @@ use std::path::{Path, PathBuf};
 /// Every room, and the rooms that it may use.
 const ROOMS: &[(&str, &[&str])] = &[
     ("chrome_trace", &[]),
+    ("compressed_picture", &[]),
     ("locking", &[]),
     ("process_memory", &[]),
-    ("protocol", &[]),
+    ("protocol", &["compressed_picture"]),
     ("statistics", &[]),
     ("device", &[]),
     ("model", &["device"]),
     ("checkpoint", &["device", "model"]),
     ("policy", &["checkpoint", "device", "model", "protocol"]),
     ("control", &["policy"]),
-    ("observation", &["control", "locking", "policy"]),
+    (
+        "observation",
+        &["compressed_picture", "control", "locking", "policy"],
+    ),
     (
         "parameters",
         &["control", "device", "observation", "policy", "protocol"],

@@ -1,7 +1,7 @@
 //! The policy's folder within what a training run of LeRobot leaves.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::CheckpointError;
 
@@ -48,6 +48,14 @@ pub(super) fn refuse_broken_link(file: &Path) -> Result<(), CheckpointError> {
     }
 }
 
+/// The file that a file of a folder names; `None` where there is none, and for a name that leads out of the folder: a folder
+/// of somebody else must not make a device or another file of this machine be read.
+pub(super) fn named_file(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut parts = Path::new(name).components();
+    let is_within = parts.all(|part| matches!(part, Component::Normal(_)));
+    Some(folder.join(name)).filter(|path| is_within && path.is_file())
+}
+
 fn is_policy(folder: &Path) -> bool {
     ["config.json", "model.safetensors", "adapter_config.json"]
         .iter()
@@ -67,4 +75,34 @@ fn newest_step(steps: &Path) -> Option<PathBuf> {
         .filter_map(|path| Some((number(&path)?, path)))
         .max()
         .map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_folder_itself_are_named_in_it() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("policy");
+        fs::create_dir_all(folder.join("deeper")).unwrap();
+        for file in [folder.join("a"), folder.join("deeper/b"), outer.path().join("c")] {
+            fs::write(file, "").unwrap();
+        }
+        for name in ["a", "deeper/b"] {
+            assert_eq!(named_file(&folder, name), Some(folder.join(name)));
+        }
+        let absolute = folder.join("a");
+        for name in [
+            "../c",
+            "/dev/zero",
+            "deeper/../../c",
+            "missing",
+            "deeper",
+            "",
+            absolute.to_str().unwrap(),
+        ] {
+            assert_eq!(named_file(&folder, name), None, "{name:?}");
+        }
+    }
 }

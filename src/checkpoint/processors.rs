@@ -332,13 +332,12 @@ fn normalisation(
         ));
         return Ok(Normalisation::Identity);
     };
-    let path = folder.join(file);
-    if !path.exists() {
+    let Some(path) = super::folder::named_file(folder, file) else {
         problems.push(format!(
-            "{file} is missing, expected {feature}.{first} and {feature}.{second} in it"
+            "{file} is missing in this folder, expected {feature}.{first} and {feature}.{second} in it"
         ));
         return Ok(Normalisation::Identity);
-    }
+    };
     let tensors = TensorFiles::open(&path)?;
     Ok(mode.normalisation(config.eps, |statistic| {
         let stored = format!("{feature}.{statistic}");

@@ -79,13 +79,12 @@ impl TensorFiles {
         let mut files = Self::default();
         let shards: BTreeSet<&String> = index.weight_map.values().collect();
         for &shard in &shards {
-            let path = folder.join(shard);
-            if !path.exists() {
+            let Some(path) = super::folder::named_file(folder, shard) else {
                 return Err(CheckpointError::File {
-                    path,
-                    problem: format!("missing, but {} names it", index_path.display()),
+                    path: folder.join(shard),
+                    problem: format!("missing in this folder, but {} names it", index_path.display()),
                 });
-            }
+            };
             files.add(&path)?;
         }
         let missing: Vec<&str> = index

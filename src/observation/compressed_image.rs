@@ -1,31 +1,27 @@
 //! The pixels of a compressed camera message.
 
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
 
 use super::InputProblem;
+use crate::compressed_picture;
 
 /// Decodes the picture of a `sensor_msgs/CompressedImage`: JPEG or PNG, whatever its `format` field holds, for writers differ in
 /// what they put there. Alpha is dropped, grey becomes three equal channels.
 ///
 /// # Errors
-/// When the picture is neither of the two, or damaged.
+/// When the picture is neither of the two, has more pixels than a 4K camera, or is damaged.
 pub fn decode_compressed_image(format: &str, picture: &[u8]) -> Result<RgbImage, InputProblem> {
-    let problem = |problem: String| InputProblem::Picture {
+    compressed_picture::decode(picture).map_err(|problem| InputProblem::Picture {
         format: format.to_owned(),
         problem,
-    };
-    let guessed = image::guess_format(picture).ok();
-    let Some(kind @ (ImageFormat::Jpeg | ImageFormat::Png)) = guessed else {
-        return Err(problem("expected JPEG or PNG".to_owned()));
-    };
-    image::load_from_memory_with_format(picture, kind)
-        .map(|image| image.into_rgb8())
-        .map_err(|error| problem(error.to_string()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
+
+    use image::ImageFormat;
 
     use super::*;
 

@@ -116,7 +116,7 @@ pub fn decode_image(layout: ImageLayout<'_>, data: &[u8]) -> Result<RgbImage, In
         Pixels::Samples { .. } | Pixels::Yuv422 { .. } => u64::from(height),
         Pixels::Yuv420 { .. } => u64::from(height) + u64::from(height / 2),
     };
-    let expected = rows_of_bytes * u64::from(step);
+    let expected = rows_of_bytes.saturating_mul(u64::from(step));
     if (data.len() as u64) < expected {
         return Err(InputProblem::ImageData {
             found: data.len(),
@@ -473,6 +473,8 @@ mod tests {
             "{problem}"
         );
         let huge = decode_image(layout("mono8", u32::MAX, u32::MAX, u32::MAX), &[0; 4]);
+        assert!(matches!(huge, Err(InputProblem::ImageData { .. })));
+        let huge = decode_image(layout("nv12", 2, u32::MAX - 1, u32::MAX), &[0; 4]);
         assert!(matches!(huge, Err(InputProblem::ImageData { .. })));
     }
 

@@ -88,10 +88,19 @@ pub fn expected_name<'a>(name: &str, known: impl Iterator<Item = &'a String> + C
         };
         return format!("one of the {entries}: {names}");
     }
-    let similarity = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
-    let nearest = known.max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
-    match nearest.filter(|nearest| similarity(nearest) > SIMILAR) {
-        Some(nearest) => format!("{nearest}, or another parameter"),
+    let letters = |name: &str| name.chars().count() as f64;
+    let length = letters(name);
+    // Names that differ more in their lengths are less similar, and to compare them takes long.
+    let is_near_in_length = |known: &&String| {
+        let other = letters(known);
+        length.min(other) > SIMILAR * length.max(other)
+    };
+    let similar = known
+        .filter(is_near_in_length)
+        .map(|known| (strsim::normalized_damerau_levenshtein(known, name), known))
+        .filter(|(similarity, _)| *similarity > SIMILAR);
+    match similar.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
+        Some((_, nearest)) => format!("{nearest}, or another parameter"),
         None => "a parameter; pi0_node --print-parameters lists them".to_owned(),
     }
 }

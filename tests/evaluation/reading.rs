@@ -130,6 +130,26 @@ fn damaged_bytes_in_the_middle_end_the_reading_with_a_warning() {
 }
 
 #[test]
+fn an_index_with_a_chunk_that_is_larger_than_the_file_ends_the_reading_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(bag("mcap_zstd/mcap_zstd.mcap")).unwrap();
+    // The last one is in the index, before the sizes of the compressed and of the unpacked chunk.
+    let compression = b"\x04\0\0\0zstd";
+    let at = whole
+        .windows(compression.len())
+        .rposition(|window| window == compression);
+    let sizes = at.unwrap() + compression.len();
+    for (offset, size) in [(0, 1 << 40), (0, 40 << 20), (8, 1 << 40), (8, 60 << 20)] {
+        let mut bytes = whole.clone();
+        bytes[sizes + offset..][..8].copy_from_slice(&u64::to_le_bytes(size));
+        let path = folder.path().join("large.mcap");
+        std::fs::write(&path, bytes).unwrap();
+        let (_, warnings) = read(&path);
+        assert_eq!(warnings.len(), 1, "{size}: {warnings:?}");
+    }
+}
+
+#[test]
 fn a_file_that_metadata_names_and_that_is_missing_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let source = bag("mcap_zstd");

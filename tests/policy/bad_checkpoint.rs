@@ -80,6 +80,17 @@ fn index_that_names_a_missing_shard() {
 }
 
 #[test]
+fn index_that_names_a_file_outside_of_the_folder() {
+    let folder = Folder::new();
+    folder.remove("model.safetensors");
+    let elsewhere = Folder::new();
+    let shard = elsewhere.file("model.safetensors");
+    let index = json!({"weight_map": {"model.state_proj.weight": shard}});
+    fs::write(folder.file("model.safetensors.index.json"), index.to_string()).unwrap();
+    refused_with(&folder, &["missing in this folder", "index.json names it"]);
+}
+
+#[test]
 fn index_that_names_a_tensor_which_is_in_no_shard() {
     let folder = Folder::new();
     fs::rename(folder.file("model.safetensors"), folder.file("shard.safetensors")).unwrap();

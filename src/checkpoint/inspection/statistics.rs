@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::checkpoint::folder::named_file;
 use crate::checkpoint::statistics::Mode;
 use crate::checkpoint::tensor_files::TensorFiles;
 use crate::checkpoint::{json, openpi_statistics, orbax};
@@ -49,8 +50,9 @@ fn of_processor(
     let steps = pipeline.get("steps")?.as_array()?;
     let step = steps.iter().find(|step| step["config"]["norm_map"].is_object())?;
     let mode = step["config"]["norm_map"][kind].as_str().unwrap_or("IDENTITY");
-    let tensors = step["state_file"].as_str().map(|file| folder.join(file));
-    let tensors = tensors.and_then(|file| TensorFiles::open(&file).ok());
+    let file = step["state_file"].as_str();
+    let file = file.and_then(|file| named_file(folder, file));
+    let tensors = file.and_then(|file| TensorFiles::open(&file).ok());
     let values = |statistic: &str| {
         let tensor = tensors.as_ref()?.get(&format!("{feature}.{statistic}"))?;
         Some(tensor.to_f32())

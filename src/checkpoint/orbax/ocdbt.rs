@@ -9,12 +9,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
 use super::cursor::Cursor;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::folder::named_file;
 use crate::checkpoint::tensor_files::map_file;
 
 const MANIFEST: &str = "manifest.ocdbt";
@@ -152,10 +153,7 @@ impl Database {
     ) -> Result<Range<usize>, CheckpointError> {
         let path = folder.join(file);
         if !self.files.contains_key(file) {
-            let is_within = Path::new(file)
-                .components()
-                .all(|part| matches!(part, Component::Normal(_)));
-            if !is_within || !path.is_file() {
+            if named_file(folder, file).is_none() {
                 return Err(CheckpointError::File {
                     path,
                     problem: "missing, but the database refers to it".to_owned(),

@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use mcap::io::MessageReader;
 use mcap::sans_io::LinearReaderOptions;
-use mcap::sans_io::indexed_reader::{IndexedReadEvent, IndexedReader};
-use mcap::sans_io::summary_reader::{SummaryReadEvent, SummaryReader};
+use mcap::sans_io::indexed_reader::{IndexedReadEvent, IndexedReader, IndexedReaderOptions};
+use mcap::sans_io::summary_reader::{SummaryReadEvent, SummaryReader, SummaryReaderOptions};
 use mcap::{Channel, McapError, Message, Summary};
 
 use super::error::BagError;
 use super::files::OpenFile;
 use super::in_order::InOrder;
 use super::message::{Contents, Recorded, Topic, Visit};
-use super::message_compression::unpacked;
+use super::message_compression::{largest_unpacked, unpacked};
 
-/// Largest size of a record in bytes; a larger one is damage.
-const LARGEST_RECORD: usize = 1 << 30;
 /// Least bytes that are read at once.
 const READ_SIZE: usize = 1 << 16;
 
@@ -84,7 +82,8 @@ fn index(file: &OpenFile) -> Result<Option<Summary>, BagError> {
 }
 
 fn read_summary(source: &mut File) -> Result<Option<Summary>, McapError> {
-    let mut reader = SummaryReader::new();
+    let options = SummaryReaderOptions::default().with_file_size(source.metadata()?.len());
+    let mut reader = SummaryReader::new_with_options(options);
     while let Some(event) = reader.next_event() {
         match event? {
             SummaryReadEvent::ReadRequest(length) => {
@@ -134,10 +133,15 @@ fn read_indexed(
     let mut source = open(file)?;
     let mut newest = None;
     let mut run = || -> Result<ControlFlow<()>, McapError> {
-        let mut reader = IndexedReader::new(summary)?;
+        let length = source.metadata()?.len();
+        let options = IndexedReaderOptions::default().with_record_length_limit(largest_unpacked(length));
+        let mut reader = IndexedReader::new_with_options(summary, options)?;
         let mut chunk = Vec::new();
         while let Some(event) = reader.next_event() {
             match event? {
+                IndexedReadEvent::ReadChunkRequest { length: chunk, .. } if chunk as u64 > length => {
+                    return Err(McapError::UnexpectedEof);
+                }
                 IndexedReadEvent::ReadChunkRequest { offset, length } => {
                     source.seek(SeekFrom::Start(offset))?;
                     chunk.resize(length, 0);
@@ -212,11 +216,12 @@ fn scan(
     mut visit: impl FnMut(&Message) -> Result<ControlFlow<()>, McapError>,
 ) -> Result<(ControlFlow<()>, Option<McapError>), BagError> {
     let mut source = open(file)?;
+    let length = source.metadata().map_err(BagError::io(&file.named))?.len();
     // Of a file that was cut off, the last chunk is read as far as it goes; of any other, a chunk only when it is whole.
     let options = LinearReaderOptions::default()
         .with_validate_chunk_crcs(true)
         .with_prevalidate_chunk_crcs(has_end(&mut source).map_err(BagError::io(&file.named))?)
-        .with_record_length_limit(LARGEST_RECORD);
+        .with_record_length_limit(largest_unpacked(length));
     let source = BufReader::with_capacity(READ_SIZE, source);
     for message in MessageReader::new_with_options(source, options) {
         match message.and_then(|message| visit(&message)) {

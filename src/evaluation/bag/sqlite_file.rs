@@ -7,6 +7,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::error::BagError;
@@ -14,6 +15,13 @@ use super::files::OpenFile;
 use super::in_order::InOrder;
 use super::message::{Contents, Recorded, Topic, Visit};
 use super::message_compression::unpacked;
+
+/// Instructions of SQLite between two looks at how many there were.
+const LOOK_AFTER: i32 = 10_000;
+/// Instructions that reading a file may take, and further ones for each of its bytes. A message has at least 30 bytes and takes
+/// 60 instructions.
+const INSTRUCTIONS: u64 = 1_000_000;
+const INSTRUCTIONS_FOR_EACH_BYTE: u64 = 20;
 
 /// Reads the topics of the file.
 pub(super) fn contents(file: &OpenFile) -> Result<Contents, BagError> {
@@ -162,8 +170,9 @@ fn time(nanoseconds: Option<i64>) -> Option<Duration> {
 }
 
 fn open(file: &OpenFile) -> Result<Connection, BagError> {
-    let connection =
+    let mut connection =
         Connection::open_with_flags(&file.readable, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(error(file))?;
+    limit(&mut connection, file)?;
     if cut_off(file)?.is_some() {
         // SQLite's setting for recovery: without it a file shorter than in its header is refused as a whole.
         connection
@@ -173,6 +182,90 @@ fn open(file: &OpenFile) -> Result<Connection, BagError> {
     Ok(connection)
 }
 
+/// Keeps a file from taking more time and memory than its bytes explain: a table can be an endless query, a column a text of a
+/// gigabyte, and a page can be reached in a million ways.
+fn limit(connection: &mut Connection, file: &OpenFile) -> Result<(), BagError> {
+    let metadata = std::fs::metadata(&file.readable).map_err(BagError::io(&file.named))?;
+    let longest = i32::try_from(metadata.len()).unwrap_or(i32::MAX);
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_LENGTH, longest.max(1 << 20))
+        .map_err(error(file))?;
+    let most = INSTRUCTIONS + INSTRUCTIONS_FOR_EACH_BYTE * metadata.len();
+    let mut done = 0;
+    let is_too_much = move || {
+        done += LOOK_AFTER as u64;
+        done > most
+    };
+    connection
+        .progress_handler(LOOK_AFTER, Some(is_too_much))
+        .map_err(error(file))
+}
+
 fn error(file: &OpenFile) -> impl Fn(rusqlite::Error) -> BagError + use<'_> {
     |error| BagError::Sqlite(file.named.clone(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::evaluation::bag::Bag;
+
+    /// A bag with this as its messages.
+    fn bag_of(messages: &str) -> (tempfile::TempDir, Bag) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bag.db3");
+        let connection = Connection::open(&path).unwrap();
+        let topics =
+            "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT);
+            INSERT INTO topics VALUES(1, '/prompt', 'std_msgs/msg/String', 'cdr');";
+        connection.execute_batch(&format!("{topics}{messages}")).unwrap();
+        let bag = Bag::open(path).unwrap();
+        (folder, bag)
+    }
+
+    fn read_all(bag: &Bag) -> (usize, Vec<String>) {
+        let mut count = 0;
+        let warnings = bag.read(&["/prompt".to_owned()].into(), &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        (count, warnings.unwrap())
+    }
+
+    #[test]
+    fn an_endless_query_in_place_of_the_messages_ends_with_a_warning() {
+        let began = Instant::now();
+        let (_folder, bag) = bag_of(
+            "CREATE VIEW messages AS WITH RECURSIVE endless(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM endless)
+             SELECT id, 1 AS topic_id, id AS timestamp, x'00' AS data FROM endless;",
+        );
+        let (_, warnings) = read_all(&bag);
+        assert!(warnings[0].contains("interrupted"), "{warnings:?}");
+        assert!(began.elapsed().as_secs() < 20);
+    }
+
+    #[test]
+    fn a_message_that_is_made_up_of_a_gigabyte_is_not_read() {
+        let (_folder, bag) = bag_of(
+            "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER,
+                data BLOB GENERATED ALWAYS AS (zeroblob(1000000000)));
+             INSERT INTO messages(topic_id, timestamp) VALUES(1, 1);",
+        );
+        let (count, warnings) = read_all(&bag);
+        assert_eq!(count, 0);
+        assert!(warnings[0].contains("too big"), "{warnings:?}");
+    }
+
+    #[test]
+    fn as_many_small_messages_as_a_file_has_are_within_the_limits() {
+        let (_folder, bag) = bag_of(
+            "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER, data BLOB);
+             INSERT INTO messages(topic_id, timestamp, data)
+                WITH RECURSIVE number(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM number WHERE id < 200000)
+                SELECT 1, id, x'00010000' FROM number;",
+        );
+        assert_eq!(read_all(&bag), (200_000, Vec::new()));
+    }
 }
