@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 /// Longest side of a picture, in pixels.
 pub const MAX_SIDE: u32 = 8192;
 /// Most pixels of a compressed picture, those of a 4K camera: a file of some bytes may claim any number, and decoding takes
-/// up to 13 bytes for each.
+/// several bytes for each.
 pub const MAX_PIXELS: u32 = 4096 * 2160;
 
 /// Decodes a picture. Alpha is dropped, grey becomes three equal channels.

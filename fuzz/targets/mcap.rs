@@ -14,7 +14,7 @@ static FILE: LazyLock<InputFile> = LazyLock::new(|| InputFile::new("bag.mcap"));
 /// binrw 0.15 reserves the 32-bit length that a text claims before it reads it; pages that are not written are no memory.
 const MORE: usize = 4 << 30;
 
-fuzz_target!(|input: &[u8]| {
+fuzz_target!(init: pi0_fuzz::let_panics_be_caught(), |input: &[u8]| {
     let file = FILE.write(input);
     pi0_fuzz::bounded_above(MORE, input, || {
         let Ok(bag) = Bag::open(file) else { return };

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use pi0_node::observation::decode_compressed_image;
 use pi0_node::protocol::{Value, picture_from};
 
-/// A progressive JPEG of a 4K camera takes 107 MiB, however few its bytes are.
+/// The largest pictures take more, however few their bytes are.
 const MORE: usize = 64 << 20;
 
 fuzz_target!(init: pi0_fuzz::let_panics_be_caught(), |input: &[u8]| {

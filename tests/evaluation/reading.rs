@@ -130,6 +130,29 @@ fn damaged_bytes_in_the_middle_end_the_reading_with_a_warning() {
 }
 
 #[test]
+fn a_record_that_is_longer_than_its_chunk_ends_the_reading_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bag.mcap");
+    let records = 20_u64;
+    let mut bytes = b"\x89MCAP0\r\n".to_vec();
+    // A chunk of 60 bytes: times of its messages, uncompressed size, checksum, no compression, records.
+    bytes.push(6);
+    bytes.extend(60_u64.to_le_bytes());
+    bytes.extend([0; 16]);
+    bytes.extend(records.to_le_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(records.to_le_bytes());
+    // A message of 100 bytes.
+    bytes.push(5);
+    bytes.extend(100_u64.to_le_bytes());
+    bytes.extend([0; 200]);
+    std::fs::write(&path, bytes).unwrap();
+    let (found, warnings) = read(&path);
+    assert!(found.is_empty());
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+#[test]
 fn an_index_with_a_chunk_that_is_larger_than_the_file_ends_the_reading_with_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let whole = std::fs::read(bag("mcap_zstd/mcap_zstd.mcap")).unwrap();

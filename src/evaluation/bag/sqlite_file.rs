@@ -207,8 +207,6 @@ fn error(file: &OpenFile) -> impl Fn(rusqlite::Error) -> BagError + use<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::evaluation::bag::Bag;
 
@@ -236,14 +234,12 @@ mod tests {
 
     #[test]
     fn an_endless_query_in_place_of_the_messages_ends_with_a_warning() {
-        let began = Instant::now();
         let (_folder, bag) = bag_of(
             "CREATE VIEW messages AS WITH RECURSIVE endless(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM endless)
              SELECT id, 1 AS topic_id, id AS timestamp, x'00' AS data FROM endless;",
         );
         let (_, warnings) = read_all(&bag);
         assert!(warnings[0].contains("interrupted"), "{warnings:?}");
-        assert!(began.elapsed().as_secs() < 20);
     }
 
     #[test]
