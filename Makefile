@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server check test test-ros lint docs rust-test mock-test sim-test bench-card python-test smoke-test parity bench bench-kernels clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -75,7 +75,7 @@ test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, p
 	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_equals_replay
 	@$(IN_ISOLATION) python -m pytest -q tests/python
 
-test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
+test: lint rust-test mock-test sim-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
@@ -106,6 +106,14 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		tt_example="cargo run --release --locked -p tt-metal-sys --example multiply --" && \
 		$$tt_example --mock tools/tenstorrent/mock/n150.yaml target/mock-cache && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
+
+# The test program is built as mock-test builds it.
+sim-test: setup ## the Tenstorrent device on a simulated card: TT-NN's kernels compute, and their numbers are compared
+	@tools/tenstorrent/sim/install.sh
+	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+		conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
+			--no-run --message-format json | tools/tenstorrent/sim/executable.py)" && \
+		tools/tenstorrent/sim/run.sh "$$conformance"
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
 CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48
