@@ -2,6 +2,7 @@
 //! refusal of shapes that do not fit; on the CPU device at every kernel level, and with the feature
 //! `tenstorrent` on a card.
 
+mod buffers;
 #[cfg(feature = "tenstorrent")]
 mod card;
 #[path = "../common"]
@@ -117,6 +118,26 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             "a cache keeps what is written where it is written",
             ElementWise,
             heads::a_cache_keeps_what_is_written_where_it_is_written,
+        ),
+        (
+            "sums and moves use the buffers they are given",
+            ElementWise,
+            buffers::sums_and_moves_use_the_buffers_they_are_given,
+        ),
+        (
+            "products use the buffers they are given",
+            Weights,
+            buffers::products_use_the_buffers_they_are_given,
+        ),
+        (
+            "heads use the buffers they are given",
+            ElementWise,
+            buffers::heads_use_the_buffers_they_are_given,
+        ),
+        (
+            "attention uses the buffers it is given",
+            Attention,
+            buffers::attention_uses_the_buffers_it_is_given,
         ),
         (
             "captured work reads what was written since",

@@ -5,6 +5,7 @@ from math import ceil
 import numpy as np
 from framework.pe.rv.isa.i_isa import RV_I_ISA
 from framework.pe.rv.isa.m_isa import RV_M_ISA
+from framework.pe.tensix.backends import matrix
 from framework.pe.tensix.backends.backend_base import DataFormat
 from framework.pe.tensix.backends.unpacker import UnPackerUnit
 from framework.util.conversion import conv_to_bytes
@@ -99,7 +100,22 @@ def converted_format(self, state, input_format, output_format, values, to_destin
     return convert_format(self, state, DataFormat.BF16, DataFormat.BF16, values, to_destination)
 
 
+class FormatsOfSources:
+    """A block format whose exponents have eight bits is bfloat16 to the matrix unit: tt-isa-documentation, MVMUL.md, SrcAStyle. wolfpine
+    has it the other way about, for that page calls BFP8 what TT-Metalium, and wolfpine, call Bfp8_b."""
+
+    other_names = {"BFP8": "BFP8_b", "BFP4": "BFP4_b", "BFP2": "BFP2_b"}
+    other_names |= {other: name for name, other in other_names.items()}
+
+    def __call__(self, value):
+        return DataFormat(value)
+
+    def __getattr__(self, name):
+        return getattr(DataFormat, self.other_names.get(name, name))
+
+
 def mend():
+    matrix.DataFormat = FormatsOfSources()
     UnPackerUnit.generate_input_addresses_and_sizes = addresses_of_blocks
     UnPackerUnit.formatConversion = converted_format
     RV_I_ISA.handle_i_jalr = classmethod(jump_and_link_register)

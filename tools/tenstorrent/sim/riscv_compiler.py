@@ -28,6 +28,7 @@ CODE = [
     "-ffunction-sections",
     "-fno-pic",
     "-fno-sanitize=all",
+    "-fomit-frame-pointer",
     "-fno-stack-protector",
     "-fno-unwind-tables",
     "-fno-asynchronous-unwind-tables",

@@ -19,20 +19,26 @@ struct Raw {
     Lanes lanes;
 };
 
-// A value of 32 lanes. Assigning to it writes the enabled lanes alone.
+// A value of 32 lanes. Assigning to it writes the enabled lanes alone; what has no value yet has none to keep.
 class Vector {
    public:
-    Vector() = default;
+    sfpi_inline Vector() {}
     Vector(const Vector &) = default;
-    sfpi_inline Vector(Raw raw) : lanes_(raw.lanes) {}
+    sfpi_inline Vector(Raw raw) : lanes_(raw.lanes), has_value_(true) {}
     sfpi_inline Vector &operator=(const Vector &other) {
-        instruction::assign(lanes_, other.lanes_);
+        if (has_value_) {
+            instruction::assign(lanes_, other.lanes_);
+        } else {
+            lanes_ = other.lanes_;
+            has_value_ = true;
+        }
         return *this;
     }
     sfpi_inline Lanes get() const { return lanes_; }
 
-   private:
+   protected:
     Lanes lanes_;
+    bool has_value_ = false;
 };
 
 template <typename T>
@@ -81,9 +87,29 @@ class vFloat : public Vector {
     sfpi_inline vFloat(float value) : Vector(Raw{instruction::load_bits(std::bit_cast<std::uint32_t>(value))}) {}
     sfpi_inline vFloat(sFloat16a value) : Vector(Raw{instruction::load_immediate(instruction::Float16, value.get())}) {}
     sfpi_inline vFloat(sFloat16b value) : Vector(Raw{instruction::load_immediate(instruction::BFloat16, value.get())}) {}
-    sfpi_inline vFloat &operator+=(vFloat other);
-    sfpi_inline vFloat &operator-=(vFloat other);
-    sfpi_inline vFloat &operator*=(vFloat other);
+    // What can be computed in the place of this value is: that takes one register less.
+    template <typename T>
+        requires requires(T value, Lanes &lanes) { value.into(lanes); }
+    sfpi_inline vFloat &operator=(T value) {
+        if (has_value_) {
+            value.into(lanes_);
+            return *this;
+        }
+        return *this = vFloat(value);
+    }
+    sfpi_inline vFloat &operator=(float value) {
+        if (has_value_) {
+            instruction::load_bits(lanes_, std::bit_cast<std::uint32_t>(value));
+            return *this;
+        }
+        return *this = vFloat(value);
+    }
+    template <typename T>
+    sfpi_inline vFloat &operator+=(T other);
+    template <typename T>
+    sfpi_inline vFloat &operator-=(T other);
+    template <typename T>
+    sfpi_inline vFloat &operator*=(T other);
 };
 
 class vUInt : public Vector {
@@ -135,32 +161,150 @@ SFPI_NARROW(vUInt8, vUInt16)
 SFPI_NARROW(vSMag16, vSMag)
 SFPI_NARROW(vSMag8, vSMag16)
 
-// Floating point. A product that is added to is one instruction, with one rounding.
-class Product {
+// A register that holds the same in all kernels, or what a kernel's beginning wrote there.
+template <typename T>
+class ConstantRegister {
    public:
-    sfpi_inline Product(vFloat a, vFloat b) : a(a), b(b) {}
-    Product(const Product &) = default;
-    sfpi_inline operator vFloat() const { return vFloat(Raw{instruction::multiply(a.get(), b.get())}); }
-    vFloat a, b;
+    sfpi_inline constexpr explicit ConstantRegister(unsigned index) : index_(index) {}
+    sfpi_inline operator T() const { return T(Raw{instruction::constant(index_)}); }
+    sfpi_inline void operator=(T value) const { instruction::set_constant(index_, value.get()); }
+    sfpi_inline constexpr unsigned index() const { return index_; }
+
+   private:
+    unsigned index_;
 };
 
-sfpi_inline vFloat multiply_add(Product product, vFloat c, unsigned signs) {
-    return vFloat(Raw{instruction::multiply_add(product.a.get(), product.b.get(), c.get(), signs)});
+// A factor or a summand; 0 and 1 are in registers of their own.
+class FloatOperand {
+   public:
+    sfpi_inline FloatOperand(vFloat value) : value_{value.get(), instruction::NOT_CONSTANT} {}
+    sfpi_inline FloatOperand(ConstantRegister<vFloat> value) : value_{0, value.index()} {}
+    sfpi_inline FloatOperand(float value) : value_{of(value)} {}
+    sfpi_inline instruction::Operand get() const { return value_; }
+
+   private:
+    sfpi_inline static instruction::Operand of(float value) {
+        if (__builtin_constant_p(value) && (value == 1.0f || std::bit_cast<std::uint32_t>(value) == 0)) {
+            return {0, value == 1.0f ? instruction::ONE : instruction::ZERO};
+        }
+        return {vFloat(value).get(), instruction::NOT_CONSTANT};
+    }
+    instruction::Operand value_;
+};
+
+// A product and what is added to it are one instruction, with one rounding.
+class FloatSum {
+   public:
+    sfpi_inline FloatSum(FloatOperand a, FloatOperand b, FloatOperand c, unsigned signs) : a(a), b(b), c(c), signs(signs) {}
+    sfpi_inline void into(Lanes &lanes) const { instruction::multiply_add(lanes, a.get(), b.get(), c.get(), signs); }
+    sfpi_inline operator vFloat() const {
+        return vFloat(Raw{instruction::multiply_add(a.get(), b.get(), c.get(), signs)});
+    }
+    sfpi_inline operator FloatOperand() const { return vFloat(*this); }
+
+   private:
+    FloatOperand a, b, c;
+    unsigned signs;
+};
+
+class FloatProduct {
+   public:
+    sfpi_inline FloatProduct(FloatOperand a, FloatOperand b, unsigned signs = 0) : a(a), b(b), signs(signs) {}
+    sfpi_inline void into(Lanes &lanes) const { plus(0.0f, 0).into(lanes); }
+    sfpi_inline operator vFloat() const { return plus(0.0f, 0); }
+    sfpi_inline operator FloatOperand() const { return vFloat(*this); }
+    sfpi_inline FloatSum plus(FloatOperand c, unsigned sign_of_c) const { return {a, b, c, signs | sign_of_c}; }
+    sfpi_inline FloatProduct operator-() const { return {a, b, signs ^ 1}; }
+
+   private:
+    FloatOperand a, b;
+    unsigned signs;
+};
+
+// Negation is part of the instruction that uses it.
+class FloatNegative {
+   public:
+    sfpi_inline explicit FloatNegative(vFloat value) : value_(value) {}
+    sfpi_inline void into(Lanes &lanes) const { lanes = instruction::of(TT_OP_SFPMOV(0, 0, 0, 1), value_.get(), lanes); }
+    sfpi_inline operator vFloat() const { return vFloat(Raw{instruction::of(TT_OP_SFPMOV(0, 0, 0, 1), value_.get())}); }
+    sfpi_inline operator FloatOperand() const { return vFloat(*this); }
+    sfpi_inline vFloat operator-() const { return value_; }
+
+   private:
+    vFloat value_;
+};
+
+template <typename T>
+concept IsLazy = std::is_same_v<T, FloatProduct> || std::is_same_v<T, FloatSum> || std::is_same_v<T, FloatNegative>;
+template <typename T>
+constexpr bool is_rows = false;
+template <typename T>
+concept IsFloating = std::is_base_of_v<vFloat, T> || IsLazy<T> || std::is_same_v<T, ConstantRegister<vFloat>> || is_rows<T>;
+template <typename T>
+concept IsFloatingNumber = std::is_arithmetic_v<T> || std::is_same_v<T, sFloat16a> || std::is_same_v<T, sFloat16b>;
+template <typename A, typename B>
+concept AreFloating =
+    (IsFloating<A> && (IsFloating<B> || IsFloatingNumber<B>)) || (IsFloatingNumber<A> && IsFloating<B>);
+
+template <typename T>
+sfpi_inline auto operand(T value) {
+    if constexpr (std::is_arithmetic_v<T>) {
+        return FloatOperand(float(value));
+    } else if constexpr (std::is_convertible_v<T, FloatOperand>) {
+        return FloatOperand(value);
+    } else {
+        return FloatOperand(vFloat(value));
+    }
 }
 
-sfpi_inline Product operator*(vFloat a, vFloat b) { return {a, b}; }
-sfpi_inline vFloat operator+(vFloat a, vFloat b) { return vFloat(Raw{instruction::add(a.get(), b.get())}); }
-sfpi_inline vFloat operator-(vFloat a, vFloat b) { return vFloat(Raw{instruction::add(a.get(), b.get(), 2)}); }
-sfpi_inline vFloat operator+(Product product, vFloat c) { return multiply_add(product, c, 0); }
-sfpi_inline vFloat operator+(vFloat c, Product product) { return multiply_add(product, c, 0); }
-sfpi_inline vFloat operator-(Product product, vFloat c) { return multiply_add(product, c, 2); }
-sfpi_inline vFloat operator-(vFloat c, Product product) { return multiply_add(product, c, 1); }
-sfpi_inline vFloat operator+(Product a, Product b) { return multiply_add(a, vFloat(b), 0); }
-sfpi_inline vFloat operator-(Product a, Product b) { return multiply_add(a, vFloat(b), 2); }
-sfpi_inline vFloat operator-(vFloat a) { return vFloat(Raw{instruction::of(TT_OP_SFPMOV(0, 0, 0, 1), a.get())}); }
-sfpi_inline vFloat &vFloat::operator+=(vFloat other) { return *this = *this + other; }
-sfpi_inline vFloat &vFloat::operator-=(vFloat other) { return *this = *this - other; }
-sfpi_inline vFloat &vFloat::operator*=(vFloat other) { return *this = vFloat(*this * other); }
+template <typename A, typename B>
+    requires AreFloating<A, B>
+sfpi_inline FloatProduct operator*(A a, B b) {
+    if constexpr (std::is_same_v<A, FloatNegative> && std::is_same_v<B, FloatNegative>) {
+        return -a * -b;
+    } else if constexpr (std::is_same_v<A, FloatNegative>) {
+        return -(-a * b);
+    } else if constexpr (std::is_same_v<B, FloatNegative>) {
+        return -(a * -b);
+    } else {
+        return {operand(a), operand(b)};
+    }
+}
+template <typename A, typename B>
+    requires AreFloating<A, B>
+sfpi_inline FloatSum operator+(A a, B b) {
+    if constexpr (std::is_same_v<A, FloatProduct>) {
+        return a.plus(operand(b), 0);
+    } else if constexpr (std::is_same_v<B, FloatProduct>) {
+        return b.plus(operand(a), 0);
+    } else {
+        return {operand(a), 1.0f, operand(b), 0};
+    }
+}
+template <typename A, typename B>
+    requires AreFloating<A, B>
+sfpi_inline FloatSum operator-(A a, B b) {
+    if constexpr (std::is_same_v<A, FloatProduct>) {
+        return a.plus(operand(b), 2);
+    } else if constexpr (std::is_same_v<B, FloatProduct>) {
+        return (-b).plus(operand(a), 0);
+    } else {
+        return {operand(a), 1.0f, operand(b), 2};
+    }
+}
+sfpi_inline FloatNegative operator-(vFloat a) { return FloatNegative(a); }
+template <typename T>
+sfpi_inline vFloat &vFloat::operator+=(T other) {
+    return *this = *this + other;
+}
+template <typename T>
+sfpi_inline vFloat &vFloat::operator-=(T other) {
+    return *this = *this - other;
+}
+template <typename T>
+sfpi_inline vFloat &vFloat::operator*=(T other) {
+    return *this = *this * other;
+}
 
 // Integers. Flags are left as they are.
 constexpr unsigned NO_FLAGS = SFPIADD_MOD1_CC_NONE;

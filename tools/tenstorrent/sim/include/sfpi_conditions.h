@@ -83,20 +83,18 @@ sfpi_inline Comparison operator!(Both<A, B> both) {
 }
 
 template <typename T>
-concept IsFloating = std::is_base_of_v<vFloat, T> || std::is_same_v<Product, T>;
-template <typename T>
 concept IsScalar = std::is_arithmetic_v<T>;
 
 // Differences tell the order of floats and of integers; a comparison with 0 needs none.
 template <IsFloating A, IsScalar B>
 sfpi_inline Lanes difference(A a, B b) {
     const vFloat value = a;
-    return __builtin_constant_p(b) && b == 0 ? value.get() : (value - vFloat(float(b))).get();
+    return __builtin_constant_p(b) && b == 0 ? value.get() : vFloat(value - b).get();
 }
 template <typename A, typename B>
     requires(IsFloating<A> && !IsScalar<B>)
 sfpi_inline Lanes difference(A a, B b) {
-    return (vFloat(a) - vFloat(b)).get();
+    return vFloat(a - b).get();
 }
 template <IsInteger A, IsScalar B>
 sfpi_inline Lanes difference(A a, B b) {
@@ -109,7 +107,7 @@ sfpi_inline Lanes difference(A a, B b) {
 template <IsScalar A, typename B>
     requires IsFloating<B>
 sfpi_inline Lanes difference(A a, B b) {
-    return (vFloat(float(a)) - vFloat(b)).get();
+    return vFloat(a - b).get();
 }
 template <IsScalar A, IsInteger B>
 sfpi_inline Lanes difference(A a, B b) {

@@ -41,13 +41,16 @@ template <IsVector T>
 sfpi_inline Signed<T> setsgn(T value, int sign) {
     return Signed<T>(Raw{instruction::of(TT_OP_SFPSETSGN(sign & 1, 0, 0, 1), value.get())});
 }
-sfpi_inline vFloat setsgn(Product value, int sign) { return setsgn(vFloat(value), sign); }
+template <IsLazy T>
+sfpi_inline vFloat setsgn(T value, int sign) {
+    return setsgn(vFloat(value), sign);
+}
 template <IsVector T, IsVector S>
 sfpi_inline Signed<T> copysgn(T value, S sign) {
     return Signed<T>(Raw{instruction::of(TT_OP_SFPSETSGN(0, 0, 0, 0), value.get(), sign.get())});
 }
-template <IsVector T>
-sfpi_inline vFloat copysgn(Product value, T sign) {
+template <IsLazy T, IsVector S>
+sfpi_inline vFloat copysgn(T value, S sign) {
     return copysgn(vFloat(value), sign);
 }
 // The lowest bit of `sign` is the new sign.
@@ -142,7 +145,7 @@ sfpi_inline vInt to_twos_complement(vSMag value) {
 
 template <IsVector To, typename From>
 sfpi_inline To convert(From value, RoundMode mode = RoundMode::NearestStochastic) {
-    if constexpr (std::is_same_v<From, Product>) {
+    if constexpr (!IsVector<From>) {
         return convert<To>(vFloat(value), mode);
     } else if constexpr (std::is_same_v<To, From>) {
         return value;
@@ -161,8 +164,12 @@ sfpi_inline To convert(From value, RoundMode mode = RoundMode::NearestStochastic
     }
 }
 
+sfpi_inline Raw multiply_add(Lanes a, Lanes b, Lanes c, unsigned signs) {
+    return {instruction::multiply_add({a, 0}, {b, 0}, {c, 0}, signs)};
+}
+
 }  // namespace sfpi
 
 // Instructions that kernels name themselves.
-#define __builtin_rvtt_sfpmad(a, b, c, mode) (sfpi::Raw{sfpi::instruction::multiply_add(a, b, c, mode)})
+#define __builtin_rvtt_sfpmad(a, b, c, mode) (sfpi::multiply_add(a, b, c, mode))
 #define __builtin_rvtt_sfpgt(a, b, mode) (sfpi::Raw{sfpi::instruction::of(TT_OP_SFPGT(0, 0, 0, mode), b, a)})

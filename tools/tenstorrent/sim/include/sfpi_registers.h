@@ -50,13 +50,21 @@ class Rows {
         static_assert(from != DataLayout::SM32, "sign and magnitude is not converted");
         return T(Raw{instruction::load(format_of(from), address_mode_, address_)});
     }
+    // Into the enabled lanes of a float.
+    sfpi_inline void into(Lanes &lanes) const {
+        constexpr DataLayout from = layout == DataLayout::Default ? DataLayout::FSrcB : layout;
+        instruction::load(lanes, format_of(from), address_mode_, address_);
+    }
     template <IsVector T>
     sfpi_inline void operator=(T value) const {
         constexpr DataLayout to = layout == DataLayout::Default ? own_layout<T> : layout;
         static_assert(to != DataLayout::SM32, "sign and magnitude is not converted");
         instruction::store(value.get(), format_of(to), address_mode_, address_);
     }
-    sfpi_inline void operator=(Product value) const { *this = vFloat(value); }
+    template <IsLazy T>
+    sfpi_inline void operator=(T value) const {
+        *this = vFloat(value);
+    }
     sfpi_inline void operator=(float value) const { *this = vFloat(value); }
     sfpi_inline void operator=(const Rows &rows) const { *this = vFloat(rows); }
 
@@ -64,6 +72,9 @@ class Rows {
     unsigned address_;
     unsigned address_mode_;
 };
+
+template <DataLayout layout>
+constexpr bool is_rows<Rows<layout>> = true;
 
 class DestinationRegister {
    public:
@@ -79,32 +90,21 @@ class DestinationRegister {
 };
 constexpr DestinationRegister dst_reg;
 
-// A register that holds the same in all kernels, or what a kernel's beginning wrote there.
-template <typename T>
-class ConstantRegister {
-   public:
-    sfpi_inline constexpr explicit ConstantRegister(unsigned index) : index_(index) {}
-    sfpi_inline operator T() const { return T(Raw{instruction::constant(index_)}); }
-    sfpi_inline void operator=(T value) const { instruction::set_constant(index_, value.get()); }
-
-   private:
-    unsigned index_;
-};
 constexpr ConstantRegister<vFloat> vConst0(9), vConst1(10), vConstNeg1(11), vConst0p8373(8);
 constexpr ConstantRegister<vFloat> vConstFloatPrgm0(12), vConstFloatPrgm1(13), vConstFloatPrgm2(14);
 constexpr ConstantRegister<vInt> vConstIntPrgm0(12), vConstIntPrgm1(13), vConstIntPrgm2(14), vConstTileId(15);
 
-#define SFPI_OF_CONSTANT(op)                                                            \
-    template <typename T, typename B>                                                   \
-    sfpi_inline auto operator op(ConstantRegister<T> a, B b)->decltype(T(a) op b) {     \
-        return T(a) op b;                                                               \
-    }                                                                                   \
-    template <typename A, typename T>                                                   \
-    sfpi_inline auto operator op(A a, ConstantRegister<T> b)->decltype(a op T(b)) {     \
-        return a op T(b);                                                               \
+// Integers that are constants.
+#define SFPI_OF_CONSTANT(op)                                                                                    \
+    template <typename B>                                                                                       \
+    sfpi_inline auto operator op(ConstantRegister<vInt> a, B b)->decltype(vInt(a) op b) {                       \
+        return vInt(a) op b;                                                                                    \
+    }                                                                                                           \
+    template <typename A>                                                                                       \
+    sfpi_inline auto operator op(A a, ConstantRegister<vInt> b)->decltype(a op vInt(b)) {                       \
+        return a op vInt(b);                                                                                    \
     }
 
-SFPI_OF_CONSTANT(*)
 SFPI_OF_CONSTANT(+)
 SFPI_OF_CONSTANT(-)
 SFPI_OF_CONSTANT(&)

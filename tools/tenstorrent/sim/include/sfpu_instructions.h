@@ -52,30 +52,47 @@ sfpi_inline void assign(Lanes &d, Lanes c) {
     d = of(TT_OP_SFPMOV(0, 0, 0, 0), c, d);
 }
 
-// ±(a × b) ± c: bit 0 of `signs` negates a, bit 1 negates c.
-sfpi_inline Lanes multiply_add(Lanes a, Lanes b, Lanes c, unsigned signs = 0) {
+// A value, or the index of a register that is a constant.
+struct Operand {
+    Lanes lanes;
+    unsigned constant;
+};
+constexpr unsigned NOT_CONSTANT = 0, ZERO = 9, ONE = 10;
+
+// ±(a × b) ± c: bit 0 of `signs` negates a, bit 1 negates c. `output` says whether lanes that are not enabled keep what they have.
+#define SFPU_A "+(lreg_%[a]<<16)"
+#define SFPU_B "+(lreg_%[b]<<12)"
+#define SFPU_C "+(lreg_%[c]<<8)"
+#define SFPU_MULTIPLY_ADD_OF(output, text, ...)             \
+    asm volatile(".ttinsn %[w]" text "+(lreg_%[d]<<4)"      \
+                 : [d] output(d)                            \
+                 : [w] "i"(TT_OP_SFPMAD(a.constant, b.constant, c.constant, 0, signs)), __VA_ARGS__)
+#define SFPU_MULTIPLY_ADD(output)                                                                                         \
+    if (a.constant == NOT_CONSTANT && b.constant == NOT_CONSTANT && c.constant == NOT_CONSTANT) {                         \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_A SFPU_B SFPU_C, [a] "cf"(a.lanes), [b] "cf"(b.lanes), [c] "cf"(c.lanes));      \
+    } else if (a.constant == NOT_CONSTANT && b.constant == NOT_CONSTANT) {                                                \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_A SFPU_B, [a] "cf"(a.lanes), [b] "cf"(b.lanes));                                \
+    } else if (a.constant == NOT_CONSTANT && c.constant == NOT_CONSTANT) {                                                \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_A SFPU_C, [a] "cf"(a.lanes), [c] "cf"(c.lanes));                                \
+    } else if (b.constant == NOT_CONSTANT && c.constant == NOT_CONSTANT) {                                                \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_B SFPU_C, [b] "cf"(b.lanes), [c] "cf"(c.lanes));                                \
+    } else if (a.constant == NOT_CONSTANT) {                                                                              \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_A, [a] "cf"(a.lanes));                                                          \
+    } else if (b.constant == NOT_CONSTANT) {                                                                              \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_B, [b] "cf"(b.lanes));                                                          \
+    } else {                                                                                                              \
+        SFPU_MULTIPLY_ADD_OF(output, SFPU_C, [c] "cf"(c.lanes));                                                          \
+    }
+
+sfpi_inline Lanes multiply_add(Operand a, Operand b, Operand c, unsigned signs) {
     Lanes d;
-    asm volatile(".ttinsn %[w]+(lreg_%[a]<<16)+(lreg_%[b]<<12)+(lreg_%[c]<<8)+(lreg_%[d]<<4)"
-                 : [d] "=cf"(d)
-                 : [a] "cf"(a), [b] "cf"(b), [c] "cf"(c), [w] "i"(TT_OP_SFPMAD(0, 0, 0, 0, signs)));
+    SFPU_MULTIPLY_ADD("=cf")
     return d;
 }
 
-// Registers 9 and 10 are 0 and 1.
-sfpi_inline Lanes multiply(Lanes a, Lanes b) {
-    Lanes d;
-    asm volatile(".ttinsn %[w]+(lreg_%[a]<<16)+(lreg_%[b]<<12)+(lreg_%[d]<<4)"
-                 : [d] "=cf"(d)
-                 : [a] "cf"(a), [b] "cf"(b), [w] "i"(TT_OP_SFPMUL(0, 0, 9, 0, 0)));
-    return d;
-}
-
-sfpi_inline Lanes add(Lanes b, Lanes c, unsigned signs = 0) {
-    Lanes d;
-    asm volatile(".ttinsn %[w]+(lreg_%[b]<<12)+(lreg_%[c]<<8)+(lreg_%[d]<<4)"
-                 : [d] "=cf"(d)
-                 : [b] "cf"(b), [c] "cf"(c), [w] "i"(TT_OP_SFPMAD(10, 0, 0, 0, signs)));
-    return d;
+// Into the enabled lanes of `d`.
+sfpi_inline void multiply_add(Lanes &d, Operand a, Operand b, Operand c, unsigned signs) {
+    SFPU_MULTIPLY_ADD("+cf")
 }
 
 // VD becomes the smaller and VC the larger, by sign and magnitude.
@@ -140,8 +157,24 @@ sfpi_inline Lanes load_bits(std::uint32_t bits) {
     return d;
 }
 
+// The same, into the enabled lanes.
+sfpi_inline void load_bits(Lanes &d, std::uint32_t bits) {
+    if (__builtin_constant_p(bits) && (bits & 0xffff) == 0) {
+        use(TT_OP_SFPLOADI(0, unsigned(BFloat16), bits >> 16), d);
+        return;
+    }
+    use(TT_OP_SFPLOADI(0, unsigned(UInt16), bits & 0xffff), d);
+    if (!__builtin_constant_p(bits) || bits >> 16 != 0) {
+        use(TT_OP_SFPLOADI(0, unsigned(Upper), bits >> 16), d);
+    }
+}
+
 sfpi_inline Lanes load(unsigned format, unsigned address_mode, unsigned address) {
     return make(TT_OP_SFPLOAD(0, format, address_mode, address));
+}
+
+sfpi_inline void load(Lanes &d, unsigned format, unsigned address_mode, unsigned address) {
+    use(TT_OP_SFPLOAD(0, format, address_mode, address), d);
 }
 
 sfpi_inline void store(Lanes d, unsigned format, unsigned address_mode, unsigned address) {
