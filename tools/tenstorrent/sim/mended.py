@@ -1,8 +1,9 @@
-"""wolfpine 2.2 with what it computes wrongly, or does not compute, mended. Each mend names the reference that it follows."""
+"""wolfpine 2.2 with what it computes wrongly, or not at all, mended. Each mend names the reference that it follows."""
 
 from math import ceil
 
 import numpy as np
+from framework.network import tt_noc
 from framework.pe.rv.isa.i_isa import RV_I_ISA
 from framework.pe.rv.isa.m_isa import RV_M_ISA
 from framework.pe.tensix.backends import matrix
@@ -59,29 +60,44 @@ def divide(cls, registers, memory, snoop, instruction=None):
 
 unpacked_addresses = UnPackerUnit.generate_input_addresses_and_sizes
 convert_format = UnPackerUnit.formatConversion
+unpack_block = UnPackerUnit._unpack_block
+
+# Bits of a value, of which one is the sign, beside the exponent that 16 of them share.
+BLOCK_FORMATS = {DataFormat.BFP8_b: 8, DataFormat.BFP4_b: 4}
 
 
 def addresses_of_blocks(self, issue_thread, state, multi_context, context, adc, row_search):
-    """A tile of bfloat8_b begins with its exponents, one for 16 values: tt-isa-documentation, UNPACR_Regular.md, InAddr_Exponents."""
+    """A tile in blocks begins with their exponents: tt-isa-documentation, UNPACR_Regular.md, InAddr_Exponents."""
     found = unpacked_addresses(self, issue_thread, state, multi_context, context, adc, row_search)
-    data_at, *middle, input_format = found
-    if input_format != DataFormat.BFP8_b:
+    _, *middle, input_format = found
+    if input_format not in BLOCK_FORMATS:
         return found
     section = f"THCON_SEC{self.unpacker_id}"
     if self.getConfigValue(state, f"{section}_REG2_Force_shared_exp"):
         raise NotImplementedError("an exponent shared by a whole tile")
     descriptor = self.getConfigValue(state, f"{section}_REG0_TileDescriptor", 4)
     tile_at = self.get_inaddr(descriptor, state, multi_context, context)
-    values = np.prod(self.get_xyzw_dim(descriptor, state, multi_context, context))
-    first = data_at - tile_at
+    shape = self.get_xyzw_dim(descriptor, state, multi_context, context)
+    where = (descriptor, state, issue_thread, adc, context, True, row_search, multi_context, 0, *shape, 0)
+    first, _ = self.get_first_datum_and_inputNumDatums(*where)
     if first % 16:
         raise NotImplementedError("unpacking from the middle of 16 values with one exponent")
     self.exponents_at = tile_at + first // 16
-    return data_at + ceil(ceil(values / 16) / 16) * 16, *middle, input_format
+    exponents = ceil(ceil(np.prod(shape) / 16) / 16) * 16
+    self.blocks_at = tile_at + exponents + first * BLOCK_FORMATS[input_format] // 8
+    return self.blocks_at, *middle, input_format
+
+
+def unpacked_block(self, state, issue_thread, rows, data_at, start_row, size, input_format, *rest):
+    """Values of less than a byte are read where they are converted."""
+    if input_format == DataFormat.BFP4_b:
+        *rest, _, _ = rest
+        return unpack_block(self, state, issue_thread, rows, data_at, start_row, 1, input_format, *rest, 16, 16)
+    return unpack_block(self, state, issue_thread, rows, data_at, start_row, size, input_format, *rest)
 
 
 def bfloat16_of_blocks(values, exponents):
-    """Values of bfloat8_b, sign and magnitude, with an exponent each, as bfloat16: tt-isa-documentation, UNPACR_Regular.md, BFP8ToBF16."""
+    """Sign, magnitude and exponent as bfloat16: tt-isa-documentation, UNPACR_Regular.md, BFP8ToBF16."""
     sign, magnitude = values >> 7, (values << 1) & 0xFF
     zeros = 7 - np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int64)
     number = sign << 15 | ((exponents - zeros) & 0xFF) << 7 | (magnitude << zeros) & 0x7E
@@ -89,35 +105,66 @@ def bfloat16_of_blocks(values, exponents):
 
 
 def converted_format(self, state, input_format, output_format, values, to_destination):
-    if input_format != DataFormat.BFP8_b:
+    """Of blocks, those that were found last."""
+    if input_format not in BLOCK_FORMATS:
         return convert_format(self, state, input_format, output_format, values, to_destination)
     if output_format != input_format:
-        raise NotImplementedError(f"bfloat8_b as {output_format.name}")
-    exponents = np.frombuffer(
-        self.backend.addressable_memory.read(self.exponents_at, len(values) // 16), dtype=np.uint8
-    )
-    values = bfloat16_of_blocks(values, np.repeat(exponents.astype(np.int64), 16))
+        raise NotImplementedError(f"{input_format.name} as {output_format.name}")
+    memory, count = self.backend.addressable_memory, len(values)
+    exponents = np.frombuffer(memory.read(self.exponents_at, count // 16), dtype=np.uint8).astype(np.int64)
+    if BLOCK_FORMATS[input_format] == 4:
+        pairs = np.frombuffer(memory.read(self.blocks_at, count // 2), dtype=np.uint8).astype(np.int64)
+        values = np.stack([pairs & 0x0F, pairs >> 4], axis=1).ravel() << 4
+    values = bfloat16_of_blocks(values, np.repeat(exponents, 16))
     return convert_format(self, state, DataFormat.BF16, DataFormat.BF16, values, to_destination)
 
 
 class FormatsOfSources:
-    """A block format whose exponents have eight bits is bfloat16 to the matrix unit: tt-isa-documentation, MVMUL.md, SrcAStyle. wolfpine
-    has it the other way about, for that page calls BFP8 what TT-Metalium, and wolfpine, call Bfp8_b."""
+    """Blocks whose exponents have eight bits are bfloat16 to the matrix unit: tt-isa-documentation, MVMUL.md, SrcAStyle.
 
-    other_names = {"BFP8": "BFP8_b", "BFP4": "BFP4_b", "BFP2": "BFP2_b"}
-    other_names |= {other: name for name, other in other_names.items()}
+    That page calls BFP8 what TT-Metalium and wolfpine call Bfp8_b, and wolfpine has them the other way about.
+    """
 
     def __call__(self, value):
         return DataFormat(value)
 
     def __getattr__(self, name):
-        return getattr(DataFormat, self.other_names.get(name, name))
+        if name.startswith("BFP"):
+            name = name.removesuffix("_b") if name.endswith("_b") else f"{name}_b"
+        return getattr(DataFormat, name)
+
+
+rectangle = tt_noc.rectangle_destinations
+multicast = tt_noc.NUI.RequestInitiator.handle_multicast_write_transfer
+
+# Bit of a command: a multicast's sender, in the rectangle of its receivers, receives it too.
+SOURCE_INCLUDED = 1 << 17
+
+
+def multicast_to_others(self, *flags):
+    """A sender receives its own multicast only if it says so: tt-isa-documentation, NoC/MemoryMap.md,
+    NOC_CMD_BRCST_SRC_INCLUDE."""
+
+    def receivers(*corners):
+        found = rectangle(*corners)
+        if self.ctrl & SOURCE_INCLUDED:
+            return found
+        endpoints = [(coordinate, self.nui.resolve_destination(coordinate)) for coordinate in found]
+        return [coordinate for coordinate, endpoint in endpoints if tt_noc.resolved_nui(endpoint) is not self.nui]
+
+    tt_noc.rectangle_destinations = receivers
+    try:
+        multicast(self, *flags)
+    finally:
+        tt_noc.rectangle_destinations = rectangle
 
 
 def mend():
+    tt_noc.NUI.RequestInitiator.handle_multicast_write_transfer = multicast_to_others
     matrix.DataFormat = FormatsOfSources()
     UnPackerUnit.generate_input_addresses_and_sizes = addresses_of_blocks
     UnPackerUnit.formatConversion = converted_format
+    UnPackerUnit._unpack_block = unpacked_block
     RV_I_ISA.handle_i_jalr = classmethod(jump_and_link_register)
     RV_I_ISA.handle_u_auipc = classmethod(add_upper_immediate)
     RV_M_ISA.run = classmethod(divide)

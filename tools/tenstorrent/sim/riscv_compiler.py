@@ -1,7 +1,7 @@
 """Compiles TT-Metalium's kernels and firmware for a simulated Blackhole, with the clang and lld of PyPI's ziglang.
 
-Stands in for Tenstorrent's kernel compiler (SFPI), which is in no package registry: it takes the command lines that TT-Metalium
-writes for that one. What it makes runs on a simulator. No card has run it, and it refuses to answer for one.
+Stands in for Tenstorrent's kernel compiler (SFPI), which is in no package registry: it takes the command lines that
+TT-Metalium writes for that one. What it makes runs on a simulator; no card has run it, and it refuses to answer for one.
 """
 
 import os
@@ -200,8 +200,8 @@ def compile_one(command: Command) -> None:
 
 
 def vector_moves(assembly: str, source: str) -> str:
-    """Makes a move of a floating-point register one of a register of the vector unit, in all lanes. The math thread has no
-    floating-point unit, and registers in memory would not be those of 32 lanes: any other such instruction is an error."""
+    """Makes a move of a floating-point register one of a register of the vector unit, in all lanes. The math thread has
+    no floats of its own, and memory would not hold 32 lanes: any other such instruction is an error."""
     lines = []
     for line in assembly.splitlines():
         if move := re.fullmatch(r"\s*fmv\.s\s+(\w+), (\w+)\s*", line):
