@@ -120,7 +120,7 @@ def converted_format(self, state, input_format, output_format, values, to_destin
 
 
 class FormatsOfSources:
-    """Blocks whose exponents have eight bits are bfloat16 to the matrix unit: tt-isa-documentation, MVMUL.md, SrcAStyle.
+    """Blocks with exponents of eight bits are bfloat16 to the matrix unit: tt-isa-documentation, MVMUL.md, SrcAStyle.
 
     That page calls BFP8 what TT-Metalium and wolfpine call Bfp8_b, and wolfpine has them the other way about.
     """

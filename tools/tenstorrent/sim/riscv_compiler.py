@@ -1,7 +1,7 @@
 """Compiles TT-Metalium's kernels and firmware for a simulated Blackhole, with the clang and lld of PyPI's ziglang.
 
 Stands in for Tenstorrent's kernel compiler (SFPI), which is in no package registry: it takes the command lines that
-TT-Metalium writes for that one. What it makes runs on a simulator; no card has run it, and it refuses to answer for one.
+TT-Metalium writes for that one. What it makes runs on a simulator. It refuses to answer for a card.
 """
 
 import os
@@ -95,6 +95,9 @@ SFPMOV_ALL_LANES = 0x7C000002
 # Clang's registers that play the vector unit's 0 to 7: include/target.h.
 VECTOR_REGISTERS = ["fs0", "fs1", "fa0", "fa1", "fa2", "fa3", "fa4", "fa5"]
 
+# Clang refuses what g++ only warns of.
+NO_WARNINGS = ["-w", "-Wno-error=missing-template-arg-list-after-template-kw"]
+
 # Values of the ELF format.
 SHT_RELA, R_RISCV_NONE = 4, 0
 
@@ -106,7 +109,6 @@ class Command:
     output: Path | None = None
     dependencies: Path | None = None
     script: str | None = None
-    optimisation: str = "-O2"
     settings: list[str] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     link: list[str] = field(default_factory=list)
@@ -114,9 +116,23 @@ class Command:
 
     @property
     def is_of_this_package(self) -> bool:
-        return any(
-            setting.startswith("-DFULL_KERNEL_NAME=") and "Kernel_Source_Code/" in setting for setting in self.settings
-        )
+        """A kernel that TT-Metalium was given as source, and not as a file of the wheel."""
+        names = [setting for setting in self.settings if setting.startswith("-DFULL_KERNEL_NAME=")]
+        return any("Kernel_Source_Code/" in name for name in names)
+
+    @property
+    def is_firmware(self) -> bool:
+        return "-DFW_BUILD" in self.settings
+
+    @property
+    def is_math(self) -> bool:
+        """Of the thread whose instructions are those of the matrix and the vector unit."""
+        return "-DCOMPILE_FOR_TRISC=1" in self.settings and not self.is_firmware
+
+    @property
+    def is_cpp(self) -> bool:
+        """As g++, which reads C as C++."""
+        return not self.inputs[0].endswith(".S")
 
 
 def parse(arguments: list[str]) -> Command:
@@ -139,8 +155,6 @@ def parse(arguments: list[str]) -> Command:
             command.link.append(argument)
         elif argument.startswith(("-I", "-D")):
             command.settings.append(argument)
-        elif argument.startswith("-O"):
-            command.optimisation = argument
         elif not argument.startswith("-"):
             command.inputs.append(argument)
     return command
@@ -156,62 +170,62 @@ def run(arguments: list) -> None:
         sys.exit(result.returncode)
 
 
+def headers(command: Command) -> list[str]:
+    """Folders of ours, of zig's C++ library without a system below it, and those that the command names."""
+    library = zig().resolve().parent / "lib"
+    folders = ["-nostdinc", f"-I{HERE / 'include'}"]
+    if command.is_cpp:
+        folders += ["-include", str(HERE / "include/target.h"), f"-I{library}/libcxx/include"]
+    folders += [f"-I{library}/include", "-isystem", f"{library}/libc/include/generic-musl"]
+    folders += ["-isystem", f"{library}/libc/musl/arch/riscv32"]
+    if not command.is_of_this_package:
+        return folders + command.settings
+    # The kernel is in the folder of the compilation; any other has headers of TT-Metalium, whose warnings are its own.
+    return folders + [re.sub(r"^-I(?!\.)", "-isystem", setting) for setting in command.settings]
+
+
+def options(command: Command) -> list[str]:
+    chosen = [*CODE, *(CPP if command.is_cpp else []), *(WARNINGS if command.is_of_this_package else NO_WARNINGS)]
+    # Kernels find the firmware's data by its symbols, so all of it is kept.
+    if not command.is_firmware:
+        chosen.append("-fdata-sections")
+    if command.is_math:
+        # It has no floats, so what its numbers are has to be known after inlining.
+        return [*chosen, "-O2", "-mllvm", "-inline-threshold=100000"]
+    # Room for kernels is small.
+    return [*chosen, "-Os"]
+
+
 def compile_one(command: Command) -> None:
     [source] = command.inputs
-    # As g++, which reads C as C++.
-    is_cpp = not source.endswith(".S")
-    library = zig().resolve().parent / "lib"
-    headers = ["-nostdinc", f"-I{HERE / 'include'}"]
-    if is_cpp:
-        headers += ["-include", str(HERE / "include/target.h")]
-        headers += [f"-I{library}/libcxx/include"]
-    headers += [f"-I{library}/include"]
-    headers += ["-isystem", f"{library}/libc/include/generic-musl", "-isystem", f"{library}/libc/musl/arch/riscv32"]
-    language = CPP if is_cpp else []
-    is_math = "-DCOMPILE_FOR_TRISC=1" in command.settings
-    # Room for kernels is small. The math thread's numbers have to be known after inlining, for it has no floats.
-    optimisation = "-O2" if is_math and "-DFW_BUILD" not in command.settings else "-Os"
-    # Kernels find the firmware's data by its symbols, so all of it is kept.
-    if "-DFW_BUILD" not in command.settings:
-        language = [*language, "-fdata-sections"]
-    settings = command.settings
-    warnings = ["-w", "-Wno-error=missing-template-arg-list-after-template-kw"]
-    if command.is_of_this_package:
-        warnings = WARNINGS
-        # The kernel is in the folder of the compilation; any other has headers of TT-Metalium.
-        settings = [
-            f"-isystem{setting[2:]}" if setting[:2] == "-I" and setting[2] != "." else setting for setting in settings
-        ]
     # None: the wheel's files do not change, and what is compiled is kept by a name that tells this folder's contents.
     dependencies = command.dependencies or command.output.with_suffix(".d")
     dependencies.write_text(f"{command.output}:\n")
-    compiler = [zig(), "c++" if is_cpp else "cc", "-target", "riscv32-freestanding-none", "-mabi=ilp32"]
-    arguments = [*CODE, *headers, *language, *warnings, optimisation, *settings]
-    if is_math:
-        arguments += ["-mllvm", "-inline-threshold=100000"]
-    typed_source = [*(["-x", "c++"] if is_cpp else []), source]
-    if not is_math:
-        run([*compiler, f"-mcpu={CORE}", *arguments, "-c", *typed_source, "-o", command.output])
+    compiler = [zig(), "c++" if command.is_cpp else "cc", "-target", "riscv32-freestanding-none", "-mabi=ilp32"]
+    arguments = [*options(command), *headers(command), *(["-x", "c++"] if command.is_cpp else []), source]
+    if not command.is_math:
+        run([*compiler, f"-mcpu={CORE}", *arguments, "-c", "-o", command.output])
         return
     assembly = command.output.with_suffix(".s")
-    run([*compiler, f"-mcpu={CORE}+f", *arguments, "-S", *typed_source, "-o", assembly])
+    run([*compiler, f"-mcpu={CORE}+f", *arguments, "-S", "-o", assembly])
     assembly.write_text(vector_moves(assembly.read_text(), source))
     run([*compiler, f"-mcpu={CORE}", "-c", assembly, "-o", command.output])
 
 
 def vector_moves(assembly: str, source: str) -> str:
-    """Makes a move of a floating-point register one of a register of the vector unit, in all lanes. The math thread has
-    no floats of its own, and memory would not hold 32 lanes: any other such instruction is an error."""
+    """Makes a move of a floating-point register one of a register of the vector unit, in all lanes.
+
+    The math thread has no floats of its own, and memory would not hold 32 lanes: any other such one is an error.
+    """
     lines = []
     for line in assembly.splitlines():
-        if move := re.fullmatch(r"\s*fmv\.s\s+(\w+), (\w+)\s*", line):
-            target, value = move.groups()
-            word = SFPMOV_ALL_LANES | VECTOR_REGISTERS.index(value) << 8 | VECTOR_REGISTERS.index(target) << 4
+        move = re.fullmatch(r"\s*fmv\.s\s+(\w+), (\w+)\s*", line)
+        if move and all(register in VECTOR_REGISTERS for register in move.groups()):
+            target, value = map(VECTOR_REGISTERS.index, move.groups())
+            word = SFPMOV_ALL_LANES | value << 8 | target << 4
             line = f"\t.word {word >> 30 | (word & 0x3FFFFFFF) << 2}"
         elif re.match(r"\s*f(?!ence)[a-z]+[.\w]*\s", line):
-            sys.exit(
-                f"{source}: clang needs more than eight registers, or floats on a core that has none: {line.strip()}"
-            )
+            sys.exit(f"{source}: clang wants a ninth register, or floats on a core that has none: {line.strip()}")
         elif line.startswith("\t.attribute"):
             continue
         lines.append(line)
@@ -219,18 +233,8 @@ def vector_moves(assembly: str, source: str) -> str:
 
 
 def link(command: Command) -> None:
-    arguments = [
-        zig(),
-        "ld.lld",
-        "-m",
-        "elf32lriscv",
-        "--emit-relocs",
-        "--gc-sections",
-        "--no-relax",
-        "-T",
-        command.script,
-    ]
-    arguments += [argument for argument in command.link if argument not in ("-flto", "")]
+    arguments = [zig(), "ld.lld", "-m", "elf32lriscv", "--emit-relocs", "--gc-sections", "--no-relax"]
+    arguments += ["-T", command.script, *command.link]
     # Copies of memory and arithmetic of floats, where the core has none.
     run([*arguments, *command.inputs, os.environ["PI0_RISCV_RUNTIME"], "-o", command.output])
     drop_empty_relocations(command.output)
