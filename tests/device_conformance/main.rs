@@ -110,6 +110,11 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             heads::rope_rotates_the_first_half_of_a_head_against_the_second,
         ),
         (
+            "attention weighs few keys by masked softmax",
+            Attention,
+            heads::attention_weighs_few_keys_by_masked_softmax,
+        ),
+        (
             "attention weighs keys by masked softmax within each sequence",
             Attention,
             heads::attention_weighs_keys_by_masked_softmax_within_each_sequence,

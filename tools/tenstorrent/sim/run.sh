@@ -113,14 +113,14 @@ done <"$here/ignored.txt"
 mapfile -t behaviours < <("$conformance" --list | sed -n 's/^card: \(.*\): test$/\1/p')
 ((${#behaviours[@]})) || fail "$conformance has no tests of a card; it is built with the feature tenstorrent"
 for behaviour in "${!ignored[@]}"; do
-  [[ " $(printf '%s\n' "${behaviours[@]}") " == *"$behaviour"* ]] || fail "ignored.txt names no test: $behaviour"
+  printf '%s\n' "${behaviours[@]}" | grep -qxF "$behaviour" || fail "ignored.txt names no test: $behaviour"
 done
 
 # One process each, for the simulator ends the process when it cannot go on.
 run_test() {
   local behaviour="$1" started=$SECONDS
   local log="$work/logs/${behaviour//[^a-zA-Z0-9]/-}.log"
-  if timeout 540 "$conformance" --exact "card: $behaviour" </dev/null >"$log" 2>&1 &&
+  if timeout 1800 "$conformance" --exact "card: $behaviour" </dev/null >"$log" 2>&1 &&
     grep -q "^test card: .* \.\.\. ok$" "$log"; then
     echo "ok ($((SECONDS - started)) s): $behaviour"
   else

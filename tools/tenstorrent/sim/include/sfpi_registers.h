@@ -83,10 +83,9 @@ class DestinationRegister {
     }
     sfpi_inline void operator++() const { *this += 1; }
     sfpi_inline void operator++(int) const { *this += 1; }
-    sfpi_inline void operator+=(int rows) const { lltt_issue(TT_OP_INCRWC(0, SFP_DESTREG_STRIDE * rows, 0, 0)); }
-
-   private:
-    sfpi_inline static void lltt_issue(std::uint32_t word) { instruction::issue(word); }
+    sfpi_inline void operator+=(int rows) const {
+        instruction::issue(TT_OP_INCRWC(0, SFP_DESTREG_STRIDE * rows, 0, 0));
+    }
 };
 constexpr DestinationRegister dst_reg;
 
