@@ -112,7 +112,7 @@ sim-test: setup ## the Tenstorrent device on a simulated card: TT-NN's kernels c
 	@tools/tenstorrent/sim/install.sh
 	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
 		conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
-			--no-run --message-format json | tools/tenstorrent/sim/executable.py)" && \
+			--no-run --message-format json | tools/tenstorrent/sim/executable.py device_conformance)" && \
 		tools/tenstorrent/sim/run.sh "$$conformance"
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".

@@ -94,6 +94,10 @@ unset PI0_MOCK_CARD
 key="$(cat "$here"/riscv_compiler.py "$here"/include/*.h "$here"/include/*/*.h "$here"/include/*/*/*.h "${BASH_SOURCE[0]}" \
   "$checkout/tools/tenstorrent/requirements.txt" "$checkout/tools/tenstorrent/mock/requirements.txt" | sha256sum)"
 export TT_METAL_CACHE="$work/cache-${key:0:16}" TT_METAL_LOGS_PATH="$work/logs"
+mkdir -p "$work"
+# Two runs at once wait for each other.
+exec 9>"$work/lock"
+flock 9
 if [[ ! -e "$TT_METAL_CACHE/complete" ]]; then
   rm -rf "$work"/cache-*
   mkdir -p "$TT_METAL_CACHE" "$work/logs"
@@ -104,6 +108,7 @@ if [[ ! -e "$TT_METAL_CACHE/complete" ]]; then
   make_root "$wheel"
   touch "$TT_METAL_CACHE/complete"
 fi
+flock -u 9
 
 declare -A ignored=()
 while IFS=: read -r behaviour reason; do
