@@ -8,6 +8,7 @@ from framework.pe.rv.isa.i_isa import RV_I_ISA
 from framework.pe.rv.isa.m_isa import RV_M_ISA
 from framework.pe.tensix.backends import matrix
 from framework.pe.tensix.backends.backend_base import DataFormat
+from framework.pe.tensix.backends.packer import PackerUnit
 from framework.pe.tensix.backends.unpacker import UnPackerUnit
 from framework.util.conversion import conv_to_bytes
 
@@ -134,6 +135,48 @@ class FormatsOfSources:
         return getattr(DataFormat, name)
 
 
+pack = PackerUnit.handle_pacr
+
+
+class AccumulatingMemory:
+    """L1 as a packer sees it that adds to what is there."""
+
+    def __init__(self, memory, number_format):
+        self.memory, self.number_format = memory, number_format
+
+    def write(self, address, data):
+        found = self.memory.read(address, len(data))
+        if self.number_format == DataFormat.FP32:
+            total = np.frombuffer(found, np.float32) + np.frombuffer(data, np.float32)
+            self.memory.write(address, total.tobytes())
+        elif self.number_format == DataFormat.BF16:
+            total = bfloat16_as_float(found) + bfloat16_as_float(data)
+            bits = total.view(np.uint32)
+            rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+            self.memory.write(address, rounded.astype(np.uint16).tobytes())
+        else:
+            raise NotImplementedError(f"a packer that adds to {self.number_format.name} in L1")
+
+
+def bfloat16_as_float(data):
+    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def packed(self, instruction, thread, arguments):
+    """A packer adds to L1 where it is told to: tt-isa-documentation, Packers/README.md, Accumulation; the bit of its
+    configuration is TT-Metalium's Pack_L1_Acc."""
+    state = self.backend.getThreadConfigValue(thread, "CFG_STATE_ID_StateID")
+    if not self.getConfigValue(state, "THCON_SEC0_REG1_Pack_L1_Acc"):
+        return pack(self, instruction, thread, arguments)
+    memory = self.backend.addressable_memory
+    number_format = DataFormat(self.getConfigValue(state, "THCON_SEC0_REG1_Out_data_format"))
+    self.backend.addressable_memory = AccumulatingMemory(memory, number_format)
+    try:
+        return pack(self, instruction, thread, arguments)
+    finally:
+        self.backend.addressable_memory = memory
+
+
 rectangle = tt_noc.rectangle_destinations
 multicast = tt_noc.NUI.RequestInitiator.handle_multicast_write_transfer
 
@@ -160,6 +203,7 @@ def multicast_to_others(self, *flags):
 
 
 def mend():
+    PackerUnit.handle_pacr = packed
     tt_noc.NUI.RequestInitiator.handle_multicast_write_transfer = multicast_to_others
     matrix.DataFormat = FormatsOfSources()
     UnPackerUnit.generate_input_addresses_and_sizes = addresses_of_blocks
