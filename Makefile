@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults lint docs rust-test mock-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults lint docs rust-test mock-test sim-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -84,7 +84,7 @@ faults: build ## faults injected while the simulated robot moves, as JSON: what 
 		python -m pytest -m faults tests/python/faults -o junit_family=xunit1 --junit-xml=target/faults/results.xml >&2 || status=$$?; \
 		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
 
-test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
+test: lint rust-test mock-test sim-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
@@ -116,6 +116,14 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		tt_example="cargo run --release --locked -p tt-metal-sys --example multiply --" && \
 		$$tt_example --mock tools/tenstorrent/mock/n150.yaml target/mock-cache && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
+
+# The test program is built as mock-test builds it.
+sim-test: setup ## the Tenstorrent device on a simulated card: TT-NN's kernels compute, and their numbers are compared
+	@tools/tenstorrent/sim/install.sh
+	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+		conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
+			--no-run --message-format json | tools/tenstorrent/sim/executable.py device_conformance)" && \
+		tools/tenstorrent/sim/run.sh "$$conformance"
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
 CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48

@@ -100,6 +100,8 @@ fn on_card(
         device,
         tolerance: match source {
             Source::Policy => 1e-2,
+            // Sums are of f32 and the exponential is exact; results are bfloat16.
+            Source::Attention => 5e-3,
             _ => 5e-2,
         },
         computes: mock.is_none(),

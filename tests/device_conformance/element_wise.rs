@@ -114,8 +114,9 @@ pub fn steps_too_small_for_bfloat16_add_up<D: Device>(tested: Tested<D>) {
     device.write(&mut point, &[1.0, -1.0]).unwrap();
     let velocity = tested.upload(&[1.0, -1.0], &[1, 2]);
     let mut moved = point.clone();
-    for _ in 0..256 {
-        moved = device.euler_update(&moved, &velocity, 1.0 / 1024.0).unwrap();
+    // Half of bfloat16's last place at 1: added in bfloat16 it is lost, or becomes a whole.
+    for _ in 0..64 {
+        moved = device.euler_update(&moved, &velocity, 1.0 / 256.0).unwrap();
     }
     device.copy(&moved, &mut point).unwrap();
     tested.expect("sums", Ok(point.clone()), &[1, 2], &[1.25, -1.25]);

@@ -147,14 +147,21 @@ impl Attention {
     }
 }
 
+/// Sequences, heads, heads of keys, queries, keys and width of a head.
+type AttentionCase = (usize, usize, usize, usize, usize, usize);
+
+/// As many keys as a card takes at once, or fewer.
+pub fn attention_weighs_few_keys_by_masked_softmax<D: Device>(tested: Tested<D>) {
+    let cases = [(1, 6, 2, 1, 1, 18), (3, 2, 2, 40, 40, 24), (2, 4, 1, 9, 30, 16)];
+    attend_as_defined(&tested, &cases);
+}
+
 pub fn attention_weighs_keys_by_masked_softmax_within_each_sequence<D: Device>(tested: Tested<D>) {
-    for (sequences, num_heads, num_kv_heads, queries, keys, head_dim) in [
-        (1, 4, 1, 70, 83, 16),
-        (1, 6, 2, 1, 1, 18),
-        (1, 3, 3, 130, 130, 8),
-        (3, 2, 2, 40, 40, 24),
-        (2, 4, 1, 9, 30, 16),
-    ] {
+    attend_as_defined(&tested, &[(1, 4, 1, 70, 83, 16), (1, 3, 3, 130, 130, 8)]);
+}
+
+fn attend_as_defined<D: Device>(tested: &Tested<D>, cases: &[AttentionCase]) {
+    for &(sequences, num_heads, num_kv_heads, queries, keys, head_dim) in cases {
         let device = &tested.device;
         let tiled = |size: usize| size.next_multiple_of(device.tile_size());
         let shape = Attention {

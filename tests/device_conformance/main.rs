@@ -2,6 +2,7 @@
 //! refusal of shapes that do not fit; on the CPU device at every kernel level, and with the feature
 //! `tenstorrent` on a card.
 
+mod buffers;
 #[cfg(feature = "tenstorrent")]
 mod card;
 #[path = "../common"]
@@ -109,6 +110,11 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             heads::rope_rotates_the_first_half_of_a_head_against_the_second,
         ),
         (
+            "attention weighs few keys by masked softmax",
+            Attention,
+            heads::attention_weighs_few_keys_by_masked_softmax,
+        ),
+        (
             "attention weighs keys by masked softmax within each sequence",
             Attention,
             heads::attention_weighs_keys_by_masked_softmax_within_each_sequence,
@@ -117,6 +123,26 @@ fn behaviours<D: Device>() -> Vec<Behaviour<D>> {
             "a cache keeps what is written where it is written",
             ElementWise,
             heads::a_cache_keeps_what_is_written_where_it_is_written,
+        ),
+        (
+            "sums and moves use the buffers they are given",
+            ElementWise,
+            buffers::sums_and_moves_use_the_buffers_they_are_given,
+        ),
+        (
+            "products use the buffers they are given",
+            Weights,
+            buffers::products_use_the_buffers_they_are_given,
+        ),
+        (
+            "heads use the buffers they are given",
+            ElementWise,
+            buffers::heads_use_the_buffers_they_are_given,
+        ),
+        (
+            "attention uses the buffers it is given",
+            Attention,
+            buffers::attention_uses_the_buffers_it_is_given,
         ),
         (
             "captured work reads what was written since",

@@ -1,0 +1,49 @@
+// Modes of the vector unit's instructions, by the names that kernels give them: tt-isa-documentation, TensixCoprocessor/SFP*.md.
+#pragma once
+
+namespace sfpi {
+
+constexpr unsigned SFP_DESTREG_STRIDE = 2;
+constexpr unsigned SFPLOAD_ADDR_MODE_NOINC = 7;
+
+constexpr unsigned SFPLOAD_MOD0_FMT_SRCB = 0, SFPSTORE_MOD0_FMT_SRCB = 0;
+constexpr unsigned SFPLOAD_MOD0_FMT_FP16A = 1, SFPSTORE_MOD0_FMT_FP16A = 1;
+constexpr unsigned SFPLOAD_MOD0_FMT_FP16B = 2, SFPSTORE_MOD0_FMT_FP16B = 2;
+constexpr unsigned SFPLOAD_MOD0_FMT_FP32 = 3, SFPSTORE_MOD0_FMT_FP32 = 3;
+constexpr unsigned SFPLOAD_MOD0_FMT_INT32 = 4, SFPSTORE_MOD0_FMT_INT32 = 4;
+constexpr unsigned SFPLOAD_MOD0_FMT_UINT16 = 6, SFPSTORE_MOD0_FMT_UINT16 = 6;
+constexpr unsigned SFPLOAD_MOD0_FMT_HI16 = 7, SFPSTORE_MOD0_FMT_HI16 = 7;
+constexpr unsigned SFPLOAD_MOD0_FMT_INT16 = 8, SFPSTORE_MOD0_FMT_INT16 = 8;
+constexpr unsigned SFPLOAD_MOD0_FMT_LO16 = 9, SFPSTORE_MOD0_FMT_LO16 = 9;
+
+constexpr unsigned SFPLOADI_MOD0_FLOATB = 0, SFPLOADI_MOD0_FLOATA = 1, SFPLOADI_MOD0_USHORT = 2, SFPLOADI_MOD0_SHORT = 4;
+constexpr unsigned SFPLOADI_MOD0_UPPER = 8, SFPLOADI_MOD0_LOWER = 10;
+
+constexpr unsigned SFPMAD_MOD1_OFFSET_NONE = 0;
+constexpr unsigned SFPMUL24_MOD1_LOWER = 0, SFPMUL24_MOD1_UPPER = 1;
+constexpr unsigned SFPABS_MOD1_INT = 0, SFPABS_MOD1_FLOAT = 1;
+constexpr unsigned SFPARECIP_MOD1_RECIP = 0, SFPARECIP_MOD1_COND_RECIP = 1, SFPARECIP_MOD1_EXP = 2;
+
+constexpr unsigned SFPIADD_MOD1_ARG_LREG_DST = 0, SFPIADD_MOD1_ARG_IMM = 1, SFPIADD_MOD1_ARG_2SCOMP_LREG_DST = 2;
+constexpr unsigned SFPIADD_MOD1_CC_LT0 = 0, SFPIADD_MOD1_CC_NONE = 4, SFPIADD_MOD1_CC_GTE0 = 8;
+
+constexpr unsigned SFPSETCC_MOD1_LREG_LT0 = 0, SFPSETCC_MOD1_LREG_NE0 = 2, SFPSETCC_MOD1_LREG_GTE0 = 4, SFPSETCC_MOD1_LREG_EQ0 = 6;
+constexpr unsigned SFPENCC_IMM12_BOTH = 3, SFPENCC_MOD1_EU_R1 = 0, SFPENCC_MOD1_EI_RI = 10;
+
+constexpr unsigned SFPEXEXP_MOD1_DEBIAS = 0, SFPEXEXP_MOD1_NODEBIAS = 1;
+constexpr unsigned SFPEXEXP_MOD1_SET_CC_SGN_EXP = 2, SFPEXEXP_MOD1_SET_CC_COMP_EXP = 8;
+constexpr unsigned SFPEXMAN_MOD1_PAD8 = 0, SFPEXMAN_MOD1_PAD9 = 1;
+
+constexpr unsigned SFPLZ_MOD1_CC_NE0 = 2;
+
+constexpr unsigned SFPSHFT2_MOD1_SUBVEC_SHFLROR1 = 3, SFPSHFT2_MOD1_SUBVEC_SHFLSHR1 = 4;
+constexpr unsigned SFPSHFT2_MOD1_SHFT_LREG = 5, SFPSHFT2_MOD1_SHFT_IMM = 6;
+constexpr unsigned SFPSWAP_MOD1_SWAP = 0, SFPSWAP_MOD1_VEC_MIN_MAX = 1;
+
+constexpr unsigned SFPCAST_MOD1_SM32_TO_FP32_RNE = 0, SFPCAST_MOD1_INT32_TO_FP32_RNE = 0;
+constexpr unsigned SFPSTOCHRND_RND_EVEN = 0;
+constexpr unsigned SFPSTOCHRND_MOD1_FP32_TO_FP16A = 0, SFPSTOCHRND_MOD1_FP32_TO_FP16B = 1;
+constexpr unsigned SFPSTOCHRND_MOD1_FP32_TO_UINT8 = 2, SFPSTOCHRND_MOD1_FP32_TO_INT8 = 3;
+constexpr unsigned SFPSTOCHRND_MOD1_FP32_TO_UINT16 = 6, SFPSTOCHRND_MOD1_FP32_TO_INT16 = 7;
+
+}  // namespace sfpi

@@ -1,0 +1,4 @@
+// The header of newlib that kernels name.
+#pragma once
+
+#include <stdint.h>
