@@ -1,7 +1,7 @@
 //! The Tenstorrent device: every operation runs on the card, through TT-NN.
 //!
-//! No operation of it has run on a card yet; TT-NN has checked and built all of them for mock cards
-//! (docs/tenstorrent.md). Activations are bfloat16, weights bfloat8_b.
+//! No operation of it has run on a card yet; TT-NN has checked and built all of them for mock cards, and computed them on
+//! a simulated one (docs/tenstorrent.md). Activations are bfloat16, weights bfloat8_b.
 
 mod attention_blocks;
 mod blocks;
