@@ -19,7 +19,7 @@ rm -rf "$small"
 "$environment/bin/python" -m pi0_tools.reference.compare_fixtures tests/fixtures/reference "$small"
 
 say "Training with clean prefixes"
-"$environment/bin/python" -m unittest --quiet tools/tests/lerobot/clean_prefixes.py
+"$environment/bin/python" -m unittest --quiet tools/tests/lerobot/prefixes_of_training.py
 
 say "Comparing with them"
 PI0_FIXTURES=$PWD/$small cargo test --release --no-default-features --test parity -- --quiet

@@ -92,11 +92,11 @@ def test_a_robot_that_fits_its_parameters_has_no_problems(robot_beside):
 
 
 def test_what_would_keep_the_robot_from_moving_is_named(robot_beside):
-    remapped = ("-r", "/camera/top/image_raw:=/camera/topp/image_raw")
+    mistyped = ("-p", "cameras.top.topic:=/camera/topp/image_raw")
     with robot_beside(JOINT_NAMES), node_of("teleop") as teleop:
         commands = teleop.create_publisher(JointTrajectory, "/joint_trajectory", 10)
         description = teleop.create_publisher(String, "/robot_description", 10)
-        status, findings = check(*WITH_PARAMETERS, *remapped)
+        status, findings = check(*WITH_PARAMETERS, *mistyped)
         teleop.destroy_publisher(commands)
         teleop.destroy_publisher(description)
     assert status == 1
@@ -116,7 +116,7 @@ def test_controllers_are_asked_for_their_joints(robot_beside, tmp_path):
             node.create_subscription(JointTrajectory, f"/{name}/joint_trajectory", lambda _: None, 1)
             yield
 
-    left, right = JOINT_NAMES[:7], JOINT_NAMES[7:]
+    left, right = list(JOINT_NAMES[:7]), list(JOINT_NAMES[7:])
     with (
         robot_beside(JOINT_NAMES),
         controller("left_controller", left),
