@@ -84,7 +84,7 @@ faults: build ## faults injected while the simulated robot moves, as JSON: what 
 		python -m pytest -m faults tests/python/faults -o junit_family=xunit1 --junit-xml=target/faults/results.xml >&2 || status=$$?; \
 		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
 
-test: lint rust-test mock-test sim-test python-test smoke-test ## everything that CI runs
+test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
