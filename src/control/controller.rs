@@ -158,6 +158,7 @@ impl Controller {
             }
         }
         self.newest_time = now;
+        let was_at_rest = self.published().is_none_or(|plan| plan.rests_from(now));
         let held_before = self.is_blocked();
         let was_taken_over = self.takeover.is_active;
         let hold = self.cause_to_hold(now, safety_inputs, settings);
@@ -189,7 +190,8 @@ impl Controller {
         let state = self.player.state();
         let others_may_move =
             safety_inputs.is_inactive || safety_inputs.other_publishers.is_some() || self.takeover.is_active;
-        if others_may_move && plan.as_ref().is_none_or(|plan| plan.rests_from(now)) {
+        // A motion that was published and has not begun is ended by a stop, as is one that has.
+        if others_may_move && was_at_rest && plan.as_ref().is_none_or(|plan| plan.rests_from(now)) {
             // The last command is not where the robot will be: the next run begins from where others leave it.
             plan = None;
             self.player = ChunkPlayer::new(Arc::clone(self.player.joint_names()));

@@ -258,6 +258,23 @@ fn a_node_that_is_deactivated_comes_to_rest_and_leaves_the_robot_to_others() {
 }
 
 #[test]
+fn a_motion_that_was_published_and_has_not_begun_is_ended_by_a_stop_when_the_node_becomes_inactive() {
+    for limits in [None, positions_from(-5.0, 5.0)] {
+        let mut bench = Bench::new();
+        bench.settings.limits = limits;
+        let mut first = chunk(0.0, bench.now);
+        first.blending.controller_latency = Duration::from_millis(60);
+        let published = bench.tick(Some(first)).trajectory.unwrap();
+        assert!(published.points.last().unwrap().positions[0] > 0.05);
+        bench.safety_inputs.is_inactive = true;
+        let stop = bench.tick(None).trajectory.unwrap();
+        let end = stop.points.last().unwrap();
+        assert_eq!((stop.present[0], end.positions[0]), (0.0, 0.0));
+        assert_eq!(bench.tick(None).trajectory, None);
+    }
+}
+
+#[test]
 fn a_chunk_with_a_value_that_is_no_number_stops_the_robot_until_a_good_one_comes() {
     for value in [f32::NAN, f32::INFINITY] {
         let mut bench = Bench::playing();
