@@ -3,7 +3,7 @@
 # files, configurations and checkpoints, the list of what they are made of (SBOM, CycloneDX), and their checksums.
 #
 # Built against the ROS 2 Jazzy of the wheels, whose libraries have the same names and interfaces as the installed ones.
-# The same revision gives the same files, whatever the folder and the home directory are.
+# Times and paths of this machine are kept out, so that the same revision gives the same files.
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/choose_environment.sh"
