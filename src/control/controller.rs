@@ -158,10 +158,12 @@ impl Controller {
             }
         }
         self.newest_time = now;
-        let was_at_rest = self.published().is_none_or(|plan| plan.rests_from(now));
+        let published = self.published();
+        let was_at_rest = published.as_ref().is_none_or(|plan| plan.rests_from(now));
+        let told = published.map(|plan| plan.positions(now));
         let held_before = self.is_blocked();
         let was_taken_over = self.takeover.is_active;
-        let hold = self.cause_to_hold(now, safety_inputs, settings);
+        let hold = self.cause_to_hold(now, told, safety_inputs, settings);
         if was_taken_over
             && !self.takeover.is_active
             && let Some(measured) = &safety_inputs.measured
@@ -246,10 +248,11 @@ impl Controller {
         self.player.played_before_arrival()
     }
 
-    /// The highest-priority reason to hold that no chunk ends.
+    /// The highest-priority reason to hold that no chunk ends. `told`: where the joints are commanded to be.
     fn cause_to_hold(
         &mut self,
         now: Duration,
+        told: Option<Vec<f32>>,
         safety_inputs: &SafetyInputs,
         settings: &ControlSettings,
     ) -> Option<Hold> {
@@ -257,7 +260,6 @@ impl Controller {
         let not_finite = safety_inputs.not_finite.clone();
         let not_finite = not_finite.map(|detail| Hold::new(HoldReason::NotFinite, detail));
         let plays = self.player.state() == PlayerState::Playing;
-        let told = self.published().map(|plan| plan.positions(now));
         let joints = self.player.joint_names();
         // While a chunk is played the sensors' noise at a limit is no reason to stop.
         let measured = safety_inputs.measured.as_deref().filter(|_| !plays);

@@ -28,4 +28,7 @@ pub use parameter_file::parameter_file;
 pub use report::{Finding, Level, Report};
 pub use request::{Request, RequestError};
 pub use setup::{CameraSetup, CameraSource, Choice, OutputSetup, Setup};
-pub use sightings::{CameraSeen, ControllerSeen, JointSeen, JointStatesSeen, Publisher, Sightings, Source};
+pub use sightings::{
+    CameraSeen, ControllerSeen, JointSeen, JointStatesSeen, Publisher, Sightings, Source, has_commands,
+    has_description,
+};

@@ -98,6 +98,16 @@ pub struct ControllerSeen {
     pub has_listener: Option<bool>,
 }
 
+/// Whether trajectories on the topic are commands: what a node of this package shows of its chunks is none.
+pub fn has_commands(topic: &str) -> bool {
+    !topic.ends_with("/chunk")
+}
+
+/// Whether texts on the topic are a robot's description.
+pub fn has_description(topic: &str) -> bool {
+    topic.ends_with("robot_description")
+}
+
 impl Sightings {
     /// Notes a topic of images, whether or not a frame comes.
     pub fn camera_topic(&mut self, topic: &str, transport: Transport) -> &mut CameraSeen {

@@ -9,7 +9,7 @@ use super::messages::{
 };
 use super::topics::same_type;
 use crate::control::OutputKind;
-use crate::doctor::{Sightings, Source};
+use crate::doctor::{Sightings, Source, has_commands, has_description};
 use crate::observation::Transport;
 
 const TYPES: [&str; 7] = [
@@ -46,7 +46,7 @@ pub fn sightings(bag: &Bag) -> Result<Sightings, BagError> {
             Some(JOINT_STATE) => {
                 seen.joint_states.entry(topic.clone()).or_default();
             }
-            Some(JOINT_TRAJECTORY) if !topic.ends_with("/chunk") => {
+            Some(JOINT_TRAJECTORY) if has_commands(topic) => {
                 seen.controller_topic(topic, OutputKind::Trajectory);
             }
             Some(FLOAT64_ARRAY) => {
@@ -55,11 +55,10 @@ pub fn sightings(bag: &Bag) -> Result<Sightings, BagError> {
             _ => {}
         }
     }
-    let is_description = |topic: &String| topic.ends_with("robot_description");
     let wanted = bag.topics().keys();
     let wanted = wanted.filter(|topic| match type_of(topic) {
         None | Some(FLOAT64_ARRAY) => false,
-        Some(STRING) => is_description(topic),
+        Some(STRING) => has_description(topic),
         Some(_) => true,
     });
     let wanted = wanted.cloned().collect();

@@ -19,7 +19,7 @@ use super::other_publishers::full_name;
 use super::publisher_mismatches::offer;
 use super::topic_names::Names;
 use crate::control::OutputKind;
-use crate::doctor::{Publisher, Sightings};
+use crate::doctor::{Publisher, Sightings, has_commands, has_description};
 use crate::observation::{ChannelOrder, Transport};
 
 const IMAGE: &str = "sensor_msgs/msg/Image";
@@ -134,14 +134,13 @@ impl Listener {
             CLOCK => self.subscribe(node, topic, sensor(), |seen, message: Clock| {
                 seen.clock(messages::time(&message.clock));
             }),
-            STRING if topic.ends_with("robot_description") => {
+            STRING if has_description(topic) => {
                 let latched = QosProfile::default().keep_last(1).transient_local();
                 self.subscribe(node, topic, latched, move |seen, message: StringMessage| {
                     seen.descriptions.insert(name.clone(), message.data);
                 })
             }
-            // What a node of this package shows of its chunks is no command.
-            JOINT_TRAJECTORY if !topic.ends_with("/chunk") => {
+            JOINT_TRAJECTORY if has_commands(topic) => {
                 let controller = self.seen.controller_topic(topic, OutputKind::Trajectory);
                 controller.has_listener = is_unpublished.then_some(true);
                 self.ask(node, topic);

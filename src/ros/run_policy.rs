@@ -19,7 +19,8 @@ use crate::observation::shortened;
 use crate::parameters::SecondGoal;
 use crate::runtime::{NodeState, Run, RunLook, RunOutcome, RunProgress, RunRefusal, RunRequest, Termination};
 
-const ACTION: &str = "~/run_policy";
+/// Name of the action.
+pub(super) const ACTION: &str = "~/run_policy";
 
 /// Period of the looks at the run.
 const LOOK_PERIOD: Duration = Duration::from_millis(20);

@@ -4,7 +4,9 @@
 
 use super::node::{node_of_this_process, parameters_of};
 use super::node_error::NodeError;
+use super::run_policy::ACTION;
 use super::topic_names::Names;
+use super::topics::topics;
 
 /// Published whatever the parameters are, beside what the settings say.
 const PUBLISHED: [&str; 3] = ["/rosout", "/parameter_events", "~/transition_event"];
@@ -26,7 +28,6 @@ const SERVICES: [&str; 16] = [
     "~/success",
     "~/takeover",
 ];
-const ACTION: &str = "~/run_policy";
 
 /// The policy of a node with the ROS arguments of this process: its own topics, services and action by their full names,
 /// in the enclave of its full name, and nothing else.
@@ -39,12 +40,13 @@ pub fn security_policy() -> Result<String, NodeError> {
     let parameters = parameters_of(&node)?;
     let settings = parameters.settings();
     let ros = |source| NodeError::ros("the node's name", source);
-    let clock = settings.use_sim_time.then_some("/clock");
-    let subscribed = settings.subscribed_topics().into_iter().chain(clock);
-    let published = settings.published_topics().into_iter().chain(PUBLISHED);
+    let (subscribed, published): (Vec<_>, Vec<_>) =
+        topics(settings).partition(|(kind, _)| *kind == "subscribe");
+    let of = |(_, topic)| topic;
+    let (subscribed, published) = (subscribed.into_iter().map(of), published.into_iter().map(of));
     let groups = [
         group(&names, "topics", "topic", "subscribe", subscribed),
-        group(&names, "topics", "topic", "publish", published),
+        group(&names, "topics", "topic", "publish", published.chain(PUBLISHED)),
         group(&names, "services", "service", "reply", SERVICES),
         group(&names, "actions", "action", "execute", [ACTION]),
     ];

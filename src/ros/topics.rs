@@ -18,7 +18,8 @@ pub fn list_topics() -> Result<String, NodeError> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn topics(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
+/// `subscribe`, `command` or `publish`, and the topic as the parameters have it.
+pub(super) fn topics(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
     let clock = settings.use_sim_time.then_some("/clock");
     let subscribed = settings.subscribed_topics().into_iter().chain(clock);
     let is_command = |topic: &str| settings.outputs.iter().any(|output| output.topic == topic);
