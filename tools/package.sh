@@ -15,7 +15,7 @@ fail() {
 }
 
 [[ "$ros_is_sourced" == false ]] || fail "ROS 2 $ROS_DISTRO is sourced, and packages are built without one; run this in a new shell."
-command -v dpkg-deb >/dev/null || fail "dpkg-deb is missing; install the Debian package dpkg."
+command -v dpkg >/dev/null || fail "dpkg is missing; it makes Debian packages."
 command -v git >/dev/null || fail "git is missing; it names the revision."
 
 distribution=jazzy
@@ -27,7 +27,7 @@ build="$output/build"
 release="$(cargo metadata --locked --no-deps --format-version 1 |
   "$environment/bin/python" -c 'import json, sys; print(next(p["version"] for p in json.load(sys.stdin)["packages"] if p["name"] == "pi0_node"))')"
 revision="$(git describe --always --dirty --abbrev=12)"
-architecture="$(dpkg-deb --print-architecture 2>/dev/null || dpkg --print-architecture)"
+architecture="$(dpkg --print-architecture)"
 name="pi0_node-$release-$distribution-$architecture"
 
 # Files get the time of the revision. Paths of this machine stand nowhere in what is built.

@@ -1,12 +1,18 @@
 """Nodes that are killed at any moment, and nodes that are started and stopped, one after the other."""
 
-import functools
 import random
 import time
 
 import pytest
 
 COUNT = 100
+
+
+def moved_anew(robot, commands):
+    """Whether a node that starts now moves the robot. A late report of the node before does not tell."""
+    before = commands.count
+    robot.statuses.clear()
+    return lambda: commands.count > before and robot.hold() == ""
 
 
 def ends_at_rest(trajectory):
@@ -50,9 +56,7 @@ def test_a_node_ends_cleanly_each_time_it_is_told_to(
     with robot_beside(joint_names) as robot:
         commands = watch(robot)
         for number in range(COUNT):
-            # A late report of the node before is none of this one.
-            moves = functools.partial(lambda before: commands.count > before and robot.hold() == "", commands.count)
-            robot.statuses.clear()
+            moves = moved_anew(robot, commands)
             with start_node(tmp_path / f"{number}.log") as process:
                 robot.wait_until(moves, "a robot that moves")
                 began = time.monotonic()

@@ -45,13 +45,19 @@ def in_turn(*messages):
     return lambda robot: messages[next(calls) % len(messages)](robot)
 
 
+def of_any(message):
+    """Faults that every input has; message: its good message, as behind as asked."""
+    return {
+        "nothing": lambda: None,
+        "the same message again": lambda: at_once(message),
+        "stamped an hour ago": lambda: lambda robot: message(robot, 3600),
+        "stamped in an hour": lambda: lambda robot: message(robot, -3600),
+        "out of order": lambda: in_turn(message, lambda robot: message(robot, 0.3)),
+    }
+
+
 # What is published in the place of the camera, or None for nothing. Each is a new generator of messages.
-CAMERA = {
-    "nothing": lambda: None,
-    "the same message again": lambda: at_once(image),
-    "stamped an hour ago": lambda: lambda robot: image(robot, 3600),
-    "stamped in an hour": lambda: lambda robot: image(robot, -3600),
-    "out of order": lambda: in_turn(image, lambda robot: image(robot, 0.3)),
+CAMERA = of_any(image) | {
     "empty": lambda: lambda robot: image(robot, width=0, height=0, step=0, data=b""),
     "bytes missing": lambda: lambda robot: image(robot, data=bytes(1000)),
     "larger than its bytes": lambda: lambda robot: image(robot, width=2**31, height=2**31, step=2**32 - 1),
@@ -60,12 +66,7 @@ CAMERA = {
         image, lambda robot: image(robot, width=640, height=480, step=640, encoding="mono8", data=bytes(640 * 480))
     ),
 }
-JOINTS = {
-    "nothing": lambda: None,
-    "the same message again": lambda: at_once(joints),
-    "stamped an hour ago": lambda: lambda robot: joints(robot, 3600),
-    "stamped in an hour": lambda: lambda robot: joints(robot, -3600),
-    "out of order": lambda: in_turn(joints, lambda robot: joints(robot, 0.3)),
+JOINTS = of_any(joints) | {
     "no number": lambda: lambda robot: joints(robot, position=positions_with(robot, math.nan)),
     "infinite": lambda: lambda robot: joints(robot, position=positions_with(robot, -math.inf)),
     "subnormal": lambda: lambda robot: joints(robot, position=positions_with(robot, 5e-324)),
