@@ -1,8 +1,11 @@
-//! What the fuzz targets share: the bound of their memory, and a folder for inputs that are files.
+//! What the fuzz targets share: the bound of their memory, a folder for inputs that are files, and
+//! the reading of a bag.
 
+mod bag;
 mod checkpoint;
 mod memory;
 
+pub use bag::read_bag;
 pub use checkpoint::CheckpointFolder;
 pub use memory::{bounded, bounded_above};
 

@@ -1,13 +1,10 @@
 //! Bags in MCAP.
 #![no_main]
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use pi0_fuzz::InputFile;
-use pi0_node::evaluation::bag::Bag;
 
 static FILE: LazyLock<InputFile> = LazyLock::new(|| InputFile::new("bag.mcap"));
 
@@ -16,13 +13,5 @@ const MORE: usize = 4 << 30;
 
 fuzz_target!(init: pi0_fuzz::let_panics_be_caught(), |input: &[u8]| {
     let file = FILE.write(input);
-    pi0_fuzz::bounded_above(MORE, input, || {
-        let Ok(bag) = Bag::open(file) else { return };
-        let topics: BTreeSet<String> = bag.topics().keys().cloned().collect();
-        let mut bytes = 0;
-        let _ = bag.read(&topics, &mut |message| {
-            bytes += message.data.len();
-            ControlFlow::Continue(())
-        });
-    });
+    pi0_fuzz::bounded_above(MORE, input, || pi0_fuzz::read_bag(file));
 });
