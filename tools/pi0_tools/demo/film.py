@@ -6,8 +6,7 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pi0_sim.aloha_environment import load_physics
-from pi0_sim.camera import draw_state
+from pi0_sim.aloha_scene import draw_state, load_physics
 from pi0_sim.recording import Recording
 
 FILM_LIMIT_BYTES = 3_000_000
