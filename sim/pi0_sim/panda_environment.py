@@ -24,7 +24,9 @@ OBJECT_BODIES = {
 }
 ARM_JOINT_NAMES = tuple(f"robot0_joint{number}" for number in range(1, 8))
 FINGER_JOINT_NAMES = ("gripper0_right_finger_joint1", "gripper0_right_finger_joint2")
-JOINT_NAMES = ARM_JOINT_NAMES + FINGER_JOINT_NAMES
+# The gripper as it is commanded, by one number; a driver of the real one has such a joint too.
+GRIPPER_JOINT = "gripper"
+JOINT_NAMES = (*ARM_JOINT_NAMES, *FINGER_JOINT_NAMES, GRIPPER_JOINT)
 TOOL_SITE = "gripper0_right_grip_site"
 BASE_BODY = "robot0_base"
 # How far each finger is from the middle when the gripper is open.
@@ -119,8 +121,12 @@ class PandaEnvironment:
         return float(self._environment.reward(None))
 
     def joint_positions(self):
-        """Shape (9,), in the order of JOINT_NAMES: the arm's in radians, the fingers' in metres."""
-        return np.concatenate([self.data.qpos[self._arm], self.finger_positions()])
+        """Shape (10,), in the order of JOINT_NAMES: the arm's in radians, the fingers' in metres, the opening."""
+        return np.concatenate([self.arm_positions(), self.finger_positions(), [self.opening()]])
+
+    def arm_positions(self):
+        """Shape (7,), radians."""
+        return self.data.qpos[self._arm]
 
     def finger_positions(self):
         """Shape (2,), metres: about 0.04 and -0.04 when the gripper is open."""

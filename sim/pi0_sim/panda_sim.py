@@ -5,15 +5,20 @@ import sys
 from geometry_msgs.msg import PoseStamped, TransformStamped, TwistStamped
 from trajectory_msgs.msg import JointTrajectory
 
-from pi0_sim.panda_environment import ARM_JOINT_NAMES, JOINT_NAMES, STEP_SECONDS, TASK_NAMES, PandaEnvironment
+from pi0_sim.panda_environment import (
+    ARM_JOINT_NAMES,
+    GRIPPER_JOINT,
+    JOINT_NAMES,
+    STEP_SECONDS,
+    TASK_NAMES,
+    PandaEnvironment,
+)
 from pi0_sim.panda_scene import CAMERAS, DEFAULT_SIZE, PandaScene
 from pi0_sim.panda_skills import SKILLS, EpisodeJudge
 from pi0_sim.parameters import Row, common_rows
 from pi0_sim.pose_controller import BASE_FRAME, TOOL_FRAME, PoseController, TwistController
 from pi0_sim.robot_sim import RobotSim, main
 from pi0_sim.trajectory_controller import CONTROLLER, TrajectoryController
-
-GRIPPER_JOINT = "gripper"
 
 
 class PandaSim(RobotSim):
@@ -52,7 +57,7 @@ class PandaSim(RobotSim):
         environment = self.environment
         self._poses = PoseController()
         self._twists = TwistController(environment.tool_pose)
-        self._joints = TrajectoryController(ARM_JOINT_NAMES, environment.joint_positions()[:7], 0.0)
+        self._joints = TrajectoryController(ARM_JOINT_NAMES, environment.arm_positions(), 0.0)
         self._gripper = TrajectoryController([GRIPPER_JOINT], [environment.opening()], 0.0)
         # What moves the arm: whatever was accepted last. None before that: it stays.
         self._arm = None
@@ -75,7 +80,7 @@ class PandaSim(RobotSim):
     def hold(self):
         self._arm = None
         self._twists.forget()
-        self._joints.hold(self.environment.joint_positions()[:7], self.now_s)
+        self._joints.hold(self.environment.arm_positions(), self.now_s)
         self._gripper.hold([self.environment.opening()], self.now_s)
 
     def open_scene(self):
@@ -87,7 +92,7 @@ class PandaSim(RobotSim):
     def advance(self):
         environment = self.environment
         if self._arm is self._joints:
-            environment.command_joints(self._joints.command(self.now_s, environment.joint_positions()[:7]))
+            environment.command_joints(self._joints.command(self.now_s, environment.arm_positions()))
         elif self._arm is not None:
             environment.command_pose(self._arm.target(self.now_s))
         (opening,) = self._gripper.command(self.now_s, [environment.opening()])

@@ -15,6 +15,11 @@ class Skill:
     tasks: tuple[str, ...]
     seconds: float
 
+    @property
+    def task(self):
+        """The first of them."""
+        return self.tasks[0]
+
 
 SKILLS = {
     "lift": Skill("lift the red cube", ("lift", "stack"), 10.0),

@@ -126,7 +126,8 @@ def test_the_gripper_follows_its_own_trajectory_from_zero_closed_to_one_open(sta
     robot = start_robot(**COVERED)
     robot.publisher(JointTrajectory, "/gripper_trajectory").publish(trajectory(["gripper"], [opening]))
     robot.wait_simulated_seconds(2.5)
-    assert robot.position()[7:] == pytest.approx([finger_m, -finger_m], abs=0.003)
+    assert robot.position()[7:9] == pytest.approx([finger_m, -finger_m], abs=0.003)
+    assert robot.position()[9] == pytest.approx(opening, abs=0.05)
 
 
 def test_a_rejected_pose_is_logged_and_counted_and_the_arm_stays(start_robot):

@@ -57,9 +57,9 @@ class Panda(Robot):
     def architecture(self, vocab_size):
         # LeRobot's training forward pass assumes 8 attention heads.
         return Architecture(
-            vision=VisionSizes(image_size=PICTURE_SIZE, patch_size=16, width=96, depth=4, mlp_dim=256, num_heads=4),
-            vlm=GemmaSizes(width=96, depth=5, mlp_dim=256, num_heads=8, num_kv_heads=1, head_dim=16),
-            expert=GemmaSizes(width=128, depth=5, mlp_dim=384, num_heads=8, num_kv_heads=1, head_dim=16),
+            vision=VisionSizes(image_size=PICTURE_SIZE, patch_size=16, width=64, depth=3, mlp_dim=192, num_heads=4),
+            vlm=GemmaSizes(width=64, depth=4, mlp_dim=192, num_heads=8, num_kv_heads=1, head_dim=16),
+            expert=GemmaSizes(width=96, depth=4, mlp_dim=256, num_heads=8, num_kv_heads=1, head_dim=16),
             vocab_size=vocab_size,
         )
 
