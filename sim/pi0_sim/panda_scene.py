@@ -31,6 +31,8 @@ class PandaScene:
         self._data = mujoco.MjData(self._model)
         self._aspect = width / height
         self._renderer = mujoco.Renderer(self._model, height, width)
+        # The floor's mirror image is drawn from the whole scene again.
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._options = mujoco.MjvOption()
         self._options.geomgroup[COLLISION_GROUP] = self._options.geomgroup[HIDDEN_GROUP] = 0
 
