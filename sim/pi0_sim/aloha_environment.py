@@ -1,18 +1,16 @@
 """gym-aloha's bimanual tasks without the three 480x640 pictures that they draw at every step."""
 
-from pathlib import Path
-
 import numpy as np
-from dm_control import mujoco
 from dm_control.rl import control
-from gym_aloha.constants import ASSETS_DIR, DT
+from gym_aloha.constants import DT
 from gym_aloha.tasks import sim as tasks
 from gym_aloha.utils import sample_box_pose, sample_insertion_pose
+
+from pi0_sim.aloha_scene import load_physics
 
 STEP_SECONDS = DT
 # Until a cube that fell 3 cm lies still.
 REST_STEPS = 25
-SHADOW_MAP_SIZE = 1024
 TASK_NAMES = ("transfer_cube", "insertion")
 # The order of gym-aloha's states and actions.
 JOINT_NAMES = tuple(
@@ -81,10 +79,6 @@ class AlohaEnvironment:
         """Position (3) and quaternion (4) of each object, flat."""
         return self._task.get_env_state(self.physics)
 
-
-def load_physics(task_name):
-    """The task's scene, in a state of its own."""
-    physics = mujoco.Physics.from_xml_path(str(Path(ASSETS_DIR) / f"bimanual_viperx_{task_name}.xml"))
-    # The authors' 4096 takes half as long again to draw without a GPU, for pictures that differ by 0.06 of 255.
-    physics.model.vis.quality.shadowsize = SHADOW_MAP_SIZE
-    return physics
+    def physics_state(self):
+        """What AlohaScene draws."""
+        return self.physics.get_state()

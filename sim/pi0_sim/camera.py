@@ -1,36 +1,29 @@
-"""A camera of the simulated robot that draws on a thread of its own.
+"""The cameras of a simulated robot, which draw on a thread of their own.
 
 Drawing a picture without a GPU takes several simulation steps. On the simulation's thread it would stop the clock.
 """
 
 import threading
 
-from pi0_sim.aloha_environment import load_physics
 
-# The shape of the camera, 4:3.
-DEFAULT_WIDTH, DEFAULT_HEIGHT = 320, 240
+class Cameras:
+    """Draws cameras of a scene in a thread; a state that waits gives way to a newer one.
 
-
-class Camera:
-    """Draws one camera of a task's scene in a thread; a state that waits gives way to a newer one.
-
-    on_frame(frame, stamp) is called on that thread with pixels of shape (height, width, 3), uint8 RGB. The constructor
-    returns when the camera has drawn its first picture. It raises what kept the camera from drawing, and so does
-    request.
+    open_scene() is called on that thread and makes what draws: initial_state(), draw(physics_state, camera), shape
+    (height, width, 3), uint8 RGB, and close(). on_frame(camera, frame, stamp) is called there as well. The constructor
+    returns when every camera has drawn its first picture. It raises what kept one from drawing, and so does request.
     """
 
-    def __init__(self, task_name, camera_name, width, height, on_frame):
-        self._task_name = task_name
-        self._camera_name = camera_name
-        self._width = width
-        self._height = height
+    def __init__(self, open_scene, cameras, on_frame):
+        self._open_scene = open_scene
+        self._cameras = tuple(cameras)
         self._on_frame = on_frame
         self._changed = threading.Condition()
         self._requested = None
         self._ready = False
         self._closing = False
         self._failure = None
-        self._thread = threading.Thread(target=self._run, name=f"camera {camera_name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
         self._thread.start()
         with self._changed:
             self._changed.wait_for(lambda: self._ready or self._failure is not None)
@@ -38,7 +31,7 @@ class Camera:
                 raise self._failure
 
     def request(self, physics_state, stamp):
-        """Asks for a frame of a state (physics.get_state()). A request that is still waiting is replaced."""
+        """Asks for a frame of each camera in a state. A request that is still waiting is replaced."""
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -61,10 +54,11 @@ class Camera:
 
     def _draw_until_closed(self):
         # OpenGL contexts belong to a thread: everything that draws is made, used and freed on this one.
-        physics = load_physics(self._task_name)
+        scene = self._open_scene()
         try:
-            # The first picture takes longer than the others.
-            self._draw(physics, physics.get_state())
+            for camera in self._cameras:
+                # The first picture takes longer than the others.
+                scene.draw(scene.initial_state(), camera)
             with self._changed:
                 self._ready = True
                 self._changed.notify_all()
@@ -74,16 +68,7 @@ class Camera:
                     if self._closing:
                         return
                     (state, stamp), self._requested = self._requested, None
-                self._on_frame(self._draw(physics, state), stamp)
+                for camera in self._cameras:
+                    self._on_frame(camera, scene.draw(state, camera), stamp)
         finally:
-            physics.free()
-
-    def _draw(self, physics, state):
-        return draw_state(physics, state, self._camera_name, self._width, self._height)
-
-
-def draw_state(physics, physics_state, camera_name, width, height):
-    """What a camera sees in a state (physics.get_state()): shape (height, width, 3), uint8 RGB."""
-    with physics.reset_context():
-        physics.set_state(physics_state)
-    return physics.render(height=height, width=width, camera_id=camera_name)
+            scene.close()

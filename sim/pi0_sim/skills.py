@@ -29,6 +29,7 @@ class Skill:
     holding_arm: str
     idle_arm: str | None
     seconds: float
+    task: str = "transfer_cube"
 
 
 SKILLS = {

@@ -11,8 +11,9 @@ import numpy as np
 
 from pi0_sim.joint_trajectory import Trajectory, TrajectoryRejected, trajectory_from_message
 
-# The name of its counts on /diagnostics.
-CONTROLLER_STATUS = "aloha_sim: joint_trajectory_controller"
+CONTROLLER = "joint_trajectory_controller"
+# The name of its counts on /diagnostics, of the simulated ALOHA.
+CONTROLLER_STATUS = f"aloha_sim: {CONTROLLER}"
 # Longest lag of the hardware, in seconds.
 LONGEST_LAG_S = 0.5
 
@@ -24,6 +25,8 @@ class TrajectoryController:
     the hardware's.
     accepted, rejected: numbers of messages. last_rejection: why, or None.
     """
+
+    MESSAGE, MESSAGES = "trajectory", "trajectories"
 
     def __init__(self, joint_names, positions, now_s, clock_skew_s=0.0, lag_s=0.0):
         self._joint_names = tuple(joint_names)

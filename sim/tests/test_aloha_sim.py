@@ -2,31 +2,21 @@
 
 import json
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64MultiArray, Int32
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from pi0_sim.aloha_environment import JOINT_NAMES
 from pi0_sim.aloha_sim import AlohaSim
 
+MODULE = "pi0_sim.aloha_sim"
 TIMEOUT_S = 60
-
-
-def command(**parameters):
-    settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-    return [sys.executable, "-m", "pi0_sim.aloha_sim", "--ros-args", *settings]
 
 
 def trajectory_to(positions, joint_names=JOINT_NAMES):
@@ -39,29 +29,16 @@ def trajectory_to(positions, joint_names=JOINT_NAMES):
     return JointTrajectory(joint_names=list(joint_names), points=points)
 
 
-class Robot:
-    """A running simulation, and all that it has published since."""
+class Aloha:
+    """The robot with its one command and its one camera."""
 
-    def __init__(self, log_path, **parameters):
-        self.node = rclpy.create_node("robot_test")
-        self.log_path = log_path
-        self.joint_states, self.clocks, self.images, self.episodes, self.reward_max = [], [], [], [], []
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.node.create_subscription(JointState, "/joint_states", self.joint_states.append, 10)
-        self.node.create_subscription(Clock, "/clock", self.clocks.append, 10)
-        self.node.create_subscription(Image, "/camera/top/image_raw", self.images.append, 2)
-        self.node.create_subscription(Int32, "/episode", self.episodes.append, latched)
-        self.node.create_subscription(Float64MultiArray, "/reward_max", self.reward_max.append, latched)
-        self._publisher = self.node.create_publisher(JointTrajectory, "/joint_trajectory", 10)
-        with open(log_path, "w") as log:
-            self.process = subprocess.Popen(command(**parameters), stdout=log, stderr=subprocess.STDOUT)
-        self.wait_until(lambda: self.joint_states and self._publisher.get_subscription_count() > 0)
+    def __init__(self, process):
+        self._process = process
+        self.images = process.received(Image, "/camera/top/image_raw", 2)
+        self._publisher = process.publisher(JointTrajectory, "/joint_trajectory")
 
-    def wait_until(self, condition):
-        deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
-            rclpy.spin_once(self.node, timeout_sec=0.05)
-            assert time.monotonic() < deadline, self.log_path.read_text()
+    def __getattr__(self, name):
+        return getattr(self._process, name)
 
     def publish(self, trajectory):
         self._publisher.publish(trajectory)
@@ -76,35 +53,10 @@ class Robot:
 
         self.wait_until(moved_to_the_end)
 
-    def position(self):
-        return np.array(self.joint_states[-1].position)
-
-    def simulated_s(self):
-        return self.joint_states[-1].header.stamp.sec + self.joint_states[-1].header.stamp.nanosec * 1e-9
-
-    def wait_simulated_seconds(self, seconds):
-        end_s = self.simulated_s() + seconds
-        self.wait_until(lambda: self.simulated_s() >= end_s)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.node.destroy_node()
-
 
 @pytest.fixture
-def start_robot(tmp_path):
-    rclpy.init()
-    robots = []
-
-    def start(**parameters):
-        robots.append(Robot(tmp_path / "aloha_sim.log", **parameters))
-        return robots[-1]
-
-    yield start
-    for robot in robots:
-        robot.close()
-    rclpy.shutdown()
+def start_robot(start_process):
+    return lambda **parameters: Aloha(start_process(MODULE, **parameters))
 
 
 def test_two_episodes_end_the_process_with_success_and_time_never_goes_back(start_robot):
@@ -247,10 +199,8 @@ def test_a_clock_ahead_of_the_stamps_rejects_what_ends_before_it(start_robot, sk
     assert robot.log_path.read_text().count("s before it arrived") == rejected
 
 
-def test_a_parameter_out_of_range_ends_the_process_with_its_name():
-    finished = subprocess.run(command(image_width=5000), capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert finished.returncode != 0
-    assert "image_width out of range" in finished.stderr
+def test_a_parameter_out_of_range_ends_the_process_with_its_name(refused):
+    assert "image_width out of range" in refused(MODULE, image_width=5000)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +211,5 @@ def test_a_parameter_out_of_range_ends_the_process_with_its_name():
         ({"task": "insertion", "outcomes": "outcomes.json"}, "parameter outcomes needs the task transfer_cube"),
     ],
 )
-def test_a_skill_that_the_task_does_not_have_ends_the_process(parameters, problem):
-    finished = subprocess.run(command(**parameters), capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert finished.returncode != 0
-    assert problem in finished.stderr
+def test_a_skill_that_the_task_does_not_have_ends_the_process(refused, parameters, problem):
+    assert problem in refused(MODULE, **parameters)

@@ -6,7 +6,8 @@ from dm_control import mujoco
 from gym_aloha.constants import ASSETS_DIR
 
 from pi0_sim.aloha_environment import AlohaEnvironment
-from pi0_sim.camera import Camera
+from pi0_sim.aloha_scene import AlohaScene
+from pi0_sim.camera import Cameras
 
 WIDTH, HEIGHT = 112, 84
 
@@ -23,8 +24,12 @@ def environment():
     return environment
 
 
+def open_scene():
+    return AlohaScene("transfer_cube", WIDTH, HEIGHT)
+
+
 def drawn(frames, state, stamp):
-    camera = Camera("transfer_cube", "top", WIDTH, HEIGHT, lambda *frame: frames.put(frame))
+    camera = Cameras(open_scene, ["top"], lambda _, *frame: frames.put(frame))
     try:
         camera.request(state, stamp)
         return frames.get(timeout=30)
@@ -51,4 +56,15 @@ def test_a_frame_equals_the_authors_picture_of_that_state(frames, environment):
 
 def test_a_camera_that_the_scene_lacks_fails_at_once():
     with pytest.raises(mujoco.wrapper.core.Error, match="sideways"):
-        Camera("transfer_cube", "sideways", WIDTH, HEIGHT, lambda *_: None)
+        Cameras(open_scene, ["sideways"], lambda *_: None)
+
+
+def test_every_camera_draws_the_state_that_was_asked_for(frames, environment):
+    cameras = Cameras(open_scene, ["top", "angle"], lambda *frame: frames.put(frame))
+    try:
+        cameras.request(environment.physics.get_state(), "the stamp")
+        (first, one, _), (second, other, stamp) = frames.get(timeout=30), frames.get(timeout=30)
+    finally:
+        cameras.close()
+    assert (first, second, stamp) == ("top", "angle", "the stamp")
+    assert np.abs(one.astype(int) - other).mean() > 10

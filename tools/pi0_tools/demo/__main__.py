@@ -9,20 +9,20 @@ import sys
 from dataclasses import replace
 
 from pi0_sim.recording import load_recording
-from pi0_sim.skills import SKILLS
 from pi0_tools.demo.film import FilmStrip, draw_frames, write_contact_sheet, write_film
 from pi0_tools.evaluation.closed_loop import Run, add_setup_arguments, run_episodes, run_program, setup_from
 from pi0_tools.evaluation.processes import RunFailed
+from pi0_tools.evaluation.simulated_robot import SIMULATED_ROBOTS
 
 LEAST_DISPLACEMENT_RAD = 0.05
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="python -m pi0_tools.demo", description=__doc__)
-    add_setup_arguments(parser, "target/demo")
+    add_setup_arguments(parser, "target/demo", robots=tuple(SIMULATED_ROBOTS))
     parser.add_argument("--episodes", type=int, default=1, help="episodes of each skill (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the objects' start poses (default 0)")
-    parser.add_argument("--skill", choices=SKILLS, action="append", dest="skills", help="only this; may be repeated")
+    parser.add_argument("--skill", action="append", dest="skills", metavar="SKILL", help="only this; may be repeated")
     parser.add_argument("--prompt", help="for a checkpoint with prompts of its own; an episode ends at the best reward")
     parser.add_argument("--episode-seconds", type=float, help="simulated seconds of an episode at most")
     arguments = parser.parse_args()
@@ -30,6 +30,11 @@ def parse_arguments():
         parser.error("--episodes must be at least 1")
     if arguments.prompt and arguments.skills:
         parser.error("--prompt and --skill exclude each other")
+    skills = SIMULATED_ROBOTS[arguments.robot].skills
+    for name in arguments.skills or ():
+        if name not in skills:
+            parser.error(f"--skill: there is no {name}; there are {', '.join(skills)}")
+    arguments.skills = {name: skills[name] for name in arguments.skills or skills}
     return arguments
 
 
@@ -41,12 +46,16 @@ def runs_of(arguments):
     return [
         Run(
             name,
-            SKILLS[name].prompt,
+            skill.prompt,
             arguments.episodes,
             arguments.seed,
-            {"skill": name, "episode_seconds": arguments.episode_seconds or SKILLS[name].seconds},
+            {
+                "task": skill.task,
+                "skill": name,
+                "episode_seconds": arguments.episode_seconds or skill.seconds,
+            },
         )
-        for name in arguments.skills or SKILLS
+        for name, skill in arguments.skills.items()
     ]
 
 
@@ -64,7 +73,7 @@ def summary(results):
             raise RunFailed(
                 f"the robot did not move in {name}: no joint left its start by {LEAST_DISPLACEMENT_RAD} rad "
                 f"(the largest displacement is {result.displacement_rad:.4f} rad, "
-                f"after {result.trajectory_count} trajectories)"
+                f"after {result.command_count} commands)"
             )
     return {
         name: {

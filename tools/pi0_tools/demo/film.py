@@ -6,19 +6,35 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pi0_sim.aloha_environment import load_physics
-from pi0_sim.camera import draw_state
+from pi0_sim.aloha_scene import AlohaScene
+from pi0_sim.panda_environment import TASK_NAMES as PANDA_TASKS
+from pi0_sim.panda_environment import PandaEnvironment
+from pi0_sim.panda_scene import PandaScene
 from pi0_sim.recording import Recording
 
 FILM_LIMIT_BYTES = 3_000_000
 FRAME_RATE_HZ = 8
 # More would neither fit in the limit nor be drawn in a minute.
 MOST_FRAMES = 240
-VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT = "angle", 480, 300
-POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT = "top", 128, 96
+VIEW_WIDTH, VIEW_HEIGHT = 480, 300
 CAPTION_HEIGHT = 26
 SHEET_COLUMNS = 4
 SHEET_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Views:
+    """camera: what the film shows. The policy's: what is shown small in its corner, in pixels."""
+
+    camera: str
+    policy_camera: str
+    policy_width: int
+    policy_height: int
+
+
+ALOHA_VIEWS = Views("angle", "top", 128, 96)
+# Its other camera is the film's.
+PANDA_VIEWS = Views("front", "wrist", 112, 112)
 
 
 @dataclass(frozen=True)
@@ -50,20 +66,31 @@ def draw_frames(strips):
 
 
 def _draw_strip(strip, most_frames):
-    physics = load_physics(strip.recording.task)
+    views, open_scene = _scene_of(strip.recording.task)
+    view = open_scene(VIEW_WIDTH, VIEW_HEIGHT)
+    policy_view = open_scene(views.policy_width, views.policy_height)
     frames = []
     try:
         for step in _steps_of_film(strip.recording.steps, most_frames):
             picture = Image.new("RGB", (VIEW_WIDTH, VIEW_HEIGHT + CAPTION_HEIGHT), "black")
-            picture.paste(_drawn(physics, step, VIEW_CAMERA, VIEW_WIDTH, VIEW_HEIGHT))
-            corner = VIEW_WIDTH - POLICY_WIDTH
-            picture.paste(_drawn(physics, step, POLICY_CAMERA, POLICY_WIDTH, POLICY_HEIGHT), (corner, 0))
-            ImageDraw.Draw(picture).rectangle((corner, 0, VIEW_WIDTH - 1, POLICY_HEIGHT - 1), outline="gray")
+            picture.paste(Image.fromarray(view.draw(step.physics_state, views.camera)))
+            corner = VIEW_WIDTH - views.policy_width
+            picture.paste(Image.fromarray(policy_view.draw(step.physics_state, views.policy_camera)), (corner, 0))
+            ImageDraw.Draw(picture).rectangle((corner, 0, VIEW_WIDTH - 1, views.policy_height - 1), outline="gray")
             _write_caption(picture, step, strip.prompt)
             frames.append(FilmFrame(step.episode, step.episode_s, picture))
     finally:
-        physics.free()
+        view.close()
+        policy_view.close()
     return frames
+
+
+def _scene_of(task):
+    """The views of a task's robot, and a function that opens its scene for pictures of a width and a height."""
+    if task in PANDA_TASKS:
+        model = PandaEnvironment(task).model
+        return PANDA_VIEWS, lambda width, height: PandaScene(model, width, height)
+    return ALOHA_VIEWS, lambda width, height: AlohaScene(task, width, height)
 
 
 def write_contact_sheet(frames, path):
@@ -108,10 +135,6 @@ def _steps_of_film(steps, most_frames):
         if len(chosen) <= most_frames:
             return chosen
         interval_s *= len(chosen) / most_frames
-
-
-def _drawn(physics, step, camera, width, height):
-    return Image.fromarray(draw_state(physics, step.physics_state, camera, width, height))
 
 
 def _write_caption(picture, step, prompt):

@@ -12,12 +12,12 @@ from pathlib import Path
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from pi0_sim.trajectory_controller import CONTROLLER_STATUS
-from pi0_tools import CHECKOUT, SHIPPED_CHECKPOINT
+from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.processes import RunFailed, started
 from pi0_tools.evaluation.run_listener import RunListener
+from pi0_tools.evaluation.simulated_robot import ALOHA, SIMULATED_ROBOTS, SimulatedRobot
 
-FIRST_TRAJECTORY_TIMEOUT_S = 60.0
+FIRST_COMMAND_TIMEOUT_S = 60.0
 SIMULATION_STALL_TIMEOUT_S = 30.0
 CONTROL_STATUS = "pi0_node: control"
 INFERENCE_STATUS = "pi0_node: inference"
@@ -49,6 +49,7 @@ class Setup:
     checkpoint: Path
     output: Path
     node_parameters: tuple[str, ...] = ()
+    robot: SimulatedRobot = ALOHA
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunResult:
-    """outcomes: those of pi0_sim.skills, one an episode. figures: numbers from the node's diagnostics.
+    """outcomes: those of the robot's skills, one an episode. figures: numbers from the diagnostics.
 
     displacement_rad: the largest distance of an arm's joint from its start.
     """
@@ -75,15 +76,17 @@ class RunResult:
     outcomes: list[dict]
     figures: dict
     displacement_rad: float
-    trajectory_count: int
+    command_count: int
 
 
-def add_setup_arguments(parser, output):
-    parser.add_argument("--checkpoint", type=Path, default=SHIPPED_CHECKPOINT, help="folder of another checkpoint")
+def add_setup_arguments(parser, output, robots=("aloha",)):
+    """robots: the names of those that the program can run."""
+    parser.set_defaults(robot=robots[0])
+    if len(robots) > 1:
+        parser.add_argument("--robot", choices=robots, help=f"which (default {robots[0]})")
+    parser.add_argument("--checkpoint", type=Path, help="folder of another checkpoint than the robot's shipped one")
     parser.add_argument("--node", type=Path, default=CHECKOUT / "target/release/pi0_node", help="the node's program")
-    parser.add_argument(
-        "--config", type=Path, default=CHECKOUT / "config/aloha_sim.yaml", help="the node's parameter file"
-    )
+    parser.add_argument("--config", type=Path, help="another parameter file of the node than the robot's")
     parser.add_argument(
         "--node-parameter",
         action="append",
@@ -99,8 +102,15 @@ def setup_from(arguments):
     if not arguments.node.is_file():
         raise RunFailed(f"{arguments.node} is missing; 'make build' makes it")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    node_parameters = tuple(arguments.node_parameter)
-    return Setup(arguments.node, arguments.config, arguments.checkpoint, arguments.output, node_parameters)
+    robot = SIMULATED_ROBOTS[arguments.robot]
+    return Setup(
+        node=arguments.node,
+        config=arguments.config or robot.config,
+        checkpoint=arguments.checkpoint or robot.checkpoint,
+        output=arguments.output,
+        node_parameters=tuple(arguments.node_parameter),
+        robot=robot,
+    )
 
 
 def run_episodes(setup, run, report):
@@ -121,13 +131,13 @@ def run_episodes(setup, run, report):
         # clean-up.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         try:
-            listener = RunListener()
+            listener = RunListener(setup.robot)
             _listen(listener, simulation, node, report)
             return RunResult(
                 json.loads(outcomes_path.read_text(encoding="utf-8")),
-                _figures(listener, node),
+                _figures(listener, node, setup.robot.controller_status),
                 listener.displacement_rad,
-                listener.trajectory_count,
+                listener.command_count,
             )
         finally:
             rclpy.shutdown()
@@ -141,12 +151,13 @@ def programs(setup, name, prompt, simulation_parameters):
         "prompt": json.dumps(prompt),
         "use_sim_time": "true",
     }
-    simulation_command = [sys.executable, "-m", "pi0_sim.aloha_sim", "--ros-args", *_settings(simulation_parameters)]
+    program = setup.robot.program
+    simulation_command = [sys.executable, "-m", f"pi0_sim.{program}", "--ros-args", *_settings(simulation_parameters)]
     node_command = [setup.node.resolve(), "--ros-args", "--params-file", setup.config.resolve()]
     node_command += _settings(node_parameters)
     node_command += [part for parameter in setup.node_parameters for part in ("-p", parameter)]
     with (
-        started("simulation", simulation_command, setup.output / f"{name}_aloha_sim.log") as simulation,
+        started("simulation", simulation_command, setup.output / f"{name}_{program}.log") as simulation,
         started("node", node_command, setup.output / f"{name}_pi0_node.log") as node,
     ):
         yield simulation, node
@@ -194,8 +205,8 @@ def _listen(listener, simulation, node, report):
             if listener.episode != shown_episode:
                 shown_episode = listener.episode
                 report(shown_episode)
-        elif now - waiting_since > FIRST_TRAJECTORY_TIMEOUT_S:
-            raise node.failure(f"the node published no trajectory within {FIRST_TRAJECTORY_TIMEOUT_S:.0f} s")
+        elif now - waiting_since > FIRST_COMMAND_TIMEOUT_S:
+            raise node.failure(f"the node published no command within {FIRST_COMMAND_TIMEOUT_S:.0f} s")
     if simulation.exit_status() != 0:
         raise simulation.failure(f"the simulation ended with status {simulation.exit_status()}")
     # What was sent before the simulation ended is still to be read.
@@ -204,7 +215,7 @@ def _listen(listener, simulation, node, report):
         rclpy.spin_once(listener, timeout_sec=0.1)
 
 
-def _figures(listener, node):
+def _figures(listener, node, controller_status):
     """Raises RunFailed when a figure is missing."""
 
     def figure(status_name, key, number):
@@ -220,6 +231,6 @@ def _figures(listener, node):
         "jitter_p99_ms": figure(CONTROL_STATUS, "jitter_p99_ms", float),
         "chunks": figure(INFERENCE_STATUS, "chunks", int),
         "chunk_ms_p50": figure(INFERENCE_STATUS, "chunk_ms_p50", float),
-        "trajectories_accepted": figure(CONTROLLER_STATUS, "accepted", int),
-        "trajectories_rejected": figure(CONTROLLER_STATUS, "rejected", int),
+        "commands_accepted": figure(controller_status, "accepted", int),
+        "commands_rejected": figure(controller_status, "rejected", int),
     }

@@ -14,6 +14,7 @@ from pi0_sim.skills import SKILLS
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.closed_loop import Run, add_setup_arguments, run_episodes, run_program, setup_from
 from pi0_tools.evaluation.delay_plot import plot
+from pi0_tools.evaluation.skill_runs import SKILL_RUNS
 from pi0_tools.evaluation.success_rate import row
 
 STRATEGIES = ["replace", "blend", "ensemble", "inpaint", "rtc"]
@@ -75,7 +76,7 @@ def measure(setup, arguments, strategy, latency_ms, skill):
         "added_latency_ms": latency_ms,
         "skill": skill,
         "first_seed": arguments.first_seed,
-        **row(skill, result.outcomes),
+        **row(SKILL_RUNS["aloha"][skill], result.outcomes),
         "chunk_ms_p50": result.figures["chunk_ms_p50"],
     }
 

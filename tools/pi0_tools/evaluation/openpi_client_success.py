@@ -12,8 +12,8 @@ from pathlib import Path
 from openpi_client.action_chunk_broker import ActionChunkBroker
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
-from pi0_sim.aloha_environment import STEP_SECONDS, AlohaEnvironment, load_physics
-from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
+from pi0_sim.aloha_environment import STEP_SECONDS, AlohaEnvironment
+from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state, load_physics
 from pi0_sim.skills import SKILLS, EpisodeJudge
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.policy_server import policy_server

@@ -15,9 +15,10 @@ import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
-from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
+from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS
+from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
 from pi0_sim.skills import SKILLS
+from pi0_tools.train.aloha.robot import ROBOT
 from pi0_tools.train.recorded_episode import record_episode
 
 # Seeds from 1000 up are in the training data of the shipped policy, those below 100 in its closed-loop evaluation.
@@ -74,11 +75,11 @@ def write_frame(bag, step, frame):
 
 def record(skill, first_seed, path, width=DEFAULT_WIDTH, height=DEFAULT_HEIGHT):
     """Records the first seed, from first_seed on, at which the expert succeeds. Returns it and the number of steps."""
-    environment = AlohaEnvironment("transfer_cube")
     seed, episode = first_seed, None
     while episode is None:
-        episode = record_episode(environment, SKILLS[skill].prompt, seed, perturbed=False)
+        episode = record_episode(ROBOT, skill, seed, perturbed=False)
         seed += 1
+    environment = episode.environment
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -86,7 +87,7 @@ def record(skill, first_seed, path, width=DEFAULT_WIDTH, height=DEFAULT_HEIGHT):
     with writer:
         bag = BagWriter(writer)
         bag.write("/prompt", "std_msgs/msg/String", 0, SKILLS[skill].prompt)
-        for step, (state, action) in enumerate(zip(episode.state, episode.action, strict=True)):
+        for step, (state, action) in enumerate(zip(episode.state, episode.target, strict=True)):
             if step % CAMERA_PERIOD_STEPS == 0:
                 physics_state = episode.physics_states[step]
                 write_frame(bag, step, draw_state(environment.physics, physics_state, "top", width, height))

@@ -1,6 +1,6 @@
 """Measures how often the shipped policy does each skill, through ROS 2, and prints the table as JSON.
 
-Every skill starts from the same seeds, so nothing but the prompt tells which arm is to move.
+Every skill starts from the same seeds, so nothing but the prompt tells which of a task's skills is to be done.
 """
 
 import argparse
@@ -9,23 +9,21 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pi0_sim.skills import SKILLS
 from pi0_tools.evaluation.closed_loop import Run, add_setup_arguments, run_episodes, run_program, setup_from
 from pi0_tools.evaluation.policy_server import policy_server
-
-COVERED = "right_pick_camera_covered"
+from pi0_tools.evaluation.skill_runs import SKILL_RUNS, share
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    add_setup_arguments(parser, "target/eval_demo")
+    add_setup_arguments(parser, "target/eval_demo", robots=tuple(SKILL_RUNS))
     parser.add_argument("--episodes", type=int, default=100, help="seeds of each skill (default 100)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument(
         "--skill",
-        choices=[*SKILLS, COVERED],
         action="append",
         dest="runs",
+        metavar="RUN",
         help="only this; may be repeated (default: all)",
     )
     parser.add_argument("--at-least", type=int, help="fail when a skill is done in fewer episodes")
@@ -36,50 +34,33 @@ def parse_arguments():
     arguments = parser.parse_args()
     if arguments.episodes < 1:
         parser.error("--episodes must be at least 1")
-    arguments.runs = arguments.runs or [*SKILLS, COVERED]
+    runs = SKILL_RUNS[arguments.robot]
+    for name in arguments.runs or ():
+        if name not in runs:
+            parser.error(f"--skill: there is no run {name}; there are {', '.join(runs)}")
+    arguments.runs = {name: runs[name] for name in arguments.runs or runs}
     return arguments
 
 
-def skill_asked_for(name):
-    """The skill of a run, by the run's name."""
-    return "right_pick" if name == COVERED else name
-
-
-def run_of(name, arguments):
-    skill = skill_asked_for(name)
+def run_of(name, skill_run, arguments):
     simulation = {
-        "skill": skill,
-        "episode_seconds": SKILLS[skill].seconds,
-        "camera_covered": "true" if name == COVERED else "false",
+        "skill": skill_run.skill,
+        "episode_seconds": skill_run.seconds,
         "real_time_factor": arguments.real_time_factor,
+        **skill_run.simulation,
     }
-    return Run(name, SKILLS[skill].prompt, arguments.episodes, arguments.first_seed, simulation)
+    return Run(name, skill_run.prompt, arguments.episodes, arguments.first_seed, simulation)
 
 
-def row(name, outcomes):
-    """Shares of the episodes, from 0 to 1.
-
-    touch and lift are the asked arm's; idle_arm_moved is missing where both arms work. failed_seeds: not done.
-    """
-    skill = skill_asked_for(name)
-    arm, idle_arm = SKILLS[skill].holding_arm, SKILLS[skill].idle_arm
-
-    def share(condition):
-        return round(sum(condition(outcome) for outcome in outcomes) / len(outcomes), 4)
-
-    values = {
+def row(skill_run, outcomes):
+    """Shares of the episodes, from 0 to 1: what was done, and what the run counts besides. failed_seeds: not done."""
+    return {
         "episodes": len(outcomes),
-        "done": share(lambda outcome: skill in outcome["kept"]),
-        "touch": share(lambda outcome: arm in outcome["touched"]),
-        "lift": share(lambda outcome: arm in outcome["lifted"]),
-        "reward_2": share(lambda outcome: outcome["reward_max"] >= 2),
-        "reward_4": share(lambda outcome: outcome["reward_max"] >= 4),
+        "done": share(outcomes, lambda outcome: skill_run.skill in outcome["kept"]),
+        **skill_run.counts(outcomes),
+        "median_s": sorted(outcome["seconds"] for outcome in outcomes)[len(outcomes) // 2],
+        "failed_seeds": [outcome["seed"] for outcome in outcomes if skill_run.skill not in outcome["kept"]],
     }
-    if idle_arm is not None:
-        values["idle_arm_moved"] = share(lambda outcome: idle_arm in outcome["moved"])
-    values["median_s"] = sorted(outcome["seconds"] for outcome in outcomes)[len(outcomes) // 2]
-    values["failed_seeds"] = [outcome["seed"] for outcome in outcomes if skill not in outcome["kept"]]
-    return values
 
 
 @contextmanager
@@ -100,21 +81,21 @@ def evaluate(arguments):
 
 def evaluate_with(setup, arguments):
     table = {}
-    for name in arguments.runs:
-        run = run_of(name, arguments)
+    for name, skill_run in arguments.runs.items():
+        run = run_of(name, skill_run, arguments)
 
         def report(number, run=run):
             print(f"eval: {run.name}, seed {run.first_seed + number}", file=sys.stderr, flush=True)
 
         result = run_episodes(setup, run, report)
-        table[name] = {**row(name, result.outcomes), "chunk_ms_p50": result.figures["chunk_ms_p50"]}
+        table[name] = {**row(skill_run, result.outcomes), "chunk_ms_p50": result.figures["chunk_ms_p50"]}
         print(f"eval: {name}: {json.dumps(table[name])}", file=sys.stderr, flush=True)
     return table
 
 
-def too_seldom(table, at_least):
-    """The skills that were done in fewer episodes; a covered camera is not to succeed."""
-    return [name for name, values in table.items() if name != COVERED and _done(values) < at_least]
+def too_seldom(runs, table, at_least):
+    """The runs in which the skill was done in fewer episodes; one that is handicapped is not to succeed."""
+    return [name for name, values in table.items() if not runs[name].is_handicapped and _done(values) < at_least]
 
 
 def _done(values):
@@ -126,7 +107,7 @@ def main():
     table = evaluate(arguments)
     print(json.dumps(table), flush=True)
     if arguments.at_least is not None:
-        for name in (failed := too_seldom(table, arguments.at_least)):
+        for name in (failed := too_seldom(arguments.runs, table, arguments.at_least)):
             print(f"eval: {name} was done in fewer than {arguments.at_least} episodes", file=sys.stderr)
         return 1 if failed else 0
     return 0

@@ -23,6 +23,7 @@ from pi0_tools.evaluation.closed_loop import (
     setup_from,
 )
 from pi0_tools.evaluation.run_listener import RunListener
+from pi0_tools.evaluation.simulated_robot import ALOHA
 
 PROMPT = SKILLS["right_pick"].prompt
 # The robot is put back to its start when an episode begins, as by other hands.
@@ -43,7 +44,7 @@ class Operator(RunListener):
     """Whoever runs the robot. simulation, node: the programs, which must not end."""
 
     def __init__(self, simulation, node):
-        super().__init__()
+        super().__init__(ALOHA)
         self._programs = (simulation, node)
         self._prompts = self.create_publisher(String, "/prompt", 1)
         self._enable = self.create_client(SetBool, "/pi0_node/enable")

@@ -7,31 +7,36 @@ import numpy as np
 
 # A picture that the robot's camera sends is up to this old when the policy gets it: drawing and waiting for the next.
 OLDEST_PICTURE_STEPS = 12
+MOST_SAMPLED_ACTIONS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images: uint8 [batch, height, width, 3]. state: f32 [batch, joints]. actions: f32 [batch, horizon, joints].
+    """images: uint8 [batch, height, width, 3] of each camera. state: f32 [batch, …]. actions: f32 [batch, horizon, …].
 
     skill: int [batch], the place of its prompt in `Demonstrations.prompts`.
     """
 
-    images: np.ndarray
+    images: dict[str, np.ndarray]
     state: np.ndarray
     actions: np.ndarray
     skill: np.ndarray
 
 
 class Demonstrations:
-    """The episodes of some skills, in memory: all steps of all files in one row."""
+    """The episodes of some skills of a robot, in memory: all steps of all files in one row.
 
-    def __init__(self, folder, skills, horizon):
+    images: of each camera, uint8 [pictures, height, width, 3]. state: f32 [steps, …].
+    """
+
+    def __init__(self, folder, robot, skills):
         """Raises FileNotFoundError when the file of a skill is missing."""
         files = [_load(Path(folder) / f"{skill}.npz") for skill in skills]
+        self._robot = robot
         self.prompts = [str(file["prompt"]) for file in files]
-        self.images = np.concatenate([file["images"] for file in files])
+        self.images = {camera: np.concatenate([file[f"images.{camera}"] for file in files]) for camera in robot.cameras}
         self.state = np.concatenate([file["state"] for file in files])
-        self.action = np.concatenate([file["action"] for file in files])
+        self._target = np.concatenate([file["target"] for file in files])
         lengths = [len(file["state"]) for file in files]
         first_steps = np.cumsum([0, *lengths[:-1]])
         self.skill = np.repeat(np.arange(len(files)), lengths)
@@ -50,22 +55,33 @@ class Demonstrations:
         self._episode_end = np.append(episode_starts[1:], len(self.state))
         # The newest picture at each step; every episode starts with one.
         self._image_of_step = np.searchsorted(image_step, np.arange(len(self.state)), side="right") - 1
-        self._horizon = horizon
 
     def batch(self, steps, picture_ages):
         """What belongs to these steps. picture_ages: how many steps before each its picture was due, at least."""
         steps = np.asarray(steps)
         episode = self.episode_of_step[steps]
         picture_steps = np.maximum(steps - picture_ages, self.episode_starts[episode])
-        # After an episode's end the robot stays where it was told to be.
-        ahead = steps[:, None] + np.arange(self._horizon)
-        ahead = np.minimum(ahead, self._episode_end[episode][:, None] - 1)
+        pictures = self._image_of_step[picture_steps]
         return Batch(
-            images=self.images[self._image_of_step[picture_steps]],
+            images={camera: images[pictures] for camera, images in self.images.items()},
             state=self.state[steps],
-            actions=self.action[ahead],
+            actions=self.actions(steps),
             skill=self.skill[steps],
         )
+
+    def actions(self, steps):
+        """The chunks of actions that begin at steps, as the robot's policy has them, [steps, horizon, …]."""
+        robot = self._robot
+        # After an episode's end the robot stays where it was told to be.
+        ahead = steps[:, None] + robot.steps_an_action * np.arange(robot.horizon)
+        ahead = np.minimum(ahead, self._episode_end[self.episode_of_step[steps]][:, None] - 1)
+        return robot.actions(self.state[steps], self._target[ahead])
+
+    def sampled_actions(self):
+        """Actions of chunks that begin all over the episodes, for statistics, [samples, …]."""
+        every = 1 + len(self.state) * self._robot.horizon // MOST_SAMPLED_ACTIONS
+        actions = self.actions(np.arange(0, len(self.state), every))
+        return actions.reshape(-1, actions.shape[-1])
 
     def held_out_episodes(self, per_skill):
         """The last episodes of each skill."""

@@ -7,9 +7,9 @@ import torch
 from pi0_tools.reference.lerobot_checkpoint import load_policy
 from pi0_tools.reference.policy_types import PI0, PI05, type_of
 from pi0_tools.reference.prompt_tokenizer import read_tokenizer
-from pi0_tools.train.small_aloha_policy import number_pieces
+from pi0_tools.train.small_policy import number_pieces
 
-# Waves along a joint's range, of which the shortest tells neighbouring numbers apart.
+# Waves along a value's range, of which the shortest tells neighbouring numbers apart.
 WAVES = 7
 EXPERT = "model.paligemma_with_expert.gemma_expert.model"
 
@@ -57,10 +57,21 @@ def _take_over_pi0(policy, tokenizer, pi0, pi0_tokenizer, actions, seed):
         for piece, index in tokenizer.get_vocab().items():
             if piece in known:
                 embeddings[index] = of_pi0[known[piece]]
-        numbers = number_pieces()
-        spread = of_pi0[: len(known)].std()
-        indices = tokenizer.convert_tokens_to_ids(list(numbers.values()))
-        embeddings[indices] = spread * _curve(list(numbers), embeddings.shape[1]).to(embeddings.device)
+        _lay_numbers_along_curve(embeddings, tokenizer, of_pi0[: len(known)].std())
+
+
+def start_numbers(policy, tokenizer, seed):
+    """Gives the numbers of a π0.5 that starts from nothing embeddings along a curve, as far apart as others are."""
+    torch.manual_seed(seed)
+    embeddings = policy.model.paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight
+    with torch.no_grad():
+        _lay_numbers_along_curve(embeddings, tokenizer, embeddings.std())
+
+
+def _lay_numbers_along_curve(embeddings, tokenizer, spread):
+    numbers = number_pieces()
+    indices = tokenizer.convert_tokens_to_ids(list(numbers.values()))
+    embeddings[indices] = spread * _curve(list(numbers), embeddings.shape[1]).to(embeddings.device)
 
 
 def _start_as_plain_norm(norm, scale):

@@ -1,4 +1,4 @@
-"""A checkpoint in LeRobot's PyTorch code, from a picture and joint positions to joint targets."""
+"""A checkpoint in LeRobot's PyTorch code, from pictures and a state to actions."""
 
 import json
 
@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pi0_tools.reference.lerobot_checkpoint import build_processors, load_policy
 from pi0_tools.reference.prompt_tokenizer import read_tokenizer
-from pi0_tools.train.small_aloha_policy import CAMERA
+from pi0_tools.train.small_policy import camera_feature
 
 
 class LeRobotPolicy:
@@ -27,12 +27,16 @@ class LeRobotPolicy:
             statistics.setdefault(feature, {})[name] = value
         self._before, self._after = build_processors(self._policy.config, tokenizer, statistics)
         self.horizon = self._policy.config.chunk_size
-        self.joints = self._policy.config.max_action_dim
+        self.action_values = self._policy.config.max_action_dim
 
-    def actions(self, picture, state, prompt, noise):
-        """Joint targets, [horizon, joints], radians. picture: uint8 [height, width, 3]. noise: [horizon, joints]."""
+    def actions(self, pictures, state, prompt, noise):
+        """Actions in the robot's units, [horizon, actions].
+
+        pictures: uint8 [height, width, 3] of each camera. noise: [horizon, actions].
+        """
         # What MuJoCo draws is upside down, with a negative stride.
-        observation = {CAMERA: np.ascontiguousarray(picture), OBS_STATE: state.astype(np.float32)}
+        images = {camera_feature(camera): np.ascontiguousarray(picture) for camera, picture in pictures.items()}
+        observation = {**images, OBS_STATE: state.astype(np.float32)}
         batch = self._before(prepare_observation_for_inference(observation, torch.device("cpu"), task=prompt))
         actions = self._policy.predict_action_chunk(batch, noise=noise[None])
         return self._after(actions)[0].numpy()

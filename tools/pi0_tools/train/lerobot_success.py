@@ -1,4 +1,4 @@
-"""Runs a checkpoint in LeRobot's PyTorch code on the simulated robot, and counts how often it does each skill.
+"""Runs a checkpoint in LeRobot's PyTorch code on a simulated robot, and counts how often it does each skill.
 
 The simulation stands still while the policy thinks: no ROS and no node takes part.
 """
@@ -9,71 +9,71 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pi0_sim.aloha_environment import STEP_SECONDS, AlohaEnvironment
-from pi0_sim.skills import SKILLS, EpisodeJudge
 from pi0_tools.train.lerobot_policy import LeRobotPolicy
-from pi0_tools.train.make_demonstrations import camera_crop, draw_frames
+from pi0_tools.train.robot import add_robot_arguments, take_robot
 
-# As often as the simulated robot's camera sends one by default, 10 times a second.
-STEPS_A_PICTURE = 5
+# The simulated robot's cameras send a picture so often by default.
+PICTURE_SECONDS = 0.1
+# Of a chunk is played until the next one is there: a half, and what the node plays while it infers.
+PLAYED_SHARE = 0.52
 
 
-def run_episode(environment, policy, skill, prompt, seed, actions_to_execute, picture_black):
+def run_episode(robot, policy, skill, prompt, seed, actions_to_execute, black_cameras):
     """The outcome of one start pose. Ends early when the skill is done and kept."""
-    environment.reset_at_rest(seed)
-    judge = EpisodeJudge(seed, environment.joint_positions())
-    crop = camera_crop()
+    environment = robot.environment(skill, seed)
+    judge = robot.judge(environment, seed)
     generator = torch.Generator().manual_seed(seed)
     step = 0
-    pictured = environment.physics.get_state()
-    while step * STEP_SECONDS < SKILLS[skill].seconds and skill not in judge.outcome.kept:
-        (picture,) = draw_frames(environment.physics, [pictured], crop)
-        noise = torch.randn(policy.horizon, policy.joints, generator=generator)
-        if picture_black:
-            picture = np.zeros_like(picture)
-        for targets in policy.actions(picture, environment.joint_positions(), prompt, noise)[:actions_to_execute]:
-            reward = environment.step(targets)
-            step += 1
-            if step % STEPS_A_PICTURE == 0:
-                pictured = environment.physics.get_state()
-            judge.stepped(environment, reward, step * STEP_SECONDS)
+    steps_a_picture = round(PICTURE_SECONDS / robot.step_seconds)
+    pictured = environment.physics_state()
+    while step * robot.step_seconds < robot.skills[skill].seconds and skill not in judge.outcome.kept:
+        pictures = robot.draw(environment, pictured)
+        for camera in black_cameras:
+            pictures[camera] = np.zeros_like(pictures[camera])
+        state = robot.state_row(robot.scene_of(environment))
+        noise = torch.randn(policy.horizon, policy.action_values, generator=generator)
+        for action in policy.actions(pictures, state, prompt, noise)[:actions_to_execute]:
+            target = robot.target_of(state, action)
+            for _ in range(robot.steps_an_action):
+                reward = robot.execute(environment, target, None)
+                step += 1
+                if step % steps_a_picture == 0:
+                    pictured = environment.physics_state()
+                judge.stepped(environment, reward, step * robot.step_seconds)
     return judge.outcome
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--skill", choices=SKILLS, action="append", dest="skills", help="only this; may be repeated")
+    add_robot_arguments(parser)
     parser.add_argument("--episodes", type=int, default=100, help="seeds of each skill (default 100)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument(
         "--actions-to-execute",
         type=int,
-        default=26,
-        help="of each chunk (default 26: the node plays 25, and one more while it infers the next chunk)",
+        help="of each chunk (default: half of them, and what the node plays more while it infers the next chunk)",
     )
-    parser.add_argument("--black", action="store_true", help="the camera sees nothing")
+    parser.add_argument("--prompt-of", metavar="SKILL", help="the policy is asked for this skill, whatever is judged")
+    parser.add_argument("--black", action="append", default=[], metavar="CAMERA", help="this one sees nothing")
     arguments = parser.parse_args()
+    take_robot(parser, arguments)
+    robot = arguments.robot
     torch.set_num_threads(1)
-    environment = AlohaEnvironment("transfer_cube")
     policy = LeRobotPolicy(arguments.checkpoint)
-    for name in arguments.skills or SKILLS:
-        outcomes = []
-        for seed in range(arguments.first_seed, arguments.first_seed + arguments.episodes):
-            prompt = SKILLS[name].prompt
-            outcomes.append(
-                run_episode(environment, policy, name, prompt, seed, arguments.actions_to_execute, arguments.black)
-            )
-        done = [outcome for outcome in outcomes if name in outcome.kept]
+    actions_to_execute = arguments.actions_to_execute or round(PLAYED_SHARE * robot.horizon)
+    for name in arguments.skills:
+        prompt = robot.skills[arguments.prompt_of or name].prompt
+        outcomes = [
+            run_episode(robot, policy, name, prompt, seed, actions_to_execute, arguments.black)
+            for seed in range(arguments.first_seed, arguments.first_seed + arguments.episodes)
+        ]
         failed = [outcome.seed for outcome in outcomes if name not in outcome.kept]
-        arm = SKILLS[name].holding_arm
-        touched = sum(arm in outcome.touched for outcome in outcomes)
-        wrong = sum(SKILLS[name].idle_arm in outcome.moved for outcome in outcomes)
-        rewards = {reward: sum(outcome.reward_max >= reward for outcome in outcomes) for reward in (1, 2, 3, 4)}
+        others = {kept for outcome in outcomes for kept in outcome.kept} - {name}
         print(
-            f"{name}: done {len(done)} of {len(outcomes)}, touched {touched}, idle arm moved {wrong}, "
-            f"reward at least {rewards}, median {np.median([o.seconds for o in outcomes]):.1f} s, "
-            f"failed seeds {failed}",
+            f"{name}, asked to {prompt}: done {len(outcomes) - len(failed)} of {len(outcomes)}, "
+            f"others done {sorted(others)}, mean of the best rewards {np.mean([o.reward_max for o in outcomes]):.2f}, "
+            f"median {np.median([o.seconds for o in outcomes]):.1f} s, failed seeds {failed}",
             flush=True,
         )
 

@@ -6,16 +6,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import yaml
 
-from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
-from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
-from pi0_sim.skills import SKILLS
-from pi0_tools import CHECKOUT
 from pi0_tools.train.recorded_episode import record_episode
+from pi0_tools.train.robot import add_robot_arguments, take_robot
 
-CAMERA = "top"
-NODE_CONFIG = CHECKOUT / "config/aloha_sim.yaml"
 # The seeds below are for evaluation.
 FIRST_SEED = 1000
 
@@ -25,14 +19,15 @@ class TooManyFailures(RuntimeError):
 
 
 class DemonstrationWriter:
-    """The successful episodes of one skill. Their pictures wait in a file, because they can outgrow the memory."""
+    """The successful episodes of one skill. Their pictures wait in files, because they can outgrow the memory."""
 
-    def __init__(self, prompt, crop, folder):
-        rows, columns = crop
+    def __init__(self, prompt, cameras, folder):
+        """cameras: a Picture of each, by its name."""
         self.prompt = prompt
-        self._frame_shape = (rows.stop - rows.start, columns.stop - columns.start, 3)
-        self._frames = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, save() reads it again
-        self._image_step, self._state, self._action, self._episode = [], [], [], []
+        self._shapes = {camera: (picture.size, picture.size, 3) for camera, picture in cameras.items()}
+        # save() reads them again.
+        self._pictures = {camera: tempfile.TemporaryFile(dir=folder) for camera in cameras}  # noqa: SIM115
+        self._image_step, self._state, self._target, self._episode = [], [], [], []
         self._seeds, self._success = [], []
         self.kept = 0
         self._steps = 0
@@ -45,34 +40,37 @@ class DemonstrationWriter:
     def frames(self):
         return len(self._image_step)
 
-    def add(self, seed, episode, frames, image_every):
-        """Takes an attempt: its episode and its pictures, or None and no pictures when it failed."""
+    def add(self, seed, episode, pictures, image_every):
+        """Takes an attempt: its episode and its pictures, by camera, or None and no pictures when it failed."""
         self._seeds.append(seed)
         self._success.append(episode is not None)
         if episode is None:
             return
         steps = len(episode.state)
         self._image_step.extend(range(self._steps, self._steps + steps, image_every))
-        for frame in frames:
-            self._frames.write(frame.tobytes())
+        for by_camera in pictures:
+            for camera, picture in by_camera.items():
+                self._pictures[camera].write(picture.tobytes())
         self._state.append(episode.state)
-        self._action.append(episode.action)
+        self._target.append(episode.target)
         self._episode.append(np.full(steps, self.attempts - 1, np.int32))
         self._steps += steps
         self.kept += 1
 
     def save(self, path):
-        self._frames.flush()
-        images = np.memmap(self._frames, np.uint8, "r", shape=(self.frames, *self._frame_shape))
+        images = {}
+        for camera, pictures in self._pictures.items():
+            pictures.flush()
+            images[f"images.{camera}"] = np.memmap(pictures, np.uint8, "r", shape=(self.frames, *self._shapes[camera]))
         # Whoever finds the file finds all of it.
         unfinished = path.with_suffix(".unfinished.npz")
         np.savez_compressed(
             unfinished,
             prompt=self.prompt,
-            images=images,
+            **images,
             image_step=np.array(self._image_step, np.int32),
             state=np.concatenate(self._state),
-            action=np.concatenate(self._action),
+            target=np.concatenate(self._target),
             episode=np.concatenate(self._episode),
             seed=np.array(self._seeds, np.int64),
             success=np.array(self._success),
@@ -80,57 +78,19 @@ class DemonstrationWriter:
         unfinished.rename(path)
 
 
-def camera_crop():
-    """The part of each frame that the node shows the policy: rows and columns."""
-    parameters = yaml.safe_load(NODE_CONFIG.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
-    x, y, width, height = parameters["cameras"][CAMERA]["crop"]
-    return slice(y, y + height), slice(x, x + width)
-
-
-def dataset_info():
-    """Facts of the demonstrations in the form of LeRobot's meta/info.json, with the crop, which that has no place for.
-
-    A checkpoint's folder gets them as dataset_info.json.
-    """
-    rows, columns = camera_crop()
-    width, height = columns.stop - columns.start, rows.stop - rows.start
-    joints = {"dtype": "float32", "shape": [len(JOINT_NAMES)], "names": list(JOINT_NAMES)}
-    image = {
-        "dtype": "image",
-        "shape": [height, width, 3],
-        "names": ["height", "width", "channels"],
-        "pi0_node": {"frame": [DEFAULT_WIDTH, DEFAULT_HEIGHT], "crop": [columns.start, rows.start, width, height]},
-    }
-    features = {"observation.state": joints, f"observation.images.{CAMERA}": image, "action": joints}
-    return {
-        "codebase_version": "v3.0",
-        "robot_type": "aloha_sim",
-        "fps": round(1 / STEP_SECONDS),
-        "features": features,
-    }
-
-
-def draw_frames(physics, physics_states, crop):
-    """What the policy sees of the pictures that the simulation's camera draws of these states."""
-    for state in physics_states:
-        yield draw_state(physics, state, CAMERA, DEFAULT_WIDTH, DEFAULT_HEIGHT)[crop]
-
-
-def demonstrate(environment, skill, arguments, report):
+def demonstrate(robot, skill, arguments, report):
     """Runs seeds until the episodes are there. report(demonstrations) is called after every attempt."""
-    prompt = SKILLS[skill].prompt
-    crop = camera_crop()
-    demonstrations = DemonstrationWriter(prompt, crop, arguments.output)
+    demonstrations = DemonstrationWriter(robot.skills[skill].prompt, robot.cameras, arguments.output)
     while demonstrations.kept < arguments.episodes:
         if demonstrations.attempts > 10 + 2 * arguments.episodes:
             raise TooManyFailures(f"{skill}: {demonstrations.kept} successes in {demonstrations.attempts} attempts")
         seed = arguments.first_seed + demonstrations.attempts
-        episode = record_episode(environment, prompt, seed, arguments.perturbed)
-        frames = []
+        episode = record_episode(robot, skill, seed, arguments.perturbed)
+        pictures = []
         if episode is not None:
             states = episode.physics_states[:: arguments.image_every]
-            frames = draw_frames(environment.physics, states, crop)
-        demonstrations.add(seed, episode, frames, arguments.image_every)
+            pictures = (robot.draw(episode.environment, state) for state in states)
+        demonstrations.add(seed, episode, pictures, arguments.image_every)
         report(demonstrations)
     return demonstrations
 
@@ -171,10 +131,8 @@ class Progress:
 def parse_arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="folder for the files")
+    add_robot_arguments(parser)
     parser.add_argument("--episodes", type=int, default=300, help="successful episodes of each skill (default 300)")
-    parser.add_argument(
-        "--skill", choices=SKILLS, action="append", dest="skills", help="only this skill; may be repeated"
-    )
     parser.add_argument(
         "--first-seed", type=int, default=FIRST_SEED, help=f"of the start poses (default and least {FIRST_SEED})"
     )
@@ -188,16 +146,16 @@ def parse_arguments(words=None):
     for name in ("episodes", "image_every"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be at least 1")
+    take_robot(parser, arguments)
     return arguments
 
 
 def main():
     arguments = parse_arguments()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    environment = AlohaEnvironment("transfer_cube")
-    for skill in arguments.skills or SKILLS:
+    for skill in arguments.skills:
         progress = Progress(skill, arguments.episodes)
-        demonstrations = demonstrate(environment, skill, arguments, progress.report)
+        demonstrations = demonstrate(arguments.robot, skill, arguments, progress.report)
         path = arguments.output / f"{skill}.npz"
         demonstrations.save(path)
         progress.finished(demonstrations, path)

@@ -15,28 +15,23 @@ import numpy as np
 import torch
 from lerobot.utils.constants import ACTION, OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS, OBS_STATE
 
-from pi0_sim.skills import ARMS, SKILLS
 from pi0_tools.reference.bfloat16_checkpoint import round_to_bfloat16, store_as_bfloat16
 from pi0_tools.reference.lerobot_checkpoint import build_policy, build_processors, write_checkpoint
 from pi0_tools.reference.policy_types import POLICY_TYPES
 from pi0_tools.train.clean_prefixes import train_with_clean_prefixes, write_training_delay
 from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
-from pi0_tools.train.initial_weights import start_from
-from pi0_tools.train.kinematics import gripper_pose
-from pi0_tools.train.make_demonstrations import dataset_info
+from pi0_tools.train.initial_weights import start_from, start_numbers
 from pi0_tools.train.prompt_pretraining import pretrain_prompt
-from pi0_tools.train.small_aloha_policy import (
-    ACTION_HORIZON,
-    CAMERA,
-    aloha_architecture,
-    aloha_config,
-    aloha_tokenizer,
+from pi0_tools.train.robot import add_robot_arguments, take_robot
+from pi0_tools.train.small_policy import (
+    camera_feature,
     robot_statistics,
+    small_architecture,
+    small_config,
+    small_tokenizer,
 )
 from pi0_tools.train.vision_pretraining import pretrain_vision
 
-# The arm that goes for the cube first.
-FIRST_ARM = {"right_pick": "right", "left_pick": "left", "hand_over": "right"}
 HELD_OUT_EPISODES = 20
 WEIGHT_DECAY = 1e-4
 BETAS = (0.9, 0.95)
@@ -53,20 +48,24 @@ class Trainer:
     def __init__(self, arguments):
         torch.manual_seed(arguments.seed)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.demonstrations = Demonstrations(arguments.demonstrations, arguments.skills, ACTION_HORIZON)
+        self.robot = arguments.robot
+        self.demonstrations = Demonstrations(arguments.demonstrations, self.robot, arguments.skills)
         self.skills = arguments.skills
         held_out = self.demonstrations.held_out_episodes(HELD_OUT_EPISODES)
         self.held_out_starts = self.demonstrations.episode_starts[held_out]
         self.sampler = BatchSampler(self.demonstrations, held_out, arguments.batch_size, arguments.seed)
-        self.statistics = robot_statistics(self.demonstrations.state, self.demonstrations.action)
+        self.statistics = robot_statistics(self.robot, self.demonstrations.state, self.demonstrations.sampled_actions())
         policy_type = POLICY_TYPES[arguments.policy]
-        self.architecture = aloha_architecture(policy_type)
-        self.tokenizer = aloha_tokenizer(policy_type, self.demonstrations.prompts)
-        self.policy = build_policy(aloha_config(policy_type, self.device), self.architecture)
+        self.architecture = small_architecture(self.robot, policy_type)
+        self.tokenizer = small_tokenizer(self.robot, policy_type, self.demonstrations.prompts)
+        self.policy = build_policy(small_config(self.robot, policy_type, self.device), self.architecture)
         self.processors = build_processors(self.policy.config, self.tokenizer, self.statistics)
         if arguments.start_from is None:
-            images = self.demonstrations.images
-            pretrain_vision(self.policy, images, arguments.vision_steps, arguments.seed, report_vision)
+            images = list(self.demonstrations.images.values())
+            colours, steps = self.robot.colours, arguments.vision_steps
+            pretrain_vision(self.policy, images, colours, steps, arguments.seed, report_vision)
+            if policy_type.state_in_prompt:
+                start_numbers(self.policy, self.tokenizer, arguments.seed)
         else:
             actions = self._inputs(self.sampler.next())[ACTION]
             start_from(arguments.start_from, self.policy, self.tokenizer, actions, arguments.seed)
@@ -111,10 +110,10 @@ class Trainer:
         return loss.detach()
 
     def localisation_error_m(self):
-        """How far the gripper's place at the end of a chunk is from the expert's: median and worst of each skill.
+        """How far the tool's place at the end of a chunk is from the expert's: median and worst of each skill.
 
-        From the first picture of the episodes that were held out. A loss falls nicely while a policy still guesses
-        where the cube is; this does not.
+        From the first pictures of the episodes that were held out. A loss falls nicely while a policy still guesses
+        where the objects are; this does not.
         """
         batch = self.demonstrations.batch(self.held_out_starts, 0)
         generator = torch.Generator().manual_seed(0)
@@ -122,10 +121,11 @@ class Trainer:
         _, postprocessor = self.processors
         predicted = postprocessor(self.average.predict_action_chunk(self._inputs(batch), noise=noise)).numpy()
         errors_m = [[] for _ in self.skills]
-        for skill, chunk, expected in zip(batch.skill, predicted, batch.actions, strict=True):
-            side = FIRST_ARM[self.skills[skill]]
-            there, wanted = (gripper_pose(side, actions[-1, ARMS[side]]).position_m for actions in (chunk, expected))
-            errors_m[skill].append(float(np.linalg.norm(np.subtract(there, wanted))))
+        for skill, state, chunk, expected in zip(batch.skill, batch.state, predicted, batch.actions, strict=True):
+            there, wanted = (
+                self.robot.tool_position_m(self.skills[skill], state, actions[-1]) for actions in (chunk, expected)
+            )
+            errors_m[skill].append(float(np.linalg.norm(there - wanted)))
         return [(float(np.median(errors)), max(errors)) for errors in errors_m]
 
     def _inputs(self, batch):
@@ -134,7 +134,10 @@ class Trainer:
         preprocessor, _ = self.processors
         inputs = preprocessor(
             {
-                CAMERA: torch.from_numpy(batch.images).permute(0, 3, 1, 2).float() / 255,
+                **{
+                    camera_feature(camera): torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+                    for camera, images in batch.images.items()
+                },
                 OBS_STATE: torch.from_numpy(batch.state),
                 ACTION: torch.from_numpy(batch.actions),
                 "task": [prompts[skill] for skill in batch.skill],
@@ -158,11 +161,11 @@ class Trainer:
 
 
 def report_vision(step, error):
-    print(f"vision, step {step}: the cube is found within {50 * error:.2f} % of the picture's side", flush=True)
+    print(f"vision, step {step}: an object is found within {50 * error:.2f} % of the picture's side", flush=True)
 
 
 def report_prompt(step, error):
-    print(f"prompt, step {step}: a joint is read within {50 * error:.2f} % of its range", flush=True)
+    print(f"prompt, step {step}: a value is read within {50 * error:.2f} % of its range", flush=True)
 
 
 def learning_rate(progress, step, peak):
@@ -173,10 +176,11 @@ def learning_rate(progress, step, peak):
 
 def train(arguments):
     trainer = Trainer(arguments)
+    pictures = len(next(iter(trainer.demonstrations.images.values())))
     parameters = sum(parameter.numel() for parameter in trainer.policy.parameters())
     print(
         f"{parameters / 1e6:.2f} M parameters on {trainer.device}; {len(trainer.demonstrations.state)} steps, "
-        f"{len(trainer.demonstrations.images)} pictures of {len(trainer.demonstrations.episode_starts)} episodes",
+        f"{pictures} pictures a camera of {len(trainer.demonstrations.episode_starts)} episodes",
         flush=True,
     )
     started_s = time.monotonic()
@@ -197,15 +201,18 @@ def train(arguments):
                 f"{skill} {100 * median:.1f} ({100 * worst:.1f})"
                 for skill, (median, worst) in zip(arguments.skills, trainer.localisation_error_m(), strict=True)
             )
-            print(f"step {done}: median (worst) distance from the expert's gripper in cm: {errors}", flush=True)
+            print(f"step {done}: median (worst) distance from the expert's tool in cm: {errors}", flush=True)
             trainer.save(arguments.output)
     trainer.save(arguments.output)
     started_from = arguments.start_from
     start = {"vision_steps": arguments.vision_steps} if started_from is None else {"start_from": started_from.name}
-    (arguments.output / "dataset_info.json").write_text(json.dumps(dataset_info(), indent=2) + "\n", encoding="utf-8")
+    (arguments.output / "dataset_info.json").write_text(
+        json.dumps(arguments.robot.dataset_info(), indent=2) + "\n", encoding="utf-8"
+    )
     (arguments.output / "training.json").write_text(
         json.dumps(
             {
+                "robot": arguments.robot.name,
                 "policy": arguments.policy,
                 "seed": arguments.seed,
                 **start,
@@ -231,7 +238,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demonstrations", type=Path, help="folder that make_demonstrations wrote")
     parser.add_argument("output", type=Path, help="folder of the checkpoint")
-    parser.add_argument("--skill", choices=SKILLS, action="append", dest="skills", help="only this; may be repeated")
+    add_robot_arguments(parser)
     parser.add_argument("--policy", choices=POLICY_TYPES, default="pi0")
     parser.add_argument(
         "--start-from", type=Path, help="a checkpoint to go on from, or a π0 for a π0.5, in place of pretraining"
@@ -250,11 +257,12 @@ def parse_arguments():
     )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    if not 0 <= arguments.rtc_training_max_delay < ACTION_HORIZON:
-        parser.error(f"--rtc-training-max-delay: expected 0 to {ACTION_HORIZON - 1}, fewer than a chunk's actions")
+    take_robot(parser, arguments)
+    longest = arguments.robot.horizon - 1
+    if not 0 <= arguments.rtc_training_max_delay <= longest:
+        parser.error(f"--rtc-training-max-delay: expected 0 to {longest}, fewer than a chunk's actions")
     if arguments.prompt_steps > 0 and not POLICY_TYPES[arguments.policy].state_in_prompt:
         parser.error(f"--prompt-steps: the prompt of {arguments.policy} has no state in it")
-    arguments.skills = arguments.skills or list(SKILLS)
     return arguments
 
 

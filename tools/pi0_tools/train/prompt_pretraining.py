@@ -1,7 +1,7 @@
 """What stands in for a language model's pretraining: π0.5's learns to read the state in its prompt.
 
 PaliGemma comes to π0.5 able to read numbers. A small one that starts from nothing, or from a π0, reads them late: the
-flow-matching loss falls while the policy still guesses where the joints are.
+flow-matching loss falls while the policy still guesses where the robot is.
 """
 
 import math
@@ -17,7 +17,7 @@ from pi0_tools.reference.prompt_tokenizer import prompt_texts, tokenize
 BATCH_SIZE = 32
 LEARNING_RATE = 2e-3
 WARM_UP_STEPS = 50
-# Layers that bring the numbers to the last token of the prompt. Their 16 heads are more than the robot's 14 joints.
+# Layers that bring the numbers to the last token of the prompt. A robot's state has fewer values than they have heads.
 GATHERING_LAYERS = 2
 # How far the robot's states are moved, normalised.
 NEAR = 0.05
@@ -26,8 +26,8 @@ NEAR = 0.05
 def pretrain_prompt(policy, tokenizer, prompts, states, steps, seed, report):
     """Trains the first two layers so that the state is a linear reading of the last token that enters the others.
 
-    states: normalised [samples, joints]. report(step, error) is called now and then; error: how far what is read lies
-    from a joint's normalised position, on average.
+    states: normalised [samples, values]. report(step, error) is called now and then; error: how far what is read lies
+    from a normalised value, on average.
     """
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)

@@ -1,64 +1,66 @@
-"""One episode of the scripted expert, as training needs it."""
+"""One episode of a scripted expert, as training needs it.
+
+What goes wrong on purpose is no label: mishaps happen before an episode is recorded, and noise is on what the robot
+executes while the expert's own targets are recorded.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pi0_sim.skills import is_done, skill_of
-from pi0_tools.train.kinematics import OutOfReach
-from pi0_tools.train.perturbation import JointNoise, cause_mishap
-from pi0_tools.train.scene import scene_of
-from pi0_tools.train.scripted_expert import PROMPTS, ScriptedExpert
+from pi0_tools.train.robot import OutOfReach
 
-# So much of holding still at the end is recorded: the policy must learn to stay.
-STILL_STEPS = 25
-LONGEST_EPISODE_STEPS = 500
+# So long is holding still at the end recorded: the policy must learn to stay.
+STILL_SECONDS = 0.5
+LONGEST_EPISODE_STEPS = 800
 
 
 @dataclass(frozen=True)
 class RecordedEpisode:
-    """state and action: shape (steps, 14), float32, what the robot was and what the expert wanted at each step.
+    """state and target: shape (steps, …), float32, what the robot was and what the expert wanted at each step.
 
-    physics_states: what dm_control's Physics.set_state takes, for every step.
+    physics_states: what the robot's scene draws, for every step. environment: in which it was recorded.
     """
 
     state: np.ndarray
-    action: np.ndarray
+    target: np.ndarray
     physics_states: list[np.ndarray]
     reward_max: float
+    environment: object
 
 
-def record_episode(environment, prompt, seed, perturbed):
+def record_episode(robot, skill, seed, perturbed):
     """Runs the expert on the start pose of a seed; returns None when it failed."""
-    random = np.random.default_rng((seed, PROMPTS.index(prompt)))
-    environment.reset_at_rest(seed)
+    random = np.random.default_rng((seed, robot.index_of(skill)))
+    environment = robot.environment(skill, seed)
     try:
         if perturbed:
-            cause_mishap(environment, prompt, random)
-        return _record(environment, prompt, JointNoise(random) if perturbed else None)
+            robot.cause_mishap(environment, skill, random)
+        return _record(robot, environment, skill, robot.noise(random) if perturbed else None)
     except OutOfReach:
         return None
 
 
-def _record(environment, prompt, noise):
-    scene = scene_of(environment)
-    expert = ScriptedExpert(prompt, scene)
-    states, actions, physics_states = [], [], []
+def _record(robot, environment, skill, noise):
+    scene = robot.scene_of(environment)
+    expert = robot.expert(skill, scene)
+    states, targets, physics_states = [], [], []
     reward_max, still_steps, done_steps = 0.0, 0, 0
-    while still_steps < STILL_STEPS:
+    steps_to_stay = round(STILL_SECONDS / robot.step_seconds)
+    while still_steps < steps_to_stay:
         if len(states) == LONGEST_EPISODE_STEPS:
             return None
-        action = expert.act(scene)
-        states.append(scene.joint_positions)
-        actions.append(action)
-        physics_states.append(environment.physics.get_state())
-        reward = environment.step(action if noise is None else action + noise.next())
+        target = expert.act(scene)
+        states.append(robot.state_row(scene))
+        targets.append(robot.target_row(target))
+        physics_states.append(environment.physics_state())
+        reward = robot.execute(environment, target, None if noise is None else noise.next())
         reward_max = max(reward_max, reward)
-        scene = scene_of(environment)
+        scene = robot.scene_of(environment)
         if expert.finished:
             still_steps += 1
-            done_steps += is_done(skill_of(prompt), scene.contacts, scene.cube_position_m)
-    # Contacts come and go from one step to the next while a cube is held.
-    if done_steps <= STILL_STEPS / 2:
+            done_steps += robot.is_done(skill, environment)
+    # Contacts come and go from one step to the next while an object is held.
+    if done_steps <= steps_to_stay / 2:
         return None
-    return RecordedEpisode(np.float32(states), np.float32(actions), physics_states, reward_max)
+    return RecordedEpisode(np.float32(states), np.float32(targets), physics_states, reward_max, environment)

@@ -1,6 +1,6 @@
 """Writes what LeRobot's PyTorch code makes of one observation of each skill.
 
-The tests hold the node's policy to it: the whole camera frame, the joint state and the noise go in, actions come out.
+The tests hold the node's policy to it: whole camera frames, the state and the noise go in, actions come out.
 """
 
 import argparse
@@ -8,15 +8,12 @@ from pathlib import Path
 
 import torch
 
-from pi0_sim.aloha_environment import AlohaEnvironment
-from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
-from pi0_sim.skills import SKILLS
 from pi0_tools.reference.fixture_file import save_tensors
 from pi0_tools.train.lerobot_policy import LeRobotPolicy
-from pi0_tools.train.make_demonstrations import CAMERA, camera_crop
+from pi0_tools.train.robot import add_robot_arguments, cropped, take_robot
 
 SEED = 7
-# Somewhere on the way, so that no joint is at its start.
+# Somewhere on the way, so that nothing is at its start.
 STEPS_ON_THE_WAY = 40
 
 
@@ -24,33 +21,36 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, help="where a file for each skill goes")
+    add_robot_arguments(parser)
     arguments = parser.parse_args()
+    take_robot(parser, arguments)
+    robot = arguments.robot
     torch.set_num_threads(1)
-    environment = AlohaEnvironment("transfer_cube")
     policy = LeRobotPolicy(arguments.checkpoint)
-    crop = camera_crop()
-    for name, skill in SKILLS.items():
-        environment.reset(SEED)
+    for name in arguments.skills:
+        prompt = robot.skills[name].prompt
+        environment = robot.environment(name, SEED)
         generator = torch.Generator().manual_seed(SEED)
 
-        def observe(prompt=skill.prompt, generator=generator):
-            frame = draw_state(
-                environment.physics, environment.physics.get_state(), CAMERA, DEFAULT_WIDTH, DEFAULT_HEIGHT
-            )
-            state = environment.joint_positions()
-            noise = torch.randn(policy.horizon, policy.joints, generator=generator)
-            return frame, state, noise, policy.actions(frame[crop], state, prompt, noise)
+        def observe(prompt=prompt, environment=environment, generator=generator):
+            frames = robot.frames(environment, environment.physics_state())
+            pictures = {camera: cropped(frames[camera], picture) for camera, picture in robot.cameras.items()}
+            state = robot.state_row(robot.scene_of(environment))
+            noise = torch.randn(policy.horizon, policy.action_values, generator=generator)
+            return frames, state, noise, policy.actions(pictures, state, prompt, noise)
 
-        for targets in observe()[-1][:STEPS_ON_THE_WAY]:
-            environment.step(targets)
-        frame, state, noise, actions = observe()
+        _, state, _, actions = observe()
+        for action in actions[: STEPS_ON_THE_WAY // robot.steps_an_action]:
+            for _ in range(robot.steps_an_action):
+                robot.execute(environment, robot.target_of(state, action), None)
+        frames, state, noise, actions = observe()
         rows = {
-            "picture.top": torch.from_numpy(frame.copy()),
+            **{f"picture.{camera}": torch.from_numpy(frame.copy()) for camera, frame in frames.items()},
             "state": torch.from_numpy(state).float(),
             "noise": noise,
             "actions": torch.from_numpy(actions),
         }
-        save_tensors(arguments.folder / f"{name}.safetensors", rows, prompt=skill.prompt)
+        save_tensors(arguments.folder / f"{name}.safetensors", rows, prompt=prompt)
 
 
 if __name__ == "__main__":

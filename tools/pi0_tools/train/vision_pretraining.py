@@ -1,6 +1,6 @@
-"""What stands in for PaliGemma's pretraining: the vision tower learns to say where the cube is.
+"""What stands in for PaliGemma's pretraining: the vision tower learns to say where the objects are.
 
-PaliGemma comes to π0 able to detect objects. A tower that starts from nothing sees the cube late: the flow-matching
+PaliGemma comes to π0 able to detect objects. A tower that starts from nothing sees them late: the flow-matching
 loss falls for thousands of steps while the policy still guesses where to reach.
 """
 
@@ -10,24 +10,27 @@ import numpy as np
 import torch
 from torch import nn
 
-from pi0_tools.train.cube_place import cube_places
+from pi0_tools.train.object_places import places
 
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
 WARM_UP_STEPS = 50
 
 
-def pretrain_vision(policy, images, steps, seed, report):
-    """Trains tower and projector so that a linear reading of the mean image token is the cube's place.
+def pretrain_vision(policy, images, colours, steps, seed, report):
+    """Trains tower and projector so that a linear reading of the mean image token is each coloured object's place.
 
-    report(step, error) is called now and then; error: the mean distance from the place, in halves of a picture.
+    images: uint8 [pictures, height, width, 3] of every camera. report(step, error) is called now and then; error: the
+    mean distance from a place, in halves of a picture.
     """
     device = next(policy.parameters()).device
-    places = cube_places(images)
-    visible = np.flatnonzero(~np.isnan(places[:, 0]))
+    found_places = np.concatenate([places(of_camera, colours) for of_camera in images])
+    pictures_of = _Rows(images)
+    visible = np.flatnonzero(~np.isnan(found_places[:, :, 0]).all(axis=1))
     random = np.random.default_rng(seed)
     paligemma = policy.model.paligemma_with_expert
-    reading = nn.Linear(policy.model.paligemma_with_expert.paligemma.config.text_config.hidden_size, 2).to(device)
+    width = paligemma.paligemma.config.text_config.hidden_size
+    reading = nn.Linear(width, 2 * len(colours)).to(device)
     trained = [
         *paligemma.paligemma.model.vision_tower.parameters(),
         *paligemma.paligemma.model.multi_modal_projector.parameters(),
@@ -40,15 +43,31 @@ def pretrain_vision(policy, images, steps, seed, report):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))
         chosen = random.choice(visible, BATCH_SIZE)
-        pictures = torch.from_numpy(images[chosen]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        wanted = torch.from_numpy(places[chosen]).to(device)
-        found = reading(paligemma.embed_image(pictures).mean(1))
-        loss = nn.functional.smooth_l1_loss(found, wanted, beta=0.05)
+        pictures = torch.from_numpy(pictures_of[chosen]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        wanted = torch.from_numpy(found_places[chosen]).to(device)
+        found = reading(paligemma.embed_image(pictures).mean(1)).view_as(wanted)
+        seen = ~wanted.isnan()
+        loss = nn.functional.smooth_l1_loss(found[seen], wanted[seen], beta=0.05)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        errors.append((found - wanted).detach().norm(dim=1).mean().item())
+        errors.append((found - wanted).detach().norm(dim=2).nanmean().item())
         if (step + 1) % 100 == 0:
             report(step + 1, sum(errors) / len(errors))
             errors.clear()
+
+
+class _Rows:
+    """Several arrays as one, without a copy of all of them."""
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+        self._ends = np.cumsum([len(array) for array in arrays])
+
+    def __getitem__(self, indices):
+        of_array = np.searchsorted(self._ends, indices, side="right")
+        starts = self._ends - [len(array) for array in self._arrays]
+        return np.stack(
+            [self._arrays[array][index - starts[array]] for array, index in zip(of_array, indices, strict=True)]
+        )

@@ -13,7 +13,7 @@ FIGURES = {"ticks": 800, "chunk_ms_p50": 5.2}
 
 def result(displacement_rad=0.5):
     outcomes = [{"kept": ["right_pick"], "reward_max": 2.0}, {"kept": [], "reward_max": 1.0}]
-    return RunResult(outcomes, FIGURES, displacement_rad, trajectory_count=3)
+    return RunResult(outcomes, FIGURES, displacement_rad, command_count=3)
 
 
 def test_the_summary_counts_what_was_done_and_has_the_node_s_figures():

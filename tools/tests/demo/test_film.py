@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from PIL import Image
 
 from pi0_sim.aloha_environment import AlohaEnvironment
+from pi0_sim.panda_environment import PandaEnvironment
 from pi0_sim.recording import RecordedStep, Recording
 from pi0_tools.demo.film import FILM_LIMIT_BYTES, FRAME_RATE_HZ, FilmStrip, draw_frames, write_contact_sheet, write_film
 
@@ -46,3 +48,14 @@ def test_a_contact_sheet_has_a_row_for_each_episode(frames, tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height == EPISODES * frames[0].picture.height
         assert sheet.width % frames[0].picture.width == 0
+
+
+def test_the_panda_is_filmed_from_the_front_with_what_its_wrist_sees():
+    environment = PandaEnvironment("lift")
+    recording = Recording("lift")
+    recording.steps.append(RecordedStep(0, 0.02, 0.0, 0.0, environment.physics_state()))
+    (frame,) = draw_frames([FilmStrip("lift the red cube", recording)])
+    pixels = np.asarray(frame.picture)
+    red = (pixels[..., 0] > 120) & (pixels[..., 1] < 90)
+    corner = red[:112, -112:]
+    assert corner.any() and red[112:300].any()

@@ -15,23 +15,25 @@ from lerobot.utils.constants import ACTION, OBS_LANGUAGE_ATTENTION_MASK, OBS_LAN
 from pi0_tools.reference.lerobot_checkpoint import build_policy, load_policy, write_checkpoint
 from pi0_tools.reference.policy_types import PI0, PI05
 from pi0_tools.reference.random_weights import randomise
+from pi0_tools.train.aloha.robot import ROBOT
 from pi0_tools.train.clean_prefixes import draw_clean_rows, train_with_clean_prefixes, write_training_delay
-from pi0_tools.train.small_aloha_policy import (
-    ACTION_HORIZON,
-    CAMERA,
-    JOINTS,
-    aloha_architecture,
-    aloha_config,
-    aloha_tokenizer,
+from pi0_tools.train.small_policy import (
+    camera_feature,
     robot_statistics,
+    small_architecture,
+    small_config,
+    small_tokenizer,
 )
 
+CAMERA = camera_feature("top")
+ACTION_HORIZON = ROBOT.horizon
+JOINTS = len(ROBOT.action_names)
 SAMPLES = 6
 MAX_DELAY = 20
 
 
 def small_policy(policy_type):
-    policy = build_policy(aloha_config(policy_type, "cpu"), aloha_architecture(policy_type))
+    policy = build_policy(small_config(ROBOT, policy_type, "cpu"), small_architecture(ROBOT, policy_type))
     randomise(policy, 1)
     return policy
 
@@ -104,12 +106,12 @@ class CleanPrefixes(unittest.TestCase):
     def test_the_checkpoint_says_how_it_was_trained_and_lerobot_reads_its_weights(self):
         policy = small_policy(PI05)
         prompts = ["wave"]
-        tokenizer = aloha_tokenizer(PI05, prompts)
+        tokenizer = small_tokenizer(ROBOT, PI05, prompts)
         robot = torch.rand(10, JOINTS).numpy()
-        statistics = robot_statistics(robot, robot)
+        statistics = robot_statistics(ROBOT, robot, robot)
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            write_checkpoint(policy, tokenizer, statistics, aloha_architecture(PI05), folder)
+            write_checkpoint(policy, tokenizer, statistics, small_architecture(ROBOT, PI05), folder)
             write_training_delay(folder, 7)
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             self.assertEqual(config["rtc_training_max_delay"], 7)

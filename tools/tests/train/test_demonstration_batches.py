@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -19,20 +21,25 @@ def write_skill(folder, name, lengths, first_value):
     np.savez(
         folder / f"{name}.npz",
         prompt=f"do {name}",
-        images=np.repeat(values[image_step], 2 * 2 * 3).reshape(-1, 2, 2, 3).astype(np.uint8),
+        **{"images.eye": np.repeat(values[image_step], 2 * 2 * 3).reshape(-1, 2, 2, 3).astype(np.uint8)},
         image_step=image_step,
         state=np.repeat(values[:, None], 14, 1).astype(np.float32),
-        action=np.repeat(values[:, None] + 0.5, 14, 1).astype(np.float32),
+        target=np.repeat(values[:, None] + 0.5, 14, 1).astype(np.float32),
         # Attempts that failed leave gaps in the numbers.
         episode=2 * episode,
     )
+
+
+def robot(steps_an_action=1, actions=lambda state, targets: targets):
+    """What batches ask of a robot."""
+    return SimpleNamespace(cameras={"eye": None}, horizon=HORIZON, steps_an_action=steps_an_action, actions=actions)
 
 
 @pytest.fixture
 def demonstrations(tmp_path):
     write_skill(tmp_path, "one", [10, 7], 0)
     write_skill(tmp_path, "two", [5], 100)
-    return Demonstrations(tmp_path, ["one", "two"], HORIZON)
+    return Demonstrations(tmp_path, robot(), ["one", "two"])
 
 
 def test_a_sample_is_the_state_and_the_actions_from_there_on(demonstrations):
@@ -48,9 +55,17 @@ def test_after_an_episode_s_end_its_last_action_goes_on(demonstrations):
     assert batch.actions[:, :, 0].tolist() == [[8.5] + [9.5] * 5, [104.5] * 6]
 
 
+def test_actions_are_as_far_apart_and_relative_to_the_state_as_the_robot_has_them(tmp_path):
+    write_skill(tmp_path, "one", [10], 0)
+    panda = robot(steps_an_action=2, actions=lambda state, targets: targets - state[:, None])
+    demonstrations = Demonstrations(tmp_path, panda, ["one"])
+    assert demonstrations.batch([1], 0).actions[0, :, 0].tolist() == [0.5, 2.5, 4.5, 6.5, 8.5, 8.5]
+    assert demonstrations.sampled_actions().shape == (10 * HORIZON, 14)
+
+
 def test_a_picture_is_the_newest_that_is_old_enough_and_of_the_same_episode(demonstrations):
     batch = demonstrations.batch([9, 9, 9, 11], np.array([0, 2, 6, 5]))
-    assert batch.images[:, 0, 0, 0].tolist() == [8, 4, 0, 10]
+    assert batch.images["eye"][:, 0, 0, 0].tolist() == [8, 4, 0, 10]
 
 
 def test_the_last_episodes_of_each_skill_are_held_out_of_training(demonstrations):
@@ -65,9 +80,9 @@ def test_the_same_seed_draws_the_same_batches(demonstrations):
     for _ in range(2):
         a, b = first.next(), second.next()
         np.testing.assert_array_equal(a.state, b.state)
-        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.images["eye"], b.images["eye"])
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"right_pick\.npz is missing; make_demonstrations makes it"):
-        Demonstrations(tmp_path, ["right_pick"], HORIZON)
+        Demonstrations(tmp_path, robot(), ["right_pick"])

@@ -1,66 +1,59 @@
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pi0_sim.aloha_environment import AlohaEnvironment
-from pi0_sim.camera import DEFAULT_HEIGHT, DEFAULT_WIDTH, Camera
+from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, AlohaScene
+from pi0_sim.camera import Cameras
 from pi0_tools import CHECKOUT
 from pi0_tools.train import make_demonstrations
-from pi0_tools.train.make_demonstrations import (
-    TooManyFailures,
-    camera_crop,
-    dataset_info,
-    demonstrate,
-    draw_frames,
-    parse_arguments,
-)
+from pi0_tools.train.make_demonstrations import TooManyFailures, demonstrate, parse_arguments
 from pi0_tools.train.recorded_episode import RecordedEpisode, record_episode
-from pi0_tools.train.scripted_expert import RIGHT_PICK
+from pi0_tools.train.robot import ROBOTS, Picture, cropped, robot_named, shrunk
 
 SEED = 1000
-
-
-@pytest.fixture(scope="module")
-def environment():
-    return AlohaEnvironment("transfer_cube")
+# The shortest of each robot.
+SKILL = {"aloha": "right_pick", "panda": "lift"}
+ALOHA = robot_named("aloha")
 
 
 def arguments(folder, *words):
     return parse_arguments([str(folder), "--episodes", "2", "--image-every", "50", *words])
 
 
-def saved(environment, folder):
-    made = demonstrate(environment, "right_pick", arguments(folder), report=lambda _: None)
-    made.save(folder / "right_pick.npz")
-    with np.load(folder / "right_pick.npz") as file:
+def saved(name, folder):
+    skill = SKILL[name]
+    made = demonstrate(robot_named(name), skill, arguments(folder, "--robot", name), report=lambda _: None)
+    made.save(folder / f"{skill}.npz")
+    with np.load(folder / f"{skill}.npz") as file:
         return dict(file)
 
 
 def some_episode(steps):
-    return RecordedEpisode(np.zeros((steps, 14), np.float32), np.zeros((steps, 14), np.float32), [], 2.0)
+    return RecordedEpisode(np.zeros((steps, 14), np.float32), np.zeros((steps, 14), np.float32), [], 2.0, None)
 
 
 @pytest.mark.parametrize("checkpoint", ["aloha_sim", "aloha_sim_pi05"])
 def test_the_shipped_checkpoints_have_the_facts_of_the_demonstrations(checkpoint):
     shipped = CHECKOUT / "checkpoints" / checkpoint / "dataset_info.json"
-    assert json.loads(shipped.read_text(encoding="utf-8")) == dataset_info()
+    assert json.loads(shipped.read_text(encoding="utf-8")) == ALOHA.dataset_info()
 
 
-def test_a_file_holds_what_the_readme_says(environment, tmp_path):
-    file = saved(environment, tmp_path)
-    steps, frames = len(file["state"]), len(file["images"])
-    assert str(file["prompt"]) == RIGHT_PICK
-    rows, columns = camera_crop()
-    assert file["images"].shape == (frames, rows.stop - rows.start, columns.stop - columns.start, 3)
-    assert file["images"].dtype == np.uint8
-    assert file["image_step"].shape == (frames,)
-    for name in ("state", "action"):
-        assert file[name].shape == (steps, 14) and file[name].dtype == np.float32
+@pytest.mark.parametrize("name", ROBOTS)
+def test_a_file_holds_what_the_readme_says(name, tmp_path):
+    robot, file = robot_named(name), saved(name, tmp_path)
+    steps, pictures = len(file["state"]), len(file["image_step"])
+    assert str(file["prompt"]) == robot.skills[SKILL[name]].prompt
+    for camera, picture in robot.cameras.items():
+        assert file[f"images.{camera}"].shape == (pictures, picture.size, picture.size, 3)
+        assert file[f"images.{camera}"].dtype == np.uint8
+    for values, names in (("state", robot.state_names), ("target", robot.target_names)):
+        assert file[values].shape == (steps, len(names)) and file[values].dtype == np.float32
     assert file["episode"].shape == (steps,)
-    assert file["seed"].tolist() == [SEED, SEED + 1]
-    assert file["success"].tolist() == [True, True]
+    assert file["seed"].tolist() == list(range(SEED, SEED + len(file["seed"])))
+    assert file["success"].sum() == 2
     # Each episode starts with a picture, and then has one every 50 steps.
     starts = np.flatnonzero(np.diff(file["episode"], prepend=-1))
     lengths = np.diff(starts, append=steps)
@@ -68,48 +61,72 @@ def test_a_file_holds_what_the_readme_says(environment, tmp_path):
     assert file["image_step"].tolist() == expected
 
 
-def test_the_same_seeds_give_the_same_file(environment, tmp_path):
-    first, second = saved(environment, tmp_path), saved(AlohaEnvironment("transfer_cube"), tmp_path)
+@pytest.mark.parametrize("name", ROBOTS)
+def test_the_same_seeds_give_the_same_file(name, tmp_path):
+    first, second = saved(name, tmp_path), saved(name, tmp_path)
     assert first.keys() == second.keys()
-    for name, values in first.items():
-        np.testing.assert_array_equal(values, second[name])
+    for key, values in first.items():
+        np.testing.assert_array_equal(values, second[key])
 
 
-def test_the_expert_s_targets_are_recorded_and_not_the_noise_on_them(environment):
-    episode = record_episode(environment, RIGHT_PICK, SEED, perturbed=True)
-    still = episode.action[-20:]
+def test_the_expert_s_targets_are_recorded_and_not_the_noise_on_them():
+    episode = record_episode(ALOHA, "right_pick", SEED, perturbed=True)
+    still = episode.target[-20:]
     assert (still == still[0]).all()
     assert np.ptp(episode.state[-20:], axis=0).max() > 1e-3
 
 
-def test_pictures_are_what_the_node_s_configuration_cuts_out_of_the_simulation_s_camera(environment):
-    environment.reset(SEED)
-    state = environment.physics.get_state()
-    (drawn,) = draw_frames(environment.physics, [state], camera_crop())
+def test_pictures_are_what_the_node_s_configuration_cuts_out_of_the_simulation_s_camera():
+    environment = ALOHA.environment("right_pick", SEED)
+    state = environment.physics_state()
+    drawn = ALOHA.draw(environment, state)["top"]
     published, arrived = [], threading.Event()
 
-    def on_frame(frame, _):
-        published.append(frame)
+    def on_frame(camera, frame, _):
+        published.append((camera, frame))
         arrived.set()
 
-    camera = Camera("transfer_cube", make_demonstrations.CAMERA, DEFAULT_WIDTH, DEFAULT_HEIGHT, on_frame)
-    camera.request(state, stamp=None)
+    cameras = Cameras(lambda: AlohaScene("transfer_cube", DEFAULT_WIDTH, DEFAULT_HEIGHT), ["top"], on_frame)
+    cameras.request(state, stamp=None)
     assert arrived.wait(10)
-    camera.close()
-    np.testing.assert_array_equal(drawn, published[0][60:180, 120:240])
+    cameras.close()
+    ((camera, frame),) = published
+    assert camera == "top"
+    np.testing.assert_array_equal(drawn, frame[60:180, 120:240])
 
 
-def test_failures_are_counted_and_left_out(environment, tmp_path, monkeypatch):
-    outcomes = iter([some_episode(3), None, some_episode(5)])
+def test_a_picture_is_cropped_and_its_blocks_of_pixels_are_averaged():
+    frame = np.zeros((4, 6, 3), np.uint8)
+    frame[:2, 2:4, 0] = [[10, 20], [30, 41]]
+    seen = shrunk(cropped(frame, Picture((6, 4), (2, 0, 4, 4), 2)), 2)
+    assert seen[:, :, 0].tolist() == [[25, 0], [0, 0]]
+
+
+def test_a_picture_that_is_no_whole_number_of_blocks_is_refused():
+    with pytest.raises(ValueError, match="a picture of 5x5 pixels cannot be shrunk to 2x2"):
+        shrunk(np.zeros((5, 5, 3), np.uint8), 2)
+
+
+def test_a_skill_that_the_robot_does_not_have_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        arguments(tmp_path, "--robot", "panda", "--skill", "hand_over")
+    assert "panda has no skill hand_over; it has lift, stack, pick_place_can" in capsys.readouterr().err
+
+
+def test_failures_are_counted_and_left_out(tmp_path, monkeypatch):
+    outcomes = iter(
+        [replace(some_episode(3), physics_states=[None]), None, replace(some_episode(5), physics_states=[None])]
+    )
     monkeypatch.setattr(make_demonstrations, "record_episode", lambda *_: next(outcomes))
-    made = demonstrate(environment, "left_pick", arguments(tmp_path), report=lambda _: None)
+    monkeypatch.setattr(type(ALOHA), "draw", lambda *_: {"top": np.zeros((120, 120, 3), np.uint8)})
+    made = demonstrate(ALOHA, "left_pick", arguments(tmp_path), report=lambda _: None)
     assert (made.kept, made.attempts, made.frames) == (2, 3, 2)
 
 
-def test_an_expert_that_only_fails_ends_with_an_error(environment, tmp_path, monkeypatch):
+def test_an_expert_that_only_fails_ends_with_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(make_demonstrations, "record_episode", lambda *_: None)
     with pytest.raises(TooManyFailures, match="left_pick: 0 successes"):
-        demonstrate(environment, "left_pick", arguments(tmp_path), report=lambda _: None)
+        demonstrate(ALOHA, "left_pick", arguments(tmp_path), report=lambda _: None)
 
 
 def test_seeds_for_evaluation_are_refused(tmp_path, capsys):

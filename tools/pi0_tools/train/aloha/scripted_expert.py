@@ -5,14 +5,15 @@ and each script looks at what came of a motion, so that it tries again after a g
 """
 
 from dataclasses import dataclass, replace
-from math import ceil, pi, radians
+from math import pi, radians
 
 import numpy as np
 
 from pi0_sim.aloha_environment import STEP_SECONDS
 from pi0_sim.skills import ARMS, SKILLS
-from pi0_tools.train.kinematics import GripperPose, arm_joints, backed_off, gripper_pose, square_roll_rad
-from pi0_tools.train.scene import GRIPPERS
+from pi0_tools.train.aloha.kinematics import GripperPose, arm_joints, backed_off, gripper_pose, square_roll_rad
+from pi0_tools.train.aloha.scene import GRIPPERS
+from pi0_tools.train.minimum_jerk import minimum_jerk
 
 RIGHT_PICK, LEFT_PICK, HAND_OVER = PROMPTS = tuple(skill.prompt for skill in SKILLS.values())
 
@@ -44,8 +45,6 @@ TAKEN = GripperPose((-0.12, 0.5, 0.25), 0.0, TAKING_ROLL_RAD)
 FASTEST_JOINT_RAD_S = 2.0
 # Faster, the joints lag behind so differently that the gripper leaves the line by more than a centimetre.
 FASTEST_GRIPPER_M_S = 0.3
-# The highest speed of a motion with minimum jerk, over its mean speed.
-PEAK_TO_MEAN = 1.875
 SHORTEST_MOTION_STEPS = 12
 SETTLE_STEPS = 5
 GRIP_STEPS = 14
@@ -158,14 +157,15 @@ class ScriptedExpert:
         for side, target in arm_targets.items():
             end[ARMS[side]], end[GRIPPERS[side]] = target.joints, target.gripper
         turn_rad = max(np.abs(end[joints] - start[joints]).max() for joints in ARMS.values())
-        for share in _minimum_jerk(turn_rad, FASTEST_JOINT_RAD_S):
+        for share in minimum_jerk(turn_rad / FASTEST_JOINT_RAD_S, STEP_SECONDS, SHORTEST_MOTION_STEPS):
             yield start + share * (end - start)
 
     def _move_straight(self, side, pose):
         """Moves a gripper along a line; a motion with all joints at once would leave it by up to 9 mm."""
         start = gripper_pose(side, self._targets[ARMS[side]])
         way = np.subtract(pose.position_m, start.position_m)
-        for share in _minimum_jerk(np.linalg.norm(way), FASTEST_GRIPPER_M_S):
+        seconds = np.linalg.norm(way) / FASTEST_GRIPPER_M_S
+        for share in minimum_jerk(seconds, STEP_SECONDS, SHORTEST_MOTION_STEPS):
             on_the_way = GripperPose(
                 tuple(start.position_m + share * way),
                 start.pitch_rad + share * (pose.pitch_rad - start.pitch_rad),
@@ -186,15 +186,6 @@ class ScriptedExpert:
     def _hold(self, steps):
         for _ in range(steps):
             yield self._targets
-
-
-def _minimum_jerk(way, highest_speed):
-    """The share of a way that is behind after each step; way and speed in the same unit, and seconds."""
-    seconds = PEAK_TO_MEAN * way / highest_speed
-    steps = max(ceil(seconds / STEP_SECONDS), SHORTEST_MOTION_STEPS)
-    for step in range(1, steps + 1):
-        time = step / steps
-        yield 10 * time**3 - 15 * time**4 + 6 * time**5
 
 
 def _arm_target(side, pose, gripper):

@@ -3,8 +3,8 @@ from math import degrees, pi, radians
 import numpy as np
 import pytest
 
-from pi0_sim.aloha_environment import load_physics
-from pi0_tools.train.kinematics import (
+from pi0_sim.aloha_scene import load_physics
+from pi0_tools.train.aloha.kinematics import (
     PINCH_OFFSET,
     GripperPose,
     OutOfReach,

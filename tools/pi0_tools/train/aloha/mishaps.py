@@ -1,22 +1,13 @@
-"""What goes wrong in demonstrations, so that the policy sees how the expert gets out of it.
-
-None of it becomes a label: mishaps happen before an episode is recorded, and noise is on what the robot executes while
-the expert's own targets are recorded.
-"""
+"""What goes wrong before a demonstration is recorded, so that the policy sees how the expert gets out of it."""
 
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
 
-from pi0_sim.aloha_environment import STEP_SECONDS
 from pi0_sim.skills import ARMS
-from pi0_tools.train.kinematics import JOINT_LOWER_RAD, JOINT_UPPER_RAD, OutOfReach, gripper_pose
-from pi0_tools.train.scene import GRIPPERS, scene_of
-from pi0_tools.train.scripted_expert import CLOSED, HAND_OVER, LEFT_PICK, OPEN, RIGHT_PICK, ScriptedExpert
-
-NOISE_RAD = 0.006
-NOISE_SECONDS = 0.3
+from pi0_tools.train.aloha.kinematics import JOINT_LOWER_RAD, JOINT_UPPER_RAD, OutOfReach, gripper_pose
+from pi0_tools.train.aloha.scene import GRIPPERS, scene_of
+from pi0_tools.train.aloha.scripted_expert import CLOSED, HAND_OVER, LEFT_PICK, OPEN, RIGHT_PICK, ScriptedExpert
 
 # Steps of the expert after which every kind of mishap can still happen.
 LAST_STEP_OF_MISHAP = {RIGHT_PICK: 110, LEFT_PICK: 120, HAND_OVER: 230}
@@ -27,27 +18,6 @@ FEWEST_MISTAKEN_STEPS = 25
 WRONG_POSE_RAD = np.array([0.35, 0.25, 0.25, 0.0, 0.35, 0.35])
 WRONG_POSE_STEPS = (15, 40)
 LOWEST_GRIPPER_M = 0.06
-
-
-class JointNoise:
-    """Smooth noise of a standard deviation of NOISE_RAD on the joints of both arms; none on the grippers."""
-
-    def __init__(self, random):
-        self._random = random
-        self._keep = float(np.exp(-STEP_SECONDS / NOISE_SECONDS))
-        self._rough = np.zeros(14)
-        self._smooth = np.zeros(14)
-        self._scale = NOISE_RAD * (1 + self._keep) / sqrt(1 + self._keep**2)
-
-    def next(self):
-        """The noise of the next step, radians, shape (14,)."""
-        keep = self._keep
-        self._rough = keep * self._rough + sqrt(1 - keep**2) * self._random.standard_normal(14)
-        # A second filter takes out the jumps from step to step.
-        self._smooth = keep * self._smooth + (1 - keep) * self._rough
-        noise = self._scale * self._smooth
-        noise[list(GRIPPERS.values())] = 0.0
-        return noise
 
 
 def cause_mishap(environment, prompt, random):

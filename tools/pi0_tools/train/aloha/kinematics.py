@@ -9,6 +9,8 @@ from math import atan, atan2, cos, hypot, pi, sin, tan
 
 import numpy as np
 
+from pi0_tools.train.robot import OutOfReach
+
 # Metres, from gym-aloha's model of the arm.
 BASE_Y = 0.5
 BASE_X = {"left": -0.469, "right": 0.469}
@@ -28,10 +30,6 @@ TOOL_LENGTH = GRIPPER_LINK_OFFSET + PINCH_OFFSET
 ARM_JOINT_NAMES = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
 JOINT_LOWER_RAD = np.array([-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158])
 JOINT_UPPER_RAD = np.array([3.14158, 1.25664, 1.6057, 3.14158, 2.23402, 3.14158])
-
-
-class OutOfReach(ValueError):
-    """No joint positions within their limits bring the gripper to the pose."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The small policies for the simulated ALOHA robot: their sizes, their tokenizers and their statistics."""
+"""The small policies for the simulated robots: their configurations, their tokenizers and their statistics."""
 
 import json
-from dataclasses import replace
 
 import torch
 from lerobot.configs import FeatureType, NormalizationMode, PolicyFeature
@@ -9,17 +8,8 @@ from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from pi0_tools.reference.architecture import Architecture, GemmaSizes, VisionSizes
 from pi0_tools.reference.prompt_tokenizer import SPECIAL_TOKENS, prompt_texts
 
-CAMERA = f"{OBS_IMAGES}.top"
-ACTION_HORIZON = 50
-JOINTS = 14
-# A joint that hardly moves would be normalised by almost nothing, and its noise would be all that is learned of it.
-LEAST_STD = 0.02
-VOCAB_SIZES = {"pi0": 384, "pi05": 576}
-# In π0.5's a prompt has 33 tokens; words of others are as long as their letters.
-PROMPT_TOKENS = {"pi0": 48, "pi05": 96}
 # How the byte-level alphabet writes a space.
 SPACE = "Ġ"
 # GPT-2's words, but a sign belongs to its number.
@@ -29,34 +19,30 @@ PRE_TOKENIZER = pre_tokenizers.Sequence(
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ]
 )
-# LeRobot's training forward pass assumes 8 attention heads.
-_ARCHITECTURE = Architecture(
-    vision=VisionSizes(image_size=120, patch_size=20, width=64, depth=3, mlp_dim=160, num_heads=4),
-    vlm=GemmaSizes(width=64, depth=4, mlp_dim=160, num_heads=8, num_kv_heads=1, head_dim=16),
-    expert=GemmaSizes(width=96, depth=4, mlp_dim=256, num_heads=8, num_kv_heads=1, head_dim=16),
-    vocab_size=VOCAB_SIZES["pi0"],
-)
 
 
-def aloha_architecture(policy_type):
-    return replace(_ARCHITECTURE, vocab_size=VOCAB_SIZES[policy_type.name])
+def small_architecture(robot, policy_type):
+    return robot.architecture(robot.vocab_sizes[policy_type.name])
 
 
-def aloha_config(policy_type, device):
+def camera_feature(camera):
+    return f"{OBS_IMAGES}.{camera}"
+
+
+def small_config(robot, policy_type, device):
+    (size,) = {picture.size for picture in robot.cameras.values()}
+    images = {camera_feature(camera): PolicyFeature(FeatureType.VISUAL, (3, size, size)) for camera in robot.cameras}
     return policy_type.config_class(
-        input_features={
-            OBS_STATE: PolicyFeature(FeatureType.STATE, (JOINTS,)),
-            CAMERA: PolicyFeature(FeatureType.VISUAL, (3, 120, 120)),
-        },
-        output_features={ACTION: PolicyFeature(FeatureType.ACTION, (JOINTS,))},
-        image_resolution=(120, 120),
-        chunk_size=ACTION_HORIZON,
-        n_action_steps=ACTION_HORIZON,
-        max_state_dim=JOINTS,
-        max_action_dim=JOINTS,
+        input_features={OBS_STATE: PolicyFeature(FeatureType.STATE, (len(robot.state_names),)), **images},
+        output_features={ACTION: PolicyFeature(FeatureType.ACTION, (len(robot.action_names),))},
+        image_resolution=(size, size),
+        chunk_size=robot.horizon,
+        n_action_steps=robot.horizon,
+        max_state_dim=len(robot.state_names),
+        max_action_dim=len(robot.action_names),
         # Half of the published number: a chunk takes half the time, and the skills succeed as often.
         num_inference_steps=5,
-        tokenizer_max_length=PROMPT_TOKENS[policy_type.name],
+        tokenizer_max_length=robot.prompt_tokens[policy_type.name],
         # π0.5's state has to lie between −1 and 1, where the prompt's numbers are.
         normalization_mapping={
             "VISUAL": NormalizationMode.IDENTITY,
@@ -67,16 +53,17 @@ def aloha_config(policy_type, device):
     )
 
 
-def aloha_tokenizer(policy_type, prompts):
+def small_tokenizer(robot, policy_type, prompts):
     """Bytes, and the words of the prompts as one token each: other words work too, in more tokens.
 
-    π0.5's prompt has the state in it. Each of its numbers is one token, so that a joint's is always at the same place.
+    π0.5's prompt has the state in it. Each of its numbers is one token, so that a value's is always at the same place.
     """
+    vocab_size = robot.vocab_sizes[policy_type.name]
     texts = [_text_around(policy_type, prompt) for prompt in prompts]
     words = Tokenizer(models.BPE(unk_token="<unk>"))
     words.pre_tokenizer = PRE_TOKENIZER
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZES[policy_type.name],
+        vocab_size=vocab_size,
         special_tokens=SPECIAL_TOKENS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -87,8 +74,8 @@ def aloha_tokenizer(policy_type, prompts):
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<bos> $A", special_tokens=[("<bos>", tokenizer.token_to_id("<bos>"))]
     )
-    if tokenizer.get_vocab_size() > VOCAB_SIZES[policy_type.name]:
-        raise ValueError(f"{tokenizer.get_vocab_size()} pieces do not fit {VOCAB_SIZES[policy_type.name]}")
+    if tokenizer.get_vocab_size() > vocab_size:
+        raise ValueError(f"{tokenizer.get_vocab_size()} pieces do not fit {vocab_size}")
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>"
     )
@@ -119,23 +106,26 @@ def _with_numbers(words):
     return tokenizer
 
 
-def robot_statistics(state, action):
-    """LeRobot's statistics of a data set, from [steps, joints] of each."""
+def robot_statistics(robot, states, actions):
+    """LeRobot's statistics of a data set, from states [samples, …] and actions [samples, …]."""
+    return {
+        feature: _statistics(torch.as_tensor(values, dtype=torch.float64), smallest_std)
+        for feature, values, smallest_std in zip(
+            (OBS_STATE, ACTION), (states, actions), robot.smallest_std, strict=True
+        )
+    }
 
-    def of(values):
-        values = torch.as_tensor(values, dtype=torch.float64)
-        std = values.std(0).clamp_min(LEAST_STD)
-        q01, q99 = values.quantile(0.01, dim=0), values.quantile(0.99, dim=0)
-        # As far apart as those of a normal distribution.
-        widened = (2 * 2.326 * LEAST_STD - (q99 - q01)).clamp_min(0) / 2
-        statistics = {
-            "mean": values.mean(0),
-            "std": std,
-            "min": values.amin(0),
-            "max": values.amax(0),
-            "q01": q01 - widened,
-            "q99": q99 + widened,
-        }
-        return {name: value.float() for name, value in statistics.items()}
 
-    return {OBS_STATE: of(state), ACTION: of(action)}
+def _statistics(values, smallest_std):
+    q01, q99 = values.quantile(0.01, dim=0), values.quantile(0.99, dim=0)
+    # As far apart as those of a normal distribution.
+    widened = (2 * 2.326 * smallest_std - (q99 - q01)).clamp_min(0) / 2
+    statistics = {
+        "mean": values.mean(0),
+        "std": values.std(0).clamp_min(smallest_std),
+        "min": values.amin(0),
+        "max": values.amax(0),
+        "q01": q01 - widened,
+        "q99": q99 + widened,
+    }
+    return {name: value.float() for name, value in statistics.items()}

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from pi0_sim.skills import ARMS, CubeContacts, cube_contacts
-from pi0_tools.train.kinematics import gripper_pose
+from pi0_tools.train.aloha.kinematics import gripper_pose
 
 GRIPPERS = {"left": 6, "right": 13}
 CUBE_SIDE_M = 0.04
