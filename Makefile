@@ -70,7 +70,7 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
 	@$(IN_ENVIRONMENT) python tools/docs.py check
-	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo clippy --release --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) cargo test --release --locked --no-default-features --features evaluation,cli,hub,server
 
 # Tests of rust-test and python-test: the node over ROS 2 beside r2r's robot, and rclpy's clients in processes of their own.
@@ -89,8 +89,8 @@ test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) cargo fmt --manifest-path fuzz/Cargo.toml --check
-	@$(IN_ENVIRONMENT) cargo clippy --locked --all-targets -- -D warnings
-	@$(IN_ENVIRONMENT) cargo clippy --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo clippy --release --locked --all-targets -- -D warnings
+	@$(IN_ENVIRONMENT) cargo clippy --release --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) ruff check .
 	@$(IN_ENVIRONMENT) ruff format --check .
 	@$(IN_ENVIRONMENT) python tools/docs.py check
@@ -104,7 +104,7 @@ rust-test: setup ## Rust tests, with ROS 2, and those of the library without
 mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole graph
 	@tools/tenstorrent/install.sh --mock
 	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
-		cargo clippy --locked --no-default-features --features tenstorrent,evaluation,cli --all-targets --workspace -- -D warnings && \
+		cargo clippy --release --locked --no-default-features --features tenstorrent,evaluation,cli --all-targets --workspace -- -D warnings && \
 		cargo test --release --locked -p tt-metal-sys && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --lib tenstorrent && \
 		for card in n150 p150; do \

@@ -42,8 +42,8 @@ fn main() -> anyhow::Result<()> {
         values(&tensors, "actions")?,
         tensors.tensor("actions")?.shape()[1],
     );
-    let blending = |strategy, fade_ms| Blending {
-        strategy,
+    let blending = |strategy: BlendingStrategy, fade_ms| Blending {
+        strategy: Some(strategy),
         blend_duration: Duration::from_millis(fade_ms),
         controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,

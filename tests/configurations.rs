@@ -16,6 +16,7 @@ fn settings(configuration: &str, shape: [usize; 3]) -> Settings {
         state_dim,
         action_dim,
         action_horizon,
+        takes_prefixes: true,
         rtc_training_max_delay: 0,
     };
     parameters.settings().check_against(shape).unwrap();

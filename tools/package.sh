@@ -17,6 +17,9 @@ fail() {
 [[ "$ros_is_sourced" == false ]] || fail "ROS 2 $ROS_DISTRO is sourced, and packages are built without one; run this in a new shell."
 command -v dpkg >/dev/null || fail "dpkg is missing; it makes Debian packages."
 command -v git >/dev/null || fail "git is missing; it names the revision."
+source tools/env.sh
+# It keeps no variables of its own.
+source tools/choose_environment.sh
 
 distribution=jazzy
 prefix=/opt/pi0_node

@@ -30,7 +30,7 @@ impl Blending {
             .rtc_mode
             .unwrap_or_else(|| RtcMode::of_policy(rtc_training_max_delay));
         let left = plan.actions_left(observed_at, action_period);
-        let (count, conditioning) = match self.strategy {
+        let (count, conditioning) = match self.strategy_with(policy) {
             BlendingStrategy::Replace | BlendingStrategy::Blend | BlendingStrategy::Ensemble => return None,
             // What is played after the plan ends is its last position.
             BlendingStrategy::Inpaint => (inference_delay.min(action_horizon - 1), Conditioning::Inpainted),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn prefix_in_mode(
-        strategy: BlendingStrategy,
+        strategy: impl Into<Option<BlendingStrategy>>,
         rtc_mode: Option<RtcMode>,
         rtc_training_max_delay: usize,
         delay: usize,
@@ -79,12 +79,13 @@ mod tests {
     ) -> Option<ActionPrefix> {
         let waypoints = (0..6).map(|action| (ms(100 * action), vec![action as f32, 7.0]));
         let blending = Blending {
-            strategy,
+            strategy: strategy.into(),
             rtc_mode,
             ..Blending::default()
         };
         let policy = PolicyInfo {
             action_horizon: 5,
+            takes_prefixes: true,
             rtc_training_max_delay,
             ..PolicyInfo::default()
         };
@@ -157,6 +158,16 @@ mod tests {
         assert!(!is_guided(None, 3));
         assert!(is_guided(Some(RtcMode::Guided), 3));
         assert!(!is_guided(Some(RtcMode::Trained), 0), "the policy refuses it");
+    }
+
+    #[test]
+    fn where_no_strategy_is_chosen_chunks_go_on_from_each_other_if_the_policy_can() {
+        let chosen = prefix(BlendingStrategy::Rtc, 2, ms(200));
+        assert_eq!(prefix_in_mode(None, None, 0, 2, ms(200)), chosen);
+        assert_eq!(
+            BlendingStrategy::of_policy(&PolicyInfo::default()),
+            BlendingStrategy::Replace
+        );
     }
 
     #[test]

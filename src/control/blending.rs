@@ -5,13 +5,12 @@ use std::time::Duration;
 use super::interpolation::lerp_all;
 use super::plan::Plan;
 use super::scheduled_chunk::ScheduledChunk;
-use crate::policy::Guidance;
+use crate::policy::{Guidance, PolicyInfo};
 
 /// The use of the actions that the chunk before still had ahead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlendingStrategy {
     /// They are dropped. The difference of the two chunks at that moment, in position and velocity, fades out.
-    #[default]
     Replace,
     /// The old chunk is faded out and the fresh one in.
     Blend,
@@ -27,6 +26,30 @@ pub enum BlendingStrategy {
 }
 
 impl BlendingStrategy {
+    /// The strategy where none is chosen: real-time chunking with a policy whose chunks can go on from the one before.
+    pub fn of_policy(policy: &PolicyInfo) -> Self {
+        match policy.takes_prefixes {
+            true => Self::Rtc,
+            false => Self::Replace,
+        }
+    }
+
+    /// Its name as a parameter.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Blend => "blend",
+            Self::Ensemble => "ensemble",
+            Self::Inpaint => "inpaint",
+            Self::Rtc => "rtc",
+        }
+    }
+
+    /// Whether the policy gets actions of the chunk before.
+    pub fn needs_prefixes(self) -> bool {
+        matches!(self, Self::Inpaint | Self::Rtc)
+    }
+
     /// Every strategy.
     pub const ALL: [Self; 5] = [
         Self::Replace,
@@ -60,8 +83,8 @@ impl RtcMode {
 /// How a new chunk takes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Blending {
-    /// Use of the actions that the chunk before still had ahead.
-    pub strategy: BlendingStrategy,
+    /// Use of the actions that the chunk before still had ahead; by [`BlendingStrategy::of_policy`] where `None`.
+    pub strategy: Option<BlendingStrategy>,
     /// Time from when the new chunk takes over until it alone is played.
     pub blend_duration: Duration,
     /// Time that a controller takes to execute what was published: the new chunk takes over that long after its arrival, so
@@ -77,6 +100,12 @@ pub struct Blending {
 }
 
 impl Blending {
+    /// The strategy for chunks of this policy.
+    pub fn strategy_with(&self, policy: &PolicyInfo) -> BlendingStrategy {
+        self.strategy
+            .unwrap_or_else(|| BlendingStrategy::of_policy(policy))
+    }
+
     /// Time from the arrival of a chunk until it takes over: a jump, where nothing is blended, is no better later.
     pub(super) fn delay(&self) -> Duration {
         if self.blend_duration.is_zero() {
@@ -95,7 +124,7 @@ pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Durati
     let fresh = &chunks[chunks.len() - 1];
     let blending = fresh.chunk.blending;
     let wanted = |time: Duration| match blending.strategy {
-        BlendingStrategy::Ensemble => ensemble(chunks, time, blending),
+        Some(BlendingStrategy::Ensemble) => ensemble(chunks, time, blending),
         _ => fresh.positions(time),
     };
     let times = waypoint_times(
@@ -111,7 +140,7 @@ pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Durati
     let waypoint = |time: Duration| {
         let fresh = wanted(time);
         let positions = match blending.strategy {
-            BlendingStrategy::Blend => {
+            Some(BlendingStrategy::Blend) => {
                 let weight = smooth_step(share(time));
                 lerp_all(&before.positions(time), &fresh, weight)
             }
@@ -120,7 +149,7 @@ pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Durati
         (time, positions)
     };
     let mut waypoints: Vec<(Duration, Vec<f32>)> = times.into_iter().map(waypoint).collect();
-    if blending.strategy != BlendingStrategy::Blend {
+    if blending.strategy != Some(BlendingStrategy::Blend) {
         fade_out_difference(&mut waypoints, before, now, blend_s);
     }
     before.until(now, Plan::new(waypoints))

@@ -100,7 +100,7 @@ impl ChunkPlayer {
         self.played_before_arrival.truncate(ARRIVALS - 1);
         self.played_before_arrival.push_front(played.ceil() as usize);
         self.chunks.retain(|earlier| {
-            scheduled.chunk.blending.strategy == BlendingStrategy::Ensemble && earlier.end() > takeover
+            scheduled.chunk.blending.strategy == Some(BlendingStrategy::Ensemble) && earlier.end() > takeover
         });
         self.chunks.push(scheduled);
         let plan = join(&self.chunks, self.plan(), takeover);

@@ -29,6 +29,8 @@ pub struct PolicyShape {
     pub action_dim: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
+    /// Whether a chunk can go on from the one before.
+    pub takes_prefixes: bool,
     /// Clean actions that it was trained to go on from, at most; 0 where it was not.
     pub rtc_training_max_delay: usize,
 }
@@ -39,6 +41,7 @@ impl From<&PolicyInfo> for PolicyShape {
             state_dim: policy.state_dim,
             action_dim: policy.action_dim,
             action_horizon: policy.action_horizon,
+            takes_prefixes: policy.takes_prefixes,
             rtc_training_max_delay: policy.rtc_training_max_delay,
         }
     }
@@ -229,7 +232,18 @@ impl Settings {
         let Blending {
             strategy, rtc_mode, ..
         } = self.runtime.blending;
-        let is_trained_mode = strategy == BlendingStrategy::Rtc && rtc_mode == Some(RtcMode::Trained);
+        if let Some(strategy) =
+            strategy.filter(|strategy| strategy.needs_prefixes() && !policy.takes_prefixes)
+        {
+            refuse(
+                "chunk_blending",
+                strategy.name().to_owned(),
+                "auto, replace, blend or ensemble: this server takes no actions of the chunk before, as pi0_server does"
+                    .to_owned(),
+            );
+        }
+        let is_trained_mode = strategy.is_none_or(|strategy| strategy == BlendingStrategy::Rtc)
+            && rtc_mode == Some(RtcMode::Trained);
         if is_trained_mode && policy.rtc_training_max_delay == 0 {
             refuse(
                 "rtc_mode",
@@ -427,6 +441,7 @@ mod tests {
             state_dim,
             action_dim,
             action_horizon,
+            takes_prefixes: true,
             rtc_training_max_delay: 0,
         };
         assert!(settings.check_against(shape(9, 3, 11)).is_ok());
@@ -444,6 +459,7 @@ mod tests {
                 state_dim: chosen.joint_names.len(),
                 action_dim: chosen.joint_mapping.actions.len(),
                 action_horizon: 50,
+                takes_prefixes: true,
                 rtc_training_max_delay,
             };
             chosen.check_against(shape)

@@ -310,8 +310,10 @@ parameters! {
         execution_horizon: usize = 0, Range(0.0..=1000.0), "actions", Always;
         /// Factor of the recorded speed at which actions are played; below 1 is slower. Counts from the next chunk on.
         playback_speed: f64 = 1.0, Range(0.1..=10.0), "", Always;
-        /// How a new chunk takes over from the one that is played: see docs/control.md. Counts from the next chunk on.
-        chunk_blending: BlendingStrategy = BlendingStrategy::Replace, Any, "", Always;
+        /// How a new chunk takes over from the one that is played: see docs/control.md. auto is rtc for a policy of this
+        /// machine or of pi0_server, and replace for other servers, which take no actions of the chunk before. Counts from
+        /// the next chunk on.
+        chunk_blending: Option<BlendingStrategy> = None, Any, "", Always;
         /// Time within which a new chunk takes over: its difference from the one that was played fades out. 0 is at once,
         /// with a jump. Counts from the next chunk on.
         blend_duration_s: f64 = 0.06, Range(0.0..=10.0), "seconds", Always;

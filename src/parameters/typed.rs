@@ -104,9 +104,6 @@ choices! {
     ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
     OutputKind { Trajectory = "trajectory", Array = "array" }
-    BlendingStrategy {
-        Replace = "replace", Blend = "blend", Ensemble = "ensemble", Inpaint = "inpaint", Rtc = "rtc",
-    }
     PrefixAttentionSchedule {
         Linear = PrefixAttentionSchedule::Linear.name(),
         Exp = PrefixAttentionSchedule::Exp.name(),
@@ -142,6 +139,13 @@ macro_rules! automatic_choices {
 }
 
 automatic_choices! {
+    BlendingStrategy {
+        Replace = BlendingStrategy::Replace.name(),
+        Blend = BlendingStrategy::Blend.name(),
+        Ensemble = BlendingStrategy::Ensemble.name(),
+        Inpaint = BlendingStrategy::Inpaint.name(),
+        Rtc = BlendingStrategy::Rtc.name(),
+    }
     RtcMode { Guided = "guided", Trained = "trained" }
     OpenpiNormalisation { Quantiles = "quantiles", MeanStd = "mean_std" }
     Resize { Plain = "plain", Antialiased = "antialias" }
@@ -246,8 +250,8 @@ mod tests {
         assert_every_choice_is_its_own::<Transport>();
         assert_every_choice_is_its_own::<ActionMode>();
         assert_every_choice_is_its_own::<OutputKind>();
-        assert_every_choice_is_its_own::<BlendingStrategy>();
         assert_every_choice_is_its_own::<RobotPreset>();
+        assert_every_choice_is_its_own::<Option<BlendingStrategy>>();
         assert_every_choice_is_its_own::<Option<OpenpiNormalisation>>();
         assert_every_choice_is_its_own::<Option<Resize>>();
         assert_every_choice_is_its_own::<Option<ImageBars>>();

@@ -61,6 +61,8 @@ pub struct PolicyInfo {
     pub action_dim: usize,
     /// Actions in a chunk.
     pub action_horizon: usize,
+    /// Whether a chunk can go on from the one before: [`predict_after`](Policy::predict_after).
+    pub takes_prefixes: bool,
     /// Clean actions that it was trained to go on from, at most (training-time real-time chunking); 0 where it was not.
     pub rtc_training_max_delay: usize,
     /// Whether the checkpoint's own steps count a value from the state, for each value of an action; empty

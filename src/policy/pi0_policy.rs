@@ -82,6 +82,7 @@ impl<D: Device> Pi0Policy<D> {
             state_dim: checkpoint.state_dim(),
             action_dim: checkpoint.action_dim(),
             action_horizon: config.model.action_horizon,
+            takes_prefixes: true,
             rtc_training_max_delay: config.model.rtc_training_max_delay,
             relative_actions: checkpoint.statistics().relative.clone(),
             image_size: config.model.vision.image_size,

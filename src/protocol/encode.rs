@@ -13,9 +13,31 @@ use super::value::Value;
 /// # Panics
 /// When a text, list, map or array has 2³² elements or bytes, or an integer more than 64 bits.
 pub fn encode(value: &Value<'_>) -> Vec<u8> {
-    let mut message = Vec::new();
+    // Frames are large, and a message that grows is copied.
+    let mut message = Vec::with_capacity(most_bytes(value));
     write(&mut message, value);
     message
+}
+
+/// Bytes of the longest type and length that msgpack puts before a value.
+const HEAD: usize = 9;
+
+/// Upper bound of the bytes of a value's message.
+fn most_bytes(value: &Value<'_>) -> usize {
+    HEAD + match value {
+        Value::Nil | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::List(values) => values.iter().map(most_bytes).sum(),
+        Value::Map(entries) => {
+            let entries = entries.iter();
+            entries
+                .map(|(name, value)| HEAD + name.len() + most_bytes(value))
+                .sum()
+        }
+        // Four names, the type's name, and the shape beside the elements.
+        Value::Array(array) => array.bytes().len() + 64 + HEAD * array.shape().len(),
+    }
 }
 
 const IN_MEMORY: &str = "writing to memory does not fail";
@@ -62,7 +84,6 @@ fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// A map whose names are bytes, which no map of an observation has.
 fn write_array(out: &mut Vec<u8>, array: &Array<'_>) {
-    out.reserve(array.bytes().len() + 64);
     write_map_len(out, 4).expect(IN_MEMORY);
     write_bytes(out, b"__ndarray__");
     write_bool(out, true).expect(IN_MEMORY);

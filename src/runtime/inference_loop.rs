@@ -69,11 +69,10 @@ impl InferenceLoop {
                         .now()
                         .map_or(Duration::ZERO, |now| now.saturating_sub(stamped.observed_at));
                     schedule.chunk_arrived(&chunk, age);
-                    self.state.inference.lock().add_chunk(
-                        stamped.observed_at,
-                        started.elapsed(),
-                        self.policy.report(),
-                    );
+                    let mut report = self.state.inference.lock();
+                    report.add_chunk(stamped.observed_at, started.elapsed(), self.policy.report());
+                    report.blending_strategy = Some(chunk.blending.strategy_with(self.policy.info()));
+                    drop(report);
                     (self.show)(&chunk);
                     self.state.chunks.put(NewChunk {
                         chunk,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::control::BlendingStrategy;
 use crate::policy::{Policy, PolicyReport};
 use crate::statistics::Window;
 
@@ -21,6 +22,8 @@ pub struct InferenceReport {
     pub predicting_since: Option<Instant>,
     /// Time by which every chunk is held back.
     pub added_latency: Duration,
+    /// How the newest chunk takes over.
+    pub blending_strategy: Option<BlendingStrategy>,
     /// Why the newest observation gave no chunk.
     pub error: Option<String>,
     /// Why there is no policy, after a transition `configure` that failed.
@@ -47,6 +50,7 @@ impl InferenceReport {
             durations_ms: Window::new(CHUNK_WINDOW),
             predicting_since: None,
             added_latency: Duration::ZERO,
+            blending_strategy: None,
             error: None,
             configure_error: None,
             description: "no policy: the node is not configured".to_owned(),

@@ -51,6 +51,12 @@ pub(super) fn inference_status(report: &InferenceReport) -> Status {
         ("chunks", report.chunks.to_string()),
         ("chunk_ms_p50", decimal(report.durations_ms.percentile(50.0))),
         ("chunk_ms_p99", decimal(report.durations_ms.percentile(99.0))),
+        (
+            "chunk_blending",
+            report
+                .blending_strategy
+                .map_or_else(String::new, |strategy| strategy.name().to_owned()),
+        ),
         ("prompt_cache_hit_rate", decimal(report.prompt_cache_hits.mean())),
         ("prefix_cache_hit_rate", decimal(report.prefix_cache_hits.mean())),
         ("version", crate::VERSION.to_owned()),
@@ -80,6 +86,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::control::BlendingStrategy;
     use crate::policy::PolicyReport;
     use crate::statistics::Window;
 
@@ -122,6 +129,7 @@ mod tests {
         let mut report = inference();
         report.chunks = 200;
         report.durations_ms = window((1..=200).map(f64::from));
+        report.blending_strategy = Some(BlendingStrategy::Rtc);
         report.vision_cache_hits[0].1 = window([0.0, 1.0, 1.0, 1.0]);
         report.prompt_cache_hits = window([1.0]);
         report.prefix_cache_hits = window([0.0, 1.0]);
@@ -131,6 +139,7 @@ mod tests {
             ("chunks", "200"),
             ("chunk_ms_p50", "100.000"),
             ("chunk_ms_p99", "198.000"),
+            ("chunk_blending", "rtc"),
             ("vision_cache_hit_rate_top", "0.750"),
             ("prompt_cache_hit_rate", "1.000"),
             ("prefix_cache_hit_rate", "0.500"),
@@ -164,6 +173,7 @@ mod tests {
         for key in [
             "chunk_ms_p50",
             "chunk_ms_p99",
+            "chunk_blending",
             "vision_cache_hit_rate_top",
             "prefix_cache_hit_rate",
         ] {

@@ -93,6 +93,7 @@ impl ManagedPolicy {
         let settings = self.parameters.lock().settings().clone();
         let mut policy = self.policy(&settings)?;
         let description = policy.info().description.clone();
+        let strategy = settings.runtime.blending.strategy_with(policy.info()).name();
         self.shape.set(Some(PolicyShape::from(policy.info())));
         *self.state.inference.lock() = InferenceReport {
             added_latency: settings.runtime.added_inference_latency,
@@ -111,7 +112,7 @@ impl ManagedPolicy {
         let thread = WatchedThread::spawn("inference", &self.on_unexpected_exit, move || inference.run())
             .map_err(ConfigureError::Thread)?;
         *self.inference.lock() = Some(thread);
-        tracing::info!("configured: {description}");
+        tracing::info!("configured: {description}; chunks join by chunk_blending {strategy}");
         Ok(())
     }
 }

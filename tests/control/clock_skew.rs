@@ -107,7 +107,7 @@ fn run(publishing: Publishing, skew_ms: i32, lag_ms: u64, chunks: &[ActionChunk]
         ..ControlSettings::unlimited(Duration::from_millis(TICK_MS))
     };
     let blending = Blending {
-        strategy: BlendingStrategy::Replace,
+        strategy: Some(BlendingStrategy::Replace),
         blend_duration: Duration::from_millis(60),
         controller_latency: Duration::from_millis(publishing.controller_latency_ms),
         ensemble_coefficient: 0.01,

@@ -184,7 +184,7 @@ fn guided(free: ActionChunk, prefix: Option<&ActionPrefix>) -> ActionChunk {
 
 pub fn blending(strategy: BlendingStrategy, fade_ms: u64) -> Blending {
     Blending {
-        strategy,
+        strategy: Some(strategy),
         blend_duration: Duration::from_millis(fade_ms),
         controller_latency: Duration::ZERO,
         ensemble_coefficient: 0.01,

@@ -113,10 +113,7 @@ fn the_first_chunk_s_latency_is_not_taken_for_a_delay() {
             .collect();
         let longest = delays.iter().copied().max().unwrap_or(0);
         assert!(longest <= 6, "{way}: {delays:?} actions, of 20 ms");
-        let is_conditioned = matches!(
-            blending.strategy,
-            BlendingStrategy::Inpaint | BlendingStrategy::Rtc
-        );
+        let is_conditioned = blending.strategy.is_some_and(BlendingStrategy::needs_prefixes);
         assert_eq!(delays.pop(), is_conditioned.then_some(5), "{way}");
     }
 }

@@ -40,8 +40,6 @@ pub(super) struct RemotePolicy {
     keys: ObservationKeys,
     image_size: usize,
     info: PolicyInfo,
-    /// Whether the server is `pi0_server`, which takes the actions of the chunk before.
-    is_own: bool,
 }
 
 impl RemotePolicy {
@@ -79,9 +77,10 @@ impl RemotePolicy {
                 cameras: options.cameras.iter().map(|camera| camera.name.clone()).collect(),
                 state_dim: options.state_dim,
                 action_dim: options.action_dim,
+                // Nobody else's server has actions of the chunk before in its protocol.
+                takes_prefixes: metadata.is_some(),
                 ..PolicyInfo::default()
             },
-            is_own: metadata.is_some(),
             link: first.keep(&options),
             options,
         };
@@ -267,7 +266,7 @@ impl Policy for RemotePolicy {
         observation: &Observation,
         prefix: &ActionPrefix,
     ) -> Result<ActionChunk, PolicyError> {
-        if !self.is_own {
+        if !self.info.takes_prefixes {
             return Err(PolicyError::CannotContinue(self.info.description.clone()));
         }
         prefix.check(&self.info)?;

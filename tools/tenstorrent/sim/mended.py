@@ -10,6 +10,7 @@ from framework.pe.tensix.backends import matrix
 from framework.pe.tensix.backends.backend_base import DataFormat
 from framework.pe.tensix.backends.packer import PackerUnit
 from framework.pe.tensix.backends.unpacker import UnPackerUnit
+from framework.pe.tensix.backends.vector import VectorUnit
 from framework.util.conversion import conv_to_bytes
 
 WORD = 1 << 32
@@ -202,7 +203,32 @@ def multicast_to_others(self, *flags):
         tt_noc.rectangle_destinations = rectangle
 
 
+load = VectorUnit.handle_sfpload
+
+# By the mode of a vector load: what becomes of 16 bits of Dst.
+LOADS_OF_16_BITS = {
+    VectorUnit.MOD0_FMT_UINT16: lambda bits: bits,
+    VectorUnit.MOD0_FMT_LO16: lambda bits: bits,
+    VectorUnit.MOD0_FMT_HI16: lambda bits: bits << 16,
+    VectorUnit.MOD0_FMT_INT16: lambda bits: (bits >> 15) << 31 | bits & 0x7FFF,
+}
+
+
+def loaded(self, instruction, thread, arguments):
+    """A load of 16 bits reads them, and unsigned ones have no sign: tt-isa-documentation, BlackholeA0, SFPLOAD.md."""
+    converted = LOADS_OF_16_BITS.get(arguments["instr_mod0"])
+    if converted is None:
+        return load(self, instruction, thread, arguments)
+    load(self, instruction, thread, {**arguments, "instr_mod0": VectorUnit.MOD0_FMT_LO16_ONLY})
+    register = arguments["lreg_ind"]
+    if register < 8:
+        for lane in range(32):
+            if self.isLaneEnabled(lane) and not self.laneConfigValue(lane, VectorUnit.BLOCK_SFPU_RD_FROM_DEST):
+                self.lregs[register][lane] = converted(int(self.lregs[register][lane]) & 0xFFFF)
+
+
 def mend():
+    VectorUnit.handle_sfpload = loaded
     PackerUnit.handle_pacr = packed
     tt_noc.NUI.RequestInitiator.handle_multicast_write_transfer = multicast_to_others
     matrix.DataFormat = FormatsOfSources()
