@@ -1,7 +1,5 @@
 """A robot that does what a node with device remote tells it, the node, and a server that is none of ours."""
 
-import json
-import sys
 import time
 from contextlib import contextmanager
 
@@ -15,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from pi0_sim.aloha_environment import JOINT_NAMES
 from pi0_tools import CHECKOUT
+from pi0_tools.evaluation.foreign_server import foreign_server
 from pi0_tools.evaluation.processes import started
 
 NODE = CHECKOUT / "target/release/pi0_node"
@@ -108,14 +107,6 @@ def remote_node(log_path, address):
         yield node
 
 
-@contextmanager
 def steady_server(log_path, port=0, host="127.0.0.1", within=()):
     """Yields the process and its address. within: a command that runs it."""
-    command = [*within, sys.executable, "-m", "pi0_tools.evaluation.steady_server", "--host", host, "--port", port]
-    with started("the server", command, log_path) as server:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not (text := log_path.read_text()).endswith("\n"):
-            if time.monotonic() > deadline or server.exit_status() is not None:
-                raise server.failure("the server did not start")
-            time.sleep(0.02)
-        yield server, json.loads(text.splitlines()[0])["address"]
+    return foreign_server(log_path, "steady_server", "--host", host, "--port", port, within=within)

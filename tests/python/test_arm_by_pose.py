@@ -1,0 +1,22 @@
+"""The node moves the simulated Panda by poses, for a policy that is none of ours."""
+
+from pi0_tools import CHECKOUT
+from pi0_tools.evaluation.closed_loop import Run, Setup, run_episodes
+from pi0_tools.evaluation.foreign_server import foreign_server
+from pi0_tools.evaluation.simulated_robot import PANDA
+
+NODE = CHECKOUT / "target" / "release" / "pi0_node"
+# Of the task lift; odd ones have the cubes of stack.
+SEED = 0
+
+
+def test_the_expert_s_relative_actions_lift_the_cube_through_the_node(tmp_path):
+    with foreign_server(tmp_path / "server", "expert_server", "--skill", "lift", "--seed", SEED) as (_, address):
+        remote = ("device:=remote", f"server:={address}")
+        setup = Setup(NODE, PANDA.config, tmp_path, tmp_path, remote, PANDA)
+        run = Run("lift", PANDA.skills["lift"].prompt, 1, SEED, {"task": "lift"})
+        result = run_episodes(setup, run, report=lambda _: None)
+    (outcome,) = result.outcomes
+    assert outcome["kept"] == ["lift"], outcome
+    assert result.figures["commands_rejected"] == 0
+    assert result.figures["commands_accepted"] > 50
