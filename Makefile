@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults lint docs rust-test mock-test sim-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults loom sanitize lint docs rust-test mock-test sim-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -84,11 +84,22 @@ faults: build ## faults injected while the simulated robot moves, as JSON: what 
 		python -m pytest -m faults tests/python/faults -o junit_family=xunit1 --junit-xml=target/faults/results.xml >&2 || status=$$?; \
 		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
 
+loom: setup ## the mailboxes between inference and control, in every order in which their threads can run
+	@$(IN_ENVIRONMENT) RUSTFLAGS="--cfg loom" cargo test --release --locked --manifest-path loom/Cargo.toml --target-dir target/loom
+
+# The compiler's own switch for what is not stable yet; its runtime comes with the stable compiler.
+SANITIZED := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" cargo test --release --locked --no-default-features --features cli \
+	--target x86_64-unknown-linux-gnu --target-dir target/sanitize
+sanitize: setup ## kernels, threads and mapped files, whose code is unsafe, under AddressSanitizer
+	@$(IN_ENVIRONMENT) $(SANITIZED) --lib -- device:: checkpoint::mapped_file checkpoint::tensor_files
+	@$(IN_ENVIRONMENT) $(SANITIZED) --test cpu_kernels --test device_conformance
+
 test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) cargo fmt --manifest-path fuzz/Cargo.toml --check
+	@$(IN_ENVIRONMENT) cargo fmt --manifest-path loom/Cargo.toml --check
 	@$(IN_ENVIRONMENT) cargo clippy --release --locked --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) cargo clippy --release --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) ruff check .

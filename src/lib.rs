@@ -86,6 +86,7 @@ pub mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod statistics;
+mod sync;
 
 /// The release, and the build: the revision of a package, which `tools/package.sh` sets.
 pub const VERSION: &str = match option_env!("PI0_NODE_VERSION") {

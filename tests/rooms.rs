@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("chrome_trace", &[]),
     ("compressed_picture", &[]),
-    ("locking", &[]),
+    ("locking", &["sync"]),
     ("process_memory", &[]),
     ("protocol", &["compressed_picture"]),
     ("statistics", &[]),
+    ("sync", &[]),
     ("device", &[]),
     ("model", &["device"]),
     ("checkpoint", &["device", "model"]),
@@ -36,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy",
             "process_memory",
             "statistics",
+            "sync",
         ],
     ),
     (

@@ -197,6 +197,69 @@ fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it
     assert_eq!(control.state.control.lock().ticks, 5);
 }
 
+/// Holds a lock of the state for some milliseconds, each of them in its turn.
+fn hold_a_lock(state: &NodeState, number: usize) {
+    let milliseconds = Duration::from_millis(7);
+    let hold = || std::thread::sleep(milliseconds);
+    match number % 10 {
+        0 => drop((state.settings.locked(), hold())),
+        1 => drop((state.command.locked(), hold())),
+        2 => drop((state.goal_over.locked(), hold())),
+        3 => drop((state.takeover.locked(), hold())),
+        4 => drop((state.described_limits.locked(), hold())),
+        5 => drop((state.other_publishers.locked(), hold())),
+        6 => drop((state.server_lost.locked(), hold())),
+        7 => drop((state.chunks.locked(), hold())),
+        8 => drop((state.control.lock(), hold())),
+        _ => drop((state.inputs.locked(), hold())),
+    }
+}
+
+#[test]
+fn ticks_keep_the_rate_while_many_threads_hold_every_lock_of_the_state() {
+    const WRITERS: usize = 20;
+    let period = Duration::from_millis(5);
+    let duration = Duration::from_secs(2);
+    let control = control(Clock::system(), period);
+    let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
+    let now = state.clock.now().unwrap();
+    state.chunks.put(chunk(now, 0));
+    let ticks = std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (state, stop) = (&state, &stop);
+            scope.spawn(move || {
+                (writer..)
+                    .take_while(|_| !stop.load(Ordering::Relaxed))
+                    .for_each(|number| hold_a_lock(state, number));
+            });
+        }
+        // What a thread that shares nothing gets of this machine meanwhile.
+        let sleeper = scope.spawn(|| {
+            let (began, mut schedule, mut ticks) = (Instant::now(), TickSchedule::new(period), 0);
+            while !stop.load(Ordering::Relaxed) {
+                match schedule.is_due(began.elapsed()) {
+                    true => ticks += 1,
+                    false => std::thread::sleep(schedule.until_due(began.elapsed())),
+                }
+            }
+            ticks
+        });
+        let control = scope.spawn(|| {
+            let mut ticks = 0;
+            control.run(|_| ticks += 1);
+            ticks
+        });
+        std::thread::sleep(duration);
+        stop.store(true, Ordering::Relaxed);
+        [control.join().unwrap(), sleeper.join().unwrap()]
+    });
+    let [published, slept] = ticks;
+    assert!(
+        published * 10 >= slept * 9,
+        "{published} ticks of control, {slept} of a thread that only sleeps"
+    );
+}
+
 #[test]
 fn only_the_joints_that_are_told_to_move_are_compared_with_the_first_action() {
     let joints = ["finger", "waist"].map(str::to_owned);
