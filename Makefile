@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults loom sanitize lint docs rust-test mock-test sim-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults loom sanitize lint docs rust-test mock-test sim-test sim-smoke bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -94,7 +94,7 @@ sanitize: setup ## kernels, threads and mapped files, whose code is unsafe, unde
 	@$(IN_ENVIRONMENT) $(SANITIZED) --lib -- device:: checkpoint::mapped_file checkpoint::tensor_files
 	@$(IN_ENVIRONMENT) $(SANITIZED) --test cpu_kernels --test device_conformance
 
-test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
+test: lint rust-test mock-test sim-smoke python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
@@ -128,13 +128,18 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		$$tt_example --mock tools/tenstorrent/mock/n150.yaml target/mock-cache && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
 
-# The test program is built as mock-test builds it.
+# The test program is built as mock-test builds it. Its arguments are the names of tests; none for all.
+ON_SIMULATED_CARD = @tools/tenstorrent/sim/install.sh && $(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+	conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
+		--no-run --message-format json | tools/tenstorrent/sim/executable.py device_conformance)" && \
+	tools/tenstorrent/sim/run.sh "$$conformance"
+
 sim-test: setup ## the Tenstorrent device on a simulated card: TT-NN's kernels compute, and their numbers are compared
-	@tools/tenstorrent/sim/install.sh
-	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
-		conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
-			--no-run --message-format json | tools/tenstorrent/sim/executable.py device_conformance)" && \
-		tools/tenstorrent/sim/run.sh "$$conformance"
+	$(ON_SIMULATED_CARD)
+
+# The package's own kernel, and one of TT-NN's that the simulator is mended for.
+sim-smoke: setup ## two tests of sim-test, in a minute or two
+	$(ON_SIMULATED_CARD) "images are cut into patches" "values are selected by a mask"
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
 CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48
