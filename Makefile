@@ -75,7 +75,7 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 
 # Tests of rust-test and python-test: the node over ROS 2 beside r2r's robot, and rclpy's clients in processes of their own.
 test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, parameters, and the faults of docs/operation.md
-	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_equals_replay
+	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_arm_by_pose --test node_equals_replay
 	@$(IN_ISOLATION) python -m pytest -q tests/python
 
 # Faults at the node's inputs, ends of the node, parameters at random: about 15 minutes.

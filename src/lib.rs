@@ -78,6 +78,7 @@ pub mod model;
 pub mod observation;
 pub mod parameters;
 pub mod policy;
+pub mod pose;
 pub mod process_memory;
 pub mod protocol;
 #[cfg(feature = "ros")]

@@ -31,7 +31,7 @@ fn control(clock: Clock, control_period: Duration) -> ControlLoop {
         priority: 0,
         stop: Arc::default(),
         commanded: vec![0],
-        commanded_joints: ["waist".to_owned()].into(),
+        axes: ["waist".to_owned()].into(),
     }
 }
 
