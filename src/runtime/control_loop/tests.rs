@@ -1,5 +1,6 @@
 //! Ticks, what they wait for, and what they report.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 
 use super::*;
@@ -222,9 +223,18 @@ fn ticks_keep_the_rate_while_many_threads_hold_every_lock_of_the_state() {
     let duration = Duration::from_secs(2);
     let control = control(Clock::system(), period);
     let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
+    let [published, slept] = [(), ()].map(|()| AtomicUsize::new(0));
     let now = state.clock.now().unwrap();
     state.chunks.put(chunk(now, 0));
     let ticks = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            control.run(|_| {
+                published.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        while published.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
         for writer in 0..WRITERS {
             let (state, stop) = (&state, &stop);
             scope.spawn(move || {
@@ -234,24 +244,21 @@ fn ticks_keep_the_rate_while_many_threads_hold_every_lock_of_the_state() {
             });
         }
         // What a thread that shares nothing gets of this machine meanwhile.
-        let sleeper = scope.spawn(|| {
-            let (began, mut schedule, mut ticks) = (Instant::now(), TickSchedule::new(period), 0);
+        scope.spawn(|| {
+            let (began, mut schedule) = (Instant::now(), TickSchedule::new(period));
             while !stop.load(Ordering::Relaxed) {
-                match schedule.is_due(began.elapsed()) {
-                    true => ticks += 1,
-                    false => std::thread::sleep(schedule.until_due(began.elapsed())),
+                if schedule.is_due(began.elapsed()) {
+                    slept.fetch_add(1, Ordering::Relaxed);
                 }
+                std::thread::sleep(schedule.until_due(began.elapsed()));
             }
-            ticks
         });
-        let control = scope.spawn(|| {
-            let mut ticks = 0;
-            control.run(|_| ticks += 1);
-            ticks
-        });
+        let counts = || [&published, &slept].map(|count| count.load(Ordering::Relaxed));
+        let before = counts();
         std::thread::sleep(duration);
+        let after = counts();
         stop.store(true, Ordering::Relaxed);
-        [control.join().unwrap(), sleeper.join().unwrap()]
+        [after[0] - before[0], after[1] - before[1]]
     });
     let [published, slept] = ticks;
     assert!(
