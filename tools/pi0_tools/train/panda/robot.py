@@ -1,6 +1,5 @@
 """The simulated Panda, as training has to know it."""
 
-import atexit
 from types import MappingProxyType
 
 import numpy as np
@@ -107,9 +106,7 @@ class Panda(Robot):
 
     def frames(self, environment, physics_state):
         if environment not in self._scenes:
-            scene = self._scenes[environment] = PandaScene(environment.model, DEFAULT_SIZE, DEFAULT_SIZE)
-            # OpenGL complains about a context that is still there when the interpreter ends.
-            atexit.register(scene.close)
+            self._scenes[environment] = PandaScene(environment.model, DEFAULT_SIZE, DEFAULT_SIZE)
         scene = self._scenes[environment]
         return {camera: scene.draw(physics_state, camera) for camera in self.cameras}
 
