@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults lint docs rust-test mock-test sim-test bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults loom sanitize lint docs rust-test mock-test sim-test sim-smoke bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -75,7 +75,7 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 
 # Tests of rust-test and python-test: the node over ROS 2 beside r2r's robot, and rclpy's clients in processes of their own.
 test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, parameters, and the faults of docs/operation.md
-	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_equals_replay
+	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_arm_by_pose --test node_equals_replay
 	@$(IN_ISOLATION) python -m pytest -q tests/python
 
 # Faults at the node's inputs, ends of the node, parameters at random: about 15 minutes.
@@ -84,11 +84,22 @@ faults: build ## faults injected while the simulated robot moves, as JSON: what 
 		python -m pytest -m faults tests/python/faults -o junit_family=xunit1 --junit-xml=target/faults/results.xml >&2 || status=$$?; \
 		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
 
-test: lint rust-test mock-test python-test smoke-test ## everything that CI runs
+loom: setup ## the mailboxes between inference and control, in every order in which their threads can run
+	@$(IN_ENVIRONMENT) RUSTFLAGS="--cfg loom" cargo test --release --locked --manifest-path loom/Cargo.toml --target-dir target/loom
+
+# The compiler's own switch for what is not stable yet; its runtime comes with the stable compiler.
+SANITIZED := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" cargo test --release --locked --no-default-features --features cli \
+	--target x86_64-unknown-linux-gnu --target-dir target/sanitize
+sanitize: setup ## kernels, threads and mapped files, whose code is unsafe, under AddressSanitizer
+	@$(IN_ENVIRONMENT) $(SANITIZED) --lib -- device:: checkpoint::mapped_file checkpoint::tensor_files
+	@$(IN_ENVIRONMENT) $(SANITIZED) --test cpu_kernels --test device_conformance
+
+test: lint rust-test mock-test sim-smoke python-test smoke-test ## everything that CI runs
 
 lint: setup ## format and lint checks of Rust and Python, and links of the documentation
 	@$(IN_ENVIRONMENT) cargo fmt --all --check
 	@$(IN_ENVIRONMENT) cargo fmt --manifest-path fuzz/Cargo.toml --check
+	@$(IN_ENVIRONMENT) cargo fmt --manifest-path loom/Cargo.toml --check
 	@$(IN_ENVIRONMENT) cargo clippy --release --locked --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) cargo clippy --release --locked --no-default-features --features evaluation,cli,hub,server --all-targets -- -D warnings
 	@$(IN_ENVIRONMENT) ruff check .
@@ -117,13 +128,18 @@ mock-test: setup ## the Tenstorrent device on mock cards: TT-NN checks the whole
 		$$tt_example --mock tools/tenstorrent/mock/n150.yaml target/mock-cache && \
 		cargo test --release --locked --no-default-features --features tenstorrent,cli --test mock_graph
 
-# The test program is built as mock-test builds it.
+# The test program is built as mock-test builds it. Its arguments are the names of tests; none for all.
+ON_SIMULATED_CARD = @tools/tenstorrent/sim/install.sh && $(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
+	conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
+		--no-run --message-format json | tools/tenstorrent/sim/executable.py device_conformance)" && \
+	tools/tenstorrent/sim/run.sh "$$conformance"
+
 sim-test: setup ## the Tenstorrent device on a simulated card: TT-NN's kernels compute, and their numbers are compared
-	@tools/tenstorrent/sim/install.sh
-	@$(IN_ENVIRONMENT) source tools/tenstorrent/env.sh && \
-		conformance="$$(cargo test --release --locked --no-default-features --features tenstorrent,cli --test device_conformance \
-			--no-run --message-format json | tools/tenstorrent/sim/executable.py device_conformance)" && \
-		tools/tenstorrent/sim/run.sh "$$conformance"
+	$(ON_SIMULATED_CARD)
+
+# The package's own kernel, and one of TT-NN's that the simulator is mended for.
+sim-smoke: setup ## two tests of sim-test, in a minute or two
+	$(ON_SIMULATED_CARD) "images are cut into patches" "values are selected by a mask"
 
 # Parameters of the policy that is measured, for example CARD_BENCH="--config demo --cameras 1".
 CARD_BENCH ?= --config full --cameras 3 --prompt-tokens 48

@@ -78,6 +78,7 @@ pub mod model;
 pub mod observation;
 pub mod parameters;
 pub mod policy;
+pub mod pose;
 pub mod process_memory;
 pub mod protocol;
 #[cfg(feature = "ros")]
@@ -86,6 +87,7 @@ pub mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod statistics;
+mod sync;
 
 /// The release, and the build: the revision of a package, which `tools/package.sh` sets.
 pub const VERSION: &str = match option_env!("PI0_NODE_VERSION") {

@@ -1,6 +1,6 @@
 //! Locks of threads that must keep a rate.
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Whether a thread may wait for a lock. One that keeps a rate must not: the other thread may be one of low priority that
 /// the system lets run much later (priority inversion).
@@ -22,7 +22,7 @@ impl Locking {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -53,6 +53,7 @@ fn every_configuration_of_the_package_is_tested_here() {
             "aloha_sim.yaml",
             "franka_droid.yaml",
             "omx.yaml",
+            "panda_sim.yaml",
             "so101.yaml",
             "so101_radians.yaml",
             "so101_rosetta.yaml",
@@ -131,4 +132,31 @@ fn robots_whose_policies_learned_from_their_own_bags_keep_their_units() {
         assert_close(&second, &action);
         assert_eq!(settings.outputs.len(), outputs, "{configuration}");
     }
+}
+
+#[test]
+fn a_panda_by_pose_has_libero_s_state_and_goes_from_where_it_was_observed() {
+    let panda = settings("panda_sim", [8, 7, 25]);
+    let half = std::f32::consts::FRAC_1_SQRT_2;
+    let fingers_and_gripper = [0.04, -0.04, 1.0];
+    // The other sign is the same rotation.
+    for sign in [1.0, -1.0] {
+        let pose = [0.45, 0.0, 0.2, sign * half, sign * half, 0.0, 0.0];
+        let state = [&fingers_and_gripper[..], &pose].concat();
+        let action = [0.01, 0.0, -0.02, 0.0, 0.0, 0.1, 1.0];
+        let (of_policy, first, second) = through(&panda, &state, &action);
+        let angle = std::f32::consts::PI * half;
+        assert_close(&of_policy, &[0.45, 0.0, 0.2, angle, angle, 0.0, 0.04, -0.04]);
+        // Turned by a tenth of a radian about the base's z, and the gripper closed.
+        let (sine, cosine) = 0.05_f32.sin_cos();
+        let (x, y) = (sign * half * (cosine - sine), sign * half * (cosine + sine));
+        assert_close(&first, &[0.0, 0.46, 0.0, 0.18, x, y, 0.0, 0.0]);
+        assert_close(&second, &first);
+    }
+    let (_, open, _) = through(
+        &panda,
+        &[&fingers_and_gripper[..], &[0.45, 0.0, 0.2, half, half, 0.0, 0.0]].concat(),
+        &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0],
+    );
+    assert_close(&open, &[1.0, 0.45, 0.0, 0.2, half, half, 0.0, 0.0]);
 }

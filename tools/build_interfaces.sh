@@ -21,9 +21,9 @@ headers="$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))'
   fail "the headers of Python are needed, and $headers/Python.h is missing.
        Install python3.12-dev, or 'pyenv install 3.12', which has them; then remove $environment and run tools/setup.sh again."
 
-# The wheels name the folders of the machine that built them.
+# The wheels name the folders of the machine that built them, until this has run once: then grep finds none, and ends with 1.
 numpy_headers="$("$python" -c 'import numpy; print(numpy.get_include())')"
-grep -rlZ --include='export_*__rosidl_generator_pyExport.cmake' /opt/python/ "$environment/share" | xargs -0 --no-run-if-empty sed -i \
+{ grep -rlZ --include='export_*__rosidl_generator_pyExport.cmake' /opt/python/ "$environment/share" || (($? == 1)); } | xargs -0 --no-run-if-empty sed -i \
   -e "s#/opt/python/[^;\"]*/numpy/_core/include#$numpy_headers#g" -e "s#/opt/python/[^;\"]*/include/python3[.0-9]*#$headers#g"
 
 build="$(mktemp -d)"

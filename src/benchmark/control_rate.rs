@@ -174,7 +174,7 @@ fn control_loop(settings: &Settings, priority: u8, stop: Arc<AtomicBool>) -> Con
         priority,
         stop,
         commanded: settings.joint_mapping.commanded().collect(),
-        commanded_joints: settings.commanded_joints().into(),
+        axes: settings.axes(),
     }
 }
 

@@ -150,6 +150,8 @@ impl Evaluation {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(words));
         let standard_error = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
+            // A line that finds no room is lost; to say so there would be a panic.
+            .log_internal_errors(false)
             .with_ansi(std::io::stderr().is_terminal());
         let file = chrome_trace::asked_for();
         let (layer, trace) = file.as_deref().map(chrome_trace::layer).transpose()?.unzip();

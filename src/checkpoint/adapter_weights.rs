@@ -106,6 +106,11 @@ impl AdapterWeights {
         })
     }
 
+    /// As [`TensorFiles::expect_unchanged`].
+    pub fn expect_unchanged(&self) -> Result<(), CheckpointError> {
+        self.files.expect_unchanged()
+    }
+
     /// Number of parameters that the adapter changes.
     pub fn len(&self) -> usize {
         self.changes.len()

@@ -14,6 +14,7 @@ mod image_fit;
 #[cfg(feature = "cli")]
 mod inspection;
 mod json;
+mod mapped_file;
 mod named;
 mod names;
 mod openpi_statistics;
@@ -165,6 +166,19 @@ impl Checkpoint {
             }),
             _ if errors.len() == 1 => Err(errors.remove(0)),
             _ => Err(CheckpointError::Several(errors)),
+        }
+    }
+
+    /// Checks that all weights that were read until now were one version of the files, once they are on a device or in other
+    /// files. What was read of a file that changed meanwhile is no policy that anybody trained.
+    ///
+    /// # Errors
+    /// When a file was written to or truncated since it was opened, or a part of it could not be read.
+    pub fn expect_unchanged(&self) -> Result<(), CheckpointError> {
+        self.files.expect_unchanged()?;
+        match &self.adapter {
+            Some(adapter) => adapter.expect_unchanged(),
+            None => Ok(()),
         }
     }
 

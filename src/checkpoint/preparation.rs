@@ -109,6 +109,7 @@ fn write_weights(
         file.append_bytes(name, &tensor.bytes)?;
     }
     file.finish()?;
+    checkpoint.expect_unchanged()?;
     Ok(count)
 }
 

@@ -339,7 +339,7 @@ fn normalisation(
         return Ok(Normalisation::Identity);
     };
     let tensors = TensorFiles::open(&path)?;
-    Ok(mode.normalisation(config.eps, |statistic| {
+    let normalisation = mode.normalisation(config.eps, |statistic| {
         let stored = format!("{feature}.{statistic}");
         match tensors.get(&stored) {
             Some(tensor) => Some(tensor.to_f32()),
@@ -348,7 +348,9 @@ fn normalisation(
                 None
             }
         }
-    }))
+    });
+    tensors.expect_unchanged()?;
+    Ok(normalisation)
 }
 
 impl RelativeActionsConfig {

@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use memmap2::Mmap;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
 use super::error::CheckpointError;
+use super::mapped_file::MappedFile;
 use crate::device::{Dtype, HostTensor};
 
 /// Bytes of a safetensors file before its header: the header's length.
@@ -19,7 +18,7 @@ const HEADER_LENGTH_BYTES: usize = 8;
 /// Tensors of one or several safetensors files, by their stored names.
 #[derive(Default)]
 pub(super) struct TensorFiles {
-    files: Vec<Mmap>,
+    files: Vec<MappedFile>,
     tensors: BTreeMap<String, StoredTensor>,
 }
 
@@ -107,7 +106,7 @@ impl TensorFiles {
             path: path.to_owned(),
             problem,
         };
-        let map = map_file(path)?;
+        let map = MappedFile::open(path)?;
         if map.is_empty() {
             return Err(file_error("the file is empty, expected safetensors".to_owned()));
         }
@@ -130,6 +129,14 @@ impl TensorFiles {
         Ok(())
     }
 
+    /// Checks that all that was read until now was one version of the files.
+    ///
+    /// # Errors
+    /// When one was written to since it was opened, or a part of it could not be read.
+    pub fn expect_unchanged(&self) -> Result<(), CheckpointError> {
+        self.files.iter().try_for_each(MappedFile::expect_unchanged)
+    }
+
     /// Iterates over all tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &StoredTensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
@@ -149,17 +156,6 @@ impl TensorFiles {
             bytes: Cow::Borrowed(&self.files[tensor.file][tensor.bytes.clone()]),
         })
     }
-}
-
-/// Maps a file into memory.
-pub(super) fn map_file(path: &Path) -> Result<Mmap, CheckpointError> {
-    let read_error = |source| CheckpointError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(read_error)?;
-    // SAFETY: the map is only read; checkpoints are not rewritten in place while a robot runs on them.
-    unsafe { Mmap::map(&file) }.map_err(read_error)
 }
 
 fn describe(error: &SafeTensorError) -> String {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::interpolation::lerp_all;
 use super::plan::Plan;
 use super::scheduled_chunk::ScheduledChunk;
 use crate::policy::{Guidance, PolicyInfo};
@@ -133,16 +132,18 @@ pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Durati
         now,
     );
     let Some(before) = before.filter(|_| !blending.blend_duration.is_zero()) else {
-        return Plan::new(times.into_iter().map(|time| (time, wanted(time))).collect());
+        let waypoints = times.into_iter().map(|time| (time, wanted(time))).collect();
+        return Plan::of(fresh.layout.clone(), waypoints);
     };
     let blend_s = blending.blend_duration.as_secs_f64();
     let share = |time: Duration| ((time - now).as_secs_f64() / blend_s).min(1.0);
+    let layout = &fresh.layout;
     let waypoint = |time: Duration| {
         let fresh = wanted(time);
         let positions = match blending.strategy {
             Some(BlendingStrategy::Blend) => {
                 let weight = smooth_step(share(time));
-                lerp_all(&before.positions(time), &fresh, weight)
+                layout.interpolate(&before.positions(time), &fresh, weight)
             }
             _ => fresh,
         };
@@ -152,21 +153,24 @@ pub(super) fn join(chunks: &[ScheduledChunk], before: Option<&Plan>, now: Durati
     if blending.strategy != Some(BlendingStrategy::Blend) {
         fade_out_difference(&mut waypoints, before, now, blend_s);
     }
-    before.until(now, Plan::new(waypoints))
+    before.until(now, before.along(waypoints))
 }
 
 /// Adds the difference to `before` at `now`, in position and velocity, fading to nothing within `blend_s`.
 fn fade_out_difference(waypoints: &mut [(Duration, Vec<f32>)], before: &Plan, now: Duration, blend_s: f64) {
-    let fresh = Plan::new(waypoints.to_vec());
-    let offset: Vec<f32> = difference(&before.positions(now), &waypoints[0].1);
+    let fresh = before.along(waypoints.to_vec());
+    let layout = before.layout();
+    let offset = layout.difference(&before.positions(now), &waypoints[0].1);
     let next = waypoints.get(1).map_or(now, |waypoint| waypoint.0);
-    let velocity = difference(&before.velocities(now), &fresh.velocities(next));
+    let velocity = layout.velocity_difference(&before.velocities(now), &fresh.velocities(next), &offset);
     for (time, positions) in waypoints {
         let share = ((*time - now).as_secs_f64() / blend_s).min(1.0);
         let (of_offset, of_velocity) = (1.0 - smooth_step(share), share * (1.0 - share).powi(2) * blend_s);
-        for ((position, offset), velocity) in positions.iter_mut().zip(&offset).zip(&velocity) {
-            *position += of_offset as f32 * offset + of_velocity as f32 * velocity;
-        }
+        let faded = [
+            (of_offset as f32, &offset[..]),
+            (of_velocity as f32, &velocity[..]),
+        ];
+        *positions = layout.moved(positions, &faded);
     }
 }
 
@@ -189,9 +193,7 @@ fn waypoint_times(fresh: &ScheduledChunk, blend_duration: Duration, now: Duratio
 /// so that the average has no step there.
 fn ensemble(chunks: &[ScheduledChunk], time: Duration, blending: Blending) -> Vec<f32> {
     let newest = chunks.len() - 1;
-    let mut sum = vec![0.0; chunks[newest].chunk.actions.action_dim()];
-    let mut weights = 0.0;
-    for (age, placed) in chunks.iter().enumerate() {
+    let weighted = chunks.iter().enumerate().map(|(age, placed)| {
         let left_s = placed.end().saturating_sub(time).as_secs_f64();
         let left = match age == newest {
             true => 1.0,
@@ -199,19 +201,13 @@ fn ensemble(chunks: &[ScheduledChunk], time: Duration, blending: Blending) -> Ve
             false => smooth_step((left_s / blending.blend_duration.as_secs_f64()).min(1.0)),
         };
         let weight = left * (-blending.ensemble_coefficient * age as f64).exp();
-        weights += weight;
-        for (sum, position) in sum.iter_mut().zip(placed.positions(time)) {
-            *sum += weight * f64::from(position);
-        }
-    }
-    sum.into_iter().map(|sum| (sum / weights) as f32).collect()
+        (weight, placed.positions(time))
+    });
+    let weighted: Vec<(f64, Vec<f32>)> = weighted.collect();
+    chunks[newest].layout.mean(&weighted)
 }
 
 /// From 0 to 1, level at both ends.
 pub(super) fn smooth_step(share: f64) -> f64 {
     share * share * (3.0 - 2.0 * share)
-}
-
-fn difference(from: &[f32], to: &[f32]) -> Vec<f32> {
-    from.iter().zip(to).map(|(from, to)| from - to).collect()
 }

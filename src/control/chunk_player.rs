@@ -1,9 +1,9 @@
 //! Playback of action chunks: which actions are ahead at a given time.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::axes::Axes;
 use super::blending::{BlendingStrategy, join};
 use super::chunk_refusal::ChunkRefusal;
 use super::plan::Plan;
@@ -32,7 +32,7 @@ pub enum PlayerState {
 /// first one when the robot stood still since, however long inference took.
 #[derive(Debug)]
 pub struct ChunkPlayer {
-    joint_names: Arc<[String]>,
+    axes: Axes,
     newest_time: Option<Duration>,
     progress: Progress,
     motion: Motion,
@@ -60,10 +60,10 @@ enum Motion {
 }
 
 impl ChunkPlayer {
-    /// A player that waits for its first chunk. `joint_names`: the joints of every action.
-    pub fn new(joint_names: Arc<[String]>) -> Self {
+    /// A player that waits for its first chunk. `axes`: of every action.
+    pub fn new(axes: Axes) -> Self {
         Self {
-            joint_names,
+            axes,
             newest_time: None,
             progress: Progress::default(),
             motion: Motion::Waiting,
@@ -73,9 +73,9 @@ impl ChunkPlayer {
         }
     }
 
-    /// Names of the joints of every action.
-    pub fn joint_names(&self) -> &Arc<[String]> {
-        &self.joint_names
+    /// The axes of every action.
+    pub fn axes(&self) -> &Axes {
+        &self.axes
     }
 
     /// The most actions that were played between an observation and the arrival of its chunk, of the newest chunks.
@@ -204,6 +204,7 @@ impl ChunkPlayer {
         }
         Ok(ScheduledChunk {
             chunk,
+            layout: self.axes.layout().clone(),
             started_at: takeover,
             played,
         })
@@ -212,7 +213,7 @@ impl ChunkPlayer {
     /// Lets time go on to `now`: a chunk that ends by then is held.
     pub fn advance(&mut self, now: Duration) {
         if self.newest_time.is_some_and(|newest| now < newest) {
-            *self = Self::new(Arc::clone(&self.joint_names));
+            *self = Self::new(self.axes.clone());
         }
         self.newest_time = Some(now);
         if let Motion::Playing { plan, end, .. } = &self.motion
@@ -228,14 +229,14 @@ impl ChunkPlayer {
 
     fn check_values(&self, actions: &ActionChunk) -> Result<(), ChunkRefusal> {
         let found = actions.action_dim();
-        let expected = self.joint_names.len();
+        let expected = self.axes.count();
         if found != expected {
-            return Err(ChunkRefusal::JointCount { found, expected });
+            return Err(ChunkRefusal::ValueCount { found, expected });
         }
         match actions.values().iter().position(|value| !value.is_finite()) {
             Some(index) => Err(ChunkRefusal::NotFinite {
                 action: index / found,
-                joint: self.joint_names[index % found].clone(),
+                value_name: self.axes.value(index % found),
                 value: actions.values()[index],
             }),
             None => Ok(()),
@@ -484,7 +485,7 @@ mod tests {
         let refusal = player.offer(other_joints, ms(0)).unwrap_err();
         assert_eq!(
             refusal,
-            ChunkRefusal::JointCount {
+            ChunkRefusal::ValueCount {
                 found: 3,
                 expected: 2
             }

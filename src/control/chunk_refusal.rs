@@ -5,21 +5,21 @@ use std::time::Duration;
 /// Why a chunk is not played. The motion under way goes on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ChunkRefusal {
-    /// Chunk with another number of joints.
-    #[error("the actions have {found} joints, expected {expected}")]
-    JointCount {
-        /// Joints of an action.
+    /// Chunk with another number of values an action.
+    #[error("the actions have {found} values, expected {expected}")]
+    ValueCount {
+        /// Values of an action.
         found: usize,
-        /// Joints of the robot.
+        /// Values that the robot takes.
         expected: usize,
     },
     /// Chunk with a value that is not a finite number.
-    #[error("joint {joint} of action {action} is {value}, expected a finite number")]
+    #[error("{value_name} of action {action} is {value}, expected a finite number")]
     NotFinite {
         /// Index of the action.
         action: usize,
-        /// Name of the joint.
-        joint: String,
+        /// The value's joint or pose, in words.
+        value_name: String,
         /// The value.
         value: f32,
     },
@@ -61,5 +61,22 @@ pub enum ChunkRefusal {
         to: f32,
         /// Limit of the distance.
         longest: f32,
+    },
+    /// Chunk whose first pose is too far from the measured one.
+    #[error(
+        "{of} would be sent {distance}{unit} from where it is at once, further than {parameter} ({longest}); was the robot \
+         moved by other hands? then ~/reset"
+    )]
+    StartDistance {
+        /// The pose's position or rotation, in words.
+        of: String,
+        /// Distance of the first commanded pose from the measured one.
+        distance: f32,
+        /// Unit of the distance.
+        unit: &'static str,
+        /// Limit of the distance.
+        longest: f32,
+        /// Parameter of the limit.
+        parameter: &'static str,
     },
 }

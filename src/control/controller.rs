@@ -4,12 +4,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::safety::{following_error, limits_hold};
+use super::axes::DistanceKind;
+use super::safety::{following_error, limits_hold, workspace_hold};
 use super::stop::stop;
 use super::supervisor::Supervisor;
 use super::takeover::TakeoverState;
+use super::twist::twists;
 use super::{
-    ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, SafetyInputs,
+    Axes, ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, SafetyInputs,
     SupervisionSettings, TimedChunk, Trajectory, TrajectorySettings,
 };
 
@@ -20,17 +22,20 @@ pub struct ControlSettings {
     pub trajectory: TrajectorySettings,
     /// Time between the waypoints of a limited trajectory.
     pub step: Duration,
-    /// One per joint; none when no joint has any.
+    /// One per value of the robot's actions; none when no axis has any. Those of a pose are the edges of its workspace, of the
+    /// first three values; the velocity and acceleration along its way, of the first one; and those about its axis, of the fourth.
     pub limits: Option<Arc<[JointLimits]>>,
-    /// How fast a joint beyond its position limits may move back to them, in its unit per second; with 0 it is held.
+    /// How fast an axis beyond its position limits may move back to them, in its unit per second; with 0 it is held.
     pub limit_return_velocity: f64,
-    /// From standstill no joint is sent further than this from where it is, in its unit; one per joint, or none for
-    /// anywhere.
+    /// From standstill no axis is sent further than this from where it is, in its unit; one per value, or none for
+    /// anywhere. Of a pose the first one is for the distance and the fourth one for the angle.
     pub max_start_jump: Arc<[f32]>,
-    /// Largest distance of a joint from its command while a chunk is played, in its unit; one per joint, or none
+    /// Largest distance of an axis from its command while a chunk is played, in its unit; as `max_start_jump`, or none
     /// for any distance.
     pub max_following_error: Arc<[f32]>,
-    /// Whether a joint beyond that gives the robot to whoever moves it by hand.
+    /// How fast a velocity that follows a pose brings it to where it should be: the share a second; one per pose.
+    pub twist_gains: Arc<[f64]>,
+    /// Whether an axis beyond that gives the robot to whoever moves it by hand.
     pub yields_to_hand: bool,
     /// Time to come to rest, where the acceleration limits do not ask for longer.
     pub stop_duration: Duration,
@@ -54,6 +59,7 @@ impl ControlSettings {
             limit_return_velocity: 0.1,
             max_start_jump: [].into(),
             max_following_error: [].into(),
+            twist_gains: [].into(),
             yields_to_hand: false,
             stop_duration: Duration::from_millis(200),
             supervision: SupervisionSettings {
@@ -117,10 +123,10 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller that waits for its first chunk. `joint_names`: the joints of every action.
-    pub fn new(joint_names: Arc<[String]>) -> Self {
+    /// A controller that waits for its first chunk. `axes`: of every action.
+    pub fn new(axes: Axes) -> Self {
         Self {
-            player: ChunkPlayer::new(joint_names),
+            player: ChunkPlayer::new(axes),
             limiter: None,
             has_moved: false,
             supervisor: Supervisor::default(),
@@ -145,14 +151,14 @@ impl Controller {
         settings: &ControlSettings,
     ) -> Tick {
         if now < self.newest_time {
-            *self = Self::new(Arc::clone(self.player.joint_names()));
+            *self = Self::new(self.player.axes().clone());
         }
         if self.is_resetting && self.published().is_none_or(|plan| plan.rests_from(now)) {
             let has_stopped = self
                 .hold
                 .as_ref()
                 .is_some_and(|hold| hold.reason == HoldReason::Reset);
-            *self = Self::new(Arc::clone(self.player.joint_names()));
+            *self = Self::new(self.player.axes().clone());
             if has_stopped {
                 self.player.refuse_observations_before(now);
             }
@@ -169,7 +175,7 @@ impl Controller {
             && let Some(measured) = &safety_inputs.measured
         {
             // From where it was left, the robot joins the next chunk as it would from a chunk before.
-            self.player.hold(Plan::hold(measured.clone(), now), now);
+            self.player.hold(self.standstill(measured.clone(), now), now);
         }
         let settings = &settings.without_invalid_limits();
         let mut refusal = None;
@@ -189,6 +195,10 @@ impl Controller {
             }
         }
         let mut plan = self.follow(now, safety_inputs, settings);
+        if let Some(hold) = self.workspace_hold(now, plan.as_ref(), settings) {
+            self.begin_hold(hold, now, settings);
+            plan = self.follow(now, safety_inputs, settings);
+        }
         let state = self.player.state();
         let others_may_move =
             safety_inputs.is_inactive || safety_inputs.other_publishers.is_some() || self.takeover.is_active;
@@ -196,7 +206,7 @@ impl Controller {
         if others_may_move && was_at_rest && plan.as_ref().is_none_or(|plan| plan.rests_from(now)) {
             // The last command is not where the robot will be: the next run begins from where others leave it.
             plan = None;
-            self.player = ChunkPlayer::new(Arc::clone(self.player.joint_names()));
+            self.player = ChunkPlayer::new(self.player.axes().clone());
             self.limiter = None;
             self.has_moved = false;
         }
@@ -215,7 +225,18 @@ impl Controller {
         Tick {
             trajectory: plan.map(|plan| {
                 let velocity_limit = |joint, position| settings.velocity_limit(joint, position);
-                Trajectory::of(&plan, now, &settings.trajectory, velocity_limit)
+                let twists = twists(
+                    &plan,
+                    now,
+                    settings.step,
+                    safety_inputs.measured.as_deref(),
+                    &settings.twist_gains,
+                    settings.limits.as_deref(),
+                );
+                Trajectory {
+                    twists,
+                    ..Trajectory::of(&plan, now, &settings.trajectory, velocity_limit)
+                }
             }),
             state,
             hold: self.hold.clone().or(why),
@@ -248,7 +269,7 @@ impl Controller {
         self.player.played_before_arrival()
     }
 
-    /// The highest-priority reason to hold that no chunk ends. `told`: where the joints are commanded to be.
+    /// The highest-priority reason to hold that no chunk ends. `told`: where the axes are commanded to be.
     fn cause_to_hold(
         &mut self,
         now: Duration,
@@ -260,16 +281,16 @@ impl Controller {
         let not_finite = safety_inputs.not_finite.clone();
         let not_finite = not_finite.map(|detail| Hold::new(HoldReason::NotFinite, detail));
         let plays = self.player.state() == PlayerState::Playing;
-        let joints = self.player.joint_names();
+        let axes = self.player.axes();
         // While a chunk is played the sensors' noise at a limit is no reason to stop.
         let measured = safety_inputs.measured.as_deref().filter(|_| !plays);
         let known = [told.as_deref(), measured];
-        let limits = limits_hold(joints, known.into_iter().flatten(), safety_inputs, settings);
+        let limits = limits_hold(axes, known.into_iter().flatten(), safety_inputs, settings);
         // After a hold for this reason, the joint has to reach its command.
         let lagged = self.hold.as_ref().map(|hold| hold.reason) == Some(HoldReason::FollowingError);
         let lags = match (&told, &safety_inputs.measured) {
             (Some(told), Some(measured)) if plays || lagged => {
-                following_error(joints, told, measured, &settings.max_following_error)
+                following_error(axes, told, measured, &settings.max_following_error)
             }
             _ => None,
         };
@@ -333,24 +354,61 @@ impl Controller {
         first: &[f32],
         settings: &ControlSettings,
     ) -> Result<(), ChunkRefusal> {
-        let joints = first.iter().zip(measured).zip(&*settings.max_start_jump);
-        for (joint, ((&to, &from), &longest)) in joints.enumerate() {
-            if (to - from).abs() > longest {
-                return Err(ChunkRefusal::StartJump {
-                    joint: self.player.joint_names()[joint].clone(),
-                    from,
-                    to,
+        let axes = self.player.axes();
+        for (index, distance) in axes.layout().distances(measured, first) {
+            let longest = settings.max_start_jump.get(index);
+            let Some(&longest) = longest.filter(|&&longest| distance > longest) else {
+                continue;
+            };
+            let of = axes.distance(index);
+            return Err(match of.kind {
+                DistanceKind::Joint => ChunkRefusal::StartJump {
+                    joint: axes.names()[index].clone(),
+                    from: measured[index],
+                    to: first[index],
                     longest,
-                });
-            }
+                },
+                DistanceKind::Position | DistanceKind::Rotation => ChunkRefusal::StartDistance {
+                    of: of.of,
+                    distance,
+                    unit: of.unit,
+                    longest,
+                    parameter: of.kind.max_start(),
+                },
+            });
         }
         Ok(())
+    }
+
+    /// A plan that stays at these positions.
+    fn standstill(&self, positions: Vec<f32>, since: Duration) -> Plan {
+        Plan::of(self.player.axes().layout().clone(), vec![(since, positions)])
+    }
+
+    /// The hold for a chunk that leads beyond a workspace, once the robot (`published`) is at its edge.
+    fn workspace_hold(
+        &self,
+        now: Duration,
+        published: Option<&Plan>,
+        settings: &ControlSettings,
+    ) -> Option<Hold> {
+        let wanted = self
+            .player
+            .plan()
+            .filter(|_| self.player.state() == PlayerState::Playing)?;
+        let limits = settings.limits.as_deref()?;
+        workspace_hold(
+            self.player.axes(),
+            &wanted.positions(now),
+            &published?.positions(now),
+            limits,
+        )
     }
 
     fn hold_for(&mut self, refused: &ChunkRefusal, now: Duration, settings: &ControlSettings) {
         let reason = match refused {
             ChunkRefusal::NotFinite { .. } => HoldReason::NotFinite,
-            ChunkRefusal::StartJump { .. } => HoldReason::StartJump,
+            ChunkRefusal::StartJump { .. } | ChunkRefusal::StartDistance { .. } => HoldReason::StartJump,
             _ => return,
         };
         self.begin_hold(Hold::new(reason, refused.to_string()), now, settings);
@@ -411,7 +469,7 @@ impl Controller {
             None => {
                 let measured = safety_inputs.measured.clone();
                 let begin = wanted.begin().max(now);
-                let told = Plan::hold(measured.unwrap_or_else(|| wanted.positions(begin)), begin);
+                let told = self.standstill(measured.unwrap_or_else(|| wanted.positions(begin)), begin);
                 Limiter::going_on(&told, begin, settings.step)
             }
         };

@@ -37,6 +37,8 @@ pub enum HoldReason {
     GoalOver,
     /// The first commanded position is too far from the measured one.
     StartJump,
+    /// The policy leads a pose beyond its workspace, and the robot is at its edge.
+    WorkspaceEdge,
     /// No chunk was played since the start or a reset.
     NoChunkYet,
     /// Every action is played and no other chunk arrived.
@@ -45,7 +47,7 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason, in order of decreasing priority.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Inactive,
         Self::Disabled,
         Self::Stopped,
@@ -63,6 +65,7 @@ impl HoldReason {
         Self::RunTimeOver,
         Self::GoalOver,
         Self::StartJump,
+        Self::WorkspaceEdge,
         Self::NoChunkYet,
         Self::ChunkSpent,
     ];
@@ -87,6 +90,7 @@ impl HoldReason {
             Self::RunTimeOver => "RUN_TIME_OVER",
             Self::GoalOver => "GOAL_OVER",
             Self::StartJump => "START_JUMP",
+            Self::WorkspaceEdge => "WORKSPACE_EDGE",
             Self::NoChunkYet => "NO_CHUNK_YET",
             Self::ChunkSpent => "CHUNK_SPENT",
         }
@@ -96,7 +100,9 @@ impl HoldReason {
     /// the robot observed again.
     pub fn ends_with_a_chunk(self) -> bool {
         match self {
-            Self::NotFinite | Self::StartJump | Self::NoChunkYet | Self::ChunkSpent => true,
+            Self::NotFinite | Self::StartJump | Self::WorkspaceEdge | Self::NoChunkYet | Self::ChunkSpent => {
+                true
+            }
             Self::Inactive
             | Self::Disabled
             | Self::Stopped

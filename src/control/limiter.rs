@@ -1,22 +1,30 @@
-//! Keeps a trajectory within the limits of the joints.
+//! Keeps a trajectory within the limits of the joints and poses.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::axis_layout::{AxisLayout, read_difference};
+use super::next_velocity::{next_velocity, next_velocity_vector};
 use super::plan::LONGEST_HISTORY;
 use super::{JointLimits, Plan};
+use crate::pose::{POSE_VALUES, Pose};
 
-/// Distance from the target, in the joint's unit, at which it counts as reached.
+/// Distance from the target, in the axis' unit, at which it counts as reached.
 const ARRIVED: f64 = 1e-6;
+
+/// Length of a way, in metres or radians, that is none.
+const ROUNDING: f64 = 1e-9;
 
 /// Follows a plan as closely as the limits allow.
 ///
-/// Between waypoints one `step` apart every joint moves at constant velocity. At a waypoint its velocity changes by no more than
-/// its acceleration times the step, and it can always stop before its position limits. A joint that is beyond them goes no
+/// Between waypoints one `step` apart every axis moves at constant velocity. At a waypoint its velocity changes by no more than
+/// its acceleration times the step, and it can always stop before its position limits. Limits of a pose's velocity and
+/// acceleration are for the length of their vectors, linear and angular. A joint that is beyond them goes no
 /// further, and back only where the plan goes back, no faster than the return velocity. What was published is kept: a new
 /// plan counts from the next waypoint on, so that no velocity is changed twice within a step however the ticks fall.
 #[derive(Clone, Debug)]
 pub struct Limiter {
+    layout: AxisLayout,
     step: Duration,
     waypoints: Vec<Waypoint>,
 }
@@ -37,13 +45,14 @@ impl Limiter {
     pub fn going_on(told: &Plan, now: Duration, step: Duration) -> Self {
         assert!(!step.is_zero(), "a limiter needs a step");
         let precise = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
-        let until_now = told.until(now, Plan::hold(told.positions(now), now));
+        let until_now = told.until(now, told.along(vec![(now, told.positions(now))]));
         let waypoint = |(time, positions)| Waypoint {
             time,
             positions: precise(positions),
             velocities: precise(told.velocities(time)),
         };
         Self {
+            layout: told.layout().clone(),
             step,
             waypoints: until_now
                 .waypoints_from(until_now.begin())
@@ -76,22 +85,27 @@ impl Limiter {
             let last = self.last();
             let time = last.time + self.step;
             let after = wanted.positions(time);
-            let joints = last.positions.iter().zip(&last.velocities).zip(limits);
-            let joints = joints.zip(before.iter().zip(&after));
-            let moved = joints.map(|(((&position, &velocity), limits), (&before, &after))| {
-                let limits = limits.around(position, return_velocity);
-                let [before, after] = [before, after].map(|wanted| limits.clamp(wanted.into()));
-                let (lag, lead) = (before - position, after - before);
-                let velocity = next_velocity(&limits, step_s, position, velocity, lag, lead);
-                (position + velocity * step_s, velocity)
-            });
-            let (positions, velocities) = moved.unzip();
+            let (mut positions, mut velocities) = (last.positions.clone(), last.velocities.clone());
+            for joint in self.layout.joints(positions.len()) {
+                let limits = limits[joint].around(positions[joint], return_velocity);
+                let [before, after] = [before[joint], after[joint]].map(|wanted| limits.clamp(wanted.into()));
+                let (lag, lead) = (before - positions[joint], after - before);
+                let velocity = &mut velocities[joint];
+                *velocity = next_velocity(&limits, step_s, positions[joint], *velocity, lag, lead);
+                positions[joint] += *velocity * step_s;
+            }
+            for pose in self.layout.poses() {
+                let wanted = [&before, &after].map(|wanted| Pose::from_values(&wanted[pose.clone()]));
+                let limits = &limits[pose.clone()];
+                let (position, velocity) = (&mut positions[pose.clone()], &mut velocities[pose]);
+                next_pose(limits, return_velocity, step_s, position, velocity, wanted);
+            }
             let waypoint = Waypoint {
                 time,
                 positions,
                 velocities,
             };
-            let rests = time >= wanted.end() && waypoint.rests_at(&after, limits);
+            let rests = time >= wanted.end() && waypoint.rests_at(&after, limits, &self.layout);
             self.waypoints.push(waypoint);
             before = after;
             if rests {
@@ -107,7 +121,7 @@ impl Limiter {
             let positions = waypoint.positions.iter().map(|&position| position as f32);
             (waypoint.time, positions.collect())
         };
-        Plan::new(self.waypoints.iter().map(single).collect())
+        Plan::of(self.layout.clone(), self.waypoints.iter().map(single).collect())
     }
 
     /// Leaves of the published plan what is past and kept and, where the robot is under way to a waypoint, that waypoint.
@@ -140,51 +154,89 @@ impl Limiter {
 }
 
 impl Waypoint {
-    /// Whether every joint stands still where it is wanted, as far as its limits let it.
-    fn rests_at(&self, wanted: &[f32], limits: &[JointLimits]) -> bool {
-        let mut joints = self.positions.iter().zip(wanted).zip(limits);
-        let there = joints.all(|((&position, &wanted), limits)| {
-            (position - limits.reaching(position).clamp(wanted.into())).abs() < ARRIVED
+    /// Whether every axis stands still where it is wanted, as far as its limits let it.
+    fn rests_at(&self, wanted: &[f32], limits: &[JointLimits], layout: &AxisLayout) -> bool {
+        let mut joints = layout.joints(wanted.len());
+        let are_joints_there = joints.all(|joint| {
+            let position = self.positions[joint];
+            let wanted = limits[joint].reaching(position).clamp(wanted[joint].into());
+            (position - wanted).abs() < ARRIVED
         });
-        there && self.velocities.iter().all(|velocity| velocity.abs() < ARRIVED)
+        let mut poses = layout.poses();
+        let are_poses_there = poses.all(|pose| {
+            let position = Pose::from_values(&self.positions[pose.clone()]);
+            let wanted = Pose::from_values(&wanted[pose.clone()]);
+            let wanted = within(wanted, &box_around(&limits[pose], position, f64::INFINITY));
+            position
+                .distances(wanted)
+                .iter()
+                .all(|distance| *distance < ARRIVED)
+        });
+        let stands = self.velocities.iter().all(|velocity| velocity.abs() < ARRIVED);
+        are_joints_there && are_poses_there && stands
     }
 }
 
-/// The velocity for the next step (of `step_s` seconds), in which the wanted position moves by `lead`; the joint is
-/// behind it by `lag` now.
-fn next_velocity(
-    limits: &JointLimits,
+/// Moves a pose by one step of `step_s` seconds, in which the wanted pose goes from the first to the second one.
+fn next_pose(
+    limits: &[JointLimits],
+    return_velocity: f64,
     step_s: f64,
-    position: f64,
-    velocity: f64,
-    lag: f64,
-    lead: f64,
-) -> f64 {
-    let change = limits.acceleration * step_s;
-    let catch_up = lag.signum() * braking_velocity(limits.acceleration, step_s, lag.abs());
-    let wanted = lead / step_s + if lag == 0.0 { 0.0 } else { catch_up };
-    let up = braking_velocity(limits.acceleration, step_s, limits.upper - position);
-    let down = braking_velocity(limits.acceleration, step_s, position - limits.lower);
-    let kept = wanted.max(-down).min(up);
-    let kept = kept.max(-limits.velocity).min(limits.velocity);
-    kept.max(velocity - change).min(velocity + change)
+    position: &mut [f64],
+    velocity: &mut [f64],
+    wanted: [Pose; 2],
+) {
+    let at = Pose::from_values(position);
+    let linear_limits = box_around(limits, at, return_velocity);
+    let angular_limits = [3, 4, 5].map(|axis| limits[axis]);
+    let [before, after] = wanted.map(|wanted| within(wanted, &linear_limits));
+    let [[lag, angular_lag], [lead, angular_lead]] =
+        [before.difference(at), after.difference(before)].map(|way| way.map(nothing_where_it_is_rounding));
+    let [linear, angular] = read_difference(velocity);
+    let linear = next_velocity_vector(
+        &linear_limits,
+        limits[0].velocity,
+        step_s,
+        at.position,
+        linear,
+        lag,
+        lead,
+    );
+    let angular = next_velocity_vector(
+        &angular_limits,
+        limits[3].velocity,
+        step_s,
+        [0.0; 3],
+        angular,
+        angular_lag,
+        angular_lead,
+    );
+    velocity.copy_from_slice(&[&linear[..], &angular, &[0.0; POSE_VALUES - 6]].concat());
+    if velocity.iter().all(|velocity| *velocity == 0.0) {
+        return;
+    }
+    let moved = at.moved([linear, angular].map(|vector| vector.map(|value| value * step_s)));
+    position.copy_from_slice(&moved.values());
 }
 
-/// The largest velocity from which a joint stops within `distance`, slowing down at every step as much as it may.
-///
-/// Slowing down from v takes v·h + (v − a·h)·h + … ≤ (v + a·h/2)² / 2a. Where that leaves nothing, one step does.
-fn braking_velocity(acceleration: f64, step_s: f64, distance: f64) -> f64 {
-    let distance = distance.max(0.0);
-    if distance.is_infinite() {
-        return f64::INFINITY;
+/// A way that is no longer than what products of rotations are rounded by is none: at rest a pose does not change.
+fn nothing_where_it_is_rounding(way: [f64; 3]) -> [f64; 3] {
+    match way.iter().all(|value| value.abs() < ROUNDING) {
+        true => [0.0; 3],
+        false => way,
     }
-    let in_one_step = distance / step_s;
-    if acceleration.is_infinite() {
-        return in_one_step;
+}
+
+/// The limits along the axes at a position; an axis beyond its position limits is as slow as the `return_velocity`.
+fn box_around(limits: &[JointLimits], at: Pose, return_velocity: f64) -> [JointLimits; 3] {
+    std::array::from_fn(|axis| limits[axis].around(at.position[axis], return_velocity))
+}
+
+fn within(pose: Pose, limits: &[JointLimits; 3]) -> Pose {
+    Pose {
+        position: std::array::from_fn(|axis| limits[axis].clamp(pose.position[axis])),
+        ..pose
     }
-    let change = acceleration * step_s;
-    let in_many = (2.0 * acceleration * distance).sqrt() - change / 2.0;
-    in_many.max(in_one_step.min(change))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! observations (the system's or a simulation's), so the same calls always give the same trajectory.
 
 mod action_prefix;
+mod axes;
+mod axis_layout;
 mod blending;
 mod chunk_player;
 mod chunk_refusal;
@@ -12,6 +14,7 @@ mod hold;
 mod interpolation;
 mod limiter;
 mod limits;
+mod next_velocity;
 mod observation_schedule;
 mod output_topics;
 mod plan;
@@ -25,8 +28,11 @@ mod takeover;
 mod tick_schedule;
 mod timed_chunk;
 mod trajectory;
+mod twist;
 mod waypoint_velocities;
 
+pub use axes::Axes;
+pub use axis_layout::AxisLayout;
 pub use blending::{Blending, BlendingStrategy, RtcMode};
 pub use chunk_player::{ChunkPlayer, PlayerState};
 pub use chunk_refusal::ChunkRefusal;

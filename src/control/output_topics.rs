@@ -10,39 +10,57 @@ pub enum OutputKind {
     Trajectory,
     /// `std_msgs/Float64MultiArray`: positions now.
     Array,
+    /// `geometry_msgs/PoseStamped`: the pose now.
+    Pose,
+    /// `geometry_msgs/TwistStamped`: the velocity that follows the pose.
+    Twist,
 }
 
-/// An output topic and its joints.
+impl OutputKind {
+    /// Whether it is for a pose, and not for joints.
+    pub fn is_pose(self) -> bool {
+        match self {
+            Self::Trajectory | Self::Array => false,
+            Self::Pose | Self::Twist => true,
+        }
+    }
+}
+
+/// An output topic and its joints or pose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutputTopic {
     /// Name of the topic.
     pub topic: String,
     /// Message type on the topic.
     pub kind: OutputKind,
-    /// Indices of the joints in the robot's actions.
+    /// Indices of the joints, or of the values of the pose, in the robot's actions.
     pub joints: Vec<usize>,
     /// Prefix of the robot's joint names that the controller's names lack.
     pub prefix: String,
-    /// The controller's names of its joints.
+    /// The controller's names of its joints, or names of the values of the pose.
     pub names: Vec<String>,
+    /// Frame that the pose is in; empty for joints.
+    pub frame: String,
 }
 
 impl OutputTopic {
-    /// The trajectory of its own joints.
+    /// The trajectory of its own joints or pose.
     pub fn trajectory(&self, whole: &Trajectory) -> Trajectory {
         let own = |values: &[f32]| -> Vec<f32> { self.joints.iter().map(|&joint| values[joint]).collect() };
-        let velocities = |point: &TrajectoryPoint| match &point.velocities[..] {
+        let own_where_there_are = |values: &[f32]| match values {
             [] => Vec::new(),
-            velocities => own(velocities),
+            values => own(values),
         };
         let point = |point: &TrajectoryPoint| TrajectoryPoint {
             positions: own(&point.positions),
-            velocities: velocities(point),
+            velocities: own_where_there_are(&point.velocities),
             time_from_start: point.time_from_start,
         };
         Trajectory {
             start: whole.start,
+            now: whole.now,
             present: own(&whole.present),
+            twists: own_where_there_are(&whole.twists),
             points: whole.points.iter().map(point).collect(),
         }
     }
@@ -62,7 +80,9 @@ mod tests {
         };
         let trajectory = |present: &[f32], later: &[f32], velocities: &[f32]| Trajectory {
             start: Duration::from_secs(7),
+            now: Duration::from_secs(8),
             present: present.to_vec(),
+            twists: velocities.to_vec(),
             points: vec![TrajectoryPoint {
                 positions: later.to_vec(),
                 velocities: velocities.to_vec(),

@@ -1,8 +1,8 @@
-//! The planned motion: positions of every joint at times, straight lines between them.
+//! The planned motion: positions of every axis at times, straight lines and arcs between them.
 
 use std::time::Duration;
 
-use super::interpolation::lerp_all;
+use super::axis_layout::AxisLayout;
 
 /// Waypoints this close together are one: periods are rounded to nanoseconds.
 const SAME_TIME: Duration = Duration::from_nanos(20);
@@ -10,30 +10,54 @@ const SAME_TIME: Duration = Duration::from_nanos(20);
 /// Longest time before the present of which a motion is kept.
 pub(super) const LONGEST_HISTORY: Duration = Duration::from_millis(200);
 
-/// A time, and the position of every joint at that time.
+/// A time, and the position of every axis at that time.
 pub(super) type Waypoint = (Duration, Vec<f32>);
 
 /// Positions at growing times. Before the first waypoint the first position is the plan's, after the last the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    layout: AxisLayout,
     waypoints: Vec<Waypoint>,
 }
 
 impl Plan {
+    /// A motion of joints alone.
+    ///
     /// # Panics
     /// When there is no waypoint, or their times do not grow.
     pub fn new(waypoints: Vec<(Duration, Vec<f32>)>) -> Self {
+        Self::of(AxisLayout::default(), waypoints)
+    }
+
+    /// A motion of these axes.
+    ///
+    /// # Panics
+    /// When there is no waypoint, or their times do not grow.
+    pub fn of(layout: AxisLayout, waypoints: Vec<(Duration, Vec<f32>)>) -> Self {
         assert!(!waypoints.is_empty(), "a plan needs a waypoint");
         assert!(
             waypoints.is_sorted_by(|one, next| one.0 < next.0),
             "the times of a plan grow"
         );
-        Self { waypoints }
+        Self { layout, waypoints }
     }
 
-    /// Stays at `positions`.
+    /// Stays at `positions`, of joints alone.
     pub fn hold(positions: Vec<f32>, since: Duration) -> Self {
         Self::new(vec![(since, positions)])
+    }
+
+    /// Which values are joints and which are poses.
+    pub fn layout(&self) -> &AxisLayout {
+        &self.layout
+    }
+
+    /// This motion's axes along other waypoints.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub(super) fn along(&self, waypoints: Vec<Waypoint>) -> Self {
+        Self::of(self.layout.clone(), waypoints)
     }
 
     /// The time of the last waypoint.
@@ -47,16 +71,16 @@ impl Plan {
         left.map_or(0, |left| (left.as_secs_f64() / period.as_secs_f64()) as usize + 1)
     }
 
-    /// The position of every joint at `time`.
+    /// The position of every axis at `time`.
     pub fn positions(&self, time: Duration) -> Vec<f32> {
         let (from, to) = self.around(time);
         match share(from.0, to.0, time) {
-            Some(share) => lerp_all(&from.1, &to.1, share),
+            Some(share) => self.layout.interpolate(&from.1, &to.1, share),
             None => from.1.clone(),
         }
     }
 
-    /// The velocity of every joint just before `time`, in its unit per second.
+    /// The velocity of every axis just before `time`, in its unit per second.
     pub fn velocities(&self, time: Duration) -> Vec<f32> {
         let after = self.waypoints.partition_point(|waypoint| waypoint.0 < time);
         if after == 0 || after == self.waypoints.len() {
@@ -64,11 +88,8 @@ impl Plan {
         }
         let (from, to) = (&self.waypoints[after - 1], &self.waypoints[after]);
         let seconds = (to.0 - from.0).as_secs_f32();
-        from.1
-            .iter()
-            .zip(&to.1)
-            .map(|(from, to)| (to - from) / seconds)
-            .collect()
+        let way = self.layout.difference(&to.1, &from.1).into_iter();
+        way.map(|way| way / seconds).collect()
     }
 
     /// The time of the first waypoint.
@@ -94,7 +115,7 @@ impl Plan {
         let since = time.saturating_sub(LONGEST_HISTORY);
         let before = self.waypoints_from(since).into_iter();
         let before = before.take_while(|waypoint| waypoint.0 + SAME_TIME < time);
-        Plan::new(before.chain(next.waypoints).collect())
+        self.along(before.chain(next.waypoints).collect())
     }
 
     /// Whether the robot stands still from `time` on.

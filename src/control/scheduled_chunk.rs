@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::axis_layout::AxisLayout;
 use super::timed_chunk::TimedChunk;
 
 /// A chunk that is being played, and how far.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ScheduledChunk {
     pub chunk: TimedChunk,
+    /// Of its actions.
+    pub layout: AxisLayout,
     /// When it took over.
     pub started_at: Duration,
     /// How much of it was past then. May be more than `started_at`: simulated time begins at 0.
@@ -26,9 +29,9 @@ impl ScheduledChunk {
             .saturating_add(elapsed.saturating_sub(self.played))
     }
 
-    /// The position of every joint at `time`.
+    /// The position of every axis at `time`.
     pub fn positions(&self, time: Duration) -> Vec<f32> {
-        self.chunk
-            .positions(time.saturating_sub(self.started_at).saturating_add(self.played))
+        let elapsed = time.saturating_sub(self.started_at).saturating_add(self.played);
+        self.chunk.positions(elapsed, &self.layout)
     }
 }

@@ -7,7 +7,7 @@ use super::{JointLimits, Plan};
 /// A velocity below this, in the joint's unit per second, is rest.
 const REST: f32 = 1e-4;
 
-/// The motion from `plan` at `now` to rest: all joints decelerate together, within `duration` or, where a joint's
+/// The motion from `plan` at `now` to rest: all axes decelerate together, within `duration` or, where an axis'
 /// acceleration limit requires it, longer. Velocities follow a smooth step, so the acceleration neither begins nor ends at once.
 pub(super) fn stop(
     plan: &Plan,
@@ -18,23 +18,22 @@ pub(super) fn stop(
 ) -> Plan {
     let (positions, velocities) = (plan.positions(now), plan.velocities(now));
     if velocities.iter().all(|velocity| velocity.abs() < REST) {
-        return Plan::hold(positions, now);
+        return plan.along(vec![(now, positions)]);
     }
     // The slope of a smooth step is 1.5 where it is steepest.
-    let of_joint =
-        |(velocity, limits): (&f32, &JointLimits)| 1.5 * f64::from(velocity.abs()) / limits.acceleration;
-    let longest = velocities.iter().zip(limits).map(of_joint).fold(0.0, f64::max);
+    let speeds = plan.layout().speeds(&velocities).into_iter();
+    let of_axis = |(axis, speed): (usize, f64)| Some(1.5 * speed / limits.get(axis)?.acceleration);
+    let longest = speeds.filter_map(of_axis).fold(0.0, f64::max);
     let seconds = duration.as_secs_f64().max(longest).max(step.as_secs_f64());
     let steps = (seconds / step.as_secs_f64()).ceil() as u32;
     let waypoint = |index: u32| {
         let share = f64::from(index) / f64::from(steps);
         // What is left of the velocity, summed up: the integral of 1 − smooth step.
         let way = (share - share.powi(3) + share.powi(4) / 2.0) * f64::from(steps) * step.as_secs_f64();
-        let moved = positions.iter().zip(&velocities);
-        let moved = moved.map(|(position, velocity)| position + velocity * way as f32);
-        (now + step * index, moved.collect())
+        let moved = plan.layout().moved(&positions, &[(way as f32, &velocities)]);
+        (now + step * index, moved)
     };
-    Plan::new((0..=steps).map(waypoint).collect())
+    plan.along((0..=steps).map(waypoint).collect())
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::axis_layout::AxisLayout;
 use super::blending::Blending;
-use super::interpolation::lerp_all;
 use crate::policy::ActionChunk;
 
 /// A chunk with what is needed to play it.
@@ -41,12 +41,12 @@ impl TimedChunk {
     }
 
     /// The positions `elapsed` after the first action; the last action's when it is past.
-    pub(super) fn positions(&self, elapsed: Duration) -> Vec<f32> {
+    pub(super) fn positions(&self, elapsed: Duration, layout: &AxisLayout) -> Vec<f32> {
         let last = self.actions.horizon() - 1;
         let index = elapsed.as_secs_f64() / self.action_period.as_secs_f64();
         let present = (index as usize).min(last);
         let following = self.actions.action((present + 1).min(last));
         let share = (index - present as f64).min(1.0);
-        lerp_all(self.actions.action(present), following, share)
+        layout.interpolate(self.actions.action(present), following, share)
     }
 }

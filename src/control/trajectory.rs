@@ -37,8 +37,12 @@ pub struct TrajectorySettings {
 pub struct Trajectory {
     /// Time of the first point.
     pub start: Duration,
-    /// The position of every joint at the tick.
+    /// Time of the tick.
+    pub now: Duration,
+    /// The position of every axis at the tick.
     pub present: Vec<f32>,
+    /// The velocity to command, of every value of a pose, in metres and radians per second; empty where there are none.
+    pub twists: Vec<f32>,
     /// Motion from the start on.
     pub points: Vec<TrajectoryPoint>,
 }
@@ -46,9 +50,9 @@ pub struct Trajectory {
 /// A point of a trajectory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrajectoryPoint {
-    /// One per joint, in the robot's units.
+    /// One per value of the robot's actions, in its units.
     pub positions: Vec<f32>,
-    /// One per joint, in the robot's units per second; empty for none, as in all points of the trajectory then.
+    /// One per value, in the robot's units per second, 0 at the values of poses; empty for none, as in all points of the trajectory then.
     pub velocities: Vec<f32>,
     /// Time from the start of the trajectory to this point.
     pub time_from_start: Duration,
@@ -94,7 +98,9 @@ impl Trajectory {
         };
         Self {
             start,
+            now,
             present: plan.positions(now),
+            twists: Vec::new(),
             points: waypoints.into_iter().zip(velocities).map(point).collect(),
         }
     }
@@ -124,7 +130,7 @@ fn velocities(
     let mut from_waypoint = waypoints.to_vec();
     let before = plan.waypoint_before(waypoints[0].0);
     from_waypoint[0] = before.unwrap_or(&waypoints[0]).clone();
-    let mut velocities = waypoint_velocities(&from_waypoint, limit)?;
+    let mut velocities = waypoint_velocities(&from_waypoint, plan.layout(), limit)?;
     if before.is_some() {
         velocities[0] = plan.velocities(waypoints[1].0);
     }

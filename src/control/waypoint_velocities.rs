@@ -1,19 +1,21 @@
 //! Velocities at waypoints: monotone slopes, with which a controller's cubics between the waypoints neither overshoot nor
 //! exceed a velocity limit.
 
+use super::axis_layout::AxisLayout;
 use super::plan::Waypoint;
 
-/// The velocity of every joint at every waypoint; none where there are no such velocities: a joint that is fast changes its
+/// The velocity of every joint at every waypoint, and 0 at the values of poses; none where there are no such velocities: a joint that is fast changes its
 /// velocity too much at a waypoint. The last velocity is 0, and joint_trajectory_controller requires that.
 ///
 /// `limit` gives the velocity limit of a joint that leaves a waypoint, by the joint and its position.
 pub(super) fn waypoint_velocities(
     waypoints: &[Waypoint],
+    layout: &AxisLayout,
     limit: impl Fn(usize, f32) -> f64,
 ) -> Option<Vec<Vec<f32>>> {
-    let joints = waypoints[0].1.len();
-    let mut velocities = vec![vec![0.0; joints]; waypoints.len()];
-    for joint in 0..joints {
+    let count = waypoints[0].1.len();
+    let mut velocities = vec![vec![0.0; count]; waypoints.len()];
+    for joint in layout.joints(count) {
         let line = |pair: &[Waypoint]| {
             let seconds = (pair[1].0 - pair[0].0).as_secs_f64();
             Line {
@@ -97,7 +99,7 @@ mod tests {
     }
 
     fn velocities(positions: &[f32]) -> Option<Vec<f64>> {
-        let velocities = waypoint_velocities(&waypoints(positions), |_, _| LIMIT)?;
+        let velocities = waypoint_velocities(&waypoints(positions), &AxisLayout::default(), |_, _| LIMIT)?;
         Some(velocities.iter().map(|joints| f64::from(joints[0])).collect())
     }
 

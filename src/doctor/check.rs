@@ -119,11 +119,14 @@ fn of_parameters(problems: &[ParameterProblem]) -> Report {
     report
 }
 
-/// Writes a file that is not there yet.
+/// Writes a file that is not there yet, whole or not at all.
 fn write(path: &Path, text: &str) -> Result<(), CheckError> {
     use std::io::Write;
     let created = std::fs::File::create_new(path);
-    let written = created.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = created.and_then(|mut file| {
+        file.write_all(text.as_bytes())
+            .inspect_err(|_| drop(std::fs::remove_file(path)))
+    });
     written.map_err(|reason| CheckError::Write {
         path: path.to_owned(),
         reason,

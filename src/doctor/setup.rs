@@ -69,14 +69,14 @@ pub struct CameraSetup {
     pub crop: Choice<Option<Crop>>,
 }
 
-/// A controller, and the joints that it gets.
+/// A controller, and the joints or the pose that it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSetup {
     /// Full name of its topic.
     pub topic: String,
     /// Message type on it.
     pub kind: OutputKind,
-    /// Names of the robot's joints, in the controller's order.
+    /// Names of the robot's joints in the controller's order, or of the values of the pose.
     pub joints: Vec<String>,
     /// Text in front of them that the controller's own names do not have.
     pub prefix: String,
@@ -87,10 +87,10 @@ pub struct OutputSetup {
 pub struct Setup {
     /// Cameras in the checkpoint's order.
     pub cameras: Vec<CameraSetup>,
-    /// Joints in the order of the checkpoint's state.
+    /// The robot's joints.
     pub joint_names: Choice<Vec<String>>,
-    /// Values of the state behind the joints.
-    pub extra_values: usize,
+    /// Name of each value of the checkpoint's state; `None` where they are the joints alone.
+    pub state_names: Option<Vec<String>>,
     /// Topics of the joints' positions.
     pub joint_states: Vec<JointStatesTopic>,
     /// Conversion of each joint's position to the policy's units.
@@ -178,16 +178,14 @@ impl Setup {
                 crop: Choice::given(crop),
             }
         };
-        let joint = |index: usize| settings.joint_names[index].clone();
-        let actions = settings.joint_mapping.actions.iter();
-        let commanded = settings.commanded_joints();
+        let axes = settings.axes();
         let outputs = settings.outputs.iter().map(|output| OutputSetup {
             topic: full_name(&output.topic),
             kind: output.kind,
             joints: output
                 .joints
                 .iter()
-                .map(|&index| commanded[index].clone())
+                .map(|&index| axes.names()[index].clone())
                 .collect(),
             prefix: output.prefix.clone(),
         });
@@ -200,10 +198,10 @@ impl Setup {
         Self {
             cameras: needs.cameras.iter().map(|one| camera(&one.name)).collect(),
             joint_names: Choice::given(settings.joint_names.clone()),
-            extra_values: settings.inputs.extra_state.iter().map(|extra| extra.size).sum(),
+            state_names: Some(settings.state_names.clone()),
             joint_states: joint_states.collect(),
             transforms: transforms.map(|transform| Choice::given(*transform)).collect(),
-            action_joints: Choice::given(actions.map(|action| Some(joint((*action)?.joint))).collect()),
+            action_joints: Choice::given(settings.policy.checkpoint.joints.actions.clone()),
             delta_actions: None,
             outputs: Choice::given(outputs.collect()),
             use_sim_time: settings.use_sim_time,
@@ -218,7 +216,7 @@ impl Setup {
 pub fn to_policy(transform: UnitTransform, position: f64) -> f64 {
     let mapping = JointMapping {
         joints: vec![transform],
-        actions: Vec::new(),
+        ..JointMapping::default()
     };
     f64::from(mapping.state_to_policy(&[position as f32])[0])
 }

@@ -143,7 +143,7 @@ fn used_settings(
         policy: policy.info().description.clone(),
         seed: settings.policy.seed,
         threads: settings.device.threads,
-        joints: settings.commanded_joints(),
+        joints: settings.axes().names().to_vec(),
         actions_topic: actions_topics.join(", "),
         action_rate_hz: 1.0 / settings.runtime.action_period.as_secs_f64(),
         control_rate_hz: 1.0 / settings.runtime.control_period.as_secs_f64(),
@@ -216,7 +216,7 @@ impl<'a> Measurements<'a> {
             has_loss: options.flow_matching_loss && settings.joint_mapping.uses_all_actions(),
             action_period,
             metrics: Metrics::new(
-                &settings.commanded_joints(),
+                settings.axes().names(),
                 action_horizon,
                 action_period.as_secs_f64(),
                 options.still,

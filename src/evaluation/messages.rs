@@ -6,9 +6,10 @@ use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
 use crate::observation::{
-    ChannelOrder, ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
-    some_joint_positions,
+    ChannelOrder, ImageLayout, InFrame, InputProblem, JointState, Stamped, decode_compressed_image,
+    decode_image, some_joint_positions,
 };
+use crate::pose::POSE_VALUES;
 
 /// Type name of an uncompressed image.
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
@@ -20,6 +21,10 @@ pub const JOINT_STATE: &str = "sensor_msgs/msg/JointState";
 pub const JOINT_TRAJECTORY: &str = "trajectory_msgs/msg/JointTrajectory";
 /// Type name of an array of numbers.
 pub const FLOAT64_ARRAY: &str = "std_msgs/msg/Float64MultiArray";
+/// Type name of a pose.
+pub const POSE: &str = "geometry_msgs/msg/PoseStamped";
+/// Type name of a velocity.
+pub const TWIST: &str = "geometry_msgs/msg/TwistStamped";
 /// Type name of a text.
 pub const STRING: &str = "std_msgs/msg/String";
 /// Type name of simulated time.
@@ -182,6 +187,24 @@ pub fn joint_trajectory(
     Ok(Stamped { stamp, content })
 }
 
+/// Reads the values of a `geometry_msgs/PoseStamped` and its frame.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn pose(data: &[u8]) -> Result<Stamped<InFrame<[f64; POSE_VALUES]>>, CdrError> {
+    let mut reader = CdrReader::new(data)?;
+    let (stamp, frame) = header_with_frame(&mut reader)?;
+    let frame = frame.to_owned();
+    let mut content = [0.0; POSE_VALUES];
+    for value in &mut content {
+        *value = reader.f64()?;
+    }
+    Ok(Stamped {
+        stamp,
+        content: InFrame { frame, content },
+    })
+}
+
 /// Reads the values of a `std_msgs/Float64MultiArray`, which has no stamp.
 ///
 /// # Errors
@@ -216,9 +239,14 @@ pub fn clock(data: &[u8]) -> Result<Duration, CdrError> {
 
 /// Reads the stamp of a `std_msgs/Header`; `None` when it was never set.
 fn header(reader: &mut CdrReader) -> Result<Option<Duration>, CdrError> {
+    header_with_frame(reader).map(|(stamp, _)| stamp)
+}
+
+/// Reads the stamp of a `std_msgs/Header`, `None` when it was never set, and its frame.
+fn header_with_frame<'a>(reader: &mut CdrReader<'a>) -> Result<(Option<Duration>, &'a str), CdrError> {
     let stamp = time(reader)?;
-    let _frame_id = reader.text()?;
-    Ok((!stamp.is_zero()).then_some(stamp))
+    let frame = reader.text()?;
+    Ok(((!stamp.is_zero()).then_some(stamp), frame))
 }
 
 /// Reads a time; one before the epoch becomes the epoch.
@@ -226,4 +254,25 @@ fn time(reader: &mut CdrReader) -> Result<Duration, CdrError> {
     let (seconds, nanoseconds) = (reader.i32()?, reader.u32()?);
     let seconds = u64::try_from(seconds).unwrap_or(0);
     Ok(Duration::from_secs(seconds) + Duration::from_nanos(u64::from(nanoseconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of rclpy's `serialize_message`, which leaves what it finds between values.
+    const POSE_BYTES: &str = "00010000070000000065cd1d0500000062617365000104f510000124\
+                              000000000000e03f000000000000d0bf000000000000c03f\
+                              000000000000f03f000000000000000000000000000000000000000000000000";
+
+    #[test]
+    fn a_pose_is_read_as_ros_writes_it() {
+        let byte = |index: usize| u8::from_str_radix(&POSE_BYTES[2 * index..2 * index + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..POSE_BYTES.len() / 2).map(byte).collect();
+        let message = pose(&bytes).unwrap();
+        assert_eq!(message.stamp, Some(Duration::from_millis(7500)));
+        assert_eq!(message.content.frame, "base");
+        assert_eq!(message.content.content, [0.5, -0.25, 0.125, 1.0, 0.0, 0.0, 0.0]);
+        assert!(pose(&bytes[..80]).is_err());
+    }
 }

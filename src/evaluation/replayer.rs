@@ -8,8 +8,9 @@ use super::bag::{Bag, BagError, Recorded};
 use super::messages::{self, JointPoints, MessageError};
 use super::recorded_actions::RecordedActions;
 use super::topics::{ActionSource, BagTopics, Role};
+use crate::control::Axes;
 use crate::observation::{
-    Clock, Feed, Inputs, Stamped, StampedObservation, TIME_JUMP, extra_state, jumped_back,
+    Clock, Feed, Inputs, Stamped, StampedObservation, TIME_JUMP, extra_state, jumped_back, measured_pose,
     some_joint_positions,
 };
 use crate::parameters::Settings;
@@ -27,7 +28,7 @@ pub struct ReplayedObservation {
     /// Seconds by which each camera's frame is older than the joint positions, in the configuration's order; `None` without
     /// a frame of an optional camera.
     pub camera_ages_s: Vec<Option<f64>>,
-    /// `[horizon]` actions of `[commanded joints]`; `None` where nothing was recorded.
+    /// `[horizon]` actions of the robot; `None` where nothing was recorded.
     pub recorded: Vec<Option<Vec<f32>>>,
 }
 
@@ -102,8 +103,8 @@ struct Replayer<'a> {
     topics: &'a BagTopics,
     settings: &'a Settings,
     options: ReplayOptions,
-    /// Joints of a recorded action, in the order of the robot's actions.
-    commanded_joints: Vec<String>,
+    /// Axes of a recorded action.
+    axes: Axes,
     has_clock: bool,
     clock: Clock,
     inputs: Inputs,
@@ -125,7 +126,7 @@ impl<'a> Replayer<'a> {
     fn new(topics: &'a BagTopics, settings: &'a Settings, options: ReplayOptions) -> Self {
         let inputs = Inputs::new(&settings.inputs, &settings.joint_names);
         inputs.take_prompt(&settings.prompt);
-        let commanded_joints = settings.commanded_joints();
+        let axes = settings.axes();
         Self {
             topics,
             settings,
@@ -134,8 +135,8 @@ impl<'a> Replayer<'a> {
             clock: Clock::simulated(),
             inputs,
             vision_refresh: VisionRefresh::clone(&settings.runtime.vision_refresh),
-            recorded: RecordedActions::new(commanded_joints.len(), topics.between, options.longest_gap),
-            commanded_joints,
+            recorded: RecordedActions::new(axes.count(), topics.between, options.longest_gap),
+            axes,
             pending: VecDeque::new(),
             complete: VecDeque::new(),
             sequence: 0,
@@ -201,6 +202,7 @@ impl<'a> Replayer<'a> {
                 self.newest_joint_stamp = stamp;
                 self.feed().joint_state(topic, state)
             }
+            Role::Pose(index) => self.feed().pose(index, messages::pose(data)?),
             Role::ExtraState(index) => self.feed().extra_state(index, &messages::float64_array(data)?),
             Role::Prompt => {
                 self.feed().prompt(&messages::string(data)?);
@@ -215,7 +217,7 @@ impl<'a> Replayer<'a> {
     }
 
     fn action(&mut self, source: &ActionSource, data: &[u8]) -> Result<(), MessageError> {
-        let action = recorded_action(source, data, &self.commanded_joints)?;
+        let action = recorded_action(source, data, self.axes.names())?;
         let time = self.feed().stamp(action.stamp);
         if self
             .recorded
@@ -303,7 +305,14 @@ impl<'a> Replayer<'a> {
         if let Some(mut oldest) = self.pending.pop_front() {
             let times =
                 (0..self.options.action_horizon).map(|action| oldest.observed_at + self.time_of(action));
-            oldest.recorded = times.map(|time| self.recorded.at(time)).collect();
+            let state = &oldest.observation.state;
+            let commanded = self.settings.joint_mapping.commanded();
+            let observed: Vec<f32> = commanded.map(|value| state[value]).collect();
+            let recorded = times.map(|time| {
+                let recorded = self.recorded.at(time)?;
+                Some(self.axes.layout().with_signs_of(recorded, &observed))
+            });
+            oldest.recorded = recorded.collect();
             self.complete.push_back(oldest);
         }
     }
@@ -328,6 +337,14 @@ fn recorded_action(
             Stamped {
                 stamp: None,
                 content: joints.iter().copied().zip(values).map(at_once).collect(),
+            }
+        }
+        ActionSource::Pose { first } => {
+            let Stamped { stamp, content } = messages::pose(data)?;
+            let values = measured_pose(content.content, None)?;
+            Stamped {
+                stamp,
+                content: (*first..).zip(values).map(at_once).collect(),
             }
         }
         ActionSource::JointState { prefix } => {

@@ -5,19 +5,21 @@ use std::ops::ControlFlow;
 use super::bag::{Bag, BagError, Recorded};
 use super::cdr::CdrError;
 use super::messages::{
-    self, CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, STRING,
+    self, CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, POSE, STRING, TWIST,
 };
 use super::topics::same_type;
 use crate::control::OutputKind;
 use crate::doctor::{Sightings, Source, has_commands, has_description};
 use crate::observation::Transport;
 
-const TYPES: [&str; 7] = [
+const TYPES: [&str; 9] = [
     IMAGE,
     COMPRESSED_IMAGE,
     JOINT_STATE,
     JOINT_TRAJECTORY,
     FLOAT64_ARRAY,
+    POSE,
+    TWIST,
     STRING,
     CLOCK,
 ];
@@ -52,12 +54,18 @@ pub fn sightings(bag: &Bag) -> Result<Sightings, BagError> {
             Some(FLOAT64_ARRAY) => {
                 seen.controller_topic(topic, OutputKind::Array);
             }
+            Some(POSE) => {
+                seen.controller_topic(topic, OutputKind::Pose);
+            }
+            Some(TWIST) => {
+                seen.controller_topic(topic, OutputKind::Twist);
+            }
             _ => {}
         }
     }
     let wanted = bag.topics().keys();
     let wanted = wanted.filter(|topic| match type_of(topic) {
-        None | Some(FLOAT64_ARRAY) => false,
+        None | Some(FLOAT64_ARRAY | POSE | TWIST) => false,
         Some(STRING) => has_description(topic),
         Some(_) => true,
     });

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bag::{Bag, Topic};
-use super::messages::{CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, STRING};
+use super::messages::{
+    CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, POSE, STRING,
+};
 use super::recorded_actions::Between;
+use crate::control::OutputKind;
 use crate::parameters::Settings;
+use crate::pose::POSE_VALUES;
 
 const CLOCK_TOPIC: &str = "/clock";
 
@@ -18,6 +22,8 @@ pub enum Role {
     CompressedImage(usize),
     /// Joint states topic at this index of the configuration.
     JointStates(usize),
+    /// Pose at this index of the configuration.
+    Pose(usize),
     /// Extra state at this index of the configuration.
     ExtraState(usize),
     /// Prompt.
@@ -38,6 +44,11 @@ pub enum ActionSource {
     Array {
         /// Index of each value's joint among the commanded joints.
         joints: Vec<usize>,
+    },
+    /// Pose.
+    Pose {
+        /// Index of its first value in the robot's actions.
+        first: usize,
     },
     /// Joint states.
     JointState {
@@ -154,6 +165,11 @@ impl Chooser<'_> {
                 Role::JointStates(index),
             );
         }
+        for (index, pose) in inputs.poses.iter().enumerate() {
+            if let Some(topic) = pose.topic() {
+                self.read("the pose", topic, POSE, Role::Pose(index));
+            }
+        }
         for (index, extra) in inputs.extra_state.iter().enumerate() {
             self.read(
                 "the extra state",
@@ -193,18 +209,25 @@ impl Chooser<'_> {
         let settings = self.settings;
         let outputs: Vec<&str> = settings.outputs.iter().map(|output| &*output.topic).collect();
         let inputs = settings.inputs.joint_states.iter();
-        let joint_states: Vec<&str> = inputs.map(|input| &*input.topic).collect();
+        let joint_states = inputs.map(|input| &*input.topic);
+        // What is measured of what is commanded.
+        let poses = settings.joint_mapping.commanded_poses();
+        let poses = poses.filter_map(|pose| settings.inputs.poses[pose].topic());
+        let measured: Vec<&str> = joint_states.chain(poses).collect();
+        // Velocities are no actions: what the robot made of them is.
+        let mut kinds = settings.outputs.iter().map(|output| output.kind);
+        let has_positions = kinds.all(|kind| kind != OutputKind::Twist);
         let topics = match given {
             Some(topic) => vec![topic],
-            None if outputs.iter().any(|output| self.topic(output).is_some()) => outputs,
-            None => joint_states.clone(),
+            None if has_positions && outputs.iter().any(|output| self.topic(output).is_some()) => outputs,
+            None => measured.clone(),
         };
         let sources = topics
             .iter()
             .map(|&topic| (topic.to_owned(), self.action_source(topic)));
         let sources = sources.collect();
-        if topics.iter().any(|topic| joint_states.contains(topic)) {
-            let note = "no commands: predictions are compared with where the joints went";
+        if topics.iter().any(|topic| measured.contains(topic)) {
+            let note = "no commands: predictions are compared with where the robot went";
             self.notes.push(note.to_owned());
             (sources, Between::Interpolate)
         } else {
@@ -215,6 +238,10 @@ impl Chooser<'_> {
     fn action_source(&mut self, topic: &str) -> ActionSource {
         let settings = self.settings;
         let output = settings.outputs.iter().find(|output| output.topic == topic);
+        if let Some(first) = self.first_of_pose(topic) {
+            self.expect("the recorded actions", topic, &[POSE]);
+            return ActionSource::Pose { first };
+        }
         let prefix = output.map_or(String::new(), |output| output.prefix.clone());
         let types = [JOINT_TRAJECTORY, FLOAT64_ARRAY, JOINT_STATE];
         match self.expect("the recorded actions", topic, &types) {
@@ -233,6 +260,19 @@ impl Chooser<'_> {
                 }
             }
         }
+    }
+
+    /// The first value in the robot's actions of the pose that is commanded or measured on a topic, if one is.
+    fn first_of_pose(&self, topic: &str) -> Option<usize> {
+        let settings = self.settings;
+        let mut outputs = settings.outputs.iter();
+        if let Some(output) = outputs.find(|output| output.topic == topic && output.kind == OutputKind::Pose)
+        {
+            return output.joints.first().copied();
+        }
+        let mut poses = settings.joint_mapping.commanded_poses();
+        let place = poses.position(|pose| settings.inputs.poses[pose].topic() == Some(topic))?;
+        Some(settings.commanded_joints().len() + place * POSE_VALUES)
     }
 
     fn read(&mut self, what: &str, topic: &str, type_name: &str, role: Role) {

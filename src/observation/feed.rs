@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use image::RgbImage;
 
-use super::{Clock, InputProblem, Inputs, extra_state, some_joint_positions, stamp_problem};
+use super::{Clock, InputProblem, Inputs, Transform, extra_state, some_joint_positions, stamp_problem};
+use crate::pose::POSE_VALUES;
 
 /// Content of a message with its stamp, as time since the epoch; `None` for a stamp that was never set.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,15 @@ pub struct Stamped<T> {
     /// Stamp of the header.
     pub stamp: Option<Duration>,
     /// Everything after the header.
+    pub content: T,
+}
+
+/// Content of a message with the frame of its header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InFrame<T> {
+    /// Name of the frame.
+    pub frame: String,
+    /// What is in the frame.
     pub content: T,
 }
 
@@ -68,6 +78,39 @@ impl Feed<'_> {
         let problem = positions.as_ref().err().cloned();
         self.inputs.take_joint_positions(index, positions, stamp);
         problem
+    }
+
+    /// Adds the pose at `index`: its values as [`measured_pose`](super::measured_pose) takes them.
+    pub fn pose(&self, index: usize, message: Stamped<InFrame<[f64; POSE_VALUES]>>) -> Option<InputProblem> {
+        let stamp = self.stamp(message.stamp);
+        let InFrame { frame, content } = message.content;
+        let expected = &self.inputs.topics.poses[index].base_frame;
+        let pose = match frame == *expected {
+            true => self.with_good_stamp(content, stamp),
+            false => Err(InputProblem::Frame {
+                found: frame,
+                expected: expected.clone(),
+            }),
+        };
+        self.inputs.take_pose(index, pose, stamp)
+    }
+
+    /// Adds the frames of a message of `/tf`, or of `/tf_static`, whose stamps do not count. A message with the newest part of a
+    /// pose completes that pose.
+    pub fn transforms(&self, transforms: Vec<Stamped<Transform>>, is_static: bool) -> Option<InputProblem> {
+        let now = self.clock.now();
+        let transforms = transforms.into_iter().map(|transform| {
+            let stamp = (!is_static).then(|| self.stamp(transform.stamp));
+            (transform.content, stamp)
+        });
+        let poses = self.inputs.take_transforms(transforms, now.unwrap_or_default());
+        let problems = poses.into_iter().filter_map(|(index, pose, stamp)| {
+            let pose = pose.map_err(InputProblem::from);
+            let pose = pose.and_then(|pose| self.with_good_stamp(pose.values(), stamp));
+            self.inputs.take_pose(index, pose, stamp)
+        });
+        // Every part counts, and the last problem is told.
+        problems.fold(None, |_, problem| Some(problem))
     }
 
     /// Adds the values of the extra state at `index`, dated by the clock.

@@ -62,6 +62,16 @@ impl<T> History<T> {
             .min_by_key(|(other, _)| other.abs_diff(stamp))
     }
 
+    /// The last message that is not after `stamp` and the first one that is not before it; none where there are not both.
+    pub fn around(&self, stamp: Duration) -> Option<[(Duration, &T); 2]> {
+        let after = self.messages.partition_point(|(other, _)| *other < stamp);
+        let message = |index: usize| self.messages.get(index).map(|(stamp, message)| (*stamp, message));
+        match message(after)? {
+            exact if exact.0 == stamp => Some([exact, exact]),
+            after_it => Some([message(after.checked_sub(1)?)?, after_it]),
+        }
+    }
+
     /// The stamps, newest first.
     pub fn stamps(&self) -> impl Iterator<Item = Duration> {
         self.messages.iter().rev().map(|(stamp, _)| *stamp)
@@ -102,6 +112,17 @@ mod tests {
         assert_eq!(nearest(1045, 10), None);
         assert_eq!(nearest(990, 10), Some(1000));
         assert_eq!(nearest(1071, 10), None);
+    }
+
+    #[test]
+    fn the_messages_around_a_time_are_those_before_and_after_it() {
+        let history = history(8, &[1000, 1030, 1060]);
+        let around = |at| Some(history.around(ms(at))?.map(|(_, message)| *message));
+        assert_eq!(around(1041), Some([1030, 1060]));
+        assert_eq!(around(1030), Some([1030, 1030]));
+        assert_eq!(around(1060), Some([1060, 1060]));
+        assert_eq!(around(999), None);
+        assert_eq!(around(1061), None);
     }
 
     #[test]

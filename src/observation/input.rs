@@ -32,6 +32,8 @@ pub enum InputKind {
     JointStates,
     /// One of several topics.
     SomeJointStates(String),
+    /// Pose, by its topic or frame.
+    Pose(String),
     /// Extra state, by its topic.
     ExtraState(String),
     /// Prompt.
@@ -44,6 +46,7 @@ impl std::fmt::Display for InputKind {
             Self::Camera(name) => write!(formatter, "camera {name}"),
             Self::JointStates => write!(formatter, "joint states"),
             Self::SomeJointStates(topic) => write!(formatter, "joint states {topic}"),
+            Self::Pose(source) => write!(formatter, "pose {source}"),
             Self::ExtraState(topic) => write!(formatter, "extra state {topic}"),
             Self::Prompt => write!(formatter, "prompt"),
         }

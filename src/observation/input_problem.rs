@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::frame_tree::FrameProblem;
+
 /// Why a message cannot be used. The input it came on counts as missing until a good one comes.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InputProblem {
@@ -128,6 +130,23 @@ pub enum InputProblem {
         joint: String,
         /// Number of its positions.
         count: usize,
+    },
+    /// Pose in another frame.
+    #[error("it is in the frame {found:?}, expected {expected:?}, as poses.<name>.base_frame says")]
+    Frame {
+        /// Frame of the message.
+        found: String,
+        /// Frame of the pose.
+        expected: String,
+    },
+    /// Frames that give no pose.
+    #[error(transparent)]
+    Transform(#[from] FrameProblem),
+    /// Quaternion that is no rotation.
+    #[error("its quaternion has the length {length}, expected 1")]
+    Quaternion {
+        /// Length of the quaternion.
+        length: f64,
     },
     /// Position that is not a finite number.
     #[error("the position of {joint} is {value}, expected a finite number")]

@@ -48,6 +48,40 @@ pub struct JointStatesTopic {
     pub prefix: String,
 }
 
+/// Where a measured pose comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoseSource {
+    /// `geometry_msgs/PoseStamped` on this topic.
+    Topic(String),
+    /// The frame of this name in [`/tf` and `/tf_static`](TRANSFORM_TOPICS).
+    Frame(String),
+}
+
+/// Topic of frames that do not move (`tf2_msgs/TFMessage`).
+pub const STATIC_TRANSFORMS: &str = "/tf_static";
+
+/// Topics of frames.
+pub const TRANSFORM_TOPICS: [&str; 2] = ["/tf", STATIC_TRANSFORMS];
+
+/// A pose of the robot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoseTopic {
+    /// Where it comes from.
+    pub source: PoseSource,
+    /// Frame that the pose is in.
+    pub base_frame: String,
+}
+
+impl PoseTopic {
+    /// Topic of messages with this pose alone; none for a frame.
+    pub fn topic(&self) -> Option<&str> {
+        match &self.source {
+            PoseSource::Topic(topic) => Some(topic),
+            PoseSource::Frame(_) => None,
+        }
+    }
+}
+
 /// Values of the state that are no joints (`std_msgs/Float64MultiArray`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraStateTopic {
@@ -65,10 +99,22 @@ pub struct InputTopics {
     /// Topics of joint positions.
     pub joint_states: Vec<JointStatesTopic>,
     /// What follows the joints in the state.
+    pub poses: Vec<PoseTopic>,
+    /// What follows the poses in the state.
     pub extra_state: Vec<ExtraStateTopic>,
     /// Topic of the prompt.
     pub prompt: String,
     /// How far the stamps of an observation's messages may be from that of its joint positions; none to take the newest
     /// message of every input.
     pub sync_slop: Option<Duration>,
+}
+
+impl InputTopics {
+    /// The topics of frames that are listened to: none where every pose has a topic of its own.
+    pub fn transforms(&self) -> &'static [&'static str] {
+        match self.poses.iter().all(|pose| pose.topic().is_some()) {
+            true => &[],
+            false => &TRANSFORM_TOPICS,
+        }
+    }
 }

@@ -8,12 +8,15 @@ use parking_lot::{Condvar, Mutex};
 
 use super::input::{Input, InputKind, InputReport};
 use super::joint_positions::{JointPositions, SomePositions};
+use super::measured_pose::measured_pose;
+use super::message_set::Set;
 use super::short_prompt::shortened;
 use super::stamp::TIME_JUMP;
-use super::{InputProblem, InputTopics};
+use super::{FrameProblem, FrameTree, InputProblem, InputTopics, PoseSource, TRANSFORM_TOPICS, Transform};
 use crate::control::{InputRole, MonitoredInput};
 use crate::locking::Locking;
 use crate::policy::Observation;
+use crate::pose::{POSE_VALUES, Pose};
 
 /// Frames of a camera that may become part of an observation: they are large, and the newest are what counts.
 const FRAMES: usize = 8;
@@ -41,7 +44,7 @@ pub struct StampedObservation {
 pub struct InputsAtATick {
     /// Inputs that must not become old.
     pub watched: Vec<MonitoredInput>,
-    /// Newest measured position of each joint of the state; none before all were received.
+    /// Newest measured position of each joint, and then the values of each pose; none before all were received.
     pub measured: Option<Vec<f32>>,
     /// Changes with every prompt that is given.
     pub prompt_generation: u64,
@@ -62,7 +65,9 @@ struct State {
     cameras: Vec<Camera>,
     joint_states: Vec<Input<()>>,
     joints: JointPositions,
-    extra_state: Vec<Input<Vec<f32>>>,
+    /// The poses, and then the extra state.
+    others: Vec<Input<Vec<f32>>>,
+    frames: FrameTree,
     prompt: Input<String>,
     /// Prompts that were given so far.
     prompts: u64,
@@ -81,13 +86,6 @@ struct Camera {
     frames: Input<Arc<RgbImage>>,
 }
 
-/// The messages that count together: each camera's frame, the joint positions, each extra state.
-struct Set<'a> {
-    joints: (Duration, &'a Vec<f32>),
-    frames: Vec<Option<(Duration, &'a Arc<RgbImage>)>>,
-    extra_state: Vec<(Duration, &'a Vec<f32>)>,
-}
-
 impl State {
     /// The newest messages that make an observation: around the newest joint positions that every other input has a
     /// message for.
@@ -102,11 +100,11 @@ impl State {
         // No set can be newer than what came last on every input.
         let required = self.cameras.iter().filter(|camera| !camera.is_optional);
         let frames = required.map(|camera| camera.frames.messages.newest().map(|(stamp, _)| stamp));
-        let extra_state = self
-            .extra_state
+        let others = self
+            .others
             .iter()
             .map(|one| one.messages.newest().map(|(stamp, _)| stamp));
-        let newest: Vec<Duration> = frames.chain(extra_state).collect::<Option<_>>()?;
+        let newest: Vec<Duration> = frames.chain(others).collect::<Option<_>>()?;
         let latest = newest
             .into_iter()
             .min()
@@ -125,14 +123,11 @@ impl State {
             }
             frames.push(frame);
         }
-        let extra_state = self
-            .extra_state
-            .iter()
-            .map(|extra| extra.near(stamp, self.sync_slop));
+        let others = self.others.iter().map(|other| other.near(stamp, self.sync_slop));
         Some(Set {
             joints: self.joints.together().nearest(stamp, Duration::ZERO)?,
             frames,
-            extra_state: extra_state.collect::<Option<_>>()?,
+            others: others.collect::<Option<_>>()?,
         })
     }
 
@@ -143,11 +138,11 @@ impl State {
         let cameras = self.cameras.iter().zip(&set.frames);
         let images = cameras
             .filter_map(|(camera, frame)| frame.map(|(_, frame)| (camera.name.clone(), Arc::clone(frame))));
-        let extra_state = set.extra_state.iter().flat_map(|(_, values)| values.iter());
+        let others = set.others.iter().flat_map(|(_, values)| values.iter());
         Some(StampedObservation {
             observation: Observation {
                 images: images.collect(),
-                state: positions.iter().chain(extra_state).copied().collect(),
+                state: positions.iter().chain(others).copied().collect(),
                 prompt: prompt.clone(),
             },
             observed_at,
@@ -160,7 +155,7 @@ impl State {
     fn report(&self) -> Vec<InputReport> {
         let set = self.newest_set();
         let camera_ages_s = set.as_ref().map(Set::camera_ages_s).unwrap_or_default();
-        let extra_state_ages_s = set.as_ref().map(Set::extra_state_ages_s).unwrap_or_default();
+        let other_ages_s = set.as_ref().map(Set::other_ages_s).unwrap_or_default();
         let mut reports = Vec::new();
         for (index, camera) in self.cameras.iter().enumerate() {
             let mut report = camera.frames.report(camera_ages_s.get(index).copied().flatten());
@@ -182,11 +177,11 @@ impl State {
             }
             reports.push(report);
         }
-        for (index, extra) in self.extra_state.iter().enumerate() {
-            let mut report = extra.report(extra_state_ages_s.get(index).copied());
+        for (index, other) in self.others.iter().enumerate() {
+            let mut report = other.report(other_ages_s.get(index).copied());
             report.problem = report
                 .problem
-                .or_else(|| self.apart(extra).filter(|_| set.is_none()));
+                .or_else(|| self.apart(other).filter(|_| set.is_none()));
             reports.push(report);
         }
         let prompt = self.prompt.messages.newest();
@@ -195,6 +190,16 @@ impl State {
             ..self.prompt.report(None)
         });
         reports
+    }
+
+    /// Where the joints and the poses were measured last, whatever their stamps; none before all were.
+    fn measured(&self, poses: usize) -> Option<Vec<f32>> {
+        let mut measured = self.joints.newest()?;
+        for pose in &self.others[..poses] {
+            let (_, values) = pose.messages.newest()?;
+            measured.extend(values);
+        }
+        Some(measured)
     }
 
     fn watched(&self) -> Vec<MonitoredInput> {
@@ -214,12 +219,12 @@ impl State {
                 .iter()
                 .any(|topic| is_not_finite(&topic.problem)),
         };
-        let extra_state = self.extra_state.iter().map(|extra| MonitoredInput {
-            input: InputRole::Other(extra.kind().to_string()),
-            received: extra.received,
-            is_not_finite: is_not_finite(&extra.problem),
+        let others = self.others.iter().map(|other| MonitoredInput {
+            input: InputRole::Other(other.kind().to_string()),
+            received: other.received,
+            is_not_finite: is_not_finite(&other.problem),
         });
-        cameras.chain([joint_states]).chain(extra_state).collect()
+        cameras.chain([joint_states]).chain(others).collect()
     }
 
     /// Why no message of an input counts together with the joint positions, if none does.
@@ -252,35 +257,6 @@ impl State {
     }
 }
 
-impl Set<'_> {
-    fn camera_ages_s(&self) -> Vec<Option<f64>> {
-        let ages = self.frames.iter();
-        ages.map(|frame| frame.map(|(stamp, _)| self.age_s(stamp)))
-            .collect()
-    }
-
-    fn extra_state_ages_s(&self) -> Vec<f64> {
-        self.extra_state
-            .iter()
-            .map(|(stamp, _)| self.age_s(*stamp))
-            .collect()
-    }
-
-    /// How much older than the joint positions.
-    fn age_s(&self, stamp: Duration) -> f64 {
-        self.joints.0.as_secs_f64() - stamp.as_secs_f64()
-    }
-
-    fn stamps(&self) -> Vec<Option<Duration>> {
-        let frames = self.frames.iter().map(|frame| frame.map(|(stamp, _)| stamp));
-        let extra_state = self.extra_state.iter().map(|(stamp, _)| Some(*stamp));
-        std::iter::once(Some(self.joints.0))
-            .chain(frames)
-            .chain(extra_state)
-            .collect()
-    }
-}
-
 impl Inputs {
     /// Inputs that wait for their first messages. `joints` are the beginning of the state.
     pub fn new(topics: &InputTopics, joints: &[String]) -> Self {
@@ -300,6 +276,13 @@ impl Inputs {
             };
             Input::new(kind, &one.topic, 1)
         });
+        let poses = topics.poses.iter().map(|one| match &one.source {
+            PoseSource::Topic(topic) => Input::new(InputKind::Pose(topic.clone()), topic, messages),
+            PoseSource::Frame(frame) => {
+                let kind = InputKind::Pose(format!("of {frame}"));
+                Input::new(kind, TRANSFORM_TOPICS[0], messages)
+            }
+        });
         let extra_state = topics
             .extra_state
             .iter()
@@ -312,7 +295,8 @@ impl Inputs {
                 cameras: cameras.collect(),
                 joint_states: joint_states.collect(),
                 joints: JointPositions::new(joints, joints_apart, messages),
-                extra_state: extra_state.collect(),
+                others: poses.chain(extra_state).collect(),
+                frames: FrameTree::default(),
                 prompt: Input::new(InputKind::Prompt, &topics.prompt, 1),
                 prompts: 0,
                 sync_slop: topics.sync_slop,
@@ -361,10 +345,57 @@ impl Inputs {
 
     /// Values of the extra state at `index`.
     pub fn take_extra_state(&self, index: usize, values: Result<Vec<f32>, InputProblem>, stamp: Duration) {
+        let index = self.topics.poses.len() + index;
         self.take(|state| {
-            let extra = state.extra_state.get_mut(index);
+            let extra = state.others.get_mut(index);
             extra.is_some_and(|extra| extra.take(values, stamp))
         });
+    }
+
+    /// Takes in frames with their stamps, none for those that never move. Returns each pose that is newer for it, by its index, with
+    /// its time: `now` for one that never moves.
+    pub fn take_transforms(
+        &self,
+        transforms: impl Iterator<Item = (Transform, Option<Duration>)>,
+        now: Duration,
+    ) -> Vec<(usize, Result<Pose, FrameProblem>, Duration)> {
+        let mut state = self.state.lock();
+        for (transform, stamp) in transforms {
+            state.frames.take(transform, stamp);
+        }
+        let mut newer = Vec::new();
+        for (index, pose) in self.topics.poses.iter().enumerate() {
+            let PoseSource::Frame(frame) = &pose.source else {
+                continue;
+            };
+            let before = state.others[index].messages.newest().map(|(stamp, _)| stamp);
+            match state.frames.newest_pose(&pose.base_frame, frame) {
+                Ok((time, _)) if time.is_some() && time == before => {}
+                Ok((time, pose)) => newer.push((index, Ok(pose), time.unwrap_or(now))),
+                Err(problem) => newer.push((index, Err(problem), now)),
+            }
+        }
+        newer
+    }
+
+    /// The pose at `index`: its values as [`measured_pose`] takes them. Returns what is wrong with it.
+    pub fn take_pose(
+        &self,
+        index: usize,
+        values: Result<[f64; POSE_VALUES], InputProblem>,
+        stamp: Duration,
+    ) -> Option<InputProblem> {
+        let mut problem = None;
+        self.take(|state| {
+            let Some(pose) = state.others.get_mut(index) else {
+                return false;
+            };
+            let before = pose.messages.newest().map(|(_, values)| &values[..]);
+            let values = values.and_then(|values| measured_pose(values, before));
+            problem = values.as_ref().err().cloned();
+            pose.take(values, stamp)
+        });
+        problem
     }
 
     /// What the robot is to do from now on; nothing when empty. Returns the prompt's number.
@@ -399,7 +430,8 @@ impl Inputs {
         state.cameras.iter_mut().for_each(|camera| camera.frames.forget());
         state.joint_states.iter_mut().for_each(Input::forget);
         state.joints.clear();
-        state.extra_state.iter_mut().for_each(Input::forget);
+        state.others.iter_mut().for_each(Input::forget);
+        state.frames.forget_moving();
         state.announced = None;
         state.clock_resets = clock_resets;
     }
@@ -442,19 +474,19 @@ impl Inputs {
         self.state.lock().closed = false;
     }
 
-    /// The report of every input: cameras in their order, joint states, extra state, prompt.
+    /// The report of every input: cameras in their order, joint states, poses, extra state, prompt.
     pub fn report(&self) -> Vec<InputReport> {
         self.state.lock().report()
     }
 
     /// The state of the inputs for control: the inputs that must not become old (cameras that are not optional, joint
-    /// states, extra state), the measured positions, the number of the prompt. None while another thread holds the lock and
+    /// states, poses, extra state), the measured positions, the number of the prompt. None while another thread holds the lock and
     /// this one must not wait.
     pub fn at_a_tick(&self, locking: Locking) -> Option<InputsAtATick> {
         let state = locking.lock(&self.state)?;
         Some(InputsAtATick {
             watched: state.watched(),
-            measured: state.joints.newest(),
+            measured: state.measured(self.topics.poses.len()),
             prompt_generation: state.prompts,
         })
     }

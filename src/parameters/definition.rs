@@ -164,11 +164,12 @@ mod tests {
             "checkpoint",
             "cameras.<name>.topic",
             "joint_names",
+            "poses.<name>.topic",
+            "poses.<name>.base_frame",
             "joint_states.<name>.topic",
             "extra_state.<name>.topic",
             "extra_state.<name>.size",
             "outputs.<name>.topic",
-            "outputs.<name>.joints",
         ];
         assert_eq!(required.collect::<Vec<_>>(), expected);
     }

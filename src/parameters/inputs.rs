@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::table::{NodeParameters, StateParameters};
-use crate::observation::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic};
+use crate::observation::{
+    CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, PoseSource, PoseTopic,
+};
 use crate::policy::CameraOptions;
 
 /// Refuses every parameter of the inputs that does not fit another one.
@@ -28,6 +30,11 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
     distinct_topics(
         "joint_states",
         joint_states.iter().map(|(name, one)| (name, &one.topic)),
+        reader,
+    );
+    distinct_topics(
+        "poses",
+        parameters.poses.iter().map(|(name, one)| (name, &one.topic)),
         reader,
     );
     distinct_topics(
@@ -125,10 +132,15 @@ pub fn input_topics(parameters: &NodeParameters) -> InputTopics {
         topic: one.topic.clone(),
         size: one.size,
     });
+    let poses = parameters.poses.iter().map(|(_, pose)| PoseTopic {
+        source: PoseSource::Topic(pose.topic.clone()),
+        base_frame: pose.base_frame.clone(),
+    });
     let sync_slop = Duration::from_secs_f64(parameters.state.sync_slop_ms / 1e3);
     InputTopics {
         cameras: cameras.collect(),
         joint_states,
+        poses: poses.collect(),
         extra_state: extra_state.collect(),
         prompt: parameters.policy.prompt_topic.clone(),
         sync_slop: (!sync_slop.is_zero()).then_some(sync_slop),

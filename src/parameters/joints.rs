@@ -1,15 +1,13 @@
 //! Joints: what their parameters must be together, and the mapping and limits that they give.
 
-use std::sync::Arc;
-
 use super::inputs::each_once;
 use super::reader::Reader;
-use super::table::{JointParameters, NodeParameters};
+use super::table::{JointParameters, NodeParameters, UNUSED};
+use super::{poses, state_order};
 use crate::control::JointLimits;
-use crate::policy::{ALOHA_JOINTS, ActionValue, JointLabels, JointMapping, RobotPreset, UnitTransform};
-
-/// In `action_joints`, a value of the actions that no joint gets.
-const UNUSED: &str = "unused";
+use crate::policy::{
+    ALOHA_JOINTS, ActionMode, ActionValue, JointLabels, JointMapping, RobotPreset, UnitTransform,
+};
 
 /// Refuses every parameter of the joints that does not fit another one.
 pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
@@ -32,6 +30,10 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
                 reader.refuse(format!("joints.{name}.{field}"), expected);
             }
         }
+        if joint.action_offset != 0.0 && joint.action_mode != ActionMode::Absolute {
+            let expected = format!("0.0 with joints.{name}.action_mode other than absolute");
+            reader.refuse(format!("joints.{name}.action_offset"), expected);
+        }
         if joint.position_min >= joint.position_max {
             let expected = format!("less than joints.{name}.position_max ({})", joint.position_max);
             reader.refuse(format!("joints.{name}.position_min"), expected);
@@ -40,8 +42,9 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
     check_preset(parameters, reader);
     let joint_names = &parameters.joint_order.joint_names;
     let used = || action_joints(parameters).iter().filter(|joint| *joint != UNUSED);
-    if let Some(unknown) = used().find(|joint| !joint_names.contains(joint)) {
-        let expected = format!("names of joint_names, or {UNUSED}, which {unknown} is not");
+    let pose_names = &parameters.pose_names;
+    if let Some(unknown) = used().find(|name| !joint_names.contains(name) && !pose_names.contains(name)) {
+        let expected = format!("names of joint_names and pose_names, or {UNUSED}, which {unknown} is not");
         reader.refuse("action_joints", expected);
     }
     // A joint that is twice in joint_names, where that stands for it, is a problem of joint_names.
@@ -80,6 +83,7 @@ fn check_preset(parameters: &NodeParameters, reader: &mut Reader) {
             ("offset", joint.offset != default.offset),
             ("robot_range", joint.robot_range.is_some()),
             ("action_scale", joint.action_scale != default.action_scale),
+            ("action_offset", joint.action_offset != default.action_offset),
         ] {
             if is_set {
                 reader.refuse(
@@ -91,14 +95,14 @@ fn check_preset(parameters: &NodeParameters, reader: &mut Reader) {
     }
 }
 
-/// Names of the joints by the values of the checkpoint's states and actions.
+/// Names of the joints and poses by the values of the checkpoint's states and actions.
 pub fn labels(parameters: &NodeParameters) -> JointLabels {
     let constant = parameters.joints.iter().filter(|(_, joint)| joint.constant);
     JointLabels {
-        state: parameters.joint_order.joint_names.clone(),
-        actions: action_joints(parameters)
-            .iter()
-            .map(|joint| Some(joint.clone()).filter(|joint| joint != UNUSED))
+        state: state_order::labels(parameters),
+        actions: action_values(parameters)
+            .into_iter()
+            .map(|(name, _)| Some(name.to_owned()).filter(|name| name != UNUSED))
             .collect(),
         constant: constant.map(|(name, _)| name.clone()).collect(),
     }
@@ -114,19 +118,28 @@ pub fn joint_mapping(parameters: &NodeParameters) -> JointMapping {
             offset: joint.offset,
         },
     });
-    let action = |action_joint: &String| {
+    let values = action_values(parameters);
+    let action = |(name, _): &(&str, bool)| {
         let mut joints = parameters.joints.iter();
-        let index = joints.position(|(name, _)| name == action_joint)?;
+        let index = joints.position(|(joint, _)| joint == name)?;
         let (_, joint) = &parameters.joints[index];
         Some(ActionValue {
             joint: index,
             mode: joint.action_mode,
             scale: joint.action_scale,
+            offset: joint.action_offset,
         })
+    };
+    let first_of = |pose: &str| {
+        values
+            .iter()
+            .position(|(name, is_first)| *is_first && *name == pose)
     };
     let mut mapping = JointMapping {
         joints: transforms.collect(),
-        actions: action_joints(parameters).iter().map(action).collect(),
+        poses: poses::mappings(parameters, first_of),
+        state_order: state_order::parts(parameters),
+        actions: values.iter().map(action).collect(),
     };
     // With other joints it is refused.
     if [mapping.joints.len(), mapping.actions.len()] == [ALOHA_JOINTS; 2] {
@@ -140,23 +153,28 @@ pub fn commanded<'a>(
     parameters: &'a NodeParameters,
     mapping: &JointMapping,
 ) -> Vec<(&'a String, &'a JointParameters)> {
-    let joints = mapping.commanded().map(|index| &parameters.joints[index]);
+    let joints = mapping.commanded_joints().map(|index| &parameters.joints[index]);
     joints.map(|(name, joint)| (name, joint)).collect()
 }
 
-/// The limits of each commanded joint; none when no joint has any.
-pub fn limits(commanded: &[(&String, &JointParameters)]) -> Option<Arc<[JointLimits]>> {
-    let limits: Arc<[JointLimits]> = commanded
-        .iter()
-        .map(|(_, joint)| JointLimits {
-            lower: joint.position_min,
-            upper: joint.position_max,
-            velocity: joint.max_velocity,
-            acceleration: joint.max_acceleration,
-        })
-        .collect();
-    let is_limited = limits.iter().any(|limits| *limits != JointLimits::NONE);
-    is_limited.then_some(limits)
+/// The limits of a joint.
+pub fn limits(joint: &JointParameters) -> JointLimits {
+    JointLimits {
+        lower: joint.position_min,
+        upper: joint.position_max,
+        velocity: joint.max_velocity,
+        acceleration: joint.max_acceleration,
+    }
+}
+
+/// What each value of the checkpoint's actions is for, and whether it is the first one of a pose, which has several.
+fn action_values(parameters: &NodeParameters) -> Vec<(&str, bool)> {
+    let has_poses = !parameters.joint_order.action_joints.is_empty();
+    let values = action_joints(parameters).iter().flat_map(|name| {
+        let of_pose = poses::action_len(parameters, name).filter(|_| has_poses);
+        (0..of_pose.unwrap_or(1)).map(move |value| (name.as_str(), of_pose.is_some() && value == 0))
+    });
+    values.collect()
 }
 
 fn action_joints(parameters: &NodeParameters) -> &[String] {
@@ -172,7 +190,6 @@ mod tests {
     use super::super::ParameterValue::{self, Double, DoubleArray};
     use super::super::overrides::{names, problem, problems, settings, text};
     use super::*;
-    use crate::policy::ActionMode;
 
     fn ends(first: f64, last: f64) -> ParameterValue {
         DoubleArray(vec![first, last])
@@ -225,6 +242,13 @@ mod tests {
                 ],
                 "joints.waist.position_min",
             ),
+            (
+                vec![
+                    ("joints.waist.action_mode", text("relative")),
+                    ("joints.waist.action_offset", Double(0.5)),
+                ],
+                "joints.waist.action_offset",
+            ),
             (vec![("action_joints", names("waist thumb"))], "action_joints"),
             (vec![("action_joints", names("waist waist"))], "action_joints"),
             (vec![("action_joints", names("unused unused"))], "action_joints"),
@@ -241,7 +265,7 @@ mod tests {
         );
         let field = problem(&[("joints.grip.scales", Double(2.0))]);
         assert!(
-            field.contains("expected one of action_mode, action_scale"),
+            field.contains("expected one of action_mode, action_offset, action_scale"),
             "{field}"
         );
         let defaults = problem(&[("joint_defaults.scales", Double(2.0))]);

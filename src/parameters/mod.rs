@@ -10,6 +10,7 @@ mod outputs;
 #[cfg(test)]
 mod overrides;
 mod policy_device;
+mod poses;
 mod qos_overrides;
 mod reader;
 mod reference;
@@ -17,6 +18,7 @@ mod ros_arguments;
 mod runtime_settings;
 mod server;
 mod settings;
+mod state_order;
 mod table;
 mod typed;
 mod value;
@@ -92,11 +94,14 @@ impl Parameters {
         let typed = NodeParameters::read(&mut reader);
         inputs::check(&typed, &mut reader);
         joints::check(&typed, &mut reader);
+        poses::check(&typed, &mut reader);
+        state_order::check(&typed, &mut reader);
         server::check(&typed, &mut reader);
         let settings = Settings::new(&typed);
         // Which joints are commanded is known only where the joints are whole.
         if reader.is_fine() {
-            outputs::check(&typed, &settings.commanded_joints(), &mut reader);
+            let (joints, poses) = (settings.commanded_joints(), settings.commanded_poses());
+            outputs::check(&typed, &joints, &poses, &mut reader);
         }
         reader.refuse_unknown();
         let (parameters, mut problems) = reader.finish();

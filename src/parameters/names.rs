@@ -50,6 +50,7 @@ const RENAMED: &[(&str, &str)] = &[
 const MAPS: &[(&str, &str)] = &[
     ("cameras", "cameras with a topic"),
     ("joints", "joints of joint_names"),
+    ("poses", "poses of pose_names"),
     ("joint_states", "joint_states with a topic"),
     ("extra_state", "names of extra_state_names"),
     ("outputs", "outputs with a topic"),

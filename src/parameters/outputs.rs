@@ -1,13 +1,16 @@
 //! Outputs: what their parameters must be together, and the topics that they give.
 
 use super::inputs::distinct_topics;
+use super::poses::value_names;
 use super::reader::Reader;
-use super::table::{NodeParameters, TrajectoryOutput};
+use super::table::{NodeParameters, OutputParameters, TrajectoryOutput};
 use crate::control::{OutputKind, OutputTopic};
+use crate::pose::POSE_VALUES;
 
-/// Refuses every parameter of the outputs that does not fit another one, or the `commanded` joints.
-pub fn check(parameters: &NodeParameters, commanded: &[String], reader: &mut Reader) {
+/// Refuses every parameter of the outputs that does not fit another one, or the `commanded` joints and `poses`.
+pub fn check(parameters: &NodeParameters, commanded: &[String], poses: &[String], reader: &mut Reader) {
     let outputs = &parameters.outputs;
+    check_poses(parameters, poses, reader);
     if outputs.is_empty() {
         return;
     }
@@ -24,7 +27,10 @@ pub fn check(parameters: &NodeParameters, commanded: &[String], reader: &mut Rea
         );
     }
     let mut with_output: Vec<&String> = Vec::new();
-    for (name, output) in outputs {
+    for (name, output) in outputs.iter().filter(|(_, output)| !output.r#type.is_pose()) {
+        if output.joints.is_empty() {
+            reader.refuse(format!("outputs.{name}.joints"), "at least one joint");
+        }
         for joint in &output.joints {
             let parameter = format!("outputs.{name}.joints");
             if !commanded.contains(joint) {
@@ -53,26 +59,84 @@ pub fn check(parameters: &NodeParameters, commanded: &[String], reader: &mut Rea
     }
 }
 
-/// The topics of the commands, and the joints of each.
-pub fn outputs(parameters: &NodeParameters, commanded: &[String]) -> Vec<OutputTopic> {
+/// Refuses an output with a pose that is not commanded or joints beside it, and a commanded pose that is not in one output.
+fn check_poses(parameters: &NodeParameters, poses: &[String], reader: &mut Reader) {
+    let mut with_output: Vec<&String> = Vec::new();
+    for (name, output) in &parameters.outputs {
+        let OutputParameters {
+            r#type,
+            joints,
+            pose,
+            prefix,
+            ..
+        } = output;
+        let parameter = |field: &str| format!("outputs.{name}.{field}");
+        if !r#type.is_pose() {
+            if !pose.is_empty() {
+                reader.refuse(
+                    parameter("pose"),
+                    format!("none, or outputs.{name}.type pose or twist"),
+                );
+            }
+            continue;
+        }
+        if !poses.contains(pose) {
+            reader.refuse(
+                parameter("pose"),
+                "a pose of pose_names that action_joints has too",
+            );
+        } else if with_output.contains(&pose) {
+            reader.refuse(parameter("pose"), format!("{pose} in one output"));
+        }
+        for (field, is_set) in [("joints", !joints.is_empty()), ("prefix", !prefix.is_empty())] {
+            if is_set {
+                reader.refuse(parameter(field), format!("none beside outputs.{name}.pose"));
+            }
+        }
+        with_output.push(pose);
+    }
+    if let Some(pose) = poses.iter().find(|pose| !with_output.contains(pose)) {
+        let expected = format!("an entry of type pose or twist with outputs.<name>.pose {pose}");
+        reader.refuse("outputs", expected);
+    }
+}
+
+/// The topics of the commands, and the joints or the pose of each.
+pub fn outputs(parameters: &NodeParameters, commanded: &[String], poses: &[String]) -> Vec<OutputTopic> {
     if parameters.outputs.is_empty() {
         return vec![OutputTopic {
             topic: parameters.trajectory_topic.clone(),
             kind: OutputKind::Trajectory,
             joints: (0..commanded.len()).collect(),
-            prefix: String::new(),
             names: commanded.to_vec(),
+            ..OutputTopic::default()
         }];
     }
     let outputs = parameters.outputs.iter().map(|(_, output)| {
         let index = |joint: &String| commanded.iter().position(|commanded| commanded == joint);
         let own_name = |joint: &String| joint.strip_prefix(&output.prefix).unwrap_or(joint).to_owned();
+        if output.r#type.is_pose() {
+            // Poses come behind the joints.
+            let place = poses.iter().position(|pose| *pose == output.pose);
+            let first = place.map(|place| commanded.len() + place * POSE_VALUES);
+            let mut entries = parameters.poses.iter();
+            let pose = entries.find(|(name, _)| *name == output.pose);
+            return OutputTopic {
+                topic: output.topic.clone(),
+                kind: output.r#type,
+                joints: first.map_or_else(Vec::new, |first| (first..first + POSE_VALUES).collect()),
+                names: value_names(&output.pose).collect(),
+                frame: pose.map_or_else(String::new, |(_, pose)| pose.base_frame.clone()),
+                ..OutputTopic::default()
+            };
+        }
         OutputTopic {
             topic: output.topic.clone(),
             kind: output.r#type,
             joints: output.joints.iter().filter_map(index).collect(),
             names: output.joints.iter().map(own_name).collect(),
             prefix: output.prefix.clone(),
+            ..OutputTopic::default()
         }
     });
     outputs.collect()

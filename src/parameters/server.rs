@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::inputs::camera_options;
 use super::policy_device::PolicyDevice;
 use super::reader::Reader;
+use super::state_order;
 use super::table::{NodeParameters, ServerParameters};
 use crate::policy::{JointMapping, RemoteOptions};
 
@@ -43,7 +44,6 @@ pub fn remote_options(parameters: &NodeParameters, joint_mapping: &JointMapping)
         server_ca_file,
     } = &parameters.server;
     let file = |name: &String| Some(PathBuf::from(name)).filter(|_| !name.is_empty());
-    let extra_state: usize = parameters.extra_state.iter().map(|(_, extra)| extra.size).sum();
     Some(RemoteOptions {
         server: server.clone(),
         keys: *server_keys,
@@ -54,7 +54,7 @@ pub fn remote_options(parameters: &NodeParameters, joint_mapping: &JointMapping)
         api_key_file: file(server_api_key_file),
         ca_file: file(server_ca_file),
         cameras: camera_options(parameters),
-        state_dim: parameters.joint_order.joint_names.len() + extra_state,
+        state_dim: state_order::labels(parameters).len(),
         action_dim: joint_mapping.actions.len(),
     })
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::joints::{commanded, joint_mapping, labels, limits};
-use super::table::{ControlParameters, JointParameters, NodeParameters, PolicyParameters};
+use super::table::{ControlParameters, NodeParameters, PolicyParameters};
 use super::typed::Typed;
-use super::{GoalSettings, ParameterProblem, RuntimeSettings, inputs, outputs, server};
+use super::{GoalSettings, ParameterProblem, RuntimeSettings, inputs, outputs, poses, server, state_order};
 use crate::control::{
-    Blending, BlendingStrategy, ControlSettings, OutputTopic, RtcMode, SupervisionSettings,
-    TrajectorySettings,
+    Axes, AxisLayout, Blending, BlendingStrategy, ControlSettings, JointLimits, OutputTopic, RtcMode,
+    SupervisionSettings, TrajectorySettings,
 };
 use crate::device::TenstorrentOptions;
 use crate::observation::InputTopics;
@@ -19,6 +19,7 @@ use crate::policy::{
     ActionMode, CheckpointOptions, DeviceChoice, DeviceOptions, Guidance, JointMapping, OpenError,
     OpenpiOptions, Policy, PolicyInfo, PolicyOptions, RemoteOptions, VisionRefresh, open_remote, open_with,
 };
+use crate::pose::POSE_VALUES;
 
 /// What of a policy the parameters must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +61,12 @@ pub struct Settings {
     pub policy: PolicyOptions,
     /// Topics of the inputs.
     pub inputs: InputTopics,
-    /// Robot's joints, in the order of the checkpoint's state.
+    /// Robot's joints.
     pub joint_names: Vec<String>,
+    /// Robot's poses.
+    pub pose_names: Vec<String>,
+    /// Name of each value of the checkpoint's state.
+    pub state_names: Vec<String>,
     /// Transforms between the robot's and the policy's units.
     pub joint_mapping: JointMapping,
     /// Topics of the commands.
@@ -92,7 +97,8 @@ impl Settings {
             ..
         } = parameters;
         let joint_mapping = joint_mapping(parameters);
-        let commanded_names = commanded_names(parameters, &joint_mapping);
+        let commanded_joints = commanded_joints(parameters, &joint_mapping);
+        let commanded_poses = commanded_poses(parameters, &joint_mapping);
         let robot_description_topic = Some(&safety.robot_description_topic);
         Self {
             checkpoint: PathBuf::from(&policy.checkpoint),
@@ -116,9 +122,11 @@ impl Settings {
             },
             inputs: inputs::input_topics(parameters),
             joint_names: parameters.joint_order.joint_names.clone(),
-            outputs: outputs::outputs(parameters, &commanded_names),
+            pose_names: parameters.pose_names.clone(),
+            state_names: state_order::labels(parameters),
+            outputs: outputs::outputs(parameters, &commanded_joints, &commanded_poses),
             prompt: policy.prompt.clone(),
-            runtime: runtime_settings(parameters, &commanded(parameters, &joint_mapping)),
+            runtime: runtime_settings(parameters, &joint_mapping),
             joint_mapping,
             use_sim_time: lifecycle.use_sim_time,
             robot_description_topic: robot_description_topic.filter(|topic| !topic.is_empty()).cloned(),
@@ -149,22 +157,42 @@ impl Settings {
 
     /// The commanded joints, in the order of the robot's actions.
     pub fn commanded_joints(&self) -> Vec<String> {
-        let commanded = self.joint_mapping.commanded();
+        let commanded = self.joint_mapping.commanded_joints();
         commanded.map(|joint| self.joint_names[joint].clone()).collect()
+    }
+
+    /// The commanded poses, in the order of the robot's actions, in which they follow the joints.
+    pub fn commanded_poses(&self) -> Vec<String> {
+        let commanded = self.joint_mapping.commanded_poses();
+        commanded.map(|pose| self.pose_names[pose].clone()).collect()
+    }
+
+    /// The axes of the robot's actions: the commanded joints, and the values of the commanded poses.
+    pub fn axes(&self) -> Axes {
+        let (joints, poses) = (self.commanded_joints(), self.commanded_poses());
+        let first_values: Vec<usize> = (0..poses.len())
+            .map(|pose| joints.len() + pose * POSE_VALUES)
+            .collect();
+        let of_poses = poses.iter().flat_map(|pose| poses::value_names(pose));
+        let names: Vec<String> = joints.into_iter().chain(of_poses).collect();
+        Axes::new(names, AxisLayout::with_poses(first_values))
     }
 
     /// The topics that the node listens to.
     pub fn subscribed_topics(&self) -> Vec<&str> {
         let inputs = &self.inputs;
-        let cameras = inputs.cameras.iter().map(|camera| &camera.topic);
-        let joint_states = inputs.joint_states.iter().map(|one| &one.topic);
-        let extra_state = inputs.extra_state.iter().map(|one| &one.topic);
-        let all = cameras
+        let cameras = inputs.cameras.iter().map(|camera| &*camera.topic);
+        let joint_states = inputs.joint_states.iter().map(|one| &*one.topic);
+        let poses = inputs.poses.iter().filter_map(|pose| pose.topic());
+        let extra_state = inputs.extra_state.iter().map(|one| &*one.topic);
+        cameras
             .chain(joint_states)
+            .chain(poses)
+            .chain(inputs.transforms().iter().copied())
             .chain(extra_state)
-            .chain([&inputs.prompt])
-            .chain(&self.robot_description_topic);
-        all.map(String::as_str).collect()
+            .chain([&*inputs.prompt])
+            .chain(self.robot_description_topic.as_deref())
+            .collect()
     }
 
     /// The topics that the node publishes on.
@@ -185,14 +213,26 @@ impl Settings {
     /// When an `action_mode` would count a value from the state that the checkpoint's own steps count from it already:
     /// `relative`, one for each value of an action or none.
     pub fn check_relative(&self, relative: &[bool]) -> Result<(), Vec<ParameterProblem>> {
-        let values = self.joint_mapping.actions.iter().zip(relative);
-        let twice = values.filter_map(|(action, relative)| {
-            let action = action.filter(|action| *relative && action.mode != ActionMode::Absolute)?;
-            let name = format!("joints.{}.action_mode", self.joint_names[action.joint]);
+        let mut twice: Vec<ParameterProblem> = Vec::new();
+        let mut refuse = |name: String, mode: ActionMode| {
             let expected = "absolute: the checkpoint's own steps count it from the state";
-            Some(ParameterProblem::new(name, action.mode.to_value(), expected))
-        });
-        none_of(twice.collect())
+            if mode != ActionMode::Absolute && twice.iter().all(|problem| problem.name != name) {
+                twice.push(ParameterProblem::new(name, mode.to_value(), expected));
+            }
+        };
+        let values = self.joint_mapping.actions.iter().zip(relative).enumerate();
+        for (value, (action, _)) in values.filter(|(_, (_, relative))| **relative) {
+            if let Some(action) = action {
+                let joint = &self.joint_names[action.joint];
+                refuse(format!("joints.{joint}.action_mode"), action.mode);
+            }
+            for (name, pose) in self.pose_names.iter().zip(&self.joint_mapping.poses) {
+                if let Some(action) = pose.action.filter(|action| action.values().contains(&value)) {
+                    refuse(format!("poses.{name}.action_mode"), action.mode);
+                }
+            }
+        }
+        none_of(twice)
     }
 
     /// # Errors
@@ -202,16 +242,15 @@ impl Settings {
         let mut refuse = |name: &str, found: String, expected: String| {
             problems.push(ParameterProblem::new(name, found, expected));
         };
-        let joints = self.joint_names.len();
-        let extra: usize = self.inputs.extra_state.iter().map(|extra| extra.size).sum();
-        if joints + extra != policy.state_dim {
-            let extra_words = if extra > 0 {
-                format!(" and {extra} values of extra_state")
-            } else {
-                String::new()
+        if self.state_names.len() != policy.state_dim {
+            let is_joint = |name: &&String| self.joint_names.contains(name);
+            let joints = self.state_names.iter().filter(is_joint).count();
+            let others = match self.state_names.len() - joints {
+                0 => String::new(),
+                others => format!(" and {others} values of poses and extra_state"),
             };
             let expected = format!("{}, as the checkpoint's state", policy.state_dim);
-            refuse("joint_names", format!("{joints} joints{extra_words}"), expected);
+            refuse("joint_names", format!("{joints} joints{others}"), expected);
         }
         let actions = self.joint_mapping.actions.len();
         if actions != policy.action_dim {
@@ -300,15 +339,18 @@ fn checkpoint_options(parameters: &NodeParameters) -> CheckpointOptions {
 }
 
 /// The names of the commanded joints, in the order of the actions.
-pub(super) fn commanded_names(parameters: &NodeParameters, mapping: &JointMapping) -> Vec<String> {
+fn commanded_joints(parameters: &NodeParameters, mapping: &JointMapping) -> Vec<String> {
     let commanded = commanded(parameters, mapping).into_iter();
     commanded.map(|(name, _)| name.clone()).collect()
 }
 
-fn runtime_settings(
-    parameters: &NodeParameters,
-    commanded: &[(&String, &JointParameters)],
-) -> RuntimeSettings {
+/// The names of the commanded poses, in the order of the actions.
+fn commanded_poses(parameters: &NodeParameters, mapping: &JointMapping) -> Vec<String> {
+    let commanded = mapping.commanded_poses();
+    commanded.map(|pose| parameters.poses[pose].0.clone()).collect()
+}
+
+fn runtime_settings(parameters: &NodeParameters, mapping: &JointMapping) -> RuntimeSettings {
     let ControlParameters {
         control_rate_hz,
         action_rate_hz,
@@ -337,7 +379,7 @@ fn runtime_settings(
                     .filter(|&bound| bound > 0.0),
             },
         },
-        control: control_settings(parameters, commanded),
+        control: control_settings(parameters, mapping),
         vision_refresh: Arc::new(VisionRefresh::new(
             refreshed.map(|(name, camera)| (name.clone(), period(camera.refresh_hz))),
         )),
@@ -356,15 +398,19 @@ fn above_0_s(seconds: f64) -> Option<Duration> {
     (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
 }
 
-fn control_settings(
-    parameters: &NodeParameters,
-    commanded: &[(&String, &JointParameters)],
-) -> ControlSettings {
+fn control_settings(parameters: &NodeParameters, mapping: &JointMapping) -> ControlSettings {
     let NodeParameters { control, safety, .. } = parameters;
-    let distances = |distance: fn(&JointParameters) -> f64| {
-        let distances = commanded.iter().map(|(_, joint)| distance(joint) as f32);
-        distances.collect::<Arc<[f32]>>()
-    };
+    let joints = || commanded(parameters, mapping).into_iter().map(|(_, joint)| joint);
+    let poses = || mapping.commanded_poses().map(|pose| &parameters.poses[pose].1);
+    let of_joints = joints().map(limits);
+    let all_limits: Arc<[JointLimits]> = of_joints.chain(poses().flat_map(poses::limits)).collect();
+    let is_limited = all_limits.iter().any(|limits| *limits != JointLimits::NONE);
+    let max_start_of_joints = joints().map(|joint| joint.max_start_jump as f32);
+    let max_start_of_poses =
+        poses().flat_map(|pose| poses::distances(pose.max_start_distance, pose.max_start_angle));
+    let max_following_of_joints = joints().map(|joint| joint.max_following_error as f32);
+    let max_following_of_poses =
+        poses().flat_map(|pose| poses::distances(pose.max_following_distance, pose.max_following_angle));
     ControlSettings {
         trajectory: TrajectorySettings {
             horizon: NonZeroUsize::new(control.publish_horizon).unwrap_or(NonZeroUsize::MIN),
@@ -373,10 +419,11 @@ fn control_settings(
             velocities: control.waypoint_velocities,
         },
         step: period(control.control_rate_hz).min(period(control.action_rate_hz)),
-        limits: limits(commanded),
+        limits: is_limited.then_some(all_limits),
         limit_return_velocity: safety.limit_return_velocity,
-        max_start_jump: distances(|joint| joint.max_start_jump),
-        max_following_error: distances(|joint| joint.max_following_error),
+        max_start_jump: max_start_of_joints.chain(max_start_of_poses).collect(),
+        max_following_error: max_following_of_joints.chain(max_following_of_poses).collect(),
+        twist_gains: poses().map(|pose| pose.twist_gain).collect(),
         yields_to_hand: safety.yield_to_hand,
         stop_duration: Duration::from_secs_f64(safety.stop_time_s),
         supervision: SupervisionSettings {
@@ -448,7 +495,10 @@ mod tests {
         let problems = settings.check_against(shape(3, 4, 10)).unwrap_err();
         let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
         assert_eq!(names, ["joint_names", "action_joints", "execution_horizon"]);
-        assert_eq!(problems[0].found, "3 joints and 6 values of extra_state");
+        assert_eq!(
+            problems[0].found,
+            "3 joints and 6 values of poses and extra_state"
+        );
     }
 
     #[test]

@@ -9,10 +9,14 @@ use crate::control::{BlendingStrategy, OutputKind, RtcMode};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
-    ActionMode, Crop, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize, RobotPreset,
-    StateInPrompt,
+    ActionMode, Crop, DeltaFrame, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize,
+    RobotPreset, StateInPrompt,
 };
+use crate::pose::RotationRepresentation;
 use crate::protocol::{KeyPreset, PictureFormat};
+
+/// In `action_joints`, a value of the actions that no joint gets.
+pub const UNUSED: &str = "unused";
 
 /// Makes a typed struct of parameters and their definitions from one row a parameter: its description as a doc comment,
 /// then name, type, default, allowed values, unit, and when it can be set.
@@ -191,10 +195,10 @@ parameters! {
 parameters! {
     /// Order of the joints.
     JointOrder {
-        /// Joints of the robot, in the order of the checkpoint's state.
+        /// Joints of the robot, in the order of the checkpoint's state where state_order has no other.
         joint_names: Vec<String> = Vec::new(), NotEmpty, "", Never;
         /// Joint that each value of the checkpoint's actions is for, or unused; empty is joint_names. A joint that has a
-        /// value is a commanded joint.
+        /// value is a commanded joint. The name of a pose stands for all of its values: x, y, z, and its action_rotation.
         action_joints: Vec<String> = Vec::new(), Any, "", Never;
         /// Unit transforms of a known robot, in place of those of its joints: aloha is ALOHA in the units of its own runtime
         /// with openpi's adapt_to_pi, aloha_before_2025_07 the same as openpi had it before 8 July 2025, and LeRobot 0.3.
@@ -220,6 +224,8 @@ parameters! {
         action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
         /// Factor that brings an action into the units of the checkpoint's state.
         action_scale: f64 = 1.0, FiniteNonZero, "", Never;
+        /// Position, in the units of the checkpoint's state, that an absolute action of 0 is for.
+        action_offset: f64 = 0.0, Finite, "", Never;
         /// Whether the joint never moved in the data: the model gets 0 for it, and its action is the mean of the data.
         constant: bool = false, Any, "", Never;
         /// Lowest position, in the robot's unit. Every point of every trajectory keeps the limits.
@@ -241,13 +247,76 @@ parameters! {
 }
 
 parameters! {
+    /// Poses of the robot.
+    PoseOrder {
+        /// Poses of the robot, such as that of its tool, which the checkpoint's state or actions have.
+        pose_names: Vec<String> = Vec::new(), Any, "", Never;
+    }
+}
+
+parameters! {
+    /// One pose: where it comes from, how it and its actions become the checkpoint's, and its limits.
+    PoseParameters {
+        /// Topic of the measured pose (geometry_msgs/PoseStamped).
+        topic: String = String::new(), NotEmpty, "", Never;
+        /// Frame that the measured and the commanded pose are in. A message of another frame is refused.
+        base_frame: String = String::new(), NotEmpty, "", Never;
+        /// Values behind x, y and z in the checkpoint's state: axis_angle (robosuite, LIBERO), quaternion_xyzw,
+        /// quaternion_wxyz, rotation_6d (columns of the matrix), rotation_6d_rows (PyTorch3D), rpy in radians (DROID), or none.
+        state_rotation: RotationRepresentation = RotationRepresentation::AxisAngle, Any, "", Never;
+        /// Of all values that mean the same rotation, those nearest to these count, such as the mean of the data: a tool that
+        /// points down has an angle near half a turn, either way. Empty is the smallest angle.
+        rotation_near: Vec<f64> = Vec::new(), Any, "", Never;
+        /// Values behind x, y and z in the checkpoint's actions, as in state_rotation.
+        action_rotation: RotationRepresentation = RotationRepresentation::AxisAngle, Any, "", Never;
+        /// Meaning of an action: the pose, its change from the observed pose (relative), or its change from the action before
+        /// (increment), the first one from the observed pose.
+        action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
+        /// Axes that a change is along and about: those of base_frame, or those of the tool.
+        action_frame: DeltaFrame = DeltaFrame::Base, Any, "", Never;
+        /// Metres in a value of the position; output_max of a robosuite controller.
+        action_position_scale: f64 = 1.0, FiniteNonZero, "metres", Never;
+        /// Radians in a value of a rotation that is angles.
+        action_rotation_scale: f64 = 1.0, FiniteNonZero, "radians", Never;
+        /// Lowest x, y and z of the workspace; empty is no limit. At the edge the robot is held (WORKSPACE_EDGE).
+        workspace_min: Option<[f64; 3]> = None, Any, "metres", Always;
+        /// Highest x, y and z of the workspace; empty is no limit.
+        workspace_max: Option<[f64; 3]> = None, Any, "metres", Always;
+        /// Highest velocity along the way; .inf is no limit.
+        max_linear_velocity: f64 = 0.5, Range(1e-3..=f64::INFINITY), "metres per second", Always;
+        /// Highest velocity of the rotation; .inf is no limit.
+        max_angular_velocity: f64 = 2.0, Range(1e-3..=f64::INFINITY), "radians per second", Always;
+        /// Highest acceleration of the position; .inf is no limit.
+        max_linear_acceleration: f64 = f64::INFINITY, Range(1e-3..=f64::INFINITY), "metres per second squared", Always;
+        /// Highest acceleration of the rotation; .inf is no limit.
+        max_angular_acceleration: f64 = f64::INFINITY, Range(1e-3..=f64::INFINITY), "radians per second squared", Always;
+        /// Share of its distance from the commanded pose that an output of type twist takes the measured one towards it a
+        /// second, beside the motion's own velocity; 0 sends that alone, and errors add up.
+        twist_gain: f64 = 1.0, Range(0.0..=10.0), "per second", Always;
+        /// Longest distance from the measured position to the first commanded one when the robot starts from standstill;
+        /// further away the robot is held.
+        max_start_distance: f64 = 0.1, Range(1e-3..=f64::INFINITY), "metres", Always;
+        /// Largest angle from the measured rotation to the first commanded one, likewise.
+        max_start_angle: f64 = 0.5, Range(1e-3..=f64::INFINITY), "radians", Always;
+        /// Longest distance from the commanded position to the measured one while a chunk is played; further away the robot is
+        /// held, for it is blocked or its controller stopped.
+        max_following_distance: f64 = 0.2, Range(1e-3..=f64::INFINITY), "metres", Always;
+        /// Largest angle from the commanded rotation to the measured one, likewise.
+        max_following_angle: f64 = 1.0, Range(1e-3..=f64::INFINITY), "radians", Always;
+    }
+}
+
+parameters! {
     /// What the state is made of, beside cameras and joints.
     StateParameters {
         /// Topic of the joint positions (sensor_msgs/JointState), unless there are `joint_states.<name>.topic`. Joints are
         /// found by name, and a message may have some of them.
         joint_states_topic: String = "/joint_states".into(), NotEmpty, "", Never;
-        /// Parts of the checkpoint's state that follow the joints, in its order.
+        /// Parts of the checkpoint's state that follow the joints and poses, in its order.
         extra_state_names: Vec<String> = Vec::new(), Any, "", Never;
+        /// Parts of the checkpoint's state in its order: names of joints, poses and extra states; empty is joint_names,
+        /// pose_names, extra_state_names. What is not named is measured, and the policy does not get it.
+        state_order: Vec<String> = Vec::new(), Any, "", Never;
         /// Longest distance of the stamps of an observation's messages from that of its joint positions: the newest set of
         /// messages that fits is observed. 0 takes the newest message of every input, whatever its stamp.
         sync_slop_ms: f64 = 0.0, Range(0.0..=1000.0), "milliseconds", Never;
@@ -289,10 +358,13 @@ parameters! {
         /// Topic of one controller, where there are several.
         topic: String = String::new(), NotEmpty, "", Never;
         /// Messages on the topic: trajectory for trajectory_msgs/JointTrajectory, array for the positions of now as
-        /// std_msgs/Float64MultiArray.
+        /// std_msgs/Float64MultiArray, pose for the pose of now as geometry_msgs/PoseStamped, twist for the
+        /// velocity that follows it as geometry_msgs/TwistStamped, 0 while the robot is held.
         r#type: OutputKind = OutputKind::Trajectory, Any, "", Never;
         /// Joints of the controller, in its order. Every commanded joint is in one output.
-        joints: Vec<String> = Vec::new(), NotEmpty, "", Never;
+        joints: Vec<String> = Vec::new(), Any, "", Never;
+        /// Pose of the controller, of type pose or twist. Every commanded pose is in one output.
+        pose: String = String::new(), Any, "", Never;
         /// Text in front of joint_names that the controller's own names do not have.
         prefix: String = String::new(), Any, "", Never;
     }
@@ -430,6 +502,8 @@ pub const GROUPS: &[Group] = &[
     group::<AbsentCameras>("Cameras", ""),
     group::<JointOrder>("Joints", ""),
     group::<JointParameters>("Joints", "joints.<name>."),
+    group::<PoseOrder>("Poses", ""),
+    group::<PoseParameters>("Poses", "poses.<name>."),
     group::<StateParameters>("State", ""),
     group::<JointStatesParameters>("State", "joint_states.<name>."),
     group::<ExtraStateParameters>("State", "extra_state.<name>."),
@@ -452,6 +526,9 @@ pub struct NodeParameters {
     pub joint_defaults: JointParameters,
     /// One for each of `joint_names`.
     pub joints: Vec<(String, JointParameters)>,
+    pub pose_names: Vec<String>,
+    /// One for each of `pose_names`.
+    pub poses: Vec<(String, PoseParameters)>,
     pub state: StateParameters,
     pub joint_states: Vec<(String, JointStatesParameters)>,
     pub extra_state: Vec<(String, ExtraStateParameters)>,
@@ -480,6 +557,8 @@ impl NodeParameters {
         let joint_order: JointOrder = section(reader);
         let joint_defaults = JointParameters::read(reader, "joint_defaults.", &JointParameters::default());
         let joints = reader.read_map("joints", unique(&joint_order.joint_names), &joint_defaults);
+        let PoseOrder { pose_names } = section(reader);
+        let poses = map(reader, "poses", unique(&pose_names));
         let state: StateParameters = section(reader);
         let joint_states = reader.names_with("joint_states", "topic");
         let joint_states = map(reader, "joint_states", joint_states);
@@ -495,6 +574,8 @@ impl NodeParameters {
             joint_order,
             joint_defaults,
             joints,
+            pose_names,
+            poses,
             state,
             joint_states,
             extra_state,

@@ -7,9 +7,10 @@ use crate::control::{BlendingStrategy, OutputKind, RtcMode};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
 use crate::observation::{ChannelOrder, Transport};
 use crate::policy::{
-    ActionMode, Crop, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize, RobotPreset,
-    StateInPrompt,
+    ActionMode, Crop, DeltaFrame, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize,
+    RobotPreset, StateInPrompt,
 };
+use crate::pose::RotationRepresentation;
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// A Rust type that a parameter can have.
@@ -48,6 +49,7 @@ ros_types! {
     f64 = Double,
     String = String,
     Vec<String> = StringArray,
+    Vec<f64> = DoubleArray,
 }
 
 macro_rules! whole_numbers {
@@ -103,7 +105,17 @@ choices! {
     Transport { Raw = "raw", Compressed = "compressed" }
     ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
     ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
-    OutputKind { Trajectory = "trajectory", Array = "array" }
+    DeltaFrame { Base = "base", Tool = "tool" }
+    RotationRepresentation {
+        AxisAngle = "axis_angle",
+        QuaternionXyzw = "quaternion_xyzw",
+        QuaternionWxyz = "quaternion_wxyz",
+        SixD = "rotation_6d",
+        SixDRows = "rotation_6d_rows",
+        Rpy = "rpy",
+        None = "none",
+    }
+    OutputKind { Trajectory = "trajectory", Array = "array", Pose = "pose", Twist = "twist" }
     PrefixAttentionSchedule {
         Linear = PrefixAttentionSchedule::Linear.name(),
         Exp = PrefixAttentionSchedule::Exp.name(),
@@ -204,6 +216,26 @@ impl Typed for Option<[f64; 2]> {
     }
 }
 
+/// A point.
+impl Typed for Option<[f64; 3]> {
+    const SHAPE: &'static str = "three numbers, or none";
+
+    fn to_value(&self) -> ParameterValue {
+        ParameterValue::DoubleArray(self.map_or_else(Vec::new, Vec::from))
+    }
+
+    fn from_value(value: &ParameterValue) -> Option<Self> {
+        match value {
+            ParameterValue::DoubleArray(numbers) => match numbers[..] {
+                [] => Some(None),
+                [x, y, z] if !(x.is_nan() || y.is_nan() || z.is_nan()) => Some(Some([x, y, z])),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl Typed for Option<Crop> {
     const SHAPE: &'static str = "x, y, width and height in whole pixels, or none";
 
@@ -250,6 +282,8 @@ mod tests {
         assert_every_choice_is_its_own::<Transport>();
         assert_every_choice_is_its_own::<ActionMode>();
         assert_every_choice_is_its_own::<OutputKind>();
+        assert_every_choice_is_its_own::<DeltaFrame>();
+        assert_every_choice_is_its_own::<RotationRepresentation>();
         assert_every_choice_is_its_own::<RobotPreset>();
         assert_every_choice_is_its_own::<Option<BlendingStrategy>>();
         assert_every_choice_is_its_own::<Option<OpenpiNormalisation>>();

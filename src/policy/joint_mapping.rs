@@ -1,10 +1,16 @@
-//! Joint mapping: between a robot's joints and the state and actions that a policy learned from.
+//! Joint mapping: between a robot's joints and poses and the state and actions that a policy learned from.
 //!
 //! A policy learned from one robot's driver: its zeros, its directions, its units, its value of an open
-//! gripper. Another driver of the same robot may have others. This file alone converts between them.
+//! gripper. Another driver of the same robot may have others. This file converts between them, and `pose_mapping` those of a
+//! pose.
+
+use std::ops::Range;
 
 use super::ActionChunk;
+use super::action_mode::ActionMode;
 use super::aloha_gripper::AlohaGripper;
+use super::pose_mapping::PoseMapping;
+use crate::pose::{POSE_VALUES, Pose};
 
 /// Conversion of a joint's position from the robot's units to the policy's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,18 +26,6 @@ pub enum UnitTransform {
     AlohaGripper(AlohaGripper),
 }
 
-/// Position that a value of an action is relative to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ActionMode {
-    /// 0: the value is the joint's position.
-    #[default]
-    Absolute,
-    /// The joint's observed position.
-    Relative,
-    /// The action before; for the first action, the joint's observed position.
-    Increment,
-}
-
 /// Meaning of one value of the policy's actions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActionValue {
@@ -41,14 +35,34 @@ pub struct ActionValue {
     pub mode: ActionMode,
     /// Factor from the value to the policy's units of that joint.
     pub scale: f64,
+    /// What is added to the scaled value, in the policy's units of that joint.
+    pub offset: f64,
 }
 
-/// Mapping between a robot's joints and a policy's state and actions.
-#[derive(Clone, Debug, PartialEq)]
+/// Part of the policy's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatePart {
+    /// A joint, by its index.
+    Joint(usize),
+    /// A pose, by its index.
+    Pose(usize),
+    /// Other values, by their indices in the robot's state.
+    Other(Range<usize>),
+}
+
+/// Mapping between a robot's state and actions and a policy's.
+///
+/// The robot's state has its joints, then its poses ([`POSE_VALUES`] each), then other values. Its actions have the commanded
+/// joints in the order of the policy's actions, then the commanded poses.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JointMapping {
-    /// Unit transforms of the joints at the beginning of the state; values behind them are not converted.
+    /// Unit transforms of the joints.
     pub joints: Vec<UnitTransform>,
-    /// Meaning of each value of the policy's actions; `None` for one that is not used.
+    /// Conversions of the poses.
+    pub poses: Vec<PoseMapping>,
+    /// The policy's state; empty for the order of the robot's.
+    pub state_order: Vec<StatePart>,
+    /// Meaning of each value of the policy's actions for a joint; `None` for one of a pose, or one that is not used.
     pub actions: Vec<Option<ActionValue>>,
 }
 
@@ -96,18 +110,6 @@ impl UnitTransform {
     }
 }
 
-impl ActionMode {
-    /// Position that a value is relative to, in the policy's units. `previous`: position of the action
-    /// before.
-    fn origin(self, observed: f64, previous: f64) -> f64 {
-        match self {
-            Self::Absolute => 0.0,
-            Self::Relative => observed,
-            Self::Increment => previous,
-        }
-    }
-}
-
 impl JointMapping {
     /// Mapping that changes nothing: `joints` joints, each with a value of an action.
     pub fn same(joints: usize) -> Self {
@@ -115,50 +117,124 @@ impl JointMapping {
             joint,
             mode: ActionMode::Absolute,
             scale: 1.0,
+            offset: 0.0,
         };
         Self {
             joints: vec![UnitTransform::default(); joints],
             actions: (0..joints).map(|joint| Some(action(joint))).collect(),
+            ..Self::default()
         }
     }
 
-    /// Whether every value of the policy's actions is for a joint.
+    /// Whether every value of the policy's actions is for a joint or a pose.
     pub fn uses_all_actions(&self) -> bool {
-        self.actions.iter().all(Option::is_some)
+        let is_of_pose = |value: usize| {
+            let mut poses = self.poses.iter().filter_map(|pose| pose.action.as_ref());
+            poses.any(|action| action.values().contains(&value))
+        };
+        let mut values = self.actions.iter().enumerate();
+        values.all(|(value, action)| action.is_some() || is_of_pose(value))
     }
 
-    /// Indices in the state of the commanded joints, in the order of the robot's actions.
-    pub fn commanded(&self) -> impl Iterator<Item = usize> {
+    /// Indices of the commanded joints, in the order of the robot's actions.
+    pub fn commanded_joints(&self) -> impl Iterator<Item = usize> {
         self.actions.iter().flatten().map(|action| action.joint)
+    }
+
+    /// Indices of the commanded poses, in the order of the robot's actions.
+    pub fn commanded_poses(&self) -> impl Iterator<Item = usize> {
+        let poses = self.poses.iter().enumerate();
+        poses
+            .filter(|(_, pose)| pose.action.is_some())
+            .map(|(index, _)| index)
+    }
+
+    /// Indices in the robot's state of the values of its actions: of the commanded joints and poses.
+    pub fn commanded(&self) -> impl Iterator<Item = usize> {
+        let poses = self.commanded_poses().flat_map(|pose| self.pose_values(pose));
+        self.commanded_joints().chain(poses)
     }
 
     /// Converts a robot's state of any length to the policy's.
     pub fn state_to_policy(&self, state: &[f32]) -> Vec<f32> {
-        let mut state = state.to_vec();
-        for (value, joint) in state.iter_mut().zip(&self.joints) {
-            *value = joint.to_policy(f64::from(*value)) as f32;
-        }
-        state
+        let in_order;
+        let parts = match self.state_order.is_empty() {
+            true => {
+                in_order = self.parts_in_order(state.len());
+                &in_order
+            }
+            false => &self.state_order,
+        };
+        let values = |part: &StatePart| -> Vec<f32> {
+            match part {
+                StatePart::Joint(joint) => {
+                    let value = state.get(*joint).map(|value| f64::from(*value));
+                    let value = value.map(|value| self.joints[*joint].to_policy(value) as f32);
+                    value.into_iter().collect()
+                }
+                StatePart::Pose(pose) => {
+                    let values = state.get(self.pose_values(*pose)).map(Pose::from_values);
+                    values.map_or_else(Vec::new, |value| self.poses[*pose].state_to_policy(value))
+                }
+                StatePart::Other(values) => state.get(values.clone()).unwrap_or_default().to_vec(),
+            }
+        };
+        parts.iter().flat_map(values).collect()
+    }
+
+    /// The parts of a state of so many values, in the robot's order.
+    fn parts_in_order(&self, values: usize) -> Vec<StatePart> {
+        let joints = (0..self.joints.len()).map(StatePart::Joint);
+        let poses = (0..self.poses.len()).map(StatePart::Pose);
+        let others = self.pose_values(self.poses.len()).start..values;
+        let others = (!others.is_empty()).then_some(StatePart::Other(others));
+        joints.chain(poses).chain(others).collect()
+    }
+
+    /// Indices in the robot's state of the values of a pose.
+    fn pose_values(&self, pose: usize) -> Range<usize> {
+        let first = self.joints.len() + pose * POSE_VALUES;
+        first..first + POSE_VALUES
     }
 
     /// Converts actions of the policy, predicted for the robot's `state`, to the robot's: absolute positions
-    /// of the [`commanded`](Self::commanded) joints.
+    /// of the [`commanded`](Self::commanded) joints and poses.
     ///
     /// # Panics
-    /// When there is an action of another length, or no joint is commanded.
+    /// When there is an action of another length, or no joint and no pose is commanded.
     pub fn actions_to_robot(&self, actions: &ActionChunk, state: &[f32]) -> ActionChunk {
         assert_eq!(actions.action_dim(), self.actions.len());
         let observed = self.observed(state);
         let mut previous = observed.clone();
         let mut values = Vec::with_capacity(actions.values().len());
+        let observed_poses = self.observed_poses(state);
+        let mut previous_poses = observed_poses.clone();
         for index in 0..actions.horizon() {
-            for (value, action) in actions.action(index).iter().zip(&self.actions) {
-                let Some(ActionValue { joint, mode, scale }) = *action else {
+            let row = actions.action(index);
+            for (value, action) in row.iter().zip(&self.actions) {
+                let Some(ActionValue {
+                    joint,
+                    mode,
+                    scale,
+                    offset,
+                }) = *action
+                else {
                     continue;
                 };
                 let origin = mode.origin(observed[joint], previous[joint]);
-                previous[joint] = origin + scale * f64::from(*value);
+                previous[joint] = origin + scale * f64::from(*value) + offset;
                 values.push(self.joints[joint].to_robot(previous[joint]) as f32);
+            }
+            for (pose, mapping) in self.poses.iter().enumerate() {
+                let Some(action) = &mapping.action else {
+                    continue;
+                };
+                let (own, previous) = (&row[action.values()], &mut previous_poses[pose]);
+                let next = action.to_robot(own, observed_poses[pose], *previous);
+                // The same rotation, in values that change no more than it does.
+                let rotation = next.rotation.with_sign_of(previous.rotation);
+                *previous = Pose { rotation, ..next };
+                values.extend(previous.values().map(|value| value as f32));
             }
         }
         ActionChunk::new(values, self.commanded().count())
@@ -174,21 +250,50 @@ impl JointMapping {
         let observed = self.observed(state);
         let mut previous = observed.clone();
         let mut values = Vec::with_capacity(actions.horizon() * self.actions.len());
+        let observed_poses = self.observed_poses(state);
+        let mut previous_poses = observed_poses.clone();
         for index in 0..actions.horizon() {
-            let mut robot = actions.action(index).iter();
+            let (joints, poses) = actions.action(index).split_at(self.commanded_joints().count());
+            let (mut joints, row) = (joints.iter(), values.len());
             for action in &self.actions {
-                let (Some(ActionValue { joint, mode, scale }), Some(value)) =
-                    (*action, action.and_then(|_| robot.next()))
+                let (
+                    Some(ActionValue {
+                        joint,
+                        mode,
+                        scale,
+                        offset,
+                    }),
+                    Some(value),
+                ) = (*action, action.and_then(|_| joints.next()))
                 else {
                     values.push(0.0);
                     continue;
                 };
                 let origin = mode.origin(observed[joint], previous[joint]);
                 previous[joint] = self.joints[joint].command_to_policy(f64::from(*value));
-                values.push(((previous[joint] - origin) / scale) as f32);
+                values.push(((previous[joint] - origin - offset) / scale) as f32);
+            }
+            for (pose, own) in self.commanded_poses().zip(poses.chunks_exact(POSE_VALUES)) {
+                let mapping = &self.poses[pose];
+                let Some(action) = &mapping.action else {
+                    continue;
+                };
+                let wanted = Pose::from_values(own);
+                let before = std::mem::replace(&mut previous_poses[pose], wanted);
+                let own = action.to_policy(wanted, observed_poses[pose], before, mapping.near(action));
+                let place = action.values();
+                values[row + place.start..row + place.end].copy_from_slice(&own);
             }
         }
         ActionChunk::new(values, self.actions.len())
+    }
+
+    /// The robot's poses; of NaN for one that the state does not have.
+    fn observed_poses(&self, state: &[f32]) -> Vec<Pose> {
+        let poses = (0..self.poses.len()).map(|pose| state.get(self.pose_values(pose)));
+        poses
+            .map(|values| Pose::from_values(values.unwrap_or(&[f32::NAN; POSE_VALUES])))
+            .collect()
     }
 
     /// Positions of a robot's joints in the policy's units.
@@ -209,7 +314,12 @@ mod tests {
     const DEGREES: f64 = 180.0 / std::f64::consts::PI;
 
     fn action(joint: usize, mode: ActionMode, scale: f64) -> Option<ActionValue> {
-        Some(ActionValue { joint, mode, scale })
+        Some(ActionValue {
+            joint,
+            mode,
+            scale,
+            offset: 0.0,
+        })
     }
 
     #[test]
@@ -258,6 +368,7 @@ mod tests {
         let joint_mapping = JointMapping {
             joints: vec![UnitTransform::of_ranges([0.5476, 1.6296], [0.0, 1.0])],
             actions: vec![action(0, ActionMode::Absolute, 1.0 / 1.082)],
+            ..JointMapping::default()
         };
         for angle in [-0.3_f64, 0.2, 0.9, 1.4] {
             let (arm, horn) = (0.036_f64, 0.022_f64);
@@ -308,6 +419,7 @@ mod tests {
                 offset: 1.0,
             }],
             actions: vec![action(0, ActionMode::Relative, 1.0)],
+            ..JointMapping::default()
         };
         let robot = joint_mapping.actions_to_robot(&ActionChunk::new(vec![1.0], 1), &[3.0]);
         assert_eq!(robot.values(), [2.5]);
@@ -340,11 +452,11 @@ mod tests {
                         1 => ActionMode::Relative,
                         _ => ActionMode::Increment,
                     };
-                    is_used.then_some(ActionValue { joint, mode, scale })
+                    action(joint, mode, scale).filter(|_| is_used)
                 })
                 .collect();
             actions.push(action(0, ActionMode::Absolute, 1.0).filter(|_| actions.iter().all(Option::is_none)));
-            JointMapping { joints, actions }
+            JointMapping { joints, actions, ..JointMapping::default() }
         }
     }
 

@@ -1,5 +1,6 @@
 //! A policy: an observation becomes an action chunk in the robot's units.
 
+mod action_mode;
 mod action_prefix;
 mod action_prefix_message;
 mod aloha_gripper;
@@ -11,6 +12,7 @@ mod normalise;
 mod open;
 mod options;
 mod pi0_policy;
+mod pose_mapping;
 mod prefix_cache;
 mod preprocess;
 // Only a card gets lost.
@@ -31,15 +33,17 @@ pub use crate::checkpoint::{
     CheckpointOptions, ImageBars, JointLabels, OpenpiNormalisation, OpenpiOptions, Resize,
 };
 pub use crate::model::{Conditioning, Guidance, PrefixAttentionSchedule};
+pub use action_mode::ActionMode;
 pub use action_prefix::ActionPrefix;
 pub use action_prefix_message::{ACTION_PREFIX, ActionPrefixError};
 pub use aloha_gripper::AlohaGripper;
 pub use chunk::{ActionChunk, Observation};
 pub use error::{OpenError, PolicyError};
-pub use joint_mapping::{ActionMode, ActionValue, JointMapping, UnitTransform};
+pub use joint_mapping::{ActionValue, JointMapping, StatePart, UnitTransform};
 pub use open::{open, open_remote, open_with};
 pub use options::{CameraOptions, Crop, DeviceChoice, DeviceOptions, PolicyOptions};
 pub use pi0_policy::Pi0Policy;
+pub use pose_mapping::{DeltaFrame, PoseAction, PoseMapping};
 pub use preprocess::{ImageError, prepare_image};
 pub use remote_error::RemoteError;
 pub use remote_options::RemoteOptions;

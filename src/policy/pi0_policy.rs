@@ -71,7 +71,8 @@ impl<D: Device> Pi0Policy<D> {
     /// Uploads a checkpoint to a device.
     ///
     /// # Errors
-    /// When the options do not fit the checkpoint (all problems at once), or the device has no memory for it.
+    /// When the options do not fit the checkpoint (all problems at once), the device has no memory for it, or a file of it was
+    /// written to meanwhile.
     pub fn new(checkpoint: &Checkpoint, device: D, options: &PolicyOptions) -> Result<Self, OpenError> {
         let config = checkpoint.config();
         let cameras = options
@@ -112,6 +113,7 @@ impl<D: Device> Pi0Policy<D> {
             );
         }
         let model = Pi0::new(config.model.clone(), device, checkpoint)?;
+        checkpoint.expect_unchanged()?;
         let steps = config.denoise_steps;
         Ok(Self {
             schedules: BTreeMap::from([(steps, model.schedule(steps)?)]),

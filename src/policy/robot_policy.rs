@@ -11,7 +11,7 @@ use super::report::PolicyReport;
 use super::{Policy, PolicyInfo, ServerReport};
 
 /// A policy that takes the robot's state and gives the robot's actions: absolute positions of the commanded
-/// joints.
+/// joints and poses.
 pub struct RobotPolicy<P> {
     policy: P,
     joint_mapping: JointMapping,
@@ -109,15 +109,14 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
         if found != expected {
             return Err(PolicyError::RecordedActions { found, expected });
         }
-        let state = &observation.state;
-        if state.len() != self.info.state_dim {
+        let of_policy = self.to_policy(observation);
+        if of_policy.state.len() != self.info.state_dim {
             return Err(PolicyError::StateLength {
-                found: state.len(),
+                found: of_policy.state.len(),
                 expected: self.info.state_dim,
             });
         }
-        let recorded = self.joint_mapping.actions_to_policy(recorded, state);
-        let of_policy = self.to_policy(observation);
+        let recorded = self.joint_mapping.actions_to_policy(recorded, &observation.state);
         self.policy.flow_matching_loss(&of_policy, &recorded, noise)
     }
 }
@@ -173,6 +172,7 @@ mod tests {
                 joint,
                 mode,
                 scale: 1.0,
+                offset: 0.0,
             })
         };
         let flipped = UnitTransform::Linear {
@@ -186,6 +186,7 @@ mod tests {
                 None,
                 action(0, ActionMode::Increment),
             ],
+            ..JointMapping::default()
         };
         let info = PolicyInfo {
             state_dim: 2,

@@ -27,6 +27,8 @@ const COMPRESSED_IMAGE: &str = "sensor_msgs/msg/CompressedImage";
 const JOINT_STATE: &str = "sensor_msgs/msg/JointState";
 const JOINT_TRAJECTORY: &str = "trajectory_msgs/msg/JointTrajectory";
 const FLOAT64_ARRAY: &str = "std_msgs/msg/Float64MultiArray";
+const POSE: &str = "geometry_msgs/msg/PoseStamped";
+const TWIST: &str = "geometry_msgs/msg/TwistStamped";
 const STRING: &str = "std_msgs/msg/String";
 const CLOCK: &str = "rosgraph_msgs/msg/Clock";
 /// Messages of a topic that may wait together.
@@ -156,6 +158,14 @@ impl Listener {
                 let controller = self.seen.controller_topic(topic, OutputKind::Array);
                 controller.has_listener = is_unpublished.then_some(true);
                 self.ask(node, topic);
+                Ok(())
+            }
+            POSE | TWIST => {
+                let kind = match message_type {
+                    POSE => OutputKind::Pose,
+                    _ => OutputKind::Twist,
+                };
+                self.seen.controller_topic(topic, kind).has_listener = is_unpublished.then_some(true);
                 Ok(())
             }
             _ => Ok(()),

@@ -38,6 +38,8 @@ pub fn start() -> Result<Option<ChromeTrace>, ChromeTraceError> {
     let words = std::env::var("RUST_LOG").unwrap_or(from_arguments);
     let standard_error = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // A line that finds no room is lost; to say so there would be a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let log = tracing_subscriber::registry()
         .with(standard_error.with_filter(EnvFilter::new(&words)))

@@ -5,6 +5,9 @@ use std::time::Duration;
 use image::RgbImage;
 use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
+use r2r::geometry_msgs::msg::{
+    Point, Pose as PoseMessage, PoseStamped, Quaternion, Twist, TwistStamped, Vector3,
+};
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState as JointStateMessage};
 use r2r::std_msgs::msg::{Float64MultiArray, Header};
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
@@ -12,9 +15,11 @@ use r2r::{QosProfile, qos::HistoryPolicy};
 
 use crate::control::{TimedChunk, Trajectory, TrajectoryPoint};
 use crate::observation::{
-    ChannelOrder, ImageLayout, InputProblem, JointState, Stamped, decode_compressed_image, decode_image,
+    ChannelOrder, ImageLayout, InFrame, InputProblem, JointState, Stamped, decode_compressed_image,
+    decode_image,
 };
 use crate::parameters::QosOverride;
+use crate::pose::POSE_VALUES;
 use crate::runtime::{Level, Status};
 
 /// An image without its pixels decoded. `channel_order`: the order of its colours where the encoding leaves it open.
@@ -62,6 +67,64 @@ pub fn joint_state(message: JointStateMessage) -> Stamped<JointState> {
     stamped(&message.header, joint_state)
 }
 
+/// The values of a pose and its frame.
+pub fn pose(message: &PoseStamped) -> Stamped<InFrame<[f64; POSE_VALUES]>> {
+    let PoseMessage {
+        position,
+        orientation,
+    } = &message.pose;
+    let Quaternion { x, y, z, w } = *orientation;
+    let in_frame = InFrame {
+        frame: message.header.frame_id.clone(),
+        content: [position.x, position.y, position.z, x, y, z, w],
+    };
+    stamped(&message.header, in_frame)
+}
+
+/// The present pose of a trajectory that has one, in `frame`.
+pub fn pose_target(trajectory: &Trajectory, frame: &str) -> PoseStamped {
+    let value = |index: usize| f64::from(trajectory.present[index]);
+    PoseStamped {
+        header: Header {
+            frame_id: frame.to_owned(),
+            ..header(trajectory.now)
+        },
+        pose: PoseMessage {
+            position: Point {
+                x: value(0),
+                y: value(1),
+                z: value(2),
+            },
+            orientation: Quaternion {
+                x: value(3),
+                y: value(4),
+                z: value(5),
+                w: value(6),
+            },
+        },
+    }
+}
+
+/// The velocity of a trajectory of a pose, in `frame`.
+pub fn twist(trajectory: &Trajectory, frame: &str) -> TwistStamped {
+    let value = |index: usize| f64::from(trajectory.twists[index]);
+    let vector = |first: usize| Vector3 {
+        x: value(first),
+        y: value(first + 1),
+        z: value(first + 2),
+    };
+    TwistStamped {
+        header: Header {
+            frame_id: frame.to_owned(),
+            ..header(trajectory.now)
+        },
+        twist: Twist {
+            linear: vector(0),
+            angular: vector(3),
+        },
+    }
+}
+
 /// `profile` with the overrides applied.
 pub fn qos_profile(profile: QosProfile, overrides: &[QosOverride]) -> QosProfile {
     overrides.iter().fold(profile, |profile, setting| match *setting {
@@ -105,7 +168,9 @@ pub fn chunk(chunk: &TimedChunk, joints: &[String]) -> JointTrajectory {
     let points: Vec<TrajectoryPoint> = (0..chunk.actions.horizon()).map(point).collect();
     let whole = Trajectory {
         start: chunk.observed_at,
+        now: chunk.observed_at,
         present: points[0].positions.clone(),
+        twists: Vec::new(),
         points,
     };
     trajectory(joints, whole)
@@ -182,7 +247,9 @@ mod tests {
         };
         let whole = Trajectory {
             start: Duration::from_millis(7500),
+            now: Duration::from_millis(7540),
             present: vec![0.5],
+            twists: Vec::new(),
             points: vec![point],
         };
         let message = trajectory(&joints, whole);

@@ -199,7 +199,7 @@ impl Pi0Node {
             priority: settings.control_priority,
             stop: Arc::clone(&stop_control),
             commanded: commanded.to_vec(),
-            commanded_joints: settings.commanded_joints().into(),
+            axes: settings.axes(),
         };
         let control = WatchedThread::spawn("control", &on_unexpected_exit, move || {
             control.run(|trajectory| outputs.publish(&trajectory));

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use r2r::geometry_msgs::msg::{PoseStamped, TwistStamped};
 use r2r::std_msgs::msg::Float64MultiArray;
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Node, Publisher};
@@ -21,6 +22,8 @@ pub struct OutputPublishers {
 enum Output {
     Trajectory(Publisher<JointTrajectory>),
     Array(Publisher<Float64MultiArray>),
+    Pose(Publisher<PoseStamped>),
+    Twist(Publisher<TwistStamped>),
 }
 
 impl OutputPublishers {
@@ -32,6 +35,8 @@ impl OutputPublishers {
             let publisher = match output.kind {
                 OutputKind::Trajectory => Output::Trajectory(publisher(node, qos, &output.topic)?),
                 OutputKind::Array => Output::Array(publisher(node, qos, &output.topic)?),
+                OutputKind::Pose => Output::Pose(publisher(node, qos, &output.topic)?),
+                OutputKind::Twist => Output::Twist(publisher(node, qos, &output.topic)?),
             };
             made.push((output.clone(), publisher));
         }
@@ -53,14 +58,15 @@ impl OutputPublishers {
                 Output::Array(publisher) => {
                     publisher.publish(&messages::positions_array(&trajectory.present))
                 }
+                Output::Pose(publisher) => {
+                    publisher.publish(&messages::pose_target(&trajectory, &output.frame))
+                }
+                Output::Twist(publisher) => publisher.publish(&messages::twist(&trajectory, &output.frame)),
             };
             if let Err(error) = published {
                 failed = true;
                 if !self.failed_before.get() {
-                    tracing::error!(
-                        "the joints' targets could not be published on {}: {error}",
-                        output.topic
-                    );
+                    tracing::error!("the targets could not be published on {}: {error}", output.topic);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
+use r2r::geometry_msgs::msg::PoseStamped;
 use r2r::rosgraph_msgs::msg::Clock as ClockMessage;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
 use r2r::std_msgs::msg::{Float64MultiArray, String as StringMessage};
@@ -69,6 +70,15 @@ pub fn subscribe_inputs(
             },
         )?;
     }
+    for (index, pose) in settings.inputs.poses.iter().enumerate() {
+        let Some(topic) = pose.topic() else {
+            continue;
+        };
+        let qos = sensor().keep_last(1);
+        subscriber.feed(topic, qos, Waiting::Newest, move |feed, message: PoseStamped| {
+            feed.pose(index, messages::pose(&message));
+        })?;
+    }
     for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
         let qos = sensor().keep_last(1);
         subscriber.feed(
@@ -115,12 +125,13 @@ pub fn subscribe_robot_description(
         state,
         subscribed: Vec::new(),
     };
-    let (name, joints, state) = (topic.clone(), settings.commanded_joints(), Arc::clone(state));
+    let (axes, joints) = (settings.axes(), settings.commanded_joints().len());
+    let (name, state) = (topic.clone(), Arc::clone(state));
     let latched = QosProfile::default().keep_last(1).transient_local();
-    let set_limits = move |message: StringMessage| match joint_limits(&message.data, &joints) {
+    let set_limits = move |message: StringMessage| match joint_limits(&message.data, axes.names()) {
         Ok(described) => {
             let known = described.iter().filter(|one| **one != JointLimits::NONE).count();
-            tracing::info!("{name}: limits of {known} of {} joints", joints.len());
+            tracing::info!("{name}: limits of {known} of {joints} joints");
             state.described_limits.set(DescribedLimits {
                 limits: (known > 0).then(|| described.into()),
                 problem: None,

@@ -8,8 +8,8 @@ use super::control_report::ControlReport;
 use super::node_state::{GoalOver, NodeState};
 use super::thread_priority::raise_this_thread;
 use crate::control::{
-    Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, PlayerState, SafetyInputs,
-    Takeover, TickSchedule, Trajectory,
+    Axes, Command, ControlSettings, Controller, DescribedLimits, Hold, JointLimits, PlayerState,
+    SafetyInputs, Takeover, TickSchedule, Trajectory,
 };
 use crate::locking::Locking;
 use crate::observation::InputsAtATick;
@@ -27,10 +27,10 @@ pub struct ControlLoop {
     pub priority: u8,
     /// Ends the loop when set.
     pub stop: Arc<AtomicBool>,
-    /// Indices of the commanded joints in the measured positions.
+    /// Indices of the actions' values in the measured positions.
     pub commanded: Vec<usize>,
-    /// Names of the commanded joints.
-    pub commanded_joints: Arc<[String]>,
+    /// The axes of the robot's actions.
+    pub axes: Axes,
 }
 
 /// State of the control thread from tick to tick. A value that another thread holds locked at a tick stays as it was at the
@@ -102,7 +102,7 @@ impl ControlLoop {
 
     fn begin(&self) -> Ticking {
         Ticking {
-            controller: Controller::new(Arc::clone(&self.commanded_joints)),
+            controller: Controller::new(self.axes.clone()),
             settings: self.state.settings.get(),
             command: self.state.command.get(),
             takeover: self.state.takeover.get(),

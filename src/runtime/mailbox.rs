@@ -1,14 +1,10 @@
 //! What passes between inference and control: the newest chunk, and values that one thread sets and others read.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
-
-#[cfg(test)]
-use parking_lot::MutexGuard;
-
 use crate::control::TimedChunk;
 use crate::locking::Locking;
+#[cfg(test)]
+use crate::sync::MutexGuard;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// A value that one thread sets and others read.
 #[derive(Debug, Default)]

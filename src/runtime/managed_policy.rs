@@ -101,12 +101,12 @@ impl ManagedPolicy {
         };
         let state = Arc::clone(&self.state);
         policy.report_server(Box::new(move |lost| state.server_lost.set(lost)));
-        let joints = settings.commanded_joints();
+        let axes = settings.axes();
         let show_chunk = Arc::clone(&self.show_chunk);
         let inference = InferenceLoop {
             policy: Box::new(policy),
             state: Arc::clone(&self.state),
-            show: Box::new(move |chunk| show_chunk(chunk, &joints)),
+            show: Box::new(move |chunk| show_chunk(chunk, axes.names())),
         };
         self.state.inputs.open();
         let thread = WatchedThread::spawn("inference", &self.on_unexpected_exit, move || inference.run())

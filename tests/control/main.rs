@@ -3,6 +3,7 @@
 mod blending;
 mod clock_skew;
 mod joint_trajectory_controller;
+mod poses;
 mod recorded;
 mod simulated;
 mod splices;

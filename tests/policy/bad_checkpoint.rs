@@ -1,11 +1,15 @@
 //! A checkpoint that is broken in any way is refused with words that name the file and what is wrong.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use pi0_node::checkpoint::{Checkpoint, CheckpointError, TensorProblem};
+use pi0_node::device::{CpuDevice, Precision};
+use pi0_node::policy::Pi0Policy;
 use serde_json::json;
 
 use crate::folder::{Folder, Tensor};
+use crate::robot::options;
 
 const EMBEDDING: &str = "model.paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight";
 
@@ -420,4 +424,46 @@ fn problems_of_several_files_are_listed_at_once() {
             "action_in_proj.bias: missing",
         ],
     );
+}
+
+#[test]
+fn weights_that_are_truncated_or_rewritten_while_they_are_loaded_make_no_policy() {
+    let folder = Folder::new();
+    let path = folder.file("model.safetensors");
+    let whole = fs::read(&path).unwrap();
+    let truncate = || {
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(5000)
+            .unwrap()
+    };
+    let rewrite = || {
+        fs::write(&path, &whole).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(1);
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(later)
+            .unwrap();
+    };
+    for (change, words) in [
+        (&truncate as &dyn Fn(), "to 5000 bytes while it was read"),
+        (&rewrite, "written to while it was read"),
+    ] {
+        fs::write(&path, &whole).unwrap();
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        change();
+        let device = CpuDevice::new(Precision::F32, 1).unwrap();
+        let error = Pi0Policy::new(&checkpoint, device, &options())
+            .err()
+            .expect("refused");
+        let error = error.to_string();
+        assert!(
+            error.contains("model.safetensors") && error.contains(words),
+            "{error}"
+        );
+    }
 }

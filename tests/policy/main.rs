@@ -12,7 +12,10 @@ mod common {
     pub mod prefix_input;
 }
 mod computed_once;
+mod device_failures;
+mod device_failures_at_the_robot;
 mod equals_reference;
+mod failing_device;
 mod flow_matching_loss;
 mod folder;
 mod frozen_actions;

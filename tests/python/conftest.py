@@ -215,15 +215,20 @@ class ActionClientProcess:
 
 
 @pytest.fixture(scope="session")
-def start_node():
-    """Starts the node with the simulated robot's configuration on the system's clock, and more arguments."""
+def node_command():
+    """The node with the simulated robot's configuration on the system's clock."""
     assert NODE.exists(), "build the node first: make build"
+    own = ["-p", f"checkpoint:={CHECKPOINT}", "-p", "use_sim_time:=false"]
+    return [NODE, "--ros-args", "--params-file", CONFIGURATION, *own]
+
+
+@pytest.fixture(scope="session")
+def start_node(node_command):
+    """Starts the node with more arguments."""
 
     @contextmanager
     def start(log, *arguments):
-        command = [NODE, "--ros-args", "--params-file", CONFIGURATION]
-        command += ["-p", f"checkpoint:={CHECKPOINT}", "-p", "use_sim_time:=false", *arguments]
-        with started("the node", command, log) as process:
+        with started("the node", [*node_command, *arguments], log) as process:
             yield process
 
     return start

@@ -127,6 +127,7 @@ pub fn convert(
         };
         files.write(temporary)?;
         let parameters = network.write(&temporary.join("model.safetensors"), options.dtype)?;
+        params.database.expect_unchanged()?;
         Ok(Conversion {
             parameters,
             merged_adapters: network

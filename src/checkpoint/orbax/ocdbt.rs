@@ -11,12 +11,10 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-
 use super::cursor::Cursor;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::folder::named_file;
-use crate::checkpoint::tensor_files::map_file;
+use crate::checkpoint::mapped_file::MappedFile;
 
 const MANIFEST: &str = "manifest.ocdbt";
 const MANIFEST_MAGIC: u32 = 0x0cdb_3a2a;
@@ -32,7 +30,7 @@ const LARGEST_NODE_BYTES: usize = 64 << 20;
 
 /// Values of a database by their keys, mapped into memory.
 pub(super) struct Database {
-    files: BTreeMap<String, Mmap>,
+    files: BTreeMap<String, MappedFile>,
     values: BTreeMap<String, Value>,
 }
 
@@ -130,6 +128,14 @@ impl Database {
         }
     }
 
+    /// Checks that all that was read until now was one version of the data files.
+    ///
+    /// # Errors
+    /// When one was written to since it was opened, or a part of it could not be read.
+    pub fn expect_unchanged(&self) -> Result<(), CheckpointError> {
+        self.files.values().try_for_each(MappedFile::expect_unchanged)
+    }
+
     /// Iterates over all keys, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
@@ -159,7 +165,7 @@ impl Database {
                     problem: "missing, but the database refers to it".to_owned(),
                 });
             }
-            self.files.insert(file.to_owned(), map_file(&path)?);
+            self.files.insert(file.to_owned(), MappedFile::open(&path)?);
         }
         let available = self.files[file].len();
         let end = offset

@@ -38,7 +38,7 @@ pub fn guess(seen: &Sightings, needs: &Needs) -> Setup {
         use_sim_time: is_simulated(seen, &joint_states),
         robot_description: robot_description(seen, &transforms).map(|topic| (topic, description_offer())),
         joint_names,
-        extra_values: 0,
+        state_names: None,
         joint_states,
         transforms,
         action_joints,

@@ -21,20 +21,21 @@ pub fn judge(seen: &Sightings, needs: &Needs, setup: &Setup, report: &mut Report
         report.problem("joint_names", &setup.joint_names.reason, "set joint_names");
         return;
     };
-    let values = names.len() + setup.extra_values;
-    if values != needs.state_dim {
+    let state_names = setup.state_names.as_ref().unwrap_or(names);
+    if state_names.len() != needs.state_dim {
+        let joints = state_names.iter().filter(|name| names.contains(name)).count();
         report.problem(
             "joint_names",
             format!(
-                "{} joints and {} other values, and the checkpoint's state has {}",
-                names.len(),
-                setup.extra_values,
+                "{joints} joints and {} other values, and the checkpoint's state has {}",
+                state_names.len() - joints,
                 needs.state_dim
             ),
-            "set joint_names to the joints of the data, in their order, and extra_state to what follows them",
+            "set joint_names to the joints of the data, in their order, and extra_state to what follows them; state_order has \
+             another order",
         );
     }
-    judge_order(needs, names, report);
+    judge_order(needs, state_names, report);
     let positions = positions(seen, names, &setup.joint_states);
     let missing = names
         .iter()

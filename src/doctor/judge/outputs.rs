@@ -19,14 +19,14 @@ pub fn judge(seen: &Sightings, needs: &Needs, setup: &Setup, report: &mut Report
             ),
             "set action_joints to the joint of each value, or unused",
         ),
-        Some(joints) => report.ok(
-            "actions",
-            format!(
-                "{} values for {} joints",
-                joints.len(),
-                joints.iter().flatten().count()
-            ),
-        ),
+        Some(joints) => {
+            let mut names: Vec<&String> = joints.iter().flatten().collect();
+            names.dedup();
+            report.ok(
+                "actions",
+                format!("{} values for {} joints and poses", joints.len(), names.len()),
+            );
+        }
     }
     match &setup.outputs.value {
         None => report.problem(
@@ -73,6 +73,8 @@ fn judge_output(seen: &Sightings, output: &OutputSetup, report: &mut Report) {
         let [is, other] = match controller.kind {
             OutputKind::Trajectory => ["trajectories", "trajectory"],
             OutputKind::Array => ["arrays", "array"],
+            OutputKind::Pose => ["poses", "pose"],
+            OutputKind::Twist => ["twists", "twist"],
         };
         report.problem(
             subject,
@@ -104,6 +106,7 @@ fn judge_joints(subject: &str, output: &OutputSetup, controller: &ControllerSeen
         OutputKind::Trajectory => {
             given.len() == own_names.len() && given.iter().all(|joint| own_names.contains(joint))
         }
+        OutputKind::Pose | OutputKind::Twist => true,
     };
     match is_same {
         true => report.ok(subject, format!("{listens}, its joints are {}", own_names.join(", "))),

@@ -52,7 +52,7 @@ impl ReportWriter {
         settings: &Settings,
         execution_horizon: usize,
     ) -> Result<Self, FileError> {
-        let joints = settings.commanded_joints();
+        let joints = settings.axes().names().to_vec();
         let parquet = files.parquet.as_deref();
         Ok(Self {
             pictures: Pictures::new(execution_horizon, settings.runtime.action_period),

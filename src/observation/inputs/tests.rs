@@ -1,7 +1,7 @@
 //! What becomes an observation, and what is said of the inputs.
 
 use super::*;
-use crate::observation::{CameraTopic, ExtraStateTopic, JointStatesTopic};
+use crate::observation::{CameraTopic, ExtraStateTopic, JointStatesTopic, PoseTopic};
 
 fn inputs() -> Inputs {
     inputs_of(None, &["waist"], |_| {})
@@ -11,6 +11,7 @@ fn inputs_of(sync_slop: Option<Duration>, joints: &[&str], change: impl Fn(&mut 
     let mut topics = InputTopics {
         cameras: vec![camera("top")],
         joint_states: vec![joint_states("/joint_states")],
+        poses: Vec::new(),
         extra_state: Vec::new(),
         prompt: "/prompt".to_owned(),
         sync_slop,
@@ -365,4 +366,83 @@ fn every_prompt_has_another_number() {
     let second = number();
     inputs.take_prompt("");
     assert_ne!(number(), second);
+}
+
+fn pose(source: PoseSource) -> PoseTopic {
+    PoseTopic {
+        source,
+        base_frame: "base".to_owned(),
+    }
+}
+
+/// At x, turned by an angle about z.
+fn at(x: f64, about_z: f64) -> Pose {
+    Pose {
+        position: [x, 0.0, 0.0],
+        rotation: crate::pose::Rotation::from_vector([0.0, 0.0, about_z]),
+    }
+}
+
+#[test]
+fn a_pose_stands_between_joints_and_extra_state_and_is_measured_and_watched() {
+    let inputs = inputs_of(None, &["waist"], |topics| {
+        topics.poses = vec![pose(PoseSource::Topic("/pose".to_owned()))];
+        topics.extra_state = vec![ExtraStateTopic {
+            topic: "/force".to_owned(),
+            size: 1,
+        }];
+    });
+    frame(&inputs, 0, 1, 1000);
+    inputs.take_joint_positions(0, Ok(vec![(0, 0.5)]), ms(1000));
+    inputs.take_extra_state(0, Ok(vec![7.0]), ms(1000));
+    let measured = || inputs.at_a_tick(Locking::Wait).unwrap().measured;
+    assert_eq!(measured(), None);
+    assert_eq!(inputs.take_pose(0, Ok(at(0.3, 0.0).values()), ms(1000)), None);
+    let state = inputs.observation_after(0).unwrap().observation.state;
+    assert_eq!(state, [0.5, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 7.0]);
+    assert_eq!(measured().unwrap(), state[..8]);
+    let watched = inputs.at_a_tick(Locking::Wait).unwrap().watched;
+    let names: Vec<String> = watched.iter().map(|input| input.input.to_string()).collect();
+    assert_eq!(
+        names,
+        [
+            "camera top",
+            "the joint states",
+            "pose /pose",
+            "extra state /force"
+        ]
+    );
+    let no_number = inputs.take_pose(0, Ok([f64::NAN; 7]), ms(1010)).unwrap();
+    assert!(no_number.is_not_finite());
+    assert!(inputs.at_a_tick(Locking::Wait).unwrap().watched[2].is_not_finite);
+    assert!(inputs.observation_after(0).is_none());
+}
+
+#[test]
+fn a_pose_of_frames_is_taken_when_the_newest_part_of_it_comes() {
+    let inputs = inputs_of(None, &["waist"], |topics| {
+        topics.poses = vec![pose(PoseSource::Frame("tool".to_owned()))];
+    });
+    let transform = |parent: &str, child: &str, x| Transform {
+        parent: parent.to_owned(),
+        child: child.to_owned(),
+        pose: at(x, 0.0),
+    };
+    let take = |transform, stamp: Option<u64>| {
+        inputs.take_transforms(std::iter::once((transform, stamp.map(ms))), ms(7))
+    };
+    let [(0, Err(FrameProblem::Unknown(unknown)), _)] = &take(transform("flange", "tool", 0.1), None)[..]
+    else {
+        panic!("the base is not known")
+    };
+    assert_eq!(unknown, "base");
+    let poses = take(transform("base", "flange", 0.5), Some(1000));
+    let [(0, Ok(pose), stamp)] = poses[..] else {
+        panic!("{poses:?}")
+    };
+    assert!((pose.position[0] - 0.6).abs() < 1e-9 && stamp == ms(1000));
+    assert_eq!(inputs.take_pose(0, Ok(pose.values()), stamp), None);
+    // Another part of the robot.
+    assert_eq!(take(transform("base", "camera", 0.2), Some(1010)), []);
+    assert_eq!(take(transform("base", "flange", 0.5), Some(1020)).len(), 1);
 }

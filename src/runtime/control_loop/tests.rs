@@ -1,5 +1,6 @@
 //! Ticks, what they wait for, and what they report.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 
 use super::*;
@@ -31,7 +32,7 @@ fn control(clock: Clock, control_period: Duration) -> ControlLoop {
         priority: 0,
         stop: Arc::default(),
         commanded: vec![0],
-        commanded_joints: ["waist".to_owned()].into(),
+        axes: ["waist".to_owned()].into(),
     }
 }
 
@@ -195,6 +196,75 @@ fn a_tick_on_the_systems_clock_waits_for_nobody_and_the_next_one_makes_up_for_it
     tick();
     assert!(!control.state.chunks.is_pending());
     assert_eq!(control.state.control.lock().ticks, 5);
+}
+
+/// Holds a lock of the state for some milliseconds, each of them in its turn.
+fn hold_a_lock(state: &NodeState, number: usize) {
+    let milliseconds = Duration::from_millis(7);
+    let hold = || std::thread::sleep(milliseconds);
+    match number % 10 {
+        0 => drop((state.settings.locked(), hold())),
+        1 => drop((state.command.locked(), hold())),
+        2 => drop((state.goal_over.locked(), hold())),
+        3 => drop((state.takeover.locked(), hold())),
+        4 => drop((state.described_limits.locked(), hold())),
+        5 => drop((state.other_publishers.locked(), hold())),
+        6 => drop((state.server_lost.locked(), hold())),
+        7 => drop((state.chunks.locked(), hold())),
+        8 => drop((state.control.lock(), hold())),
+        _ => drop((state.inputs.locked(), hold())),
+    }
+}
+
+#[test]
+fn ticks_keep_the_rate_while_many_threads_hold_every_lock_of_the_state() {
+    const WRITERS: usize = 20;
+    let period = Duration::from_millis(5);
+    let duration = Duration::from_secs(2);
+    let control = control(Clock::system(), period);
+    let (stop, state) = (Arc::clone(&control.stop), Arc::clone(&control.state));
+    let [published, slept] = [(), ()].map(|()| AtomicUsize::new(0));
+    let now = state.clock.now().unwrap();
+    state.chunks.put(chunk(now, 0));
+    let ticks = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            control.run(|_| {
+                published.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        while published.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        for writer in 0..WRITERS {
+            let (state, stop) = (&state, &stop);
+            scope.spawn(move || {
+                (writer..)
+                    .take_while(|_| !stop.load(Ordering::Relaxed))
+                    .for_each(|number| hold_a_lock(state, number));
+            });
+        }
+        // What a thread that shares nothing gets of this machine meanwhile.
+        scope.spawn(|| {
+            let (began, mut schedule) = (Instant::now(), TickSchedule::new(period));
+            while !stop.load(Ordering::Relaxed) {
+                if schedule.is_due(began.elapsed()) {
+                    slept.fetch_add(1, Ordering::Relaxed);
+                }
+                std::thread::sleep(schedule.until_due(began.elapsed()));
+            }
+        });
+        let counts = || [&published, &slept].map(|count| count.load(Ordering::Relaxed));
+        let before = counts();
+        std::thread::sleep(duration);
+        let after = counts();
+        stop.store(true, Ordering::Relaxed);
+        [after[0] - before[0], after[1] - before[1]]
+    });
+    let [published, slept] = ticks;
+    assert!(
+        published * 10 >= slept * 9,
+        "{published} ticks of control, {slept} of a thread that only sleeps"
+    );
 }
 
 #[test]

@@ -9,6 +9,8 @@ that somebody steers. No ROS 2 runs: the simulation stands still while a picture
 
 import argparse
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -80,18 +82,22 @@ def record(skill, first_seed, path, width=DEFAULT_WIDTH, height=DEFAULT_HEIGHT):
         episode = record_episode(ROBOT, skill, seed, perturbed=False)
         seed += 1
     environment = episode.environment
-    shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-    with writer:
-        bag = BagWriter(writer)
-        bag.write("/prompt", "std_msgs/msg/String", 0, SKILLS[skill].prompt)
-        for step, (state, action) in enumerate(zip(episode.state, episode.target, strict=True)):
-            if step % CAMERA_PERIOD_STEPS == 0:
-                physics_state = episode.physics_states[step]
-                write_frame(bag, step, draw_state(environment.physics, physics_state, "top", width, height))
-            write_step(bag, step, state, action)
+    # Under its name there is a whole bag or none.
+    with tempfile.TemporaryDirectory(prefix=".record_bag_", dir=path.parent) as folder:
+        unfinished = Path(folder) / path.name
+        writer = Writer(unfinished, version=9, storage_plugin=StoragePlugin.MCAP)
+        writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        with writer:
+            bag = BagWriter(writer)
+            bag.write("/prompt", "std_msgs/msg/String", 0, SKILLS[skill].prompt)
+            for step, (state, action) in enumerate(zip(episode.state, episode.target, strict=True)):
+                if step % CAMERA_PERIOD_STEPS == 0:
+                    physics_state = episode.physics_states[step]
+                    write_frame(bag, step, draw_state(environment.physics, physics_state, "top", width, height))
+                write_step(bag, step, state, action)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
     return seed - 1, len(episode.state)
 
 
@@ -103,7 +109,10 @@ def main():
     parser.add_argument("--width", type=int, default=DEFAULT_WIDTH, help="pixels of a frame")
     parser.add_argument("--height", type=int, default=DEFAULT_HEIGHT, help="pixels of a frame")
     arguments = parser.parse_args()
-    seed, steps = record(arguments.skill, arguments.seed, arguments.bag, arguments.width, arguments.height)
+    try:
+        seed, steps = record(arguments.skill, arguments.seed, arguments.bag, arguments.width, arguments.height)
+    except OSError as error:
+        sys.exit(f"error: {arguments.bag} cannot be written: {error.strerror or error}")
     print(f"{arguments.bag}: {arguments.skill} at seed {seed}, {steps * STEP_SECONDS:.1f} s")
 
 

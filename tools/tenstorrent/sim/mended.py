@@ -218,7 +218,8 @@ def loaded(self, instruction, thread, arguments):
     """A load of 16 bits reads them, and unsigned ones have no sign: tt-isa-documentation, BlackholeA0, SFPLOAD.md."""
     converted = LOADS_OF_16_BITS.get(arguments["instr_mod0"])
     if converted is None:
-        return load(self, instruction, thread, arguments)
+        load(self, instruction, thread, arguments)
+        return
     load(self, instruction, thread, {**arguments, "instr_mod0": VectorUnit.MOD0_FMT_LO16_ONLY})
     register = arguments["lreg_ind"]
     if register < 8:

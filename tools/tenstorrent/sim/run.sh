@@ -3,15 +3,15 @@
 # kernels, and this package's, compiled by clang (riscv_compiler.py), on PyPI's wolfpine, mended (mended.py). No test is skipped
 # silently: those of ignored.txt are printed with their reasons, and any other must pass.
 #
-# usage: tools/tenstorrent/sim/run.sh CONFORMANCE [NAME]
+# usage: tools/tenstorrent/sim/run.sh CONFORMANCE [NAME …]
 #   CONFORMANCE  the built test `device_conformance`
-#   NAME         only the tests whose names contain it, those of ignored.txt among them
+#   NAME         only the tests whose names contain it or another one that is given, those of ignored.txt among them
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
 checkout="$(cd "$here/../../.." && pwd -P)"
-conformance="$(realpath "${1:?usage: tools/tenstorrent/sim/run.sh CONFORMANCE [NAME]}")"
-name="${2:-}"
+conformance="$(realpath "${1:?usage: tools/tenstorrent/sim/run.sh CONFORMANCE [NAME …]}")"
+names=("${@:2}")
 simulator="$checkout/.env/wolfpine"
 work="$checkout/target/sim"
 
@@ -141,14 +141,19 @@ export conformance work
 started=$SECONDS
 chosen=()
 for behaviour in "${behaviours[@]}"; do
-  if [[ -n "$name" ]]; then
-    [[ "$behaviour" != *"$name"* ]] || chosen+=("$behaviour")
+  if ((${#names[@]})); then
+    for name in "${names[@]}"; do
+      if [[ "$behaviour" == *"$name"* ]]; then
+        chosen+=("$behaviour")
+        break
+      fi
+    done
   elif [[ -v ignored["$behaviour"] ]]; then
     echo "ignored: $behaviour: ${ignored["$behaviour"]}"
   else
     chosen+=("$behaviour")
   fi
 done
-((${#chosen[@]})) || fail "no test is called $name"
+((${#chosen[@]})) || fail "no test is called ${names[*]}"
 printf '%s\0' "${chosen[@]}" | xargs -0 -P "$(nproc)" -I {} bash -c 'run_test "$1"' - {} || fail "not all of the tests passed"
 echo "sim-test: ${#chosen[@]} of ${#behaviours[@]} tests of a card passed on wolfpine's Blackhole in $((SECONDS - started)) s"
