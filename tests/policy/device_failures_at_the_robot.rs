@@ -71,7 +71,7 @@ impl Node {
             priority: 0,
             stop: Arc::clone(&stop),
             commanded: (0..JOINTS).collect(),
-            commanded_joints: names.into(),
+            axes: names.into_iter().collect(),
         };
         let inference = InferenceLoop {
             policy: Box::new(policy),
