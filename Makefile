@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults loom sanitize lint docs rust-test mock-test sim-test sim-smoke bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults load loom sanitize lint docs rust-test mock-test sim-test sim-smoke bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -83,6 +83,11 @@ faults: build ## faults injected while the simulated robot moves, as JSON: what 
 	@$(IN_ISOLATION) mkdir -p target/faults && status=0; \
 		python -m pytest -m faults tests/python/faults -o junit_family=xunit1 --junit-xml=target/faults/results.xml >&2 || status=$$?; \
 		python -m pi0_tools.evaluation.fault_table target/faults/results.xml; exit $$status
+
+# Hours under load.
+HOURS ?= 1
+load: build ## three cameras, 500 joint states a second, inference on every core, parameters that change, as JSON; HOURS=24
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.load --hours $(HOURS)
 
 loom: setup ## the mailboxes between inference and control, in every order in which their threads can run
 	@$(IN_ENVIRONMENT) RUSTFLAGS="--cfg loom" cargo test --release --locked --manifest-path loom/Cargo.toml --target-dir target/loom

@@ -64,7 +64,8 @@ impl TraceFile {
         let mut cut = || {
             self.file.set_len(self.whole)?;
             self.file.seek(SeekFrom::Start(self.whole))?;
-            self.file.write_all(b"\n]")
+            let end: &[u8] = if self.whole == 0 { b"[\n]" } else { b"\n]" };
+            self.file.write_all(end)
         };
         // A device has no length to cut to.
         let _ = cut();
@@ -148,6 +149,13 @@ mod tests {
             std::fs::read_to_string(&path).unwrap(),
             "[\n{\"a\": 1},\n{\"a\": 2}\n]"
         );
+    }
+
+    #[test]
+    fn a_trace_of_which_no_line_is_whole_is_empty() {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        TraceFile::create(&path).unwrap().end(&io::Error::other("full"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[\n]");
     }
 
     #[test]

@@ -1,32 +1,38 @@
-//! A small checkpoint, one file of which is the input.
+//! A folder of a checkpoint, one file of which is the input.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A folder with files of a checkpoint of the tests, one of which gets the content of one input after the other.
+/// A folder with a file that gets the content of one input after the other.
 pub struct CheckpointFolder {
     folder: TempDir,
     input: PathBuf,
 }
 
 impl CheckpointFolder {
-    /// The files of `checkpoint`, a folder of the checkout, without those that `is_left_out` names. `input`: path of the
-    /// input in it, which may be one of the files.
-    pub fn new(checkpoint: &str, input: &str, is_left_out: fn(&str) -> bool) -> Self {
+    /// A folder for a file of this path.
+    pub fn of(input: &str) -> Self {
         let folder = crate::folder();
-        let files = fs::read_dir(crate::in_checkout(checkpoint)).expect("a checkpoint of the tests");
-        for file in files {
-            let file = file.expect("a file of the checkpoint");
-            let name = file.file_name().into_string().expect("a name in UTF-8");
-            if file.path().is_file() && name != input && !is_left_out(&name) {
-                fs::copy(file.path(), folder.path().join(&name)).expect("a file can be copied");
-            }
-        }
         let input = folder.path().join(input);
         fs::create_dir_all(input.parent().expect("a folder around it")).expect("a folder can be made");
         Self { folder, input }
+    }
+
+    /// The folder with these files of the reference's small checkpoint too. They are few, for each is read for every input.
+    pub fn with(self, others: &[&str]) -> Self {
+        let checkpoint = crate::in_checkout("tests/fixtures/reference/checkpoint");
+        for name in others {
+            fs::copy(checkpoint.join(name), self.folder.path().join(name)).expect("a file can be copied");
+        }
+        self
+    }
+
+    /// The folder with a file of this text too.
+    pub fn with_text(self, name: &str, text: &str) -> Self {
+        fs::write(self.folder.path().join(name), text).expect("a file can be written");
+        self
     }
 
     /// Writes an input and returns the checkpoint's folder.

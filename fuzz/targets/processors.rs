@@ -8,11 +8,12 @@ use pi0_fuzz::CheckpointFolder;
 use pi0_node::checkpoint::inspect;
 
 static FOLDER: LazyLock<CheckpointFolder> = LazyLock::new(|| {
-    CheckpointFolder::new(
-        "tests/fixtures/reference/checkpoint",
-        "policy_preprocessor.json",
-        |name| name.starts_with("tokenizer"),
-    )
+    CheckpointFolder::of("policy_preprocessor.json").with(&[
+        "config.json",
+        "policy_preprocessor_step_6_normalizer_processor.safetensors",
+        "policy_postprocessor.json",
+        "policy_postprocessor_step_0_unnormalizer_processor.safetensors",
+    ])
 });
 
 fuzz_target!(|input: &[u8]| {

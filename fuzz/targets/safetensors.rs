@@ -1,4 +1,4 @@
-//! Weights in safetensors.
+//! Tensors in safetensors: the names and shapes of weights, and the values of statistics.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -7,17 +7,21 @@ use libfuzzer_sys::fuzz_target;
 use pi0_fuzz::CheckpointFolder;
 use pi0_node::checkpoint::inspect;
 
-static FOLDER: LazyLock<CheckpointFolder> = LazyLock::new(|| {
-    CheckpointFolder::new(
-        "tests/fixtures/reference/checkpoint",
-        "model.safetensors",
-        |name| name.starts_with("tokenizer"),
-    )
+static WEIGHTS: LazyLock<CheckpointFolder> = LazyLock::new(|| CheckpointFolder::of("model.safetensors"));
+static STATISTICS: LazyLock<CheckpointFolder> = LazyLock::new(|| {
+    CheckpointFolder::of("policy_preprocessor_step_6_normalizer_processor.safetensors").with(&[
+        "config.json",
+        "policy_preprocessor.json",
+        "policy_postprocessor.json",
+        "policy_postprocessor_step_0_unnormalizer_processor.safetensors",
+    ])
 });
 
 fuzz_target!(|input: &[u8]| {
-    let folder = FOLDER.write(input);
-    pi0_fuzz::bounded(input, || {
-        let _ = inspect(folder);
-    });
+    for folder in [&WEIGHTS, &STATISTICS] {
+        let folder = folder.write(input);
+        pi0_fuzz::bounded(input, || {
+            let _ = inspect(folder);
+        });
+    }
 });

@@ -5,19 +5,15 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use pi0_fuzz::CheckpointFolder;
-use pi0_node::checkpoint::Checkpoint;
+use pi0_node::checkpoint::PromptTokenizer;
 
-static FOLDER: LazyLock<CheckpointFolder> = LazyLock::new(|| {
-    CheckpointFolder::new("tests/fixtures/reference/checkpoint", "tokenizer.json", |name| {
-        name.is_empty()
-    })
-});
+static FOLDER: LazyLock<CheckpointFolder> = LazyLock::new(|| CheckpointFolder::of("tokenizer.json"));
 
 fuzz_target!(init: pi0_fuzz::let_panics_be_caught(), |input: &[u8]| {
     let folder = FOLDER.write(input);
     pi0_fuzz::bounded(input, || {
-        if let Ok(checkpoint) = Checkpoint::open(folder) {
-            let _ = checkpoint.tokenizer().encode("pick up the cube\n");
+        if let Ok(tokenizer) = PromptTokenizer::read(folder, None, 48, 257_152) {
+            let _ = tokenizer.encode("pick up the cube\n");
         }
     });
 });

@@ -18,7 +18,7 @@ use crate::observation::{Clock, InputTopics, Inputs};
 use crate::parameters::{ParameterProblem, ParameterValue, Parameters, Settings};
 use crate::policy::{Observation, OpenError, Pi0Policy, Policy, PolicyError, PolicyOptions};
 use crate::runtime::{ControlLoop, NewChunk, NodeState, raise_this_thread};
-use crate::statistics::Summary;
+use crate::statistics::{Summary, percentile};
 
 /// Time until the first chunk is there and every core is busy.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -66,6 +66,8 @@ pub struct Ticks {
     pub missed: u64,
     /// Milliseconds between a period and its length by the control rate.
     pub period_error_ms: Summary,
+    /// 99.9th percentile of those.
+    pub period_error_p999_ms: f64,
 }
 
 /// Reason why a control rate could not be measured.
@@ -142,6 +144,22 @@ pub fn measure_control_rate(options: &ControlRateOptions) -> Result<ControlRateR
             priority: state.control.lock().priority.clone(),
         })
     })
+}
+
+/// Measures a thread of this priority that only sleeps from tick to tick, for so many minutes: what the machine gives to any
+/// thread, beside whatever else runs on it.
+///
+/// # Errors
+/// When there were fewer than two ticks.
+pub fn measure_sleeping(rate_hz: f64, minutes: f64, priority: u8) -> Result<Ticks, ControlRateError> {
+    let stop = AtomicBool::new(false);
+    let ticks = thread::scope(|scope| {
+        let sleeper = scope.spawn(|| sleep_from_tick_to_tick(rate_hz, priority, &stop));
+        thread::sleep(WARM_UP + Duration::from_secs_f64(60.0 * minutes));
+        stop.store(true, Ordering::Relaxed);
+        joined(sleeper)
+    });
+    Ticks::new(&ticks, 1.0 / rate_hz)
 }
 
 /// The settings of a robot with so many joints, and a camera that nobody subscribes to.
@@ -266,10 +284,12 @@ impl Ticks {
         let periods = ticks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
         let missed_before = |period: f64| ((period / period_s).round() as u64).saturating_sub(1);
         let errors_ms = periods.clone().map(|period| (period - period_s).abs() * 1e3);
+        let errors_ms: Vec<f64> = errors_ms.collect();
         Ok(Self {
             count: ticks.len(),
             missed: periods.map(missed_before).sum(),
-            period_error_ms: Summary::of(&errors_ms.collect::<Vec<_>>()),
+            period_error_ms: Summary::of(&errors_ms),
+            period_error_p999_ms: percentile(errors_ms.iter(), 99.9).unwrap_or_default(),
         })
     }
 }

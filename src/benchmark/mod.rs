@@ -19,7 +19,7 @@ mod workload;
 pub use arithmetic::Arithmetic;
 pub use captured::{CapturedReport, measure_captured};
 pub use control_rate::{
-    ControlRateError, ControlRateOptions, ControlRateReport, Ticks, measure_control_rate,
+    ControlRateError, ControlRateOptions, ControlRateReport, Ticks, measure_control_rate, measure_sleeping,
 };
 pub use kernels::{KernelProducts, measure_kernels};
 pub use products::{PRODUCT_ROWS, Products, measure_products};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use clap::Parser;
-use pi0_node::benchmark::{ControlRateOptions, measure_control_rate};
+use pi0_node::benchmark::{ControlRateOptions, measure_control_rate, measure_sleeping};
 use serde_json::json;
 
 /// Allocator of the node.
@@ -32,6 +32,9 @@ struct Arguments {
     /// Real-time priority of the control thread, see the parameter control_priority.
     #[arg(long, default_value_t = 50)]
     priority: u8,
+    /// Measure only the thread that sleeps, beside whatever else runs on this machine.
+    #[arg(long)]
+    only_sleeping: bool,
 }
 
 fn main() -> ExitCode {
@@ -49,13 +52,19 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let minutes = arguments.minutes;
     let mut rates = Vec::new();
     for &rate_hz in &arguments.rates_hz {
+        if arguments.only_sleeping {
+            let slept = measure_sleeping(rate_hz, minutes, arguments.priority)?;
+            rates.push(json!({ "rate_hz": rate_hz, "minutes": minutes, "only_sleeping": slept }));
+            continue;
+        }
         eprintln!("{rate_hz} Hz for {minutes} minutes beside inference on {cores} cores");
-        rates.push(measure_control_rate(&ControlRateOptions {
+        let report = measure_control_rate(&ControlRateOptions {
             checkpoint: arguments.checkpoint.clone(),
             rate_hz,
             minutes,
             priority: arguments.priority,
-        })?);
+        })?;
+        rates.push(serde_json::to_value(report)?);
     }
     println!("{}", json!({ "cores": cores, "rates": rates }));
     Ok(())

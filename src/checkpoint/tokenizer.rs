@@ -57,8 +57,12 @@ pub enum PromptError {
 }
 
 impl PromptTokenizer {
-    /// Reads the tokenizer of the checkpoint in `folder`: `given`, or one that is [found](tokenizer_search::find).
-    pub(super) fn read(
+    /// Reads the tokenizer of the checkpoint in `folder`: the file or folder that is `given`; else one in the folder, in the
+    /// cache of the Hugging Face Hub or in openpi's. A prompt may have `max_tokens`, from a vocabulary of `vocab_size`.
+    ///
+    /// # Errors
+    /// When there is none, or the file is damaged.
+    pub fn read(
         folder: &Path,
         given: Option<&Path>,
         max_tokens: usize,

@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +81,8 @@ def seeds_of(name, target):
     return [path for path in files if path.stat().st_size <= target.longest]
 
 
-def fuzz(program, name, target, seconds, scratch):
-    """Runs one target. Returns its row of the table."""
+def fuzz(program, name, target, bound, scratch):
+    """Runs one target, to this bound of libFuzzer. Returns its row of the table."""
     corpus, found = BUILD / "corpus" / name, BUILD / "found" / name
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,7 @@ def fuzz(program, name, target, seconds, scratch):
         f"-seed_inputs=@{seed_list}",
         f"-artifact_prefix={found}/",
         f"-max_len={target.longest}",
-        f"-max_total_time={seconds}",
+        bound,
         f"-timeout={HANG_S}",
         f"-rss_limit_mb={PROCESS_LIMIT_MIB}",
         "-print_final_stats=1",
@@ -100,6 +102,7 @@ def fuzz(program, name, target, seconds, scratch):
     # Caches of tokenizers on this machine are none of the input's. To write a backtrace takes longer than an input may.
     places = dict.fromkeys(("TMPDIR", "HF_HOME", "OPENPI_DATA_HOME"), str(scratch))
     environment = {**os.environ, **places, "RUST_BACKTRACE": "0"}
+    began = time.monotonic()
     with open(scratch / f"{name}.log", "w+b") as log:
         status = subprocess.run(
             [str(part) for part in command], env=environment, stdout=subprocess.DEVNULL, stderr=log, check=False
@@ -114,7 +117,7 @@ def fuzz(program, name, target, seconds, scratch):
     coverage = re.findall(r"\bcov: (\d+)", text)
     return {
         "executions": executions[0] if executions else 0,
-        "seconds": seconds,
+        "seconds": round(time.monotonic() - began, 1),
         "covered_edges": int(coverage[-1]) if coverage else 0,
         "inputs": len(list(corpus.iterdir())),
         "fails": status != 0,
@@ -124,18 +127,27 @@ def fuzz(program, name, target, seconds, scratch):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=17, help="for all targets together (default 17)")
+    parser.add_argument("--executions", type=int, help="of each target, in place of a time")
+    parser.add_argument("--jobs", type=int, default=1, help="targets that run at the same time (default 1)")
     parser.add_argument("--target", choices=TARGETS, action="append", dest="targets", help="only this; may be repeated")
     arguments = parser.parse_args()
     names = arguments.targets or list(TARGETS)
     programs = build()
-    seconds = max(1, round(60 * arguments.minutes / len(names)))
-    table = {}
+    seconds = max(1, round(60 * arguments.minutes * arguments.jobs / len(names)))
+    bound = f"-runs={arguments.executions}" if arguments.executions else f"-max_total_time={seconds}"
     # Inputs that are files are written to memory.
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="pi0_fuzz", dir=memory if memory.is_dir() else None) as scratch:
-        for name in names:
-            table[name] = fuzz(programs / name, name, TARGETS[name], seconds, Path(scratch))
-            print(f"fuzz: {name}: {json.dumps(table[name])}", file=sys.stderr, flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="pi0_fuzz", dir=memory if memory.is_dir() else None) as scratch,
+        ThreadPoolExecutor(arguments.jobs) as pool,
+    ):
+
+        def run(name):
+            row = fuzz(programs / name, name, TARGETS[name], bound, Path(scratch))
+            print(f"fuzz: {name}: {json.dumps(row)}", file=sys.stderr, flush=True)
+            return row
+
+        table = dict(zip(names, pool.map(run, names), strict=True))
     print(json.dumps(table), flush=True)
     return 1 if any(row["fails"] for row in table.values()) else 0
 

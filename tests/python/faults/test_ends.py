@@ -1,9 +1,16 @@
-"""Nodes that are killed at any moment, and nodes that are started and stopped, one after the other."""
+"""Nodes, simulators and servers that are killed at any moment, and nodes that are started and stopped in turn."""
 
+import os
 import random
+import signal
+import sys
 import time
+from contextlib import ExitStack
 
 import pytest
+
+from pi0_tools.evaluation.policy_server import policy_server
+from pi0_tools.evaluation.processes import started
 
 COUNT = 100
 
@@ -66,4 +73,67 @@ def test_a_node_ends_cleanly_each_time_it_is_told_to(
             robot.wait_until(lambda: ends_at_rest(robot.trajectory), "a trajectory that ends at rest")
     record_property("starts", COUNT)
     record_property("longest_stop_s", round(longest_s, 2))
+    commands.check(record_property)
+
+
+def kill(process):
+    os.killpg(process.process.pid, signal.SIGKILL)
+    process.process.wait()
+
+
+@pytest.mark.faults
+def test_a_simulator_that_is_killed_at_any_moment_leaves_a_node_that_moves_the_next_one(
+    start_node, robot_beside, joint_names, watch, tmp_path, record_property
+):
+    generator = random.Random(11)
+    holds = set()
+    command = [sys.executable, "-m", "pi0_sim.aloha_sim", "--ros-args", "-p", "episode_seconds:=1000.0"]
+    with robot_beside(joint_names) as listener:
+        # The robot is the simulator.
+        listener.sees = listener.reports = listener.follows = False
+        commands = watch(listener)
+        with start_node(tmp_path / "node", "-p", "use_sim_time:=true") as node:
+            for number in range(COUNT):
+                with started("the simulator", command, tmp_path / f"{number}.log") as simulator:
+                    # Every other one is killed before it has shown the robot, or while it does.
+                    if number % 2 == 0:
+                        listener.wait_until(moved_anew(listener, commands), "a robot that moves")
+                    time.sleep(generator.uniform(0.05, 2.0))
+                    assert simulator.exit_status() is None, simulator.failure("the simulator ended by itself")
+                    kill(simulator)
+                time.sleep(generator.uniform(0.0, 1.0))
+                holds.add(listener.hold())
+                assert node.exit_status() is None, node.failure("the node ended")
+            with started("the simulator", command, tmp_path / "last.log"):
+                listener.wait_until(moved_anew(listener, commands), "a robot that moves again")
+    record_property("kills", COUNT)
+    record_property("holds", sorted(hold for hold in holds if hold))
+    commands.check(record_property)
+
+
+@pytest.mark.faults
+def test_a_server_that_is_killed_at_any_moment_leaves_a_robot_that_the_next_one_moves(
+    start_node, robot_beside, joint_names, watch, tmp_path, record_property
+):
+    generator = random.Random(13)
+    holds = set()
+    with robot_beside(joint_names) as robot, ExitStack() as programs:
+        commands = watch(robot)
+        node, port = None, 0
+        for number in range(COUNT + 1):
+            with policy_server(tmp_path / f"{number}.log", port=port) as (server, address):
+                if node is None:
+                    remote = ["-p", "device:=remote", "-p", f"server:={address}"]
+                    node = programs.enter_context(start_node(tmp_path / "node", *remote))
+                    port = address.rsplit(":", 1)[1]
+                robot.wait_until(moved_anew(robot, commands), "a robot that moves")
+                time.sleep(generator.uniform(0.0, 1.0))
+                kill(server)
+            if number % 2 == 0:
+                robot.wait_until(lambda: robot.hold(), "a hold")
+                holds.add(robot.hold())
+            assert node.exit_status() is None, node.failure("the node ended")
+    record_property("kills", COUNT + 1)
+    record_property("holds", sorted(holds))
+    assert "SERVER_LOST" in holds
     commands.check(record_property)

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 
 class RunFailed(Exception):
     """The run cannot go on; the text says why, and for a program's failure it ends with the tail of its log."""
@@ -62,3 +64,14 @@ def started(name, command, log_path):
         yield logged
     finally:
         logged.stop()
+
+
+def resident_mib(process):
+    """Resident memory of a process that setpriv became."""
+    status = Path(f"/proc/{process.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def slope(samples):
+    """Growth in MiB an hour of (seconds, MiB), by least squares."""
+    return round(float(np.polyfit(*np.array(samples).T, 1)[0]) * 3600, 2)

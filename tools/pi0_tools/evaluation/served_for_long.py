@@ -14,7 +14,7 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 from pi0_tools.evaluation.closed_loop import run_program
 from pi0_tools.evaluation.policy_server import policy_server
-from pi0_tools.evaluation.processes import RunFailed
+from pi0_tools.evaluation.processes import RunFailed, resident_mib, slope
 from pi0_tools.evaluation.remote_robot import BEGIN, ObedientRobot, remote_node
 
 START_S = 30.0
@@ -49,17 +49,6 @@ class Client(Thread):
                 self.answers += 1
         except Exception as error:
             self.failure = repr(error)
-
-
-def resident_mib(process):
-    """Resident memory of a process that setpriv became."""
-    status = Path(f"/proc/{process.process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def slope(samples):
-    """Growth in MiB an hour of (seconds, MiB), by least squares."""
-    return round(float(np.polyfit(*np.array(samples).T, 1)[0]) * 3600, 2)
 
 
 def measure(minutes):
