@@ -90,11 +90,11 @@ impl Mul for Pose {
     type Output = Self;
 
     fn mul(self, inner: Self) -> Self {
-        let moved = self.rotation.rotate(inner.position);
-        Self {
-            position: std::array::from_fn(|axis| self.position[axis] + moved[axis]),
+        let turned = Self {
+            position: self.rotation.rotate(inner.position),
             rotation: self.rotation * inner.rotation,
-        }
+        };
+        turned.moved([self.position, [0.0; 3]])
     }
 }
 
