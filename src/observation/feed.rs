@@ -104,13 +104,13 @@ impl Feed<'_> {
             (transform.content, stamp)
         });
         let poses = self.inputs.take_transforms(transforms, now.unwrap_or_default());
-        let problems = poses.into_iter().filter_map(|(index, pose, stamp)| {
+        let mut problem = None;
+        for (index, pose, stamp) in poses {
             let pose = pose.map_err(InputProblem::from);
             let pose = pose.and_then(|pose| self.with_good_stamp(pose.values(), stamp));
-            self.inputs.take_pose(index, pose, stamp)
-        });
-        // Every part counts, and the last problem is told.
-        problems.fold(None, |_, problem| Some(problem))
+            problem = self.inputs.take_pose(index, pose, stamp).or(problem);
+        }
+        problem
     }
 
     /// Adds the values of the extra state at `index`, dated by the clock.

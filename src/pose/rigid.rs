@@ -74,7 +74,7 @@ impl Pose {
     /// The pose after a [difference](Self::difference).
     pub fn moved(self, [linear, angular]: [[f64; 3]; 2]) -> Self {
         Self {
-            position: sum(self.position, linear),
+            position: std::array::from_fn(|axis| self.position[axis] + linear[axis]),
             rotation: Rotation::from_vector(angular) * self.rotation,
         }
     }
@@ -85,20 +85,16 @@ impl Pose {
     }
 }
 
-fn sum(one: [f64; 3], other: [f64; 3]) -> [f64; 3] {
-    std::array::from_fn(|axis| one[axis] + other[axis])
-}
-
 /// Where a frame is in the first pose's frame, if it is at the second pose in that of the first.
 impl Mul for Pose {
     type Output = Self;
 
     fn mul(self, inner: Self) -> Self {
-        let moved = self.rotation.rotate(inner.position);
-        Self {
-            position: sum(self.position, moved),
+        let turned = Self {
+            position: self.rotation.rotate(inner.position),
             rotation: self.rotation * inner.rotation,
-        }
+        };
+        turned.moved([self.position, [0.0; 3]])
     }
 }
 
