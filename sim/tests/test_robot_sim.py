@@ -39,7 +39,9 @@ class LateRobot(Node):
 @pytest.fixture
 def robot():
     rclpy.init()
-    yield LateRobot()
+    robot = LateRobot()
+    yield robot
+    robot.destroy_node()
     rclpy.shutdown()
 
 
