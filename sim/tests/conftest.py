@@ -1,5 +1,6 @@
 """A simulated robot as a process, seen over ROS 2."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -64,8 +65,13 @@ class RobotProcess:
         self.wait_until(lambda: self.simulated_s() >= end_s)
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        # One that is killed leaves what it shares with this process as it was in the middle of a message.
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.node.destroy_node()
 
 
