@@ -19,9 +19,10 @@ use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo
 use pi0_node::pose::{Pose, Rotation};
 use pi0_node::ros::Pi0Node;
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
-use r2r::geometry_msgs::msg::{PoseStamped, TwistStamped};
+use r2r::geometry_msgs::msg::{PoseStamped, TransformStamped, TwistStamped};
 use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::std_srvs::srv::Trigger;
+use r2r::tf2_msgs::msg::TFMessage;
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, ParameterValue, Publisher, QosProfile, WrappedTypesupport};
 
@@ -97,9 +98,35 @@ struct Robot {
     images: Publisher<Image>,
     joint_states: Publisher<JointState>,
     poses: Publisher<PoseStamped>,
+    frames: Publisher<TFMessage>,
     at: Pose,
     /// Of the measured pose.
     frame: &'static str,
+    sends_frames: bool,
+}
+
+fn latched() -> QosProfile {
+    QosProfile::default().keep_last(1).transient_local()
+}
+
+fn transform(
+    parent: &str,
+    child: &str,
+    pose: Pose,
+    stamp: r2r::builtin_interfaces::msg::Time,
+) -> TransformStamped {
+    let mut transform = TransformStamped::default();
+    transform.header.frame_id = parent.to_owned();
+    transform.header.stamp = stamp;
+    transform.child_frame_id = child.to_owned();
+    let [x, y, z, qx, qy, qz, qw] = pose.values();
+    let (translation, rotation) = (
+        &mut transform.transform.translation,
+        &mut transform.transform.rotation,
+    );
+    (translation.x, translation.y, translation.z) = (x, y, z);
+    (rotation.x, rotation.y, rotation.z, rotation.w) = (qx, qy, qz, qw);
+    transform
 }
 
 fn pose_of(message: &PoseStamped) -> Pose {
@@ -118,11 +145,13 @@ impl Robot {
             images: node.create_publisher("/front", qos()).unwrap(),
             joint_states: node.create_publisher("/joint_states", qos()).unwrap(),
             poses: node.create_publisher("/end_effector_pose", qos()).unwrap(),
+            frames: node.create_publisher("/tf", qos()).unwrap(),
             at: Pose {
                 position: [0.4, 0.0, 0.3],
                 rotation: Rotation::from_vector([std::f64::consts::PI, 0.0, 0.0]),
             },
             frame: "base",
+            sends_frames: false,
             node,
         }
     }
@@ -153,14 +182,27 @@ impl Robot {
         };
         state.header.stamp = stamp.clone();
         self.joint_states.publish(&state).unwrap();
-        let mut pose = PoseStamped::default();
-        pose.header.stamp = stamp;
-        pose.header.frame_id = self.frame.to_owned();
-        let [x, y, z, qx, qy, qz, qw] = self.at.values();
-        let (position, orientation) = (&mut pose.pose.position, &mut pose.pose.orientation);
-        (position.x, position.y, position.z) = (x, y, z);
-        (orientation.x, orientation.y, orientation.z, orientation.w) = (qx, qy, qz, qw);
-        self.poses.publish(&pose).unwrap();
+        if self.sends_frames {
+            // The tool is 0.1 m beyond the flange.
+            let flange = self.at
+                * Pose {
+                    position: [0.0, 0.0, -0.1],
+                    rotation: Rotation::IDENTITY,
+                };
+            let message = TFMessage {
+                transforms: vec![transform("base", "flange", flange, stamp)],
+            };
+            self.frames.publish(&message).unwrap();
+        } else {
+            let mut pose = PoseStamped::default();
+            pose.header.stamp = stamp;
+            pose.header.frame_id = self.frame.to_owned();
+            let [x, y, z, qx, qy, qz, qw] = self.at.values();
+            let (position, orientation) = (&mut pose.pose.position, &mut pose.pose.orientation);
+            (position.x, position.y, position.z) = (x, y, z);
+            (orientation.x, orientation.y, orientation.z, orientation.w) = (qx, qy, qz, qw);
+            self.poses.publish(&pose).unwrap();
+        }
         self.node.spin_once(Duration::from_millis(10));
     }
 
@@ -281,6 +323,34 @@ fn velocities_move_the_robot_and_are_0_after_a_stop() {
                 [linear.x, linear.y, linear.z, angular.x, angular.y, angular.z] == [0.0; 6]
             })
         });
+        node.stop();
+    });
+}
+
+#[test]
+fn a_pose_comes_from_the_frames_of_tf() {
+    isolated!(|| {
+        let node = start(&[
+            ("poses.tool.tool_frame", text("tcp")),
+            ("outputs.arm.type", text("pose")),
+        ]);
+        let mut robot = Robot::new();
+        robot.sends_frames = true;
+        let fixed: Publisher<TFMessage> = robot.node.create_publisher("/tf_static", latched()).unwrap();
+        let beyond = Pose {
+            position: [0.0, 0.0, 0.1],
+            rotation: Rotation::IDENTITY,
+        };
+        let message = TFMessage {
+            transforms: vec![transform("flange", "tcp", beyond, Default::default())],
+        };
+        fixed.publish(&message).unwrap();
+        let mut targets = robot.listen::<PoseStamped>("/target");
+        let start = robot.at;
+        let first = robot.until("a target", |_| targets.next().now_or_never().flatten());
+        let [distance, angle] = pose_of(&first).distances(start);
+        assert!(distance < 0.01 && angle < 0.05, "{distance} m, {angle} rad");
+        robot.follow(&mut targets, 0.31);
         node.stop();
     });
 }

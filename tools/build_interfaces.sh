@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the ROS 2 package pi0_interfaces into the environment that has ROS 2 as wheels; setup.sh calls this.
-# Where a ROS 2 is sourced, colcon builds it.
-# Usage: tools/build_interfaces.sh ENVIRONMENT [PREFIX], where PREFIX is the folder to install to if it is another one
+# Builds the ROS 2 package pi0_interfaces into the environment that has ROS 2 as wheels, and tf2_msgs, which the wheels lack;
+# setup.sh calls this. Where a ROS 2 is sourced, it has tf2_msgs, and colcon builds pi0_interfaces.
+# Usage: tools/build_interfaces.sh ENVIRONMENT [PREFIX], where PREFIX is the folder to install pi0_interfaces alone to
 set -euo pipefail
 
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -29,7 +29,12 @@ numpy_headers="$("$python" -c 'import numpy; print(numpy.get_include())')"
 build="$(mktemp -d)"
 trap 'rm -rf "$build"' EXIT
 export PATH="$environment/bin:$PATH" AMENT_PREFIX_PATH="$environment" CMAKE_PREFIX_PATH="$environment" ROS_DISTRO=jazzy
-cmake -S "$tools/../pi0_interfaces" -B "$build" -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_BUILD_TYPE=Release \
-  -DCMAKE_{C,CXX}_FLAGS="-ffile-prefix-map=$build=pi0_interfaces" -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$python"
-cmake --build "$build" --parallel
-cmake --install "$build"
+packages=("$tools/../pi0_interfaces")
+[[ -n "${2:-}" ]] || packages+=("$tools/interfaces/tf2_msgs")
+for package in "${packages[@]}"; do
+  name="$(basename "$package")"
+  cmake -S "$package" -B "$build/$name" -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_{C,CXX}_FLAGS="-ffile-prefix-map=$build/$name=$name" -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$python"
+  cmake --build "$build/$name" --parallel
+  cmake --install "$build/$name"
+done

@@ -103,9 +103,10 @@ expect_interfaces_of_sourced_ros() {
 
 build_interfaces() {
   local wanted
-  wanted="$(cat "$tools/build_interfaces.sh" "$checkout/pi0_interfaces/"{package.xml,CMakeLists.txt} "$checkout/$action" | sha256sum)"
+  wanted="$(cat "$tools/build_interfaces.sh" "$checkout/pi0_interfaces/"{package.xml,CMakeLists.txt} "$checkout/$action" \
+    "$tools/interfaces/tf2_msgs/"{package.xml,CMakeLists.txt,msg/TFMessage.msg} | sha256sum)"
   [[ -f "$environment/interfaces" && "$(cat "$environment/interfaces")" == "$wanted" ]] && return
-  step "the package pi0_interfaces, about half a minute" "$tools/build_interfaces.sh" "$environment"
+  step "the packages pi0_interfaces and tf2_msgs, about a minute" "$tools/build_interfaces.sh" "$environment"
   echo "$wanted" >"$environment/interfaces"
 }
 
@@ -171,7 +172,7 @@ fi
 if [[ ! -f "$environment/mujoco_gl" ]]; then
   set_up_rendering
   # A fresh shell proves that what was made works.
-  bash -c "source '$tools/env.sh' && python -c 'import rclpy, sensor_msgs.msg, trajectory_msgs.msg, pi0_interfaces.action'" || {
+  bash -c "source '$tools/env.sh' && python -c 'import rclpy, sensor_msgs.msg, trajectory_msgs.msg, pi0_interfaces.action, tf2_msgs.msg'" || {
     rm -f "$environment/mujoco_gl" "$environment/installed"
     fail "the environment in $environment was made, but rclpy does not load in it (the error is above)."
   }

@@ -6,10 +6,10 @@ use image::RgbImage;
 
 use super::cdr::{CdrError, CdrReader};
 use crate::observation::{
-    ChannelOrder, ImageLayout, InFrame, InputProblem, JointState, Stamped, decode_compressed_image,
-    decode_image, some_joint_positions,
+    ChannelOrder, ImageLayout, InFrame, InputProblem, JointState, Stamped, Transform,
+    decode_compressed_image, decode_image, some_joint_positions,
 };
-use crate::pose::POSE_VALUES;
+use crate::pose::{POSE_VALUES, Pose};
 
 /// Type name of an uncompressed image.
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
@@ -23,6 +23,8 @@ pub const JOINT_TRAJECTORY: &str = "trajectory_msgs/msg/JointTrajectory";
 pub const FLOAT64_ARRAY: &str = "std_msgs/msg/Float64MultiArray";
 /// Type name of a pose.
 pub const POSE: &str = "geometry_msgs/msg/PoseStamped";
+/// Type name of frames.
+pub const TRANSFORMS: &str = "tf2_msgs/msg/TFMessage";
 /// Type name of a velocity.
 pub const TWIST: &str = "geometry_msgs/msg/TwistStamped";
 /// Type name of a text.
@@ -202,6 +204,30 @@ pub fn pose(data: &[u8]) -> Result<Stamped<InFrame<[f64; POSE_VALUES]>>, CdrErro
     Ok(Stamped {
         stamp,
         content: InFrame { frame, content },
+    })
+}
+
+/// Reads the frames of a `tf2_msgs/TFMessage`, each with its parent.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn transforms(data: &[u8]) -> Result<Vec<Stamped<Transform>>, CdrError> {
+    let mut reader = CdrReader::new(data)?;
+    let count = reader.u32()?;
+    reader.sequence(count, 72, |reader| {
+        let (stamp, parent) = header_with_frame(reader)?;
+        let parent = parent.to_owned();
+        let child = reader.text()?.to_owned();
+        let mut values = [0.0; POSE_VALUES];
+        for value in &mut values {
+            *value = reader.f64()?;
+        }
+        let content = Transform {
+            parent,
+            child,
+            pose: Pose::from_values(&values),
+        };
+        Ok(Stamped { stamp, content })
     })
 }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bag::{Bag, Topic};
 use super::messages::{
-    CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, POSE, STRING,
+    CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, POSE, STRING, TRANSFORMS,
 };
 use super::recorded_actions::Between;
 use crate::control::OutputKind;
+use crate::observation::STATIC_TRANSFORMS;
 use crate::parameters::Settings;
 use crate::pose::POSE_VALUES;
 
@@ -24,6 +25,11 @@ pub enum Role {
     JointStates(usize),
     /// Pose at this index of the configuration.
     Pose(usize),
+    /// Frames.
+    Transforms {
+        /// Whether they never move.
+        is_static: bool,
+    },
     /// Extra state at this index of the configuration.
     ExtraState(usize),
     /// Prompt.
@@ -168,6 +174,13 @@ impl Chooser<'_> {
         for (index, pose) in inputs.poses.iter().enumerate() {
             if let Some(topic) = pose.topic() {
                 self.read("the pose", topic, POSE, Role::Pose(index));
+            }
+        }
+        for &topic in inputs.transforms() {
+            // A robot may have no frames that never move.
+            let is_static = topic == STATIC_TRANSFORMS;
+            if !is_static || self.topic(topic).is_some() {
+                self.read("the frames", topic, TRANSFORMS, Role::Transforms { is_static });
             }
         }
         for (index, extra) in inputs.extra_state.iter().enumerate() {

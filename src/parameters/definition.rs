@@ -164,7 +164,6 @@ mod tests {
             "checkpoint",
             "cameras.<name>.topic",
             "joint_names",
-            "poses.<name>.topic",
             "poses.<name>.base_frame",
             "joint_states.<name>.topic",
             "extra_state.<name>.topic",

@@ -133,7 +133,10 @@ pub fn input_topics(parameters: &NodeParameters) -> InputTopics {
         size: one.size,
     });
     let poses = parameters.poses.iter().map(|(_, pose)| PoseTopic {
-        source: PoseSource::Topic(pose.topic.clone()),
+        source: match pose.topic.is_empty() {
+            false => PoseSource::Topic(pose.topic.clone()),
+            true => PoseSource::Frame(pose.tool_frame.clone()),
+        },
         base_frame: pose.base_frame.clone(),
     });
     let sync_slop = Duration::from_secs_f64(parameters.state.sync_slop_ms / 1e3);

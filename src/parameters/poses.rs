@@ -21,6 +21,12 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
         reader.refuse("pose_names", expected);
     }
     for (name, pose) in &parameters.poses {
+        let is_from_topic = !pose.topic.is_empty();
+        if is_from_topic != pose.tool_frame.is_empty() {
+            let expected =
+                format!("poses.{name}.topic, or poses.{name}.tool_frame for a pose of /tf, and not both");
+            reader.refuse(format!("poses.{name}.tool_frame"), expected);
+        }
         let near = pose.rotation_near.len();
         if near > 0 && near != pose.state_rotation.len() {
             let expected = format!(
@@ -183,7 +189,11 @@ mod tests {
         for (more, expected) in [
             (box_of(0.5, 0.5), "poses.tool.workspace_min"),
             (vec![("poses.tool.base_frame", text(""))], "poses.tool.base_frame"),
-            (vec![("poses.tool.topic", text(""))], "poses.tool.topic"),
+            (vec![("poses.tool.topic", text(""))], "poses.tool.tool_frame"),
+            (
+                vec![("poses.tool.tool_frame", text("tcp"))],
+                "poses.tool.tool_frame",
+            ),
             (
                 vec![("poses.tool.rotation_near", DoubleArray(vec![3.0]))],
                 "poses.tool.rotation_near",

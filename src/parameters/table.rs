@@ -257,10 +257,12 @@ parameters! {
 parameters! {
     /// One pose: where it comes from, how it and its actions become the checkpoint's, and its limits.
     PoseParameters {
-        /// Topic of the measured pose (geometry_msgs/PoseStamped).
-        topic: String = String::new(), NotEmpty, "", Never;
+        /// Topic of the measured pose (geometry_msgs/PoseStamped); empty takes the pose of tool_frame from /tf and /tf_static.
+        topic: String = String::new(), Any, "", Never;
         /// Frame that the measured and the commanded pose are in. A message of another frame is refused.
         base_frame: String = String::new(), NotEmpty, "", Never;
+        /// Frame of the tool in /tf, where there is no topic.
+        tool_frame: String = String::new(), Any, "", Never;
         /// Values behind x, y and z in the checkpoint's state: axis_angle (robosuite, LIBERO), quaternion_xyzw,
         /// quaternion_wxyz, rotation_6d (columns of the matrix), rotation_6d_rows (PyTorch3D), rpy in radians (DROID), or none.
         state_rotation: RotationRepresentation = RotationRepresentation::AxisAngle, Any, "", Never;

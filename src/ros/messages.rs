@@ -6,20 +6,21 @@ use image::RgbImage;
 use r2r::builtin_interfaces::msg::{Duration as DurationMessage, Time};
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::geometry_msgs::msg::{
-    Point, Pose as PoseMessage, PoseStamped, Quaternion, Twist, TwistStamped, Vector3,
+    Point, Pose as PoseMessage, PoseStamped, Quaternion, TransformStamped, Twist, TwistStamped, Vector3,
 };
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState as JointStateMessage};
 use r2r::std_msgs::msg::{Float64MultiArray, Header};
+use r2r::tf2_msgs::msg::TFMessage;
 use r2r::trajectory_msgs::msg::{JointTrajectory, JointTrajectoryPoint};
 use r2r::{QosProfile, qos::HistoryPolicy};
 
 use crate::control::{TimedChunk, Trajectory, TrajectoryPoint};
 use crate::observation::{
-    ChannelOrder, ImageLayout, InFrame, InputProblem, JointState, Stamped, decode_compressed_image,
-    decode_image,
+    ChannelOrder, ImageLayout, InFrame, InputProblem, JointState, Stamped, Transform,
+    decode_compressed_image, decode_image,
 };
 use crate::parameters::QosOverride;
-use crate::pose::POSE_VALUES;
+use crate::pose::{POSE_VALUES, Pose, Rotation};
 use crate::runtime::{Level, Status};
 
 /// An image without its pixels decoded. `channel_order`: the order of its colours where the encoding leaves it open.
@@ -79,6 +80,29 @@ pub fn pose(message: &PoseStamped) -> Stamped<InFrame<[f64; POSE_VALUES]>> {
         content: [position.x, position.y, position.z, x, y, z, w],
     };
     stamped(&message.header, in_frame)
+}
+
+/// The frames of a message, with their parents. Names of ROS 1 began with a slash.
+pub fn transforms(message: TFMessage) -> Vec<Stamped<Transform>> {
+    let name = |name: String| match name.strip_prefix('/') {
+        Some(name) => name.to_owned(),
+        None => name,
+    };
+    let transform = |transform: TransformStamped| {
+        let Vector3 { x, y, z } = transform.transform.translation;
+        let position = [x, y, z];
+        let Quaternion { x, y, z, w } = transform.transform.rotation;
+        let content = Transform {
+            parent: name(transform.header.frame_id.clone()),
+            child: name(transform.child_frame_id),
+            pose: Pose {
+                position,
+                rotation: Rotation::from_xyzw([x, y, z, w]),
+            },
+        };
+        stamped(&transform.header, content)
+    };
+    message.transforms.into_iter().map(transform).collect()
 }
 
 /// The present pose of a trajectory that has one, in `frame`.

@@ -7,6 +7,7 @@ use r2r::geometry_msgs::msg::PoseStamped;
 use r2r::rosgraph_msgs::msg::Clock as ClockMessage;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
 use r2r::std_msgs::msg::{Float64MultiArray, String as StringMessage};
+use r2r::tf2_msgs::msg::TFMessage;
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tokio::runtime::Handle;
 
@@ -14,13 +15,16 @@ use super::messages::{self, qos_profile};
 use super::node_error::NodeError;
 use super::publisher_mismatches::SubscribedTopic;
 use crate::control::{DescribedLimits, JointLimits, joint_limits};
-use crate::observation::{Feed, Transport};
+use crate::observation::{Feed, STATIC_TRANSFORMS, Transport};
 use crate::parameters::{Parameters, QosEnd};
 use crate::runtime::NodeState;
 
 /// Joint states that may wait together. Several publishers may share the topic, and the newest message alone would starve the
 /// joints of the others.
 const JOINT_STATES: usize = 16;
+
+/// Messages of frames that may wait together: every part of the robot sends its own.
+const TRANSFORMS: usize = 100;
 
 /// Subscribes to every input of an observation, and to the clock where time is simulated. Returns the topics.
 ///
@@ -77,6 +81,17 @@ pub fn subscribe_inputs(
         let qos = sensor().keep_last(1);
         subscriber.feed(topic, qos, Waiting::Newest, move |feed, message: PoseStamped| {
             feed.pose(index, messages::pose(&message));
+        })?;
+    }
+    for &topic in settings.inputs.transforms() {
+        // As tf2's own listener. What never moves is sent once, and kept for those that come later.
+        let (is_static, qos) = (
+            topic == STATIC_TRANSFORMS,
+            QosProfile::default().keep_last(TRANSFORMS),
+        );
+        let qos = if is_static { qos.transient_local() } else { qos };
+        subscriber.feed(topic, qos, Waiting::All, move |feed, message: TFMessage| {
+            feed.transforms(messages::transforms(message), is_static);
         })?;
     }
     for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
