@@ -14,7 +14,7 @@ from pi0_sim.panda_environment import (
     PandaEnvironment,
 )
 from pi0_sim.panda_scene import CAMERAS, DEFAULT_SIZE, PandaScene
-from pi0_sim.panda_skills import SKILLS, EpisodeJudge
+from pi0_sim.panda_skills import SKILLS, PandaEpisodeJudge
 from pi0_sim.parameters import Row, common_rows
 from pi0_sim.pose_controller import BASE_FRAME, TOOL_FRAME, PoseController, TwistController
 from pi0_sim.robot_sim import RobotSim, main
@@ -100,7 +100,7 @@ class PandaSim(RobotSim):
         return environment.step()
 
     def new_judge(self, seed):
-        return EpisodeJudge(seed, self.parameters.task)
+        return PandaEpisodeJudge(seed, self.parameters.task)
 
     def is_solved(self, reward, outcome):
         return self._ending_skill in outcome.kept

@@ -8,7 +8,7 @@ KEPT_STEPS = 25
 
 
 @dataclass(frozen=True)
-class Skill:
+class PandaSkill:
     """prompt: what the policy is told. tasks: in which it can be done. seconds: time enough, with a second try."""
 
     prompt: str
@@ -22,9 +22,9 @@ class Skill:
 
 
 SKILLS = {
-    "lift": Skill("lift the red cube", ("lift", "stack"), 10.0),
-    "stack": Skill("stack the red cube on the green cube", ("stack",), 15.0),
-    "pick_place_can": Skill("put the can into its bin", ("pick_place_can",), 15.0),
+    "lift": PandaSkill("lift the red cube", ("lift", "stack"), 10.0),
+    "stack": PandaSkill("stack the red cube on the green cube", ("stack",), 15.0),
+    "pick_place_can": PandaSkill("put the can into its bin", ("pick_place_can",), 15.0),
 }
 
 
@@ -38,7 +38,7 @@ def is_done(name, environment):
 
 
 @dataclass
-class Outcome:
+class PandaOutcome:
     """What came of an episode.
 
     reward_max: the best of robosuite's reward, 0 or 1. kept: the skills that were done in most of the last KEPT_STEPS
@@ -55,11 +55,11 @@ class Outcome:
         return asdict(self)
 
 
-class EpisodeJudge:
+class PandaEpisodeJudge:
     """Watches an episode of PandaEnvironment, one step after the other."""
 
     def __init__(self, seed, task):
-        self.outcome = Outcome(seed, task, 0.0, [], 0.0)
+        self.outcome = PandaOutcome(seed, task, 0.0, [], 0.0)
         self._done = {name: deque(maxlen=KEPT_STEPS) for name, skill in SKILLS.items() if task in skill.tasks}
 
     def stepped(self, environment, reward, seconds):

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pi0_sim.panda_skills import KEPT_STEPS, SKILLS, EpisodeJudge, is_done
+from pi0_sim.panda_skills import KEPT_STEPS, SKILLS, PandaEpisodeJudge, is_done
 
 
 def environment(task, solved=False, lifted=False):
@@ -29,7 +29,7 @@ def test_a_skill_is_done_by_robosuite_s_check_and_stacking_is_not_lifting(task, 
 
 
 def test_a_skill_is_kept_when_it_is_done_in_most_of_half_a_second():
-    judge = EpisodeJudge(3, "stack")
+    judge = PandaEpisodeJudge(3, "stack")
     for step in range(KEPT_STEPS // 2):
         judge.stepped(environment("stack", solved=True, lifted=True), 1.0, step)
     assert judge.outcome.kept == []
@@ -38,7 +38,7 @@ def test_a_skill_is_kept_when_it_is_done_in_most_of_half_a_second():
 
 
 def test_a_cube_that_was_lifted_and_dropped_is_not_kept():
-    judge = EpisodeJudge(0, "lift")
+    judge = PandaEpisodeJudge(0, "lift")
     for _ in range(KEPT_STEPS):
         judge.stepped(environment("lift", solved=True, lifted=True), 1.0, 1.0)
     assert judge.outcome.kept == ["lift"]

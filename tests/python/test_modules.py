@@ -12,18 +12,27 @@ MODULES = {
 }
 
 
+# Packages of the robots that policies are trained for: what has the same part in each has the same name.
+ROBOTS = ("aloha", "panda")
+
+
 def repeated(names):
     return [name for name, count in Counter(names).items() if count > 1]
 
 
+def within_robot(path, name):
+    return f"{path.parent.name}.{name}" if path.parent.name in ROBOTS else name
+
+
 def test_no_two_modules_have_the_same_name():
     given = ("__init__", "__main__", "conftest")
-    assert not repeated(path.stem for path in MODULES if path.stem not in given)
+    assert not repeated(within_robot(path, path.stem) for path in MODULES if path.stem not in given)
 
 
 def test_no_two_classes_have_the_same_name():
-    nodes = (node for tree in MODULES.values() for node in ast.walk(tree))
-    assert not repeated(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    nodes = ((path, node) for path, tree in MODULES.items() for node in ast.walk(tree))
+    classes = (within_robot(path, node.name) for path, node in nodes if isinstance(node, ast.ClassDef))
+    assert not repeated(classes)
 
 
 def test_no_module_edits_the_search_path():

@@ -66,7 +66,7 @@ def checkpoint_of_three_cameras(folder):
     return folder
 
 
-class Robot(Node):
+class RobotUnderLoad(Node):
     """Three cameras, and joints that are at once where they are told to be."""
 
     def __init__(self):
@@ -122,7 +122,7 @@ def _bytes(pixels):
 def run_robot(ended, sent):
     """The robot's process. sent: numbers of messages, by input."""
     rclpy.init(args=[])
-    robot = Robot()
+    robot = RobotUnderLoad()
     while not ended.is_set():
         rclpy.spin_once(robot, timeout_sec=0.1)
         sent.update(robot.sent) if robot.sent["joints"] % JOINTS_HZ == 0 else None
@@ -130,7 +130,7 @@ def run_robot(ended, sent):
     rclpy.shutdown()
 
 
-class Operator(Node):
+class LoadOperator(Node):
     """Whoever looks at the node and changes its parameters."""
 
     def __init__(self):
@@ -222,7 +222,7 @@ def measure(hours):
         hog = stack.enter_context(load_hogs(folder))
         rclpy.init(args=[])
         stack.callback(rclpy.shutdown)
-        operator = Operator()
+        operator = LoadOperator()
         until_moving = time.monotonic() + TIMEOUT_S
         while operator.control("hold") != "":
             operator.listen(0.1)

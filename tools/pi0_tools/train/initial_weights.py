@@ -7,7 +7,7 @@ import torch
 from pi0_tools.reference.lerobot_checkpoint import load_policy
 from pi0_tools.reference.policy_types import PI0, PI05, type_of
 from pi0_tools.reference.prompt_tokenizer import read_tokenizer
-from pi0_tools.train.small_policy import number_pieces
+from pi0_tools.train.small_robot_policy import number_pieces
 
 # Waves along a value's range, of which the shortest tells neighbouring numbers apart.
 WAVES = 7

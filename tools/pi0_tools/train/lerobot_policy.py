@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pi0_tools.reference.lerobot_checkpoint import build_processors, load_policy
 from pi0_tools.reference.prompt_tokenizer import read_tokenizer
-from pi0_tools.train.small_policy import camera_feature
+from pi0_tools.train.small_robot_policy import camera_feature
 
 
 class LeRobotPolicy:

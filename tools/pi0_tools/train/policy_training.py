@@ -23,7 +23,7 @@ from pi0_tools.train.demonstration_batches import BatchSampler, Demonstrations
 from pi0_tools.train.initial_weights import start_from, start_numbers
 from pi0_tools.train.prompt_pretraining import pretrain_prompt
 from pi0_tools.train.robot import add_robot_arguments, take_robot
-from pi0_tools.train.small_policy import (
+from pi0_tools.train.small_robot_policy import (
     camera_feature,
     robot_statistics,
     small_architecture,

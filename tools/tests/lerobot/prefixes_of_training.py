@@ -17,7 +17,7 @@ from pi0_tools.reference.policy_types import PI0, PI05
 from pi0_tools.reference.random_weights import randomise
 from pi0_tools.train.aloha.robot import ROBOT
 from pi0_tools.train.clean_prefixes import draw_clean_rows, train_with_clean_prefixes, write_training_delay
-from pi0_tools.train.small_policy import (
+from pi0_tools.train.small_robot_policy import (
     camera_feature,
     robot_statistics,
     small_architecture,

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from pi0_sim.panda_environment import STEP_SECONDS, PandaEnvironment
 from pi0_sim.panda_scene import CAMERAS, DEFAULT_SIZE, PandaScene
-from pi0_sim.panda_skills import SKILLS, EpisodeJudge, is_done
+from pi0_sim.panda_skills import SKILLS, PandaEpisodeJudge, is_done
 from pi0_sim.pose import Pose
 from pi0_tools.reference.architecture import Architecture, GemmaSizes, VisionSizes
 from pi0_tools.train.panda.mishaps import cause_mishap
@@ -118,7 +118,7 @@ class Panda(Robot):
         return Target(Pose(position_m, rotation.as_quat()), opening)
 
     def judge(self, environment, seed):
-        return EpisodeJudge(seed, environment.task_name)
+        return PandaEpisodeJudge(seed, environment.task_name)
 
     def tool_position_m(self, skill, state, action):
         del skill
