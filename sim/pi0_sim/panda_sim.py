@@ -126,7 +126,7 @@ class PandaSim(RobotSim):
         return receive
 
     def _new_transform_publisher(self):
-        """Of /tf; None where ROS 2 has no tf2_msgs, as its Python wheels."""
+        """Of /tf; None where ROS 2 has no tf2_msgs."""
         try:
             from tf2_msgs.msg import TFMessage
         except ImportError:
