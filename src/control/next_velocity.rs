@@ -2,6 +2,7 @@
 //! can stop before a position limit.
 
 use super::JointLimits;
+use crate::pose::length;
 
 /// The velocity for the next step (of `step_s` seconds), in which the wanted position moves by `lead`; the joint is
 /// behind it by `lag` now.
@@ -108,8 +109,4 @@ pub(super) fn no_longer_than(vector: [f64; 3], longest: f64) -> [f64; 3] {
 
 fn minus(one: [f64; 3], other: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|axis| one[axis] - other[axis])
-}
-
-fn length(vector: [f64; 3]) -> f64 {
-    vector.iter().map(|value| value * value).sum::<f64>().sqrt()
 }

@@ -153,11 +153,11 @@ impl FrameTree {
 impl Frame {
     /// The pose in the parent at a time.
     fn at(&self, time: Option<Duration>) -> Option<Pose> {
-        let history = match (&self.poses, time) {
-            (Poses::Static(pose), _) => return Some(*pose),
-            (Poses::Moving(history), time) => (history, time?),
+        let history = match &self.poses {
+            Poses::Static(pose) => return Some(*pose),
+            Poses::Moving(history) => history,
         };
-        let (history, time) = history;
+        let time = time?;
         let [(before, from), (after, to)] = history.around(time)?;
         let way = after.saturating_sub(before).as_secs_f64();
         let share = match way > 0.0 {

@@ -7,3 +7,4 @@ mod rotation;
 pub use representation::RotationRepresentation;
 pub use rigid::{POSE_VALUE_NAMES, POSE_VALUES, Pose};
 pub use rotation::Rotation;
+pub(crate) use rotation::length;

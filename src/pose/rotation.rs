@@ -161,7 +161,8 @@ impl Mul for Rotation {
     }
 }
 
-pub(super) fn length(vector: Vector) -> f64 {
+/// Length of a vector.
+pub(crate) fn length(vector: [f64; 3]) -> f64 {
     vector.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
