@@ -26,7 +26,7 @@ fi
 
 # r2r generates bindings for these packages alone. It resolves no dependencies, so the packages of nested messages
 # are listed as well. It generates anew when this variable changes, and not when a definition does: hence the checksum.
-export IDL_PACKAGE_FILTER="action_msgs;builtin_interfaces;diagnostic_msgs;geometry_msgs;lifecycle_msgs;pi0_interfaces;\
+export IDL_PACKAGE_FILTER="action_msgs;builtin_interfaces;diagnostic_msgs;geometry_msgs;lifecycle_msgs;nav_msgs;pi0_interfaces;\
 rcl_interfaces;rosgraph_msgs;sensor_msgs;service_msgs;std_msgs;std_srvs;tf2_msgs;trajectory_msgs;unique_identifier_msgs;\
 checksum_$(cksum <"$checkout/pi0_interfaces/action/RunPolicy.action" | cut -d ' ' -f 1)"
 

@@ -16,6 +16,9 @@ fuzz_target!(|input: &[u8]| {
         let _ = messages::joint_state(input);
         let _ = messages::joint_trajectory(input, "", &*JOINTS);
         let _ = messages::float64_array(input);
+        let _ = messages::pose(input);
+        let _ = messages::odometry(input);
+        let _ = messages::transforms(input);
         let _ = messages::string(input);
         let _ = messages::clock(input);
     });

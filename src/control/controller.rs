@@ -9,7 +9,7 @@ use super::safety::{following_error, limits_hold, workspace_hold};
 use super::stop::stop;
 use super::supervisor::Supervisor;
 use super::takeover::TakeoverState;
-use super::twist::twists;
+use super::twist::{TwistSettings, twists};
 use super::{
     Axes, ChunkPlayer, ChunkRefusal, Hold, HoldReason, JointLimits, Limiter, Plan, PlayerState, SafetyInputs,
     SupervisionSettings, TimedChunk, Trajectory, TrajectorySettings,
@@ -33,8 +33,8 @@ pub struct ControlSettings {
     /// Largest distance of an axis from its command while a chunk is played, in its unit; as `max_start_jump`, or none
     /// for any distance.
     pub max_following_error: Arc<[f32]>,
-    /// How fast a velocity that follows a pose brings it to where it should be: the share a second; one per pose.
-    pub twist_gains: Arc<[f64]>,
+    /// How a velocity follows each pose.
+    pub twists: Arc<[TwistSettings]>,
     /// Whether an axis beyond that gives the robot to whoever moves it by hand.
     pub yields_to_hand: bool,
     /// Time to come to rest, where the acceleration limits do not ask for longer.
@@ -59,7 +59,7 @@ impl ControlSettings {
             limit_return_velocity: 0.1,
             max_start_jump: [].into(),
             max_following_error: [].into(),
-            twist_gains: [].into(),
+            twists: [].into(),
             yields_to_hand: false,
             stop_duration: Duration::from_millis(200),
             supervision: SupervisionSettings {
@@ -230,7 +230,7 @@ impl Controller {
                     now,
                     settings.step,
                     safety_inputs.measured.as_deref(),
-                    &settings.twist_gains,
+                    &settings.twists,
                     settings.limits.as_deref(),
                 );
                 Trajectory {

@@ -49,3 +49,4 @@ pub use supervisor::{Command, InputRole, MonitoredInput, SafetyInputs, Supervisi
 pub use tick_schedule::TickSchedule;
 pub use timed_chunk::TimedChunk;
 pub use trajectory::{Trajectory, TrajectoryPoint, TrajectorySettings};
+pub use twist::TwistSettings;

@@ -27,6 +27,8 @@ pub const POSE: &str = "geometry_msgs/msg/PoseStamped";
 pub const TRANSFORMS: &str = "tf2_msgs/msg/TFMessage";
 /// Type name of a velocity.
 pub const TWIST: &str = "geometry_msgs/msg/TwistStamped";
+/// Type name of a mobile base's pose and velocity.
+pub const ODOMETRY: &str = "nav_msgs/msg/Odometry";
 /// Type name of a text.
 pub const STRING: &str = "std_msgs/msg/String";
 /// Type name of simulated time.
@@ -207,6 +209,25 @@ pub fn pose(data: &[u8]) -> Result<Stamped<InFrame<[f64; POSE_VALUES]>>, CdrErro
     })
 }
 
+/// Reads the velocities of a `nav_msgs/Odometry`: along and about x, y and z.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn odometry(data: &[u8]) -> Result<Stamped<[f64; 6]>, CdrError> {
+    const COVARIANCE: usize = 36;
+    let mut reader = CdrReader::new(data)?;
+    let stamp = header(&mut reader)?;
+    let _child_frame = reader.text()?;
+    for _of_pose in 0..POSE_VALUES + COVARIANCE {
+        reader.f64()?;
+    }
+    let mut content = [0.0; 6];
+    for value in &mut content {
+        *value = reader.f64()?;
+    }
+    Ok(Stamped { stamp, content })
+}
+
 /// Reads the frames of a `tf2_msgs/TFMessage`, each with its parent.
 ///
 /// # Errors
@@ -300,5 +321,15 @@ mod tests {
         assert_eq!(message.content.frame, "base");
         assert_eq!(message.content.content, [0.5, -0.25, 0.125, 1.0, 0.0, 0.0, 0.0]);
         assert!(pose(&bytes[..80]).is_err());
+    }
+
+    #[test]
+    fn the_velocities_of_a_base_are_read_behind_its_pose_as_ros_writes_them() {
+        // Of rclpy's `serialize_message`.
+        let bytes = include_bytes!("../../tests/fixtures/odometry.cdr");
+        let message = odometry(bytes).unwrap();
+        assert_eq!(message.stamp, Some(Duration::from_millis(7500)));
+        assert_eq!(message.content, [0.25, -0.5, 0.0, 0.0, 0.0, 0.75]);
+        assert!(odometry(&bytes[..400]).is_err());
     }
 }

@@ -205,6 +205,7 @@ impl<'a> Replayer<'a> {
             Role::Pose(index) => self.feed().pose(index, messages::pose(data)?),
             Role::Transforms { is_static } => self.feed().transforms(messages::transforms(data)?, is_static),
             Role::ExtraState(index) => self.feed().extra_state(index, &messages::float64_array(data)?),
+            Role::Odometry(index) => self.feed().odometry(index, messages::odometry(data)?),
             Role::Prompt => {
                 self.feed().prompt(&messages::string(data)?);
                 None

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bag::{Bag, Topic};
 use super::messages::{
-    CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, POSE, STRING, TRANSFORMS,
+    CLOCK, COMPRESSED_IMAGE, FLOAT64_ARRAY, IMAGE, JOINT_STATE, JOINT_TRAJECTORY, ODOMETRY, POSE, STRING,
+    TRANSFORMS,
 };
 use super::recorded_actions::Between;
 use crate::control::OutputKind;
-use crate::observation::STATIC_TRANSFORMS;
+use crate::observation::{ExtraStateKind, STATIC_TRANSFORMS};
 use crate::parameters::Settings;
 use crate::pose::POSE_VALUES;
 
@@ -32,6 +33,8 @@ pub enum Role {
     },
     /// Extra state at this index of the configuration.
     ExtraState(usize),
+    /// Velocities of a base, the extra state at this index of the configuration.
+    Odometry(usize),
     /// Prompt.
     Prompt,
     /// Simulated time.
@@ -184,12 +187,11 @@ impl Chooser<'_> {
             }
         }
         for (index, extra) in inputs.extra_state.iter().enumerate() {
-            self.read(
-                "the extra state",
-                &extra.topic,
-                FLOAT64_ARRAY,
-                Role::ExtraState(index),
-            );
+            let (message_type, role) = match extra.kind {
+                ExtraStateKind::Array => (FLOAT64_ARRAY, Role::ExtraState(index)),
+                ExtraStateKind::Odometry => (ODOMETRY, Role::Odometry(index)),
+            };
+            self.read("the extra state", &extra.topic, message_type, role);
         }
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use image::RgbImage;
 
-use super::{Clock, InputProblem, Inputs, Transform, extra_state, some_joint_positions, stamp_problem};
+use super::{
+    Clock, InputProblem, Inputs, Transform, base_velocity, extra_state, some_joint_positions, stamp_problem,
+};
 use crate::pose::POSE_VALUES;
 
 /// Content of a message with its stamp, as time since the epoch; `None` for a stamp that was never set.
@@ -115,9 +117,32 @@ impl Feed<'_> {
 
     /// Adds the values of the extra state at `index`, dated by the clock.
     pub fn extra_state(&self, index: usize, values: &[f64]) -> Option<InputProblem> {
-        let values = extra_state(values, self.inputs.topics.extra_state[index].size);
+        self.take_extra_state(index, Ok(values), self.stamp(None))
+    }
+
+    /// Adds the [velocities of a base](base_velocity) as the extra state at `index`.
+    pub fn odometry(&self, index: usize, message: Stamped<[f64; 6]>) -> Option<InputProblem> {
+        let stamp = self.stamp(message.stamp);
+        let values = base_velocity(message.content, self.inputs.topics.extra_state[index].size);
+        self.take_extra_state(index, self.with_good_stamp(&values[..], stamp), stamp)
+    }
+
+    fn take_extra_state(
+        &self,
+        index: usize,
+        values: Result<&[f64], InputProblem>,
+        stamp: Duration,
+    ) -> Option<InputProblem> {
+        let topic = &self.inputs.topics.extra_state[index];
+        let values = values.and_then(|values| extra_state(values, topic.size));
+        let values = values.map(|mut values| {
+            for (value, scale) in values.iter_mut().zip(&topic.scale) {
+                *value *= *scale as f32;
+            }
+            values
+        });
         let problem = values.as_ref().err().cloned();
-        self.inputs.take_extra_state(index, values, self.stamp(None));
+        self.inputs.take_extra_state(index, values, stamp);
         problem
     }
 
@@ -158,7 +183,7 @@ impl Feed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic};
+    use crate::observation::{CameraTopic, ExtraStateKind, ExtraStateTopic, InputTopics, JointStatesTopic};
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -166,6 +191,14 @@ mod tests {
 
     /// Inputs of one camera, one joint with the prefix `left_` and an extra state of one value, at 100 s of simulated time.
     fn receiver() -> (Inputs, Clock) {
+        receiver_with(ExtraStateTopic {
+            topic: "/force".to_owned(),
+            size: 1,
+            ..ExtraStateTopic::default()
+        })
+    }
+
+    fn receiver_with(extra_state: ExtraStateTopic) -> (Inputs, Clock) {
         let topics = InputTopics {
             cameras: vec![CameraTopic {
                 name: "top".to_owned(),
@@ -175,10 +208,7 @@ mod tests {
                 topic: "/joint_states".to_owned(),
                 prefix: "left_".to_owned(),
             }],
-            extra_state: vec![ExtraStateTopic {
-                topic: "/force".to_owned(),
-                size: 1,
-            }],
+            extra_state: vec![extra_state],
             ..InputTopics::default()
         };
         let clock = Clock::simulated();
@@ -209,6 +239,28 @@ mod tests {
                 positions: vec![0.5],
             },
         }
+    }
+
+    #[test]
+    fn the_velocities_of_a_base_are_in_the_policy_s_units_and_as_old_as_their_stamp() {
+        let receiver = receiver_with(ExtraStateTopic {
+            topic: "/odom".to_owned(),
+            kind: ExtraStateKind::Odometry,
+            size: 3,
+            scale: vec![1.0, 1.0, 180.0],
+        });
+        let feed = feed(&receiver, Some(seconds(1)));
+        let odometry = |stamp| Stamped {
+            stamp: Some(seconds(stamp)),
+            content: [0.25, -0.5, 9.0, 9.0, 9.0, 0.5],
+        };
+        assert_eq!(feed.odometry(0, odometry(99)), None);
+        feed.image(0, image(None));
+        feed.joint_state(0, joint_state("waist", None));
+        feed.prompt("drive");
+        let stamped = feed.inputs.observation_after(0).unwrap();
+        assert_eq!(stamped.observation.state, [0.5, 0.25, -0.5, 90.0]);
+        assert!(feed.odometry(0, odometry(90)).is_some());
     }
 
     #[test]

@@ -82,17 +82,31 @@ impl PoseTopic {
     }
 }
 
-/// Values of the state that are no joints (`std_msgs/Float64MultiArray`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Messages that extra state comes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtraStateKind {
+    /// `std_msgs/Float64MultiArray`.
+    #[default]
+    Array,
+    /// `nav_msgs/Odometry`: the velocities of a mobile base.
+    Odometry,
+}
+
+/// Values of the state that are neither joints nor poses.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExtraStateTopic {
     /// Name of the topic.
     pub topic: String,
+    /// What is on it.
+    pub kind: ExtraStateKind,
     /// Number of values.
     pub size: usize,
+    /// Factor from each value to the policy's units; empty for 1.
+    pub scale: Vec<f64>,
 }
 
 /// Everything that an observation is made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputTopics {
     /// Cameras that the robot has.
     pub cameras: Vec<CameraTopic>,

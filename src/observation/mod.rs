@@ -23,14 +23,14 @@ mod stamp;
 
 pub use clock::{Clock, ClockReport};
 pub use compressed_image::decode_compressed_image;
-pub use extra_state::extra_state;
+pub use extra_state::{base_velocity, extra_state};
 pub use feed::{Feed, InFrame, JointState, Stamped};
 pub use frame_tree::{FrameProblem, FrameTree, Transform};
 pub use input::{InputKind, InputReport};
 pub use input_problem::InputProblem;
 pub use input_topics::{
-    CameraTopic, ChannelOrder, ExtraStateTopic, InputTopics, JointStatesTopic, PoseSource, PoseTopic,
-    STATIC_TRANSFORMS, TRANSFORM_TOPICS, Transport,
+    CameraTopic, ChannelOrder, ExtraStateKind, ExtraStateTopic, InputTopics, JointStatesTopic, PoseSource,
+    PoseTopic, STATIC_TRANSFORMS, TRANSFORM_TOPICS, Transport,
 };
 pub use inputs::{Inputs, InputsAtATick, StampedObservation};
 pub use joint_positions::{SomePositions, some_joint_positions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::table::{NodeParameters, StateParameters};
 use crate::observation::{
-    CameraTopic, ExtraStateTopic, InputTopics, JointStatesTopic, PoseSource, PoseTopic,
+    CameraTopic, ExtraStateKind, ExtraStateTopic, InputTopics, JointStatesTopic, PoseSource, PoseTopic,
 };
 use crate::policy::CameraOptions;
 
@@ -42,6 +42,19 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
         extra_state.iter().map(|(name, one)| (name, &one.topic)),
         reader,
     );
+    for (name, one) in extra_state {
+        if one.r#type == ExtraStateKind::Odometry && !matches!(one.size, 2 | 3 | 6) {
+            reader.refuse(
+                format!("extra_state.{name}.size"),
+                "3 for a base that drives in any direction, 2 for one that does not, or 6 for every velocity",
+            );
+        }
+        let is_finite = one.scale.iter().all(|scale| scale.is_finite());
+        if !is_finite || !(one.scale.is_empty() || one.scale.len() == one.size) {
+            let expected = format!("{} finite numbers, as many as values, or none", one.size);
+            reader.refuse(format!("extra_state.{name}.scale"), expected);
+        }
+    }
     if cameras.is_empty() {
         reader.refuse("cameras", "cameras.<name>.topic of at least one camera");
     } else if cameras.iter().all(|(_, camera)| camera.optional) {
@@ -130,7 +143,9 @@ pub fn input_topics(parameters: &NodeParameters) -> InputTopics {
     }
     let extra_state = parameters.extra_state.iter().map(|(_, one)| ExtraStateTopic {
         topic: one.topic.clone(),
+        kind: one.r#type,
         size: one.size,
+        scale: one.scale.clone(),
     });
     let poses = parameters.poses.iter().map(|(_, pose)| PoseTopic {
         source: match pose.topic.is_empty() {
@@ -162,7 +177,7 @@ pub fn camera_options(parameters: &NodeParameters) -> Vec<CameraOptions> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ParameterValue::{Bool, Double, Integer, IntegerArray};
+    use super::super::ParameterValue::{Bool, Double, DoubleArray, Integer, IntegerArray};
     use super::super::overrides::{names, problems, settings, text};
     use super::*;
     use crate::observation::{ChannelOrder, Transport};
@@ -230,6 +245,28 @@ mod tests {
             (
                 [&force[..], &[("extra_state.force.size", Integer(0))]].concat(),
                 "extra_state.force.size",
+            ),
+            (
+                [
+                    &force[..],
+                    &[
+                        ("extra_state.force.type", text("odometry")),
+                        ("extra_state.force.size", Integer(4)),
+                    ],
+                ]
+                .concat(),
+                "extra_state.force.size",
+            ),
+            (
+                [
+                    &force[..],
+                    &[
+                        ("extra_state.force.size", Integer(2)),
+                        ("extra_state.force.scale", DoubleArray(vec![1.0])),
+                    ],
+                ]
+                .concat(),
+                "extra_state.force.scale",
             ),
         ] {
             assert_eq!(problems(&overrides), [expected], "{overrides:?}");

@@ -3,8 +3,9 @@
 use super::inputs::distinct_topics;
 use super::poses::value_names;
 use super::reader::Reader;
-use super::table::{NodeParameters, OutputParameters, TrajectoryOutput};
+use super::table::{NodeParameters, OutputParameters, PoseParameters, TrajectoryOutput};
 use crate::control::{OutputKind, OutputTopic};
+use crate::policy::DeltaFrame;
 use crate::pose::POSE_VALUES;
 
 /// Refuses every parameter of the outputs that does not fit another one, or the `commanded` joints and `poses`.
@@ -101,6 +102,17 @@ fn check_poses(parameters: &NodeParameters, poses: &[String], reader: &mut Reade
     }
 }
 
+/// The frame that the messages of an output are in.
+fn frame(kind: OutputKind, pose: &PoseParameters) -> String {
+    let is_in_tool_frame = kind == OutputKind::Twist && pose.twist_frame == DeltaFrame::Tool;
+    let frame = if is_in_tool_frame {
+        &pose.tool_frame
+    } else {
+        &pose.base_frame
+    };
+    frame.clone()
+}
+
 /// The topics of the commands, and the joints or the pose of each.
 pub fn outputs(parameters: &NodeParameters, commanded: &[String], poses: &[String]) -> Vec<OutputTopic> {
     if parameters.outputs.is_empty() {
@@ -126,7 +138,7 @@ pub fn outputs(parameters: &NodeParameters, commanded: &[String], poses: &[Strin
                 kind: output.r#type,
                 joints: first.map_or_else(Vec::new, |first| (first..first + POSE_VALUES).collect()),
                 names: value_names(&output.pose).collect(),
-                frame: pose.map_or_else(String::new, |(_, pose)| pose.base_frame.clone()),
+                frame: pose.map_or_else(String::new, |(_, pose)| frame(output.r#type, pose)),
                 ..OutputTopic::default()
             };
         }

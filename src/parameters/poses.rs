@@ -3,8 +3,8 @@
 use super::inputs::each_once;
 use super::reader::Reader;
 use super::table::{NodeParameters, PoseParameters, UNUSED};
-use crate::control::JointLimits;
-use crate::policy::{PoseAction, PoseMapping};
+use crate::control::{JointLimits, TwistSettings};
+use crate::policy::{DeltaFrame, PoseAction, PoseMapping};
 use crate::pose::{POSE_VALUE_NAMES, POSE_VALUES};
 
 /// Refuses every parameter of the poses that does not fit another one.
@@ -41,6 +41,12 @@ pub fn check(parameters: &NodeParameters, reader: &mut Reader) {
                 format!("1.0 with values of poses.{name}.action_rotation that are no angles"),
             );
         }
+        if pose.twist_frame == DeltaFrame::Tool && pose.tool_frame.is_empty() {
+            reader.refuse(
+                format!("poses.{name}.twist_frame"),
+                format!("base without a poses.{name}.tool_frame, which the velocity would be in"),
+            );
+        }
         if let (Some(min), Some(max)) = (pose.workspace_min, pose.workspace_max)
             && min.iter().zip(max).any(|(min, max)| *min >= max)
         {
@@ -58,10 +64,12 @@ pub fn mappings(
     action_values: impl Fn(&str) -> Option<usize>,
 ) -> Vec<PoseMapping> {
     let mapping = |(name, pose): &(String, PoseParameters)| PoseMapping {
+        state_axes: pose.state_axes,
         state_rotation: pose.state_rotation,
         rotation_near: pose.rotation_near.clone(),
         action: action_values(name).map(|first| PoseAction {
             first,
+            axes: pose.action_axes,
             rotation: pose.action_rotation,
             mode: pose.action_mode,
             frame: pose.action_frame,
@@ -75,7 +83,7 @@ pub fn mappings(
 /// Values of an action for the pose of this name; none where there is no such pose.
 pub fn action_len(parameters: &NodeParameters, name: &str) -> Option<usize> {
     let (_, pose) = parameters.poses.iter().find(|(pose, _)| pose == name)?;
-    Some(3 + pose.action_rotation.len())
+    Some(pose.action_axes.len() + pose.action_rotation.len())
 }
 
 /// Names of the values of a pose in the robot's state and actions.
@@ -104,6 +112,14 @@ pub fn limits(pose: &PoseParameters) -> [JointLimits; POSE_VALUES] {
     limits
 }
 
+/// How a velocity follows a pose.
+pub fn twist(pose: &PoseParameters) -> TwistSettings {
+    TwistSettings {
+        gain: pose.twist_gain,
+        is_in_tool_frame: pose.twist_frame == DeltaFrame::Tool,
+    }
+}
+
 /// A distance and an angle, as [`ControlSettings`](crate::control::ControlSettings) has the limits of a pose's.
 pub fn distances(distance: f64, angle: f64) -> [f32; POSE_VALUES] {
     let mut distances = [f32::INFINITY; POSE_VALUES];
@@ -117,7 +133,7 @@ mod tests {
     use super::super::ParameterValue::{self, Double, DoubleArray};
     use super::super::overrides::{names, problems, settings, text};
     use super::*;
-    use crate::policy::{ActionMode, DeltaFrame, StatePart};
+    use crate::policy::{ActionMode, StatePart};
     use crate::pose::RotationRepresentation;
 
     /// An arm by pose with a gripper, as LIBERO has it.
@@ -202,6 +218,10 @@ mod tests {
                 vec![("poses.tool.action_rotation", text("rotation_6d"))],
                 "poses.tool.action_rotation_scale",
             ),
+            (
+                vec![("poses.tool.twist_frame", text("tool"))],
+                "poses.tool.twist_frame",
+            ),
             (vec![("state_order", names("tool wrist"))], "state_order"),
             (vec![("state_order", names("tool tool"))], "state_order"),
             (
@@ -229,6 +249,42 @@ mod tests {
             ("state_order", names("waist elbow")),
         ];
         assert_eq!(problems(&joint), ["pose_names"]);
+    }
+
+    #[test]
+    fn a_mobile_base_has_the_values_that_it_can_drive_and_velocities_in_its_own_frame() {
+        let base = [
+            ("pose_names", names("base")),
+            ("poses.base.base_frame", text("odom")),
+            ("poses.base.tool_frame", text("base_link")),
+            ("poses.base.twist_frame", text("tool")),
+            ("poses.base.action_axes", text("x")),
+            ("poses.base.action_rotation", text("yaw")),
+            ("poses.base.action_mode", text("increment")),
+            ("poses.base.action_frame", text("tool")),
+            ("poses.base.action_position_scale", Double(0.02)),
+            ("poses.base.action_rotation_scale", Double(0.02)),
+            ("extra_state_names", names("velocity")),
+            ("extra_state.velocity.topic", text("/odom")),
+            ("extra_state.velocity.type", text("odometry")),
+            ("extra_state.velocity.size", ParameterValue::Integer(2)),
+            ("state_order", names("waist velocity")),
+            ("action_joints", names("waist base")),
+            ("outputs.base.topic", text("/cmd_vel")),
+            ("outputs.base.type", text("twist")),
+            ("outputs.base.pose", text("base")),
+            ("outputs.arm.topic", text("/trajectory")),
+            ("outputs.arm.joints", names("waist")),
+        ];
+        let settings = settings(&base);
+        assert_eq!(settings.joint_mapping.actions.len(), 3);
+        assert_eq!(
+            settings.policy.checkpoint.joints.state,
+            ["waist", "velocity[0]", "velocity[1]"]
+        );
+        let output = settings.outputs.iter().find(|output| output.topic == "/cmd_vel");
+        assert_eq!(output.unwrap().frame, "base_link");
+        assert!(settings.runtime.control.twists[0].is_in_tool_frame);
     }
 
     #[test]

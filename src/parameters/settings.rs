@@ -423,7 +423,7 @@ fn control_settings(parameters: &NodeParameters, mapping: &JointMapping) -> Cont
         limit_return_velocity: safety.limit_return_velocity,
         max_start_jump: max_start_of_joints.chain(max_start_of_poses).collect(),
         max_following_error: max_following_of_joints.chain(max_following_of_poses).collect(),
-        twist_gains: poses().map(|pose| pose.twist_gain).collect(),
+        twists: poses().map(super::poses::twist).collect(),
         yields_to_hand: safety.yield_to_hand,
         stop_duration: Duration::from_secs_f64(safety.stop_time_s),
         supervision: SupervisionSettings {

@@ -26,7 +26,7 @@ fn all_parts(parameters: &NodeParameters) -> Vec<Part> {
         .collect();
     let mut first = parts.len();
     for (index, (name, pose)) in parameters.poses.iter().enumerate() {
-        let position = value_names(name).take(3);
+        let position = value_names(name).take(pose.state_axes.len());
         let rotation = (0..pose.state_rotation.len()).map(|value| format!("{name}.rotation[{value}]"));
         parts.push(Part {
             name: name.clone(),

@@ -7,12 +7,12 @@ use super::runtime_settings::SecondGoal;
 use super::typed::Typed;
 use crate::control::{BlendingStrategy, OutputKind, RtcMode};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
-use crate::observation::{ChannelOrder, Transport};
+use crate::observation::{ChannelOrder, ExtraStateKind, Transport};
 use crate::policy::{
     ActionMode, Crop, DeltaFrame, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize,
     RobotPreset, StateInPrompt,
 };
-use crate::pose::RotationRepresentation;
+use crate::pose::{PositionAxes, RotationRepresentation};
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// In `action_joints`, a value of the actions that no joint gets.
@@ -263,20 +263,25 @@ parameters! {
         base_frame: String = String::new(), NotEmpty, "", Never;
         /// Frame of the tool in /tf, where there is no topic.
         tool_frame: String = String::new(), Any, "", Never;
-        /// Values behind x, y and z in the checkpoint's state: axis_angle (robosuite, LIBERO), quaternion_xyzw,
-        /// quaternion_wxyz, rotation_6d (columns of the matrix), rotation_6d_rows (PyTorch3D), rpy in radians (DROID), or none.
+        /// Coordinates of the position in the checkpoint's state: xyz, or xy and x of a mobile base.
+        state_axes: PositionAxes = PositionAxes::Xyz, Any, "", Never;
+        /// Values behind the position in the checkpoint's state: axis_angle (robosuite, LIBERO), quaternion_xyzw,
+        /// quaternion_wxyz, rotation_6d (columns of the matrix), rotation_6d_rows (PyTorch3D), rpy in radians (DROID), yaw of
+        /// what stays upright, or none.
         state_rotation: RotationRepresentation = RotationRepresentation::AxisAngle, Any, "", Never;
         /// Of all values that mean the same rotation, those nearest to these count, such as the mean of the data: a tool that
         /// points down has an angle near half a turn, either way. Empty is the smallest angle.
         rotation_near: Vec<f64> = Vec::new(), Any, "", Never;
-        /// Values behind x, y and z in the checkpoint's actions, as in state_rotation.
+        /// Coordinates of the position in the checkpoint's actions, as in state_axes. The others stay as they are.
+        action_axes: PositionAxes = PositionAxes::Xyz, Any, "", Never;
+        /// Values behind the position in the checkpoint's actions, as in state_rotation.
         action_rotation: RotationRepresentation = RotationRepresentation::AxisAngle, Any, "", Never;
         /// Meaning of an action: the pose, its change from the observed pose (relative), or its change from the action before
         /// (increment), the first one from the observed pose.
         action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
         /// Axes that a change is along and about: those of base_frame, or those of the tool.
         action_frame: DeltaFrame = DeltaFrame::Base, Any, "", Never;
-        /// Metres in a value of the position; output_max of a robosuite controller.
+        /// Metres in a value of the position; output_max of a robosuite controller, or 1 / action_rate_hz for velocities.
         action_position_scale: f64 = 1.0, FiniteNonZero, "metres", Never;
         /// Radians in a value of a rotation that is angles.
         action_rotation_scale: f64 = 1.0, FiniteNonZero, "radians", Never;
@@ -295,6 +300,8 @@ parameters! {
         /// Share of its distance from the commanded pose that an output of type twist takes the measured one towards it a
         /// second, beside the motion's own velocity; 0 sends that alone, and errors add up.
         twist_gain: f64 = 1.0, Range(0.0..=10.0), "per second", Always;
+        /// Axes of an output of type twist: those of base_frame, or those of tool_frame, as a mobile base is driven.
+        twist_frame: DeltaFrame = DeltaFrame::Base, Any, "", Never;
         /// Longest distance from the measured position to the first commanded one when the robot starts from standstill;
         /// further away the robot is held.
         max_start_distance: f64 = 0.1, Range(1e-3..=f64::INFINITY), "metres", Always;
@@ -338,10 +345,16 @@ parameters! {
 parameters! {
     /// One part of the state that is no joint.
     ExtraStateParameters {
-        /// Topic of this part of the state (std_msgs/Float64MultiArray).
+        /// Topic of this part of the state.
         topic: String = String::new(), NotEmpty, "", Never;
-        /// Values of this part of the state.
+        /// Messages on the topic: array for std_msgs/Float64MultiArray, odometry for the velocities of a mobile base in
+        /// nav_msgs/Odometry.
+        r#type: ExtraStateKind = ExtraStateKind::Array, Any, "", Never;
+        /// Values of this part of the state; of odometry 3 for the velocities along x and y and about z, or 2 for those along x
+        /// and about z.
         size: usize = 0, Range(1.0..=1000.0), "values", Never;
+        /// Factor from each value to the checkpoint's units, such as 57.29578 for degrees; empty is 1.
+        scale: Vec<f64> = Vec::new(), Any, "", Never;
     }
 }
 

@@ -5,12 +5,12 @@ use super::policy_device::PolicyDevice;
 use super::runtime_settings::SecondGoal;
 use crate::control::{BlendingStrategy, OutputKind, RtcMode};
 use crate::device::{AttentionSoftmax, Precision, TuningLevel};
-use crate::observation::{ChannelOrder, Transport};
+use crate::observation::{ChannelOrder, ExtraStateKind, Transport};
 use crate::policy::{
     ActionMode, Crop, DeltaFrame, ImageBars, OpenpiNormalisation, PrefixAttentionSchedule, Resize,
     RobotPreset, StateInPrompt,
 };
-use crate::pose::RotationRepresentation;
+use crate::pose::{PositionAxes, RotationRepresentation};
 use crate::protocol::{KeyPreset, PictureFormat};
 
 /// A Rust type that a parameter can have.
@@ -113,8 +113,11 @@ choices! {
         SixD = "rotation_6d",
         SixDRows = "rotation_6d_rows",
         Rpy = "rpy",
+        Yaw = "yaw",
         None = "none",
     }
+    PositionAxes { Xyz = "xyz", Xy = "xy", X = "x" }
+    ExtraStateKind { Array = "array", Odometry = "odometry" }
     OutputKind { Trajectory = "trajectory", Array = "array", Pose = "pose", Twist = "twist" }
     PrefixAttentionSchedule {
         Linear = PrefixAttentionSchedule::Linear.name(),
@@ -284,6 +287,8 @@ mod tests {
         assert_every_choice_is_its_own::<OutputKind>();
         assert_every_choice_is_its_own::<DeltaFrame>();
         assert_every_choice_is_its_own::<RotationRepresentation>();
+        assert_every_choice_is_its_own::<PositionAxes>();
+        assert_every_choice_is_its_own::<ExtraStateKind>();
         assert_every_choice_is_its_own::<RobotPreset>();
         assert_every_choice_is_its_own::<Option<BlendingStrategy>>();
         assert_every_choice_is_its_own::<Option<OpenpiNormalisation>>();

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::action_mode::ActionMode;
-use crate::pose::{Pose, RotationRepresentation};
+use crate::pose::{Pose, PositionAxes, RotationRepresentation};
 
 /// Axes that a change of a pose is along and about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,9 +15,11 @@ pub enum DeltaFrame {
     Tool,
 }
 
-/// Mapping of one pose. Its values are x, y and z, and then the rotation's.
+/// Mapping of one pose. Its values are those of the position, and then the rotation's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoseMapping {
+    /// The position in the state.
+    pub state_axes: PositionAxes,
     /// The rotation in the state.
     pub state_rotation: RotationRepresentation,
     /// Of the values that mean the same rotation those nearest to these are taken, in the state and in absolute actions of the
@@ -32,6 +34,8 @@ pub struct PoseMapping {
 pub struct PoseAction {
     /// Index of x among the values of an action.
     pub first: usize,
+    /// The position. What a policy does not have of a pose stays as it is.
+    pub axes: PositionAxes,
     /// The rotation.
     pub rotation: RotationRepresentation,
     /// Pose that the values are relative to.
@@ -47,27 +51,32 @@ pub struct PoseAction {
 impl PoseAction {
     /// The indices of its values among those of an action.
     pub fn values(&self) -> Range<usize> {
-        self.first..self.first + 3 + self.rotation.len()
+        self.first..self.first + self.axes.len() + self.rotation.len()
     }
 
     /// The pose that an action's [values](Self::values) lead to. `observed`: the measured pose. `previous`: that of the action
     /// before.
     pub(super) fn to_robot(self, values: &[f32], observed: Pose, previous: Pose) -> Pose {
-        let (position, rotation) = values.split_at(3);
-        let position = [0, 1, 2].map(|axis| self.position_scale * f64::from(position[axis]));
+        let (position, rotation) = values.split_at(self.axes.len());
+        let scaled = |value: &f32| self.position_scale * f64::from(*value);
+        let position: [Option<f64>; 3] = std::array::from_fn(|axis| position.get(axis).map(scaled));
         let rotation: Vec<f64> = rotation
             .iter()
             .map(|value| self.rotation_scale * f64::from(*value))
             .collect();
         let rotation = self.rotation.decode(&rotation);
         let origin = match self.mode {
-            ActionMode::Absolute if self.rotation == RotationRepresentation::None => {
-                return Pose { position, ..observed };
+            ActionMode::Absolute => {
+                let position = std::array::from_fn(|axis| position[axis].unwrap_or(observed.position[axis]));
+                return match self.rotation {
+                    RotationRepresentation::None => Pose { position, ..observed },
+                    _ => Pose { position, rotation },
+                };
             }
-            ActionMode::Absolute => return Pose { position, rotation },
             ActionMode::Relative => observed,
             ActionMode::Increment => previous,
         };
+        let position = position.map(Option::unwrap_or_default);
         match self.frame {
             DeltaFrame::Base => Pose {
                 position: std::array::from_fn(|axis| origin.position[axis] + position[axis]),
@@ -77,7 +86,8 @@ impl PoseAction {
         }
     }
 
-    /// The values that lead to a pose: the inverse of [`to_robot`](Self::to_robot). `near`: as in [`PoseMapping`].
+    /// The values that lead to a pose: the inverse of [`to_robot`](Self::to_robot), as far as they can. `near`: as in
+    /// [`PoseMapping`].
     pub(super) fn to_policy(self, pose: Pose, observed: Pose, previous: Pose, near: &[f64]) -> Vec<f32> {
         let (origin, near) = match self.mode {
             ActionMode::Absolute => (Pose::IDENTITY, near),
@@ -94,7 +104,7 @@ impl PoseAction {
         let position = change.position.map(|value| value / self.position_scale);
         let rotation = self.rotation.encode(change.rotation, near).into_iter();
         let rotation = rotation.map(|value| value / self.rotation_scale);
-        let values = position.into_iter().chain(rotation);
+        let values = position.into_iter().take(self.axes.len()).chain(rotation);
         values.map(|value| value as f32).collect()
     }
 }
@@ -102,13 +112,14 @@ impl PoseAction {
 impl PoseMapping {
     /// Number of its values in the state.
     pub fn state_len(&self) -> usize {
-        3 + self.state_rotation.len()
+        self.state_axes.len() + self.state_rotation.len()
     }
 
     /// The state's values of a measured pose.
     pub(super) fn state_to_policy(&self, pose: Pose) -> Vec<f32> {
         let rotation = self.state_rotation.encode(pose.rotation, &self.rotation_near);
-        let values = pose.position.into_iter().chain(rotation);
+        let position = pose.position.into_iter().take(self.state_axes.len());
+        let values = position.chain(rotation);
         values.map(|value| value as f32).collect()
     }
 
@@ -134,6 +145,7 @@ mod tests {
     fn libero() -> PoseAction {
         PoseAction {
             first: 0,
+            axes: PositionAxes::Xyz,
             rotation: RotationRepresentation::AxisAngle,
             mode: ActionMode::Increment,
             frame: DeltaFrame::Base,
@@ -212,6 +224,75 @@ mod tests {
         }
     }
 
+    /// The base of LeKiwi: metres and degrees a second, 30 times a second, along and about the base's own axes.
+    fn base_velocity(axes: PositionAxes) -> PoseAction {
+        PoseAction {
+            axes,
+            rotation: RotationRepresentation::Yaw,
+            frame: DeltaFrame::Tool,
+            position_scale: 1.0 / 30.0,
+            rotation_scale: PI / 180.0 / 30.0,
+            ..libero()
+        }
+    }
+
+    /// The kinematics of a wheeled base in the plane, `x' = v cos θ − u sin θ`, `y' = v sin θ + u cos θ`, `θ' = ω`, in steps.
+    #[test]
+    fn velocities_of_a_base_lead_it_along_the_arc_that_it_would_drive() {
+        let (v, u, degrees) = (0.3, -0.1, 45.0_f64);
+        let [mut x, mut y, mut heading] = [1.0, -2.0, 2.5_f64];
+        let mut base = Pose {
+            position: [x, y, 0.07],
+            rotation: Rotation::from_vector([0.0, 0.0, heading]),
+        };
+        for _ in 0..60 {
+            let values = [v, u, degrees].map(|value| value as f32);
+            base = base_velocity(PositionAxes::Xy).to_robot(&values, base, base);
+            x += (v * heading.cos() - u * heading.sin()) / 30.0;
+            y += (v * heading.sin() + u * heading.cos()) / 30.0;
+            heading += degrees.to_radians() / 30.0;
+        }
+        let expected = Pose {
+            position: [x, y, 0.07],
+            rotation: Rotation::from_vector([0.0, 0.0, heading]),
+        };
+        assert_same(base, expected);
+    }
+
+    #[test]
+    fn what_leads_a_base_somewhere_is_found_again_and_what_it_cannot_do_is_left_out() {
+        let base = Pose {
+            position: [1.0, 2.0, 0.0],
+            rotation: Rotation::from_vector([0.0, 0.0, 1.0]),
+        };
+        let action = base_velocity(PositionAxes::X);
+        let next = action.to_robot(&[0.3, -20.0], base, base);
+        let values = action.to_policy(next, base, base, &[]);
+        assert!(
+            (values[0] - 0.3).abs() < 1e-5 && (values[1] + 20.0).abs() < 1e-3,
+            "{values:?}"
+        );
+        let sideways = base
+            * Pose {
+                position: [0.0, 0.1, 0.0],
+                ..Pose::IDENTITY
+            };
+        assert_eq!(action.to_policy(sideways, base, base, &[]).len(), 2);
+        let absolute = PoseAction {
+            mode: ActionMode::Absolute,
+            position_scale: 1.0,
+            rotation_scale: 1.0,
+            ..action
+        };
+        assert_same(
+            absolute.to_robot(&[5.0, 0.5], base, base),
+            Pose {
+                position: [5.0, 2.0, 0.0],
+                rotation: Rotation::from_vector([0.0, 0.0, 0.5]),
+            },
+        );
+    }
+
     #[test]
     fn values_that_are_no_rotation_become_no_pose() {
         let action = PoseAction {
@@ -249,6 +330,7 @@ mod tests {
         ) {
             let action = PoseAction {
                 first: 0,
+                axes: PositionAxes::Xyz,
                 rotation: representation,
                 mode,
                 frame,

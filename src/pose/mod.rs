@@ -4,7 +4,7 @@ mod representation;
 mod rigid;
 mod rotation;
 
-pub use representation::RotationRepresentation;
+pub use representation::{PositionAxes, RotationRepresentation};
 pub use rigid::{POSE_VALUE_NAMES, POSE_VALUES, Pose};
 pub use rotation::Rotation;
 pub(crate) use rotation::length;

@@ -25,6 +25,36 @@ pub enum RotationRepresentation {
     None,
     /// Three: roll, pitch and yaw in radians, about the fixed axes x, y and z in this order (DROID; `xyz` of SciPy).
     Rpy,
+    /// One: yaw in radians, of what stays upright (a mobile base).
+    Yaw,
+}
+
+/// The coordinates of a position that a policy has, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PositionAxes {
+    /// x, y and z.
+    #[default]
+    Xyz,
+    /// x and y: a base that drives in any direction.
+    Xy,
+    /// x: a base that drives ahead and back.
+    X,
+}
+
+impl PositionAxes {
+    /// Number of values.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Xyz => 3,
+            Self::Xy => 2,
+            Self::X => 1,
+        }
+    }
+
+    /// Never: every policy has x.
+    pub fn is_empty(self) -> bool {
+        false
+    }
 }
 
 impl RotationRepresentation {
@@ -32,6 +62,7 @@ impl RotationRepresentation {
     pub fn len(self) -> usize {
         match self {
             Self::None => 0,
+            Self::Yaw => 1,
             Self::AxisAngle | Self::Rpy => 3,
             Self::QuaternionXyzw | Self::QuaternionWxyz => 4,
             Self::SixD | Self::SixDRows => 6,
@@ -45,7 +76,7 @@ impl RotationRepresentation {
 
     /// Whether values may be scaled and are still a rotation: their direction is an axis, or each is an angle.
     pub fn is_scalable(self) -> bool {
-        matches!(self, Self::AxisAngle | Self::Rpy)
+        matches!(self, Self::AxisAngle | Self::Rpy | Self::Yaw)
     }
 
     /// The rotation of values of a policy; it need not be exact, and is made orthonormal as Zhou et al. do. Values that are
@@ -57,6 +88,7 @@ impl RotationRepresentation {
         assert_eq!(values.len(), self.len());
         match *values {
             [] => Rotation::IDENTITY,
+            [yaw] => Rotation::from_vector([0.0, 0.0, yaw]),
             [x, y, z] if self == Self::AxisAngle => Rotation::from_vector([x, y, z]),
             [roll, pitch, yaw] => {
                 let about = |axis: usize, angle: f64| {
@@ -105,6 +137,11 @@ impl RotationRepresentation {
             Self::SixDRows => {
                 let [first, second, _] = rotation.inverse().columns();
                 vec![[first, second].concat()]
+            }
+            Self::Yaw => {
+                let [_, _, yaw] = rpy(rotation);
+                let turns = near.first().map_or(0.0, |near| ((near - yaw) / TAU).round());
+                vec![vec![yaw + TAU * turns]]
             }
             Self::Rpy => {
                 let [roll, pitch, yaw] = rpy(rotation);
@@ -208,12 +245,24 @@ mod tests {
             (SixDRows, vec![1.0, 0.0, 0.0, 2.0, 0.0, 0.0]),
             (AxisAngle, vec![f64::NAN, 0.0, 0.0]),
             (Rpy, vec![0.0, f64::INFINITY, 0.0]),
+            (Yaw, vec![f64::NAN]),
         ] {
             let decoded = representation.decode(&values).xyzw();
             assert!(
                 decoded.iter().all(|value| value.is_nan()),
                 "{representation:?}: {decoded:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_yaw_of_a_rotation_is_its_heading_and_goes_on_beyond_half_a_turn() {
+        for (angle, near) in [(3.0, &[][..]), (-3.0, &[]), (3.5, &[3.0]), (-9.0, &[-9.3])] {
+            let heading = Rotation::from_vector([0.0, 0.0, angle]);
+            assert!((Yaw.encode(heading, near)[0] - angle).abs() < 1e-9, "{angle}");
+            assert!(Yaw.decode(&[angle]).angle_to(heading) < 1e-9, "{angle}");
+            let tilted = heading * Rotation::from_vector([0.2, 0.0, 0.0]);
+            assert!((Yaw.encode(tilted, near)[0] - angle).abs() < 1e-9, "{angle}");
         }
     }
 

@@ -8,6 +8,7 @@ use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::geometry_msgs::msg::{
     Point, Pose as PoseMessage, PoseStamped, Quaternion, TransformStamped, Twist, TwistStamped, Vector3,
 };
+use r2r::nav_msgs::msg::Odometry;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState as JointStateMessage};
 use r2r::std_msgs::msg::{Float64MultiArray, Header};
 use r2r::tf2_msgs::msg::TFMessage;
@@ -80,6 +81,13 @@ pub fn pose(message: &PoseStamped) -> Stamped<InFrame<[f64; POSE_VALUES]>> {
         content: [position.x, position.y, position.z, x, y, z, w],
     };
     stamped(&message.header, in_frame)
+}
+
+/// The velocities of a mobile base: along and about x, y and z.
+pub fn odometry(message: &Odometry) -> Stamped<[f64; 6]> {
+    let Twist { linear, angular } = &message.twist.twist;
+    let velocities = [linear.x, linear.y, linear.z, angular.x, angular.y, angular.z];
+    stamped(&message.header, velocities)
 }
 
 /// The frames of a message, with their parents. Names of ROS 1 began with a slash.

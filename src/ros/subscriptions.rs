@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use r2r::geometry_msgs::msg::PoseStamped;
+use r2r::nav_msgs::msg::Odometry;
 use r2r::rosgraph_msgs::msg::Clock as ClockMessage;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, JointState};
 use r2r::std_msgs::msg::{Float64MultiArray, String as StringMessage};
@@ -15,7 +16,7 @@ use super::messages::{self, qos_profile};
 use super::node_error::NodeError;
 use super::publisher_mismatches::SubscribedTopic;
 use crate::control::{DescribedLimits, JointLimits, joint_limits};
-use crate::observation::{Feed, STATIC_TRANSFORMS, Transport};
+use crate::observation::{ExtraStateKind, Feed, STATIC_TRANSFORMS, Transport};
 use crate::parameters::{Parameters, QosEnd};
 use crate::runtime::NodeState;
 
@@ -95,15 +96,22 @@ pub fn subscribe_inputs(
         })?;
     }
     for (index, extra) in settings.inputs.extra_state.iter().enumerate() {
-        let qos = sensor().keep_last(1);
-        subscriber.feed(
-            &extra.topic,
-            qos,
-            Waiting::Newest,
-            move |feed, message: Float64MultiArray| {
-                feed.extra_state(index, &message.data);
-            },
-        )?;
+        let (topic, qos) = (&extra.topic, sensor().keep_last(1));
+        match extra.kind {
+            ExtraStateKind::Array => subscriber.feed(
+                topic,
+                qos,
+                Waiting::Newest,
+                move |feed, message: Float64MultiArray| {
+                    feed.extra_state(index, &message.data);
+                },
+            ),
+            ExtraStateKind::Odometry => {
+                subscriber.feed(topic, qos, Waiting::Newest, move |feed, message: Odometry| {
+                    feed.odometry(index, messages::odometry(&message));
+                })
+            }
+        }?;
     }
     let (topic, qos) = (&settings.inputs.prompt, QosProfile::default());
     subscriber.feed(topic, qos, Waiting::Newest, |feed, message: StringMessage| {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pi0_node::control::{
     Axes, AxisLayout, Blending, BlendingStrategy, Command, ControlSettings, Controller, HoldReason,
     InputRole, JointLimits, MonitoredInput, PlayerState, SafetyInputs, Takeover, Tick, TimedChunk,
+    TwistSettings,
 };
 use pi0_node::policy::ActionChunk;
 use pi0_node::pose::{POSE_VALUE_NAMES, POSE_VALUES, Pose, Rotation};
@@ -18,6 +19,13 @@ fn pose(position: [f64; 3], turned: f64) -> Pose {
     Pose {
         position,
         rotation: Rotation::from_vector([PI + turned, 0.0, 0.0]),
+    }
+}
+
+fn twist_with_gain(gain: f64) -> TwistSettings {
+    TwistSettings {
+        gain,
+        is_in_tool_frame: false,
     }
 }
 
@@ -59,7 +67,7 @@ impl Bench {
             settings: ControlSettings {
                 max_start_jump: distances(0.5, 0.1, 0.4),
                 max_following_error: distances(0.5, 0.1, 0.4),
-                twist_gains: [1.0].into(),
+                twists: [twist_with_gain(1.0)].into(),
                 ..ControlSettings::unlimited(TICK)
             },
             safety_inputs: SafetyInputs::default(),
@@ -419,7 +427,7 @@ fn velocities_lead_a_robot_along_the_plan_and_are_0_while_it_is_held() {
     let start = across_half_a_turn(0);
     let mut bench = Bench::new(start);
     bench.is_blocked = true;
-    bench.settings.twist_gains = [2.0].into();
+    bench.settings.twists = [twist_with_gain(2.0)].into();
     let chunk = bench.chunk(across_half_a_turn);
     bench.tick(chunk);
     // A robot of velocities, which is moved by a push on the way.

@@ -25,7 +25,7 @@ fn settings() -> ControlSettings {
         limit_return_velocity: 0.1,
         max_start_jump: [0.5].into(),
         max_following_error: [].into(),
-        twist_gains: [].into(),
+        twists: [].into(),
         yields_to_hand: false,
         stop_duration: ms(200),
         supervision: SupervisionSettings {

@@ -231,6 +231,7 @@ fn joints_of_several_topics_and_extra_state_make_one_state() {
         topics.extra_state = vec![ExtraStateTopic {
             topic: "/force".to_owned(),
             size: 2,
+            ..ExtraStateTopic::default()
         }];
     });
     frame(&inputs, 0, 1, 1000);
@@ -305,6 +306,7 @@ fn cameras_that_must_be_there_joints_and_extra_state_are_watched() {
         topics.extra_state = vec![ExtraStateTopic {
             topic: "/force".to_owned(),
             size: 1,
+            ..ExtraStateTopic::default()
         }];
     });
     let watched = || inputs.at_a_tick(Locking::Try).unwrap().watched;
@@ -390,6 +392,7 @@ fn a_pose_stands_between_joints_and_extra_state_and_is_measured_and_watched() {
         topics.extra_state = vec![ExtraStateTopic {
             topic: "/force".to_owned(),
             size: 1,
+            ..ExtraStateTopic::default()
         }];
     });
     frame(&inputs, 0, 1, 1000);
