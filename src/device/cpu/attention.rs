@@ -13,7 +13,7 @@ use super::threads::Threads;
 use crate::device::vectorised::vectorised;
 use crate::device::{DeviceError, HeadLayout, Heads, KeysValues, Result, RopeTable};
 
-/// Queries that are computed at once: few enough that the scores stay in cache, and whole tiles of a product.
+/// Queries that are computed at once, or what makes whole tiles of a product: few enough that the scores stay in cache.
 const QUERY_BLOCK: usize = 60;
 /// Elementary operations that reading, perhaps converting, and storing a value take.
 const OPERATIONS_A_MOVED_VALUE: usize = 16;
@@ -187,11 +187,12 @@ pub(super) fn attention(
         });
     };
     let division = Division::new(query_count, 1, num_heads, threads.count());
+    let query_block = QUERY_BLOCK.next_multiple_of(kernel.order.tile_rows);
     threads.for_each(division.tasks(), operations, |task| {
         for (rows, heads) in division.rectangles(task) {
             for head in heads {
-                for start in rows.clone().step_by(QUERY_BLOCK) {
-                    attend(head, start..rows.end.min(start + QUERY_BLOCK));
+                for start in rows.clone().step_by(query_block) {
+                    attend(head, start..rows.end.min(start + query_block));
                 }
             }
         }

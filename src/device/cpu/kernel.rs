@@ -11,6 +11,9 @@ use super::threads::Threads;
 /// Columns of a panel: one register of AVX-512, two of AVX2, four of NEON.
 pub(super) const PANEL: usize = 16;
 
+/// Panels that a kernel multiplies side by side, at most.
+pub(super) const MOST_PANELS_AT_ONCE: usize = 4;
+
 /// Types that a kernel multiplies. Activations come in words of 32 bits, each a group along the inner
 /// dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,10 @@ pub(super) struct Kernel {
     /// Rows that are multiplied by some columns before the next ones, a multiple of the tile's: their part of
     /// the inner dimension stays in the second-level cache.
     pub row_block: usize,
-    /// Panels that are multiplied side by side, 1 or 2.
+    /// Columns, of all sets together, that the rows of a block are multiplied by before they go on along the inner dimension:
+    /// the wider, the less often are rows read that lie in no nearer cache than the third.
+    pub column_block: usize,
+    /// Panels that are multiplied side by side, up to [`MOST_PANELS_AT_ONCE`].
     pub panels_at_once: usize,
     pub order: RowOrder,
     /// Rows at a multiple of which a part may begin: a divisor of the tile's.

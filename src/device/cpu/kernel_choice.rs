@@ -83,7 +83,7 @@ impl KernelLevel {
         let is_rounded = precision != Precision::F32;
         match self {
             Self::Avx512Bf16 if is_rounded => Self::Avx512Bf16.kernel(Precision::Bf16),
-            Self::Amx if is_rounded && bf16_vectors_are_fast() => Self::Avx512Bf16.kernel(Precision::Bf16),
+            Self::Amx if is_rounded => Self::Amx.kernel(Precision::Bf16),
             _ => self.kernel(Precision::F32),
         }
     }

@@ -24,6 +24,9 @@ pub(super) struct PackedRows<'a> {
     kernel: &'static Kernel,
     rows: usize,
     inner: usize,
+    /// Words of a tile before its activations.
+    header_length: usize,
+    tile_length: usize,
 }
 
 /// A tile of rows.
@@ -36,6 +39,7 @@ pub(super) struct Tile<'a> {
 
 impl<'a> Tile<'a> {
     /// Steps and initial accumulators of a block, each `[tile_rows]`.
+    #[inline]
     pub fn quantisation(&self, block: usize, tile_rows: usize) -> (&'a [f32], &'a [i32]) {
         let (steps, first_sums) = self.header[2 * block * tile_rows..][..2 * tile_rows].split_at(tile_rows);
         (steps, cast_slice(first_sums))
@@ -58,9 +62,9 @@ impl<'a> PackedRows<'a> {
         assert!(rows * inner <= matrix.len(), "matrix larger than its values");
         let tiles = &mut memory[..Self::length(kernel, rows, inner)];
         let tile_rows = kernel.order.tile_rows;
-        let tile_length = tile_length(kernel, inner).max(1);
+        let tile_length = tile_length(kernel, inner);
         let operations = OPERATIONS_A_VALUE * rows * inner;
-        threads.for_each_chunk(tiles, tile_length, operations, |index, tile| {
+        threads.for_each_chunk(tiles, tile_length.max(1), operations, |index, tile| {
             let first = index * tile_rows;
             let tile = cast_slice_mut(tile);
             for row in first..rows.min(first + tile_rows) {
@@ -88,6 +92,8 @@ impl<'a> PackedRows<'a> {
             kernel,
             rows,
             inner,
+            header_length: header_length(kernel, inner),
+            tile_length,
         }
     }
 
@@ -103,10 +109,10 @@ impl<'a> PackedRows<'a> {
         self.inner
     }
 
+    #[inline]
     pub fn tile(&self, index: usize) -> Tile<'a> {
-        let length = tile_length(self.kernel, self.inner);
-        let header_length = header_length(self.kernel, self.inner);
-        let (header, words) = self.tiles[index * length..][..length].split_at(header_length);
+        let tile = &self.tiles[index * self.tile_length..][..self.tile_length];
+        let (header, words) = tile.split_at(self.header_length);
         Tile {
             header,
             words: cast_slice(words),

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
-use super::kernel::{Kernel, Operands, PANEL};
+use super::kernel::{Kernel, MOST_PANELS_AT_ONCE, Operands, PANEL};
 use super::math::{largest_magnitude, nearest_integer, to_bf16};
 use super::precision::Precision;
 use super::row_order::RowOrder;
@@ -61,7 +61,7 @@ fn with_stored(
     inner: Range<usize>,
     work: impl FnOnce(&[&[u8]]),
 ) {
-    let mut parts: [&[u8]; 2] = [&[]; 2];
+    let mut parts: [&[u8]; MOST_PANELS_AT_ONCE] = [&[]; MOST_PANELS_AT_ONCE];
     for (part, panel) in parts.iter_mut().zip(panels) {
         *part = w.stored(*panel, inner.clone());
     }
@@ -374,7 +374,7 @@ impl Panels for WeightPanels {
         }
         let length = self.range(0, inner.clone()).len();
         with_memory(&PARTS, panels.len() * length, |memory| {
-            let mut parts: [&[u8]; 2] = [&[]; 2];
+            let mut parts: [&[u8]; MOST_PANELS_AT_ONCE] = [&[]; MOST_PANELS_AT_ONCE];
             let memory = memory.chunks_exact_mut(length.max(1));
             for ((part, panel), memory) in parts.iter_mut().zip(panels).zip(memory) {
                 upcast_panel(*panel, memory);

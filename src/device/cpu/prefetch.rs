@@ -1,17 +1,19 @@
 //! Prefetching of memory.
 
+use super::kernel::MOST_PANELS_AT_ONCE;
+
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// The next part of one panel or two, prefetched a share at a time while something else is computed.
+/// The next part of some panels, prefetched a share at a time while something else is computed.
 pub(super) struct Prefetch<'a> {
-    rest: [&'a [u8]; 2],
+    rest: [&'a [u8]; MOST_PANELS_AT_ONCE],
     share: usize,
 }
 
 impl<'a> Prefetch<'a> {
     /// Divides `memory` into shares.
-    pub fn new(memory: [&'a [u8]; 2], shares: usize) -> Self {
+    pub fn new(memory: [&'a [u8]; MOST_PANELS_AT_ONCE], shares: usize) -> Self {
         Self {
             rest: memory,
             share: memory[0].len().div_ceil(shares.max(1)).next_multiple_of(LINE),
@@ -60,7 +62,7 @@ mod tests {
     fn everything_is_asked_for_in_so_many_shares() {
         let memory = [0; 1000];
         for shares in [0, 1, 3, 7, 100] {
-            let mut prefetch = Prefetch::new([&memory, &memory], shares);
+            let mut prefetch = Prefetch::new([&memory; MOST_PANELS_AT_ONCE], shares);
             for _ in 0..shares.max(1) {
                 prefetch.next_share();
             }
@@ -73,7 +75,7 @@ mod tests {
 
     #[test]
     fn no_more_than_there_is_is_asked_for() {
-        let mut prefetch = Prefetch::new([&[0; 65], &[]], 2);
+        let mut prefetch = Prefetch::new([&[0; 65], &[], &[], &[]], 2);
         for _ in 0..3 {
             prefetch.next_share();
         }

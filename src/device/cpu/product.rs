@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::kernel::PANEL;
+use super::kernel::{MOST_PANELS_AT_ONCE, PANEL};
 use super::packed_rows::PackedRows;
 use super::panels::Panels;
 use super::part::Part;
@@ -17,8 +17,8 @@ use super::prefetch::{Prefetch, ask_for_all};
 use super::tensor::with_memory;
 use crate::device::vectorised::vectorised;
 
-/// Columns of `w` that the rows of a block are multiplied by before they go on along the inner dimension.
-const COLUMN_BLOCK: usize = 128;
+/// Columns of a block at most, of all sets together.
+const MOST_COLUMNS: usize = 256;
 
 /// A matrix that one thread writes; its rows lie `row_stride` values apart.
 pub(super) struct MatrixMut<'a> {
@@ -123,8 +123,9 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
         let kernel = self.w.kernel();
         let blocks = y.rows.div_ceil(kernel.row_block).max(1);
         let row_block = y.rows.div_ceil(blocks).next_multiple_of(kernel.order.tile_rows);
-        let column_block = COLUMN_BLOCK / SETS;
-        with_memory(&SUMS, row_block * COLUMN_BLOCK, |sums| {
+        assert!(kernel.column_block <= MOST_COLUMNS, "columns of a block");
+        let column_block = kernel.column_block / SETS;
+        with_memory(&SUMS, row_block * kernel.column_block, |sums| {
             for column in (0..y.columns).step_by(column_block) {
                 for row in (0..y.rows).step_by(row_block.max(1)) {
                     let rows = row..y.rows.min(row + row_block);
@@ -165,7 +166,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
         let parts = count.div_ceil(at_once) * self.w.inner().div_ceil(kernel.inner_block).max(1);
         let rows_a_part = rows.len().div_ceil(parts);
         let part = |start: usize| start..self.w.inner().min(start + kernel.inner_block);
-        let mut indices = [0; 2];
+        let mut indices = [0; MOST_PANELS_AT_ONCE];
         // A product over nothing is zero, so there is always a first part.
         for start in (0..self.w.inner().max(1)).step_by(kernel.inner_block) {
             let inner = part(start);
@@ -181,7 +182,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
                     true => (index + at_once, inner.clone()),
                     false => (0, part(inner.end)),
                 };
-                let mut next: [&[u8]; 2] = [&[]; 2];
+                let mut next: [&[u8]; MOST_PANELS_AT_ONCE] = [&[]; MOST_PANELS_AT_ONCE];
                 for (offset, next) in next.iter_mut().take(at_once.min(count - next_index)).enumerate() {
                     if !next_inner.is_empty() {
                         *next = self
@@ -216,7 +217,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
         let (sums, _) = sums.as_chunks::<PANEL>();
         let panel = |index: usize, set: usize| self.panel(panels.start, index * SETS + set);
         let steps = self.w.column_steps(panels.start).is_some().then(|| {
-            let mut steps = [[0.0; COLUMN_BLOCK]; SETS];
+            let mut steps = [[0.0; MOST_COLUMNS]; SETS];
             for (set, steps) in steps.iter_mut().enumerate() {
                 for (index, steps) in (0..panels.len()).zip(steps.as_chunks_mut().0) {
                     *steps = *self
@@ -227,7 +228,7 @@ impl<'a, W: Panels, F: Fn(&mut [f32], [&[f32]; SETS], usize, usize), const SETS:
             }
             steps
         });
-        let mut gathered = [[0.0; COLUMN_BLOCK]; SETS];
+        let mut gathered = [[0.0; MOST_COLUMNS]; SETS];
         vectorised!({
             for (offset, y) in y.rows().skip(rows.start).take(rows.len()).enumerate() {
                 for (set, gathered) in gathered.iter_mut().enumerate() {

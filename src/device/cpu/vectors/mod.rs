@@ -97,6 +97,7 @@ macro_rules! vector_kernel {
                 quantisation_block: $block,
                 inner_block: $inner,
                 row_block: $row_block,
+                column_block: 128,
                 panels_at_once: $panels,
                 order: RowOrder { tile_rows: $tile, run: RUN },
                 row_unit: $few,
@@ -124,6 +125,7 @@ pub(super) static SCALAR_F32: Kernel = {
         quantisation_block: 256,
         inner_block: 256,
         row_block: 144,
+        column_block: 128,
         panels_at_once: 1,
         order: RowOrder {
             tile_rows: 3,
