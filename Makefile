@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo eval-demo eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults load loom sanitize lint docs rust-test mock-test sim-test sim-smoke bench-card python-test smoke-test parity bench bench-kernels package audit clean
+.PHONY: help setup build demo eval-demo vla-eval eval-delay check-trajectories eval bench-control bench-server fuzz check test test-ros faults load loom sanitize lint docs rust-test mock-test sim-test sim-smoke bench-card python-test smoke-test parity bench bench-kernels package audit clean
 
 # ROS 2, the simulation and the checks are in an environment of the checkout; setup makes it, and is quick when it is made.
 IN_ENVIRONMENT := source tools/env.sh &&
@@ -31,14 +31,19 @@ demo: build ## the shipped policy does each of its skills on the simulated robot
 
 # Episodes of each skill.
 EPISODES ?= 100
+EPISODES_OR_50 := $(if $(filter command line environment,$(origin EPISODES)),$(EPISODES),50)
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one, POLICY=pi05 for π0.5
 	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES) \
 		--checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/eval_demo$(OF_POLICY)
 
+vla-eval: build ## the shipped policy in pi0_server, evaluated by Ai2's harness vla-eval, as JSON; EPISODES=50 by default
+	@$(IN_ENVIRONMENT) python -m pi0_tools.vla_eval.evaluate --episodes $(EPISODES_OR_50) \
+		--checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/vla_eval$(OF_POLICY)
+
 # Further arguments, for example DELAY="--skill right_pick --strategy rtc --latency-ms 200".
 DELAY ?=
 eval-delay: build ## how often the shipped policy does each skill with longer inference, by chunk_blending; EPISODES=50 by default
-	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.delay --episodes $(if $(filter command line environment,$(origin EPISODES)),$(EPISODES),50) $(DELAY)
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.delay --episodes $(EPISODES_OR_50) $(DELAY)
 
 # Minutes of a measurement.
 MINUTES ?= 10
@@ -75,7 +80,7 @@ check: setup ## what to run after a change: format, lints, and Rust tests withou
 
 # Tests of rust-test and python-test: the node over ROS 2 beside r2r's robot, and rclpy's clients in processes of their own.
 test-ros: build ## what a robot and clients of ROS 2 meet: actions, lifecycle, parameters, and the faults of docs/operation.md
-	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_arm_by_pose --test node_equals_replay
+	@$(IN_ISOLATION) cargo test --release --locked --test node_ros --test node_process --test node_two_arms --test node_arm_by_pose --test node_mobile_base --test node_equals_replay
 	@$(IN_ISOLATION) python -m pytest -q tests/python
 
 # Faults at the node's inputs, ends of the node, parameters at random: about 15 minutes.

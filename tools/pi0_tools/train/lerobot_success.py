@@ -10,10 +10,8 @@ import numpy as np
 import torch
 
 from pi0_tools.train.lerobot_policy import LeRobotPolicy
-from pi0_tools.train.robot import add_robot_arguments, take_robot
+from pi0_tools.train.robot import PICTURE_SECONDS, add_robot_arguments, take_robot
 
-# The simulated robot's cameras send a picture so often by default.
-PICTURE_SECONDS = 0.1
 # Of a chunk is played until the next one is there: a half, and what the node plays while it infers.
 PLAYED_SHARE = 0.52
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from pi0_tools.reference.architecture import Architecture
 
+# The simulated robots' cameras send a picture so often by default.
+PICTURE_SECONDS = 0.1
 ROBOTS = {"aloha": "pi0_tools.train.aloha.robot", "panda": "pi0_tools.train.panda.robot"}
 
 
