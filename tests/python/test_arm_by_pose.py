@@ -1,4 +1,9 @@
-"""The node moves the simulated Panda by poses, for a policy that is none of ours."""
+"""The node moves the simulated Panda by poses and by velocities, for a policy that is none of ours."""
+
+from dataclasses import replace
+
+import pytest
+from geometry_msgs.msg import TwistStamped
 
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.closed_loop import Run, Setup, run_episodes
@@ -10,13 +15,21 @@ NODE = CHECKOUT / "target" / "release" / "pi0_node"
 SEED = 0
 # The expert does not look, and pictures take longer to draw than all the rest.
 COVERED = {"front_camera_covered": "true", "wrist_camera_covered": "true"}
+BY_TWIST = replace(
+    PANDA,
+    command_type=TwistStamped,
+    command_topic="/target_twist",
+    controller_status="panda_sim: twist_controller",
+)
+TWIST_OUTPUT = ("outputs.arm.type:=twist", "outputs.arm.topic:=/target_twist")
 
 
-def test_the_expert_s_relative_actions_lift_the_cube_through_the_node(tmp_path):
+@pytest.mark.parametrize(("robot", "output"), [(PANDA, ()), (BY_TWIST, TWIST_OUTPUT)], ids=["pose", "twist"])
+def test_the_expert_s_relative_actions_lift_the_cube_through_the_node(tmp_path, robot, output):
     with foreign_server(tmp_path / "server", "expert_server", "--skill", "lift", "--seed", SEED) as (_, address):
-        remote = ("device:=remote", f"server:={address}")
-        setup = Setup(NODE, PANDA.config, tmp_path, tmp_path, remote, PANDA)
-        run = Run("lift", PANDA.skills["lift"].prompt, 1, SEED, {"task": "lift", **COVERED})
+        remote = ("device:=remote", f"server:={address}", *output)
+        setup = Setup(NODE, robot.config, tmp_path, tmp_path, remote, robot)
+        run = Run("lift", robot.skills["lift"].prompt, 1, SEED, {"task": "lift", **COVERED})
         result = run_episodes(setup, run, report=lambda _: None)
     (outcome,) = result.outcomes
     assert outcome["kept"] == ["lift"], outcome
