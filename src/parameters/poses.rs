@@ -260,7 +260,7 @@ mod tests {
             ("poses.base.twist_frame", text("tool")),
             ("poses.base.action_axes", text("x")),
             ("poses.base.action_rotation", text("yaw")),
-            ("poses.base.action_mode", text("increment")),
+            ("poses.base.action_mode", text("velocity")),
             ("poses.base.action_frame", text("tool")),
             ("poses.base.action_position_scale", Double(0.02)),
             ("poses.base.action_rotation_scale", Double(0.02)),

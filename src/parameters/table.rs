@@ -219,8 +219,9 @@ parameters! {
         robot_range: Option<[f64; 2]> = None, Any, "", Never;
         /// Checkpoint's positions at the two ends of robot_range.
         policy_range: Option<[f64; 2]> = None, Any, "", Never;
-        /// Meaning of an action: the joint's position, its distance from the observed position (relative), or its distance
-        /// from the action before (increment). Relative actions that the checkpoint itself declares are absolute here.
+        /// Meaning of an action: the joint's position, its distance from the observed position (relative), its distance from the
+        /// action before (increment), or how far it goes until the next action (velocity). Relative actions that the checkpoint
+        /// itself declares are absolute here.
         action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
         /// Factor that brings an action into the units of the checkpoint's state.
         action_scale: f64 = 1.0, FiniteNonZero, "", Never;
@@ -276,8 +277,9 @@ parameters! {
         action_axes: PositionAxes = PositionAxes::Xyz, Any, "", Never;
         /// Values behind the position in the checkpoint's actions, as in state_rotation.
         action_rotation: RotationRepresentation = RotationRepresentation::AxisAngle, Any, "", Never;
-        /// Meaning of an action: the pose, its change from the observed pose (relative), or its change from the action before
-        /// (increment), the first one from the observed pose.
+        /// Meaning of an action: the pose, its change from the observed pose (relative), its change from the action before
+        /// (increment), the first one from the observed pose, or its change until the next action (velocity), which begins at
+        /// the observed pose.
         action_mode: ActionMode = ActionMode::Absolute, Any, "", Never;
         /// Axes that a change is along and about: those of base_frame, or those of the tool.
         action_frame: DeltaFrame = DeltaFrame::Base, Any, "", Never;

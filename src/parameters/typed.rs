@@ -104,7 +104,12 @@ choices! {
     SecondGoal { Refuse = "refuse", Replace = "replace" }
     Transport { Raw = "raw", Compressed = "compressed" }
     ChannelOrder { Unknown = "unknown", Rgb = "rgb", Bgr = "bgr" }
-    ActionMode { Absolute = "absolute", Relative = "relative", Increment = "increment" }
+    ActionMode {
+        Absolute = "absolute",
+        Relative = "relative",
+        Increment = "increment",
+        Velocity = "velocity",
+    }
     DeltaFrame { Base = "base", Tool = "tool" }
     RotationRepresentation {
         AxisAngle = "axis_angle",

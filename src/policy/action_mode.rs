@@ -10,6 +10,9 @@ pub enum ActionMode {
     Relative,
     /// The action before; for the first action, the joint's observed position.
     Increment,
+    /// Where the actions before lead: a velocity, which moves the joint from the action's own time to that of the next one. The first
+    /// action is at the joint's observed position.
+    Velocity,
 }
 
 impl ActionMode {
@@ -19,7 +22,15 @@ impl ActionMode {
         match self {
             Self::Absolute => 0.0,
             Self::Relative => observed,
-            Self::Increment => previous,
+            Self::Increment | Self::Velocity => previous,
+        }
+    }
+
+    /// Where the robot is to be at the time of an action that leads from `before` to `after`.
+    pub(super) fn at_its_time<T>(self, before: T, after: T) -> T {
+        match self {
+            Self::Velocity => before,
+            Self::Absolute | Self::Relative | Self::Increment => after,
         }
     }
 }

@@ -221,9 +221,11 @@ impl JointMapping {
                 else {
                     continue;
                 };
-                let origin = mode.origin(observed[joint], previous[joint]);
+                let before = previous[joint];
+                let origin = mode.origin(observed[joint], before);
                 previous[joint] = origin + scale * f64::from(*value) + offset;
-                values.push(self.joints[joint].to_robot(previous[joint]) as f32);
+                let position = mode.at_its_time(before, previous[joint]);
+                values.push(self.joints[joint].to_robot(position) as f32);
             }
             for (pose, mapping) in self.poses.iter().enumerate() {
                 let Some(action) = &mapping.action else {
@@ -233,15 +235,17 @@ impl JointMapping {
                 let next = action.to_robot(own, observed_poses[pose], *previous);
                 // The same rotation, in values that change no more than it does.
                 let rotation = next.rotation.with_sign_of(previous.rotation);
-                *previous = Pose { rotation, ..next };
-                values.extend(previous.values().map(|value| value as f32));
+                let before = std::mem::replace(previous, Pose { rotation, ..next });
+                let at_its_time = action.mode.at_its_time(before, *previous);
+                values.extend(at_its_time.values().map(|value| value as f32));
             }
         }
         ActionChunk::new(values, self.commanded().count())
     }
 
     /// Converts actions of the robot to the policy's: the inverse of
-    /// [`actions_to_robot`](Self::actions_to_robot). Values that are not used are 0.
+    /// [`actions_to_robot`](Self::actions_to_robot). Values that are not used are 0. A velocity is known from the next action, and the
+    /// last one is that before it.
     ///
     /// # Panics
     /// When there is an action of another length.
@@ -252,9 +256,12 @@ impl JointMapping {
         let mut values = Vec::with_capacity(actions.horizon() * self.actions.len());
         let observed_poses = self.observed_poses(state);
         let mut previous_poses = observed_poses.clone();
+        let joint_count = self.commanded_joints().count();
         for index in 0..actions.horizon() {
-            let (joints, poses) = actions.action(index).split_at(self.commanded_joints().count());
-            let (mut joints, row) = (joints.iter(), values.len());
+            let (joints, poses) = actions.action(index).split_at(joint_count);
+            let next =
+                (index + 1 < actions.horizon()).then(|| actions.action(index + 1).split_at(joint_count));
+            let (mut joints, row) = (joints.iter().enumerate(), values.len());
             for action in &self.actions {
                 let (
                     Some(ActionValue {
@@ -263,24 +270,46 @@ impl JointMapping {
                         scale,
                         offset,
                     }),
-                    Some(value),
+                    Some((place, value)),
                 ) = (*action, action.and_then(|_| joints.next()))
                 else {
                     values.push(0.0);
                     continue;
                 };
+                if mode == ActionMode::Velocity {
+                    let position = |value: f32| self.joints[joint].command_to_policy(f64::from(value));
+                    let ahead = next.map(|(joints, _)| (position(joints[place]) - position(*value)) / scale);
+                    let before = values
+                        .len()
+                        .checked_sub(self.actions.len())
+                        .map(|before| values[before]);
+                    values.push(ahead.map_or(before.unwrap_or(0.0), |ahead| ahead as f32));
+                    continue;
+                }
                 let origin = mode.origin(observed[joint], previous[joint]);
                 previous[joint] = self.joints[joint].command_to_policy(f64::from(*value));
                 values.push(((previous[joint] - origin - offset) / scale) as f32);
             }
-            for (pose, own) in self.commanded_poses().zip(poses.chunks_exact(POSE_VALUES)) {
+            for (place, (pose, own)) in self
+                .commanded_poses()
+                .zip(poses.chunks_exact(POSE_VALUES))
+                .enumerate()
+            {
                 let mapping = &self.poses[pose];
                 let Some(action) = &mapping.action else {
                     continue;
                 };
                 let wanted = Pose::from_values(own);
                 let before = std::mem::replace(&mut previous_poses[pose], wanted);
-                let own = action.to_policy(wanted, observed_poses[pose], before, mapping.near(action));
+                let (to, from) = match (action.mode, next) {
+                    (ActionMode::Velocity, Some((_, poses))) => (
+                        Pose::from_values(&poses[place * POSE_VALUES..][..POSE_VALUES]),
+                        wanted,
+                    ),
+                    // The last velocity is that before it.
+                    _ => (wanted, before),
+                };
+                let own = action.to_policy(to, observed_poses[pose], from, mapping.near(action));
                 let place = action.values();
                 values[row + place.start..row + place.end].copy_from_slice(&own);
             }
@@ -310,6 +339,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::{DeltaFrame, PoseAction};
+    use crate::pose::{PositionAxes, RotationRepresentation};
 
     const DEGREES: f64 = 180.0 / std::f64::consts::PI;
 
@@ -408,6 +439,46 @@ mod tests {
         let expected = [20.2, 10.5, 20.4, 10.75, 20.0, 11.0];
         for (found, expected) in robot.values().iter().zip(expected) {
             assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+        }
+    }
+
+    #[test]
+    fn velocities_lead_from_the_observed_position_from_their_own_time_on() {
+        let base = PoseMapping {
+            action: Some(PoseAction {
+                first: 1,
+                axes: PositionAxes::X,
+                rotation: RotationRepresentation::Yaw,
+                mode: ActionMode::Velocity,
+                frame: DeltaFrame::Tool,
+                position_scale: 0.1,
+                rotation_scale: 0.1,
+            }),
+            ..PoseMapping::default()
+        };
+        let joint_mapping = JointMapping {
+            actions: vec![action(0, ActionMode::Velocity, 0.5), None, None],
+            poses: vec![base],
+            ..JointMapping::same(1)
+        };
+        let state = [10.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        let policy = ActionChunk::new(vec![2.0, 1.0, 0.0, -4.0, 2.0, 0.0, 2.0, 2.0, 0.0], 3);
+        let robot = joint_mapping.actions_to_robot(&policy, &state);
+        let places: Vec<[f32; 2]> = (0..3)
+            .map(|row| [robot.action(row)[0], robot.action(row)[1]])
+            .collect();
+        for (place, expected) in places.iter().zip([[10.0, 3.0], [11.0, 3.1], [9.0, 3.3]]) {
+            let differs = |(one, other): (&f32, f32)| (one - other).abs() > 1e-5;
+            assert!(!place.iter().zip(expected).any(differs), "{places:?}");
+        }
+        // The last velocity is not known from where it begins.
+        let again = joint_mapping.actions_to_policy(&robot, &state);
+        for (again, expected) in again
+            .values()
+            .iter()
+            .zip([2.0, 1.0, 0.0, -4.0, 2.0, 0.0, -4.0, 2.0, 0.0])
+        {
+            assert!((again - expected).abs() < 1e-4, "{:?}", again);
         }
     }
 

@@ -74,7 +74,7 @@ impl PoseAction {
                 };
             }
             ActionMode::Relative => observed,
-            ActionMode::Increment => previous,
+            ActionMode::Increment | ActionMode::Velocity => previous,
         };
         let position = position.map(Option::unwrap_or_default);
         match self.frame {
@@ -92,7 +92,7 @@ impl PoseAction {
         let (origin, near) = match self.mode {
             ActionMode::Absolute => (Pose::IDENTITY, near),
             ActionMode::Relative => (observed, &[][..]),
-            ActionMode::Increment => (previous, &[][..]),
+            ActionMode::Increment | ActionMode::Velocity => (previous, &[][..]),
         };
         let change = match self.frame {
             DeltaFrame::Base => Pose {
@@ -229,6 +229,7 @@ mod tests {
         PoseAction {
             axes,
             rotation: RotationRepresentation::Yaw,
+            mode: ActionMode::Velocity,
             frame: DeltaFrame::Tool,
             position_scale: 1.0 / 30.0,
             rotation_scale: PI / 180.0 / 30.0,
@@ -324,7 +325,7 @@ mod tests {
                 RotationRepresentation::SixDRows, RotationRepresentation::Rpy,
             ]),
             mode in prop::sample::select(vec![
-                ActionMode::Absolute, ActionMode::Relative, ActionMode::Increment,
+                ActionMode::Absolute, ActionMode::Relative, ActionMode::Increment, ActionMode::Velocity,
             ]),
             frame in prop::sample::select(vec![DeltaFrame::Base, DeltaFrame::Tool]),
         ) {
