@@ -1,25 +1,29 @@
 //! The node over ROS 2 on an arm by pose with a gripper, as LIBERO has it.
 
 mod common {
+    pub mod black_image;
     pub mod isolation;
     pub mod node_parameters;
     pub mod ros_domain;
     pub mod stand_in;
+    pub mod transform;
 }
 
 use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::black_image::black_image;
 use common::isolation::isolated;
 use common::node_parameters::{node_with, text, texts};
 use common::stand_in::StandIn;
+use common::transform::transform;
 use futures::{FutureExt, Stream, StreamExt};
 use pi0_node::parameters::Settings;
 use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo};
 use pi0_node::pose::{Pose, Rotation};
 use pi0_node::ros::Pi0Node;
 use r2r::diagnostic_msgs::msg::DiagnosticArray;
-use r2r::geometry_msgs::msg::{PoseStamped, TransformStamped, TwistStamped};
+use r2r::geometry_msgs::msg::{PoseStamped, TwistStamped};
 use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::std_srvs::srv::Trigger;
 use r2r::tf2_msgs::msg::TFMessage;
@@ -109,26 +113,6 @@ fn latched() -> QosProfile {
     QosProfile::default().keep_last(1).transient_local()
 }
 
-fn transform(
-    parent: &str,
-    child: &str,
-    pose: Pose,
-    stamp: r2r::builtin_interfaces::msg::Time,
-) -> TransformStamped {
-    let mut transform = TransformStamped::default();
-    transform.header.frame_id = parent.to_owned();
-    transform.header.stamp = stamp;
-    transform.child_frame_id = child.to_owned();
-    let [x, y, z, qx, qy, qz, qw] = pose.values();
-    let (translation, rotation) = (
-        &mut transform.transform.translation,
-        &mut transform.transform.rotation,
-    );
-    (translation.x, translation.y, translation.z) = (x, y, z);
-    (rotation.x, rotation.y, rotation.z, rotation.w) = (qx, qy, qz, qw);
-    transform
-}
-
 fn pose_of(message: &PoseStamped) -> Pose {
     let (position, orientation) = (&message.pose.position, &message.pose.orientation);
     Pose {
@@ -163,16 +147,7 @@ impl Robot {
     fn publish(&mut self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let stamp = r2r::Clock::to_builtin_time(&now);
-        let mut image = Image {
-            width: 4,
-            height: 3,
-            step: 12,
-            encoding: "rgb8".to_owned(),
-            data: vec![0; 36],
-            ..Image::default()
-        };
-        image.header.stamp = stamp.clone();
-        self.images.publish(&image).unwrap();
+        self.images.publish(&black_image(stamp.clone())).unwrap();
         let mut state = JointState {
             name: ["gripper", "left_finger", "right_finger"]
                 .map(str::to_owned)

@@ -2,25 +2,29 @@
 //! and degrees a second, from `nav_msgs/Odometry` and `/tf` as ros2_controllers' drive controllers publish them.
 
 mod common {
+    pub mod black_image;
     pub mod isolation;
     pub mod node_parameters;
     pub mod ros_domain;
     pub mod stand_in;
+    pub mod transform;
 }
 
 use std::f64::consts::PI;
 use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::black_image::black_image;
 use common::isolation::isolated;
 use common::node_parameters::{node_with, text, texts};
 use common::stand_in::StandIn;
+use common::transform::transform;
 use futures::{FutureExt, Stream, StreamExt};
 use pi0_node::parameters::Settings;
 use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo};
 use pi0_node::pose::{Pose, Rotation};
 use pi0_node::ros::Pi0Node;
-use r2r::geometry_msgs::msg::{TransformStamped, TwistStamped};
+use r2r::geometry_msgs::msg::TwistStamped;
 use r2r::nav_msgs::msg::Odometry;
 use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::std_srvs::srv::Trigger;
@@ -33,7 +37,7 @@ const ACTIONS_PER_SECOND: f64 = 30.0;
 const AHEAD_M_PER_S: f64 = 0.2;
 const DEGREES_PER_S: f64 = 30.0;
 
-/// Ahead, to the left and about z, and the arm where it is.
+/// Ahead and about z, and the arm where it is.
 fn predict(observation: &Observation) -> Result<ActionChunk, PolicyError> {
     let state = &observation.state;
     assert_eq!(state.len(), 4, "{state:?}");
@@ -146,16 +150,7 @@ impl Robot {
         }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let stamp = r2r::Clock::to_builtin_time(&now);
-        let mut image = Image {
-            width: 4,
-            height: 3,
-            step: 12,
-            encoding: "rgb8".to_owned(),
-            data: vec![0; 36],
-            ..Image::default()
-        };
-        image.header.stamp = stamp.clone();
-        self.images.publish(&image).unwrap();
+        self.images.publish(&black_image(stamp.clone())).unwrap();
         let mut state = JointState {
             name: vec!["lift".to_owned()],
             position: vec![0.5],
@@ -163,21 +158,10 @@ impl Robot {
         };
         state.header.stamp = stamp.clone();
         self.joint_states.publish(&state).unwrap();
-        let mut transform = TransformStamped::default();
-        transform.header.frame_id = "odom".to_owned();
-        transform.header.stamp = stamp.clone();
-        transform.child_frame_id = "base_link".to_owned();
-        let [x, y, _, _, _, qz, qw] = self.at.values();
-        (
-            transform.transform.translation.x,
-            transform.transform.translation.y,
-        ) = (x, y);
-        (transform.transform.rotation.z, transform.transform.rotation.w) = (qz, qw);
-        self.frames
-            .publish(&TFMessage {
-                transforms: vec![transform],
-            })
-            .unwrap();
+        let message = TFMessage {
+            transforms: vec![transform("odom", "base_link", self.at, stamp.clone())],
+        };
+        self.frames.publish(&message).unwrap();
         let mut odometry = Odometry::default();
         odometry.header.stamp = stamp;
         odometry.twist.twist = self.drives.twist.clone();

@@ -1,11 +1,10 @@
 //! Outputs: what their parameters must be together, and the topics that they give.
 
 use super::inputs::distinct_topics;
-use super::poses::value_names;
+use super::poses::{twist, value_names};
 use super::reader::Reader;
 use super::table::{NodeParameters, OutputParameters, PoseParameters, TrajectoryOutput};
 use crate::control::{OutputKind, OutputTopic};
-use crate::policy::DeltaFrame;
 use crate::pose::POSE_VALUES;
 
 /// Refuses every parameter of the outputs that does not fit another one, or the `commanded` joints and `poses`.
@@ -104,13 +103,10 @@ fn check_poses(parameters: &NodeParameters, poses: &[String], reader: &mut Reade
 
 /// The frame that the messages of an output are in.
 fn frame(kind: OutputKind, pose: &PoseParameters) -> String {
-    let is_in_tool_frame = kind == OutputKind::Twist && pose.twist_frame == DeltaFrame::Tool;
-    let frame = if is_in_tool_frame {
-        &pose.tool_frame
-    } else {
-        &pose.base_frame
-    };
-    frame.clone()
+    match kind == OutputKind::Twist && twist(pose).is_in_tool_frame {
+        true => pose.tool_frame.clone(),
+        false => pose.base_frame.clone(),
+    }
 }
 
 /// The topics of the commands, and the joints or the pose of each.

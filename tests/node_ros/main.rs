@@ -2,6 +2,7 @@
 
 #[path = "../common"]
 mod common {
+    pub mod black_image;
     pub mod isolation;
     pub mod node_parameters;
     pub mod ros_domain;

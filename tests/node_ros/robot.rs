@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, Stream, StreamExt};
 use pi0_node::policy::{ActionChunk, Observation, Policy, PolicyError, PolicyInfo};
 use pi0_node::ros::Pi0Node;
+use r2r::builtin_interfaces::msg::Time;
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus};
 use r2r::rcl_interfaces::msg::{Parameter as ParameterMessage, ParameterValue as ParameterValueMessage};
 use r2r::rcl_interfaces::srv::SetParameters;
@@ -15,6 +16,7 @@ use r2r::sensor_msgs::msg::{Image, JointState};
 use r2r::trajectory_msgs::msg::JointTrajectory;
 use r2r::{Context, Node, ParameterValue, Publisher, QosProfile};
 
+use crate::common::black_image::black_image;
 use crate::common::node_parameters::{self, text, texts};
 use crate::common::stand_in::StandIn;
 
@@ -81,14 +83,7 @@ impl Robot {
             clock: node.create_publisher("/clock", qos()).unwrap(),
             trajectories: Box::pin(node.subscribe("/joint_trajectory", qos()).unwrap()),
             diagnostics: Box::pin(node.subscribe("/diagnostics", qos()).unwrap()),
-            image: Image {
-                width: 4,
-                height: 3,
-                step: 12,
-                encoding: "rgb8".to_owned(),
-                data: vec![0; 36],
-                ..Image::default()
-            },
+            image: black_image(Time::default()),
             joint_state: JointState {
                 name: ["wheel", "elbow", "waist"].map(str::to_owned).to_vec(),
                 position: vec![9.0, 2.0, 1.0],

@@ -91,8 +91,7 @@ class ServedPolicy(PredictModelServer):
 
     def predict(self, obs, ctx):
         del ctx
-        # LIBERO's benchmarks say "states".
-        # What comes off the wire cannot be written to, which SciPy wants.
+        # LIBERO's benchmarks say "states". What comes off the wire cannot be written to, which SciPy wants.
         state = np.array(obs["states"] if "states" in obs else obs["state"], np.float64)
         pictures = {
             self._cameras.get(camera, camera): np.asarray(picture, np.uint8)
