@@ -22,8 +22,10 @@ class AlohaScene:
         return self._physics.get_state()
 
     def draw(self, physics_state, camera):
-        """What a camera of the scene sees in a state: shape (height, width, 3), uint8 RGB."""
-        return draw_state(self._physics, physics_state, camera, self._width, self._height)
+        """What a camera sees in a state of AlohaEnvironment: shape (height, width, 3), uint8 RGB."""
+        with self._physics.reset_context():
+            self._physics.set_state(physics_state)
+        return self._physics.render(height=self._height, width=self._width, camera_id=camera)
 
     def close(self):
         self._physics.free()
@@ -35,10 +37,3 @@ def load_physics(task_name):
     # The authors' 4096 takes half as long again to draw without a GPU, for pictures that differ by 0.06 of 255.
     physics.model.vis.quality.shadowsize = SHADOW_MAP_SIZE
     return physics
-
-
-def draw_state(physics, physics_state, camera_name, width, height):
-    """What a camera sees in a state (physics.get_state()): shape (height, width, 3), uint8 RGB."""
-    with physics.reset_context():
-        physics.set_state(physics_state)
-    return physics.render(height=height, width=width, camera_id=camera_name)

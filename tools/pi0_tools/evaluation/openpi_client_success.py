@@ -7,18 +7,20 @@ import argparse
 import json
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from openpi_client.action_chunk_broker import ActionChunkBroker
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 from pi0_sim.aloha_environment import STEP_SECONDS, AlohaEnvironment
-from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state, load_physics
+from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, AlohaScene
 from pi0_sim.skills import SKILLS, EpisodeJudge
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.policy_server import policy_server
 from pi0_tools.evaluation.processes import RunFailed
 
+TASK = "transfer_cube"
 CAMERA = "top"
 # Half of the shipped policy's horizon, which the node plays by default.
 EXECUTION_HORIZON = 25
@@ -26,8 +28,8 @@ EXECUTION_HORIZON = 25
 ROBOT = CHECKOUT / "config/aloha_sim.yaml"
 
 
-def run_episode(environment, physics, client, skill, seed):
-    """The outcome of one start pose. Ends early when the skill is done and kept. physics: what the camera draws."""
+def run_episode(environment, scene, client, skill, seed):
+    """The outcome of one start pose. Ends early when the skill is done and kept."""
     environment.reset_at_rest(seed)
     judge = EpisodeJudge(seed, environment.joint_positions())
     policy = ActionChunkBroker(client, EXECUTION_HORIZON)
@@ -36,8 +38,7 @@ def run_episode(environment, physics, client, skill, seed):
     while step * STEP_SECONDS < SKILLS[skill].seconds and skill not in judge.outcome.kept:
         # The broker looks at an observation only when it needs a chunk.
         if step % EXECUTION_HORIZON == 0:
-            state = environment.physics.get_state()
-            picture = draw_state(physics, state, CAMERA, DEFAULT_WIDTH, DEFAULT_HEIGHT)
+            picture = scene.draw(environment.physics_state(), CAMERA)
         observation = {
             "images": {CAMERA: picture},
             "state": environment.joint_positions(),
@@ -52,23 +53,18 @@ def run_episode(environment, physics, client, skill, seed):
 def success_rates(address, skills, episodes, first_seed):
     """The share of the episodes in which each skill was done, and the seeds with which it was not."""
     client = WebsocketClientPolicy(address)
-    environment = AlohaEnvironment("transfer_cube")
-    physics = load_physics("transfer_cube")
+    environment = AlohaEnvironment(TASK)
     table = {}
-    try:
+    with closing(AlohaScene(TASK, DEFAULT_WIDTH, DEFAULT_HEIGHT)) as scene:
         for skill in skills:
             seeds = range(first_seed, first_seed + episodes)
-            failed = [
-                seed for seed in seeds if skill not in run_episode(environment, physics, client, skill, seed).kept
-            ]
+            failed = [seed for seed in seeds if skill not in run_episode(environment, scene, client, skill, seed).kept]
             table[skill] = {
                 "episodes": episodes,
                 "done": round(1 - len(failed) / episodes, 4),
                 "failed_seeds": failed,
             }
             print(f"eval: {skill}: {json.dumps(table[skill])}", file=sys.stderr, flush=True)
-    finally:
-        physics.free()
     return table
 
 

@@ -11,6 +11,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 
 from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS
-from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
+from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, AlohaScene
 from pi0_sim.skills import SKILLS
-from pi0_tools.train.aloha.robot import ROBOT
+from pi0_tools.train.aloha.robot import ROBOT, TASK
 from pi0_tools.train.recorded_episode import record_episode
 
 # Seeds from 1000 up are in the training data of the shipped policy, those below 100 in its closed-loop evaluation.
@@ -81,20 +82,18 @@ def record(skill, first_seed, path, width=DEFAULT_WIDTH, height=DEFAULT_HEIGHT):
     while episode is None:
         episode = record_episode(ROBOT, skill, seed, perturbed=False)
         seed += 1
-    environment = episode.environment
     path.parent.mkdir(parents=True, exist_ok=True)
     # Under its name there is a whole bag or none.
     with tempfile.TemporaryDirectory(prefix=".record_bag_", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         writer = Writer(unfinished, version=9, storage_plugin=StoragePlugin.MCAP)
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        with writer:
+        with writer, closing(AlohaScene(TASK, width, height)) as scene:
             bag = BagWriter(writer)
             bag.write("/prompt", "std_msgs/msg/String", 0, SKILLS[skill].prompt)
             for step, (state, action) in enumerate(zip(episode.state, episode.target, strict=True)):
                 if step % CAMERA_PERIOD_STEPS == 0:
-                    physics_state = episode.physics_states[step]
-                    write_frame(bag, step, draw_state(environment.physics, physics_state, "top", width, height))
+                    write_frame(bag, step, scene.draw(episode.physics_states[step], "top"))
                 write_step(bag, step, state, action)
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)

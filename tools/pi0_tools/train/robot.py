@@ -97,7 +97,7 @@ class Robot(ABC):
 
     @abstractmethod
     def frames(self, environment, physics_state):
-        """What the robot's cameras send, by the name of each: uint8 [height, width, 3]."""
+        """What the cameras send, by the name of each: uint8 [height, width, 3]. The simulation stays as it is."""
 
     def draw(self, environment, physics_state):
         """What the policy sees of each camera, by its name: uint8 [size, size, 3]."""

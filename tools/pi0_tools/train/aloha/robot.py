@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
-from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, draw_state
+from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, AlohaScene
 from pi0_sim.skills import ARMS, SKILLS, EpisodeJudge, is_done
 from pi0_tools import CHECKOUT
 from pi0_tools.reference.architecture import Architecture, GemmaSizes, VisionSizes
@@ -19,6 +19,7 @@ from pi0_tools.train.robot import Picture, Robot
 from pi0_tools.train.smooth_noise import SmoothNoise
 
 NODE_CONFIG = CHECKOUT / "config/aloha_sim.yaml"
+TASK = "transfer_cube"
 NOISE_RAD = 0.006
 # The arm that goes for the cube first.
 FIRST_ARM = {"right_pick": "right", "left_pick": "left", "hand_over": "right"}
@@ -60,7 +61,11 @@ class Aloha(Robot):
 
     @cached_property
     def _environment(self):
-        return AlohaEnvironment("transfer_cube")
+        return AlohaEnvironment(TASK)
+
+    @cached_property
+    def _scene(self):
+        return AlohaScene(TASK, DEFAULT_WIDTH, DEFAULT_HEIGHT)
 
     def environment(self, skill, seed):
         self._environment.reset_at_rest(seed)
@@ -94,7 +99,8 @@ class Aloha(Robot):
         return target
 
     def frames(self, environment, physics_state):
-        return {"top": draw_state(environment.physics, physics_state, "top", DEFAULT_WIDTH, DEFAULT_HEIGHT)}
+        del environment
+        return {camera: self._scene.draw(physics_state, camera) for camera in self.cameras}
 
     def target_of(self, state, action):
         del state
