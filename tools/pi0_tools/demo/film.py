@@ -152,7 +152,8 @@ def _encoded(pictures, durations_ms, colours):
     strip = Image.new("RGB", (width, height * len(samples)))
     for index, sample in enumerate(samples):
         strip.paste(sample, (0, index * height))
-    palette = strip.quantize(colours)
+    # The median cut, Pillow's default, drew the Panda's green cube grey.
+    palette = strip.quantize(colours, Image.Quantize.FASTOCTREE)
     first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     encoded = BytesIO()
     first.save(encoded, format="GIF", save_all=True, append_images=others, duration=durations_ms, loop=0)

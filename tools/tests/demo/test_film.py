@@ -43,6 +43,24 @@ def test_a_film_shows_every_frame_and_fits_in_its_limit(frames, tmp_path):
     assert (tmp_path / "film.gif").stat().st_size <= FILM_LIMIT_BYTES
 
 
+def test_a_film_keeps_the_colour_of_a_small_object(tmp_path):
+    strips = []
+    for task in ("stack", "pick_place_can"):
+        environment = PandaEnvironment(task)
+        environment.reset(seed=1)
+        recording = Recording(task)
+        recording.steps.append(RecordedStep(0, 0.02, 0.0, 0.0, environment.physics_state()))
+        strips.append(FilmStrip("stack the red cube on the green cube", recording))
+    frames = draw_frames(strips)
+    drawn = np.asarray(frames[0].picture).astype(int)
+    green = drawn[..., 1] > drawn[..., [0, 2]].max(axis=2) + 25
+    assert green.sum() > 100
+    write_film(frames, tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        shown = np.asarray(film.convert("RGB")).astype(int)[green]
+    assert np.median(shown[:, 1] - shown[:, [0, 2]].max(axis=1)) > 25
+
+
 def test_a_contact_sheet_has_a_row_for_each_episode(frames, tmp_path):
     write_contact_sheet(frames, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
