@@ -90,19 +90,30 @@ class Demonstrations:
 
 
 class BatchSampler:
-    """Draws steps of the episodes that are not held out, each with a picture of a random age."""
+    """Draws steps of the episodes that are not held out, each with a picture of a random age.
 
-    def __init__(self, demonstrations, held_out_episodes, batch_size, seed):
+    shares: of each skill among the samples, relative to each other; None where every step is as likely.
+    """
+
+    def __init__(self, demonstrations, held_out_episodes, batch_size, seed, shares=None):
         self._demonstrations = demonstrations
         held_out = np.isin(demonstrations.episode_of_step, held_out_episodes)
         self._steps = np.flatnonzero(~held_out)
+        self._probabilities = None if shares is None else _with_shares(demonstrations.skill[self._steps], shares)
         self._batch_size = batch_size
         self._random = np.random.default_rng(seed)
 
     def next(self):
-        steps = self._random.choice(self._steps, self._batch_size)
+        steps = self._random.choice(self._steps, self._batch_size, p=self._probabilities)
         ages = self._random.integers(0, OLDEST_PICTURE_STEPS, self._batch_size, endpoint=True)
         return self._demonstrations.batch(steps, ages)
+
+
+def _with_shares(skills, shares):
+    """The probability of each step, whose skills these are, so that a skill's are likely by its share."""
+    shares = np.asarray(shares, np.float64)
+    steps_of_skill = np.bincount(skills, minlength=len(shares))
+    return (shares / shares.sum() / steps_of_skill)[skills]
 
 
 def _load(path):

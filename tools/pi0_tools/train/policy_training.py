@@ -53,7 +53,9 @@ class Trainer:
         self.skills = arguments.skills
         held_out = self.demonstrations.held_out_episodes(HELD_OUT_EPISODES)
         self.held_out_starts = self.demonstrations.episode_starts[held_out]
-        self.sampler = BatchSampler(self.demonstrations, held_out, arguments.batch_size, arguments.seed)
+        self.sampler = BatchSampler(
+            self.demonstrations, held_out, arguments.batch_size, arguments.seed, arguments.shares
+        )
         self.statistics = robot_statistics(self.robot, self.demonstrations.state, self.demonstrations.sampled_actions())
         policy_type = POLICY_TYPES[arguments.policy]
         self.architecture = small_architecture(self.robot, policy_type)
@@ -219,6 +221,7 @@ def train(arguments):
                 "prompt_steps": arguments.prompt_steps,
                 "steps": done,
                 "batch_size": arguments.batch_size,
+                "shares": arguments.shares,
                 "learning_rate": arguments.learning_rate,
                 "rtc_training_max_delay": arguments.rtc_training_max_delay,
                 "episodes": len(trainer.demonstrations.episode_starts),
@@ -248,6 +251,12 @@ def parse_arguments():
     parser.add_argument("--steps", type=int, default=6500, help="of training (default 6500)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of training, when the steps take longer")
     parser.add_argument("--batch-size", type=int, default=64, help="samples of a step (default 64)")
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs="+",
+        help="of each skill among the samples, in their order (default: every step is as likely)",
+    )
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest")
     parser.add_argument(
         "--rtc-training-max-delay",
@@ -258,6 +267,11 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     take_robot(parser, arguments)
+    if arguments.shares is not None:
+        if len(arguments.shares) != len(arguments.skills):
+            parser.error(f"--shares: expected a number for each of {', '.join(arguments.skills)}")
+        if min(arguments.shares) <= 0:
+            parser.error("--shares: expected numbers above 0")
     longest = arguments.robot.horizon - 1
     if not 0 <= arguments.rtc_training_max_delay <= longest:
         parser.error(f"--rtc-training-max-delay: expected 0 to {longest}, fewer than a chunk's actions")

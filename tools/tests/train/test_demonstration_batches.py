@@ -83,6 +83,12 @@ def test_the_same_seed_draws_the_same_batches(demonstrations):
         np.testing.assert_array_equal(a.images["eye"], b.images["eye"])
 
 
+def test_a_skill_s_samples_are_as_many_as_its_share_whatever_the_length_of_its_episodes(demonstrations):
+    sampler = BatchSampler(demonstrations, [], batch_size=4000, seed=0, shares=[1, 3])
+    of_skill = np.bincount(sampler.next().skill) / 4000
+    np.testing.assert_allclose(of_skill, [0.25, 0.75], atol=0.03)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"right_pick\.npz is missing; make_demonstrations makes it"):
         Demonstrations(tmp_path, robot(), ["right_pick"])
