@@ -19,26 +19,28 @@ setup: ## install what is missing, in .env/ of the checkout
 build: setup ## build the node for use
 	@$(IN_ENVIRONMENT) cargo build --release --locked
 
-# The model of the shipped policy that is shown and measured, and what is benchmarked: pi0 or pi05.
-POLICY ?= pi0
-ifeq ($(filter pi0 pi05,$(POLICY)),)
-$(error POLICY is $(POLICY); it is pi0 or pi05)
+# What is shown, measured and benchmarked: the aloha with pi0 or pi05, or the panda with pi05.
+ROBOT := aloha
+POLICY ?= $(if $(filter panda,$(ROBOT)),pi05,pi0)
+ifeq ($(filter aloha+pi0 aloha+pi05 panda+pi05,$(ROBOT)+$(POLICY)),)
+$(error ROBOT is $(ROBOT) and POLICY is $(POLICY); they are aloha with pi0 or pi05, or panda with pi05)
 endif
-OF_POLICY := $(if $(filter pi05,$(POLICY)),_pi05)
+SHIPPED := $(ROBOT)_sim$(if $(filter pi05,$(POLICY)),_pi05)
+WITH_SHIPPED := --robot $(ROBOT) --checkpoint checkpoints/$(SHIPPED)
+# Of folders: _pi05, _panda, or nothing.
+OF_SHIPPED := $(if $(filter panda,$(ROBOT)),_panda,$(if $(filter pi05,$(POLICY)),_pi05))
 
-demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/; POLICY=pi05 for π0.5
-	@$(IN_ENVIRONMENT) python -m pi0_tools.demo --checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/demo$(OF_POLICY)
+demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/; POLICY=pi05 for π0.5, ROBOT=panda
+	@$(IN_ENVIRONMENT) python -m pi0_tools.demo $(WITH_SHIPPED) $(if $(filter panda,$(ROBOT)),--seed 1) --output target/demo$(OF_SHIPPED)
 
 # Episodes of each skill.
 EPISODES ?= 100
 EPISODES_OR_50 := $(if $(filter command line environment,$(origin EPISODES)),$(EPISODES),50)
-eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one, POLICY=pi05 for π0.5
-	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --episodes $(EPISODES) \
-		--checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/eval_demo$(OF_POLICY)
+eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one, POLICY=pi05 for π0.5, ROBOT=panda
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate $(WITH_SHIPPED) --episodes $(EPISODES) --output target/eval_demo$(OF_SHIPPED)
 
 vla-eval: build ## the shipped policy in pi0_server, evaluated by Ai2's harness vla-eval, as JSON; EPISODES=50 by default
-	@$(IN_ENVIRONMENT) python -m pi0_tools.vla_eval.evaluate --episodes $(EPISODES_OR_50) \
-		--checkpoint checkpoints/aloha_sim$(OF_POLICY) --output target/vla_eval$(OF_POLICY)
+	@$(IN_ENVIRONMENT) python -m pi0_tools.vla_eval.evaluate $(WITH_SHIPPED) --episodes $(EPISODES_OR_50) --output target/vla_eval$(OF_SHIPPED)
 
 # Further arguments, for example DELAY="--skill right_pick --strategy rtc --latency-ms 200".
 DELAY ?=
@@ -162,8 +164,9 @@ bench-card: setup ## how long captured chunks take on a Tenstorrent card
 python-test: build ## tests of the simulated robot, the tools, and the node through rclpy
 	@$(IN_ISOLATION) python -m pytest -q
 
-smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes
+smoke-test: build ## the shipped policy picks up the cube in at least three of four episodes, and the Panda's in one of two
 	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --skill right_pick --episodes 4 --at-least 3 --output target/smoke_test
+	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate --robot panda --skill lift --episodes 2 --at-least 1 --output target/smoke_test
 
 parity: setup ## compare the model with the reference implementation, from nothing
 	@$(IN_ENVIRONMENT) tools/parity.sh

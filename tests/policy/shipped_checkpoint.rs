@@ -10,54 +10,89 @@ use pi0_node::policy::{CameraOptions, Crop, Observation, Pi0Policy, PolicyOption
 use crate::equals_reference::{max_difference, picture};
 use crate::folder::read_tensors;
 
-/// What `config/aloha_sim.yaml` cuts out of the frames.
-const CROP: Crop = Crop {
-    x: 120,
-    y: 60,
-    width: 120,
-    height: 120,
-};
+/// Skills by the names of their fixtures, with the prompts that ask for them.
+type Skills = [(&'static str, &'static str); 3];
 
-const PROMPTS: [(&str, &str); 3] = [
+const ALOHA_SKILLS: Skills = [
     ("right_pick", "pick up the cube with the right arm"),
     ("left_pick", "pick up the cube with the left arm"),
     ("hand_over", "hand the cube to the left arm"),
 ];
 
+const PANDA_SKILLS: Skills = [
+    ("lift", "lift the red cube"),
+    ("stack", "stack the red cube on the green cube"),
+    ("pick_place_can", "put the can into its bin"),
+];
+
 #[test]
 fn every_skill_of_pi0_gets_the_reference_s_actions_from_the_same_noise() {
-    every_skill_gets_the_reference_s_actions_from_the_same_noise("aloha_sim");
+    every_skill_gets_the_reference_s_actions_from_the_same_noise(
+        "aloha_sim",
+        &aloha_cameras(),
+        &ALOHA_SKILLS,
+    );
 }
 
 #[test]
 fn every_skill_of_pi05_gets_the_reference_s_actions_from_the_same_noise() {
-    every_skill_gets_the_reference_s_actions_from_the_same_noise("aloha_sim_pi05");
+    every_skill_gets_the_reference_s_actions_from_the_same_noise(
+        "aloha_sim_pi05",
+        &aloha_cameras(),
+        &ALOHA_SKILLS,
+    );
 }
 
-fn every_skill_gets_the_reference_s_actions_from_the_same_noise(name: &str) {
+#[test]
+fn every_skill_of_the_panda_s_pi05_gets_the_reference_s_actions_from_the_same_noise() {
+    let cameras = ["front", "wrist"].map(CameraOptions::new);
+    every_skill_gets_the_reference_s_actions_from_the_same_noise("panda_sim_pi05", &cameras, &PANDA_SKILLS);
+}
+
+/// With what `config/aloha_sim.yaml` cuts out of the frames.
+fn aloha_cameras() -> [CameraOptions; 1] {
+    let crop = Some(Crop {
+        x: 120,
+        y: 60,
+        width: 120,
+        height: 120,
+    });
+    [CameraOptions {
+        crop,
+        ..CameraOptions::new("top")
+    }]
+}
+
+/// Actions are in radians, or metres and radians.
+fn every_skill_gets_the_reference_s_actions_from_the_same_noise(
+    name: &str,
+    cameras: &[CameraOptions],
+    skills: &Skills,
+) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checkpoint = Checkpoint::open(root.join("checkpoints").join(name)).unwrap();
     let options = PolicyOptions {
-        cameras: Some(vec![CameraOptions {
-            crop: Some(CROP),
-            ..CameraOptions::new("top")
-        }]),
+        cameras: Some(cameras.to_vec()),
         ..PolicyOptions::default()
     };
     let mut policy =
         Pi0Policy::new(&checkpoint, CpuDevice::new(Precision::F32, 1).unwrap(), &options).unwrap();
-    for (skill, prompt) in PROMPTS {
+    for (skill, prompt) in skills {
         let fixture = read_tensors(&root.join(format!("tests/fixtures/{name}/{skill}.safetensors")));
+        let frame = |camera: &CameraOptions| {
+            let frame = picture(&fixture[&format!("picture.{}", camera.name)]);
+            (camera.name.clone(), Arc::new(frame))
+        };
         let observation = Observation {
-            images: [("top".to_owned(), Arc::new(picture(&fixture["picture.top"])))].into(),
+            images: cameras.iter().map(frame).collect(),
             state: fixture["state"].to_f32(),
-            prompt: prompt.to_owned(),
+            prompt: (*prompt).to_owned(),
         };
         let noise = fixture["noise"].to_f32();
         let chunk = policy.predict_from_noise(&observation, &noise, None).unwrap();
         let actions = &fixture["actions"];
         assert_eq!([chunk.horizon(), chunk.action_dim()], actions.shape[..]);
         let difference = max_difference(chunk.values(), &actions.to_f32());
-        assert!(difference < 1e-4, "{skill}: off by {difference} rad");
+        assert!(difference < 1e-4, "{skill}: off by {difference}");
     }
 }

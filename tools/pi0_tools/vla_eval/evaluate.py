@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import vla_eval
+import yaml
 
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.policy_server import policy_server
@@ -20,6 +21,20 @@ from pi0_tools.vla_eval.served_policy import ServedPolicy
 BENCHMARK = "pi0_tools.vla_eval.robot_tasks:RobotTasks"
 # How the policy's actions become the benchmark's.
 ACTIONS = {"aloha": "as_they_are", "panda": "absolute_poses"}
+
+
+def played_actions(robot):
+    """Of a chunk, until the next: as the node's configuration has it, or half, as is the node's default."""
+    parameters = yaml.safe_load(SIMULATED_ROBOTS[robot].config.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
+    return parameters.get("execution_horizon") or round(robot_named(robot).horizon / 2)
+
+
+def server_settings(robot):
+    """pi0_server's arguments: with the ALOHA's file it crops the pictures as the node does.
+
+    With the Panda's it would take poses of the robot, where the benchmark has states of the policy.
+    """
+    return ("--params-file", SIMULATED_ROBOTS[robot].config) if robot == "aloha" else ()
 
 
 def evaluate(robot, address, output, tasks, episodes, first_seed):
@@ -39,9 +54,7 @@ def evaluate(robot, address, output, tasks, episodes, first_seed):
             }
         ],
     }
-    # Half of a chunk is played, as the node does by default.
-    chunk_size = round(robot_named(robot).horizon / 2)
-    policy = ServedPolicy(address, keys="aloha", actions=ACTIONS[robot], chunk_size=chunk_size)
+    policy = ServedPolicy(address, keys="aloha", actions=ACTIONS[robot], chunk_size=played_actions(robot))
     (result,) = vla_eval.evaluate(policy, configuration, docker=False)
     return result
 
@@ -78,9 +91,8 @@ def main():
     robot = SIMULATED_ROBOTS[arguments.robot]
     checkpoint = arguments.checkpoint or robot.checkpoint
     try:
-        # The server crops the pictures as the node does.
         with policy_server(
-            arguments.output / "pi0_server.log", "--params-file", robot.config, checkpoint=checkpoint
+            arguments.output / "pi0_server.log", *server_settings(arguments.robot), checkpoint=checkpoint
         ) as (_, address):
             result = evaluate(
                 arguments.robot,

@@ -35,10 +35,12 @@ def some_episode(steps):
     return RecordedEpisode(np.zeros((steps, 14), np.float32), np.zeros((steps, 14), np.float32), [], 2.0, None)
 
 
-@pytest.mark.parametrize("checkpoint", ["aloha_sim", "aloha_sim_pi05"])
-def test_the_shipped_checkpoints_have_the_facts_of_the_demonstrations(checkpoint):
+@pytest.mark.parametrize(
+    ("checkpoint", "robot"), [("aloha_sim", "aloha"), ("aloha_sim_pi05", "aloha"), ("panda_sim_pi05", "panda")]
+)
+def test_the_shipped_checkpoints_have_the_facts_of_the_demonstrations(checkpoint, robot):
     shipped = CHECKOUT / "checkpoints" / checkpoint / "dataset_info.json"
-    assert json.loads(shipped.read_text(encoding="utf-8")) == ALOHA.dataset_info()
+    assert json.loads(shipped.read_text(encoding="utf-8")) == robot_named(robot).dataset_info()
 
 
 @pytest.mark.parametrize("name", ROBOTS)
@@ -67,6 +69,20 @@ def test_the_same_seeds_give_the_same_file(name, tmp_path):
     assert first.keys() == second.keys()
     for key, values in first.items():
         np.testing.assert_array_equal(values, second[key])
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_drawing_what_a_camera_saw_earlier_leaves_the_simulation_as_it_is(name):
+    robot, skill = robot_named(name), SKILL[name]
+    environment = robot.environment(skill, SEED)
+    expert = robot.expert(skill, robot.scene_of(environment))
+    earlier = environment.physics_state()
+    for _ in range(10):
+        robot.execute(environment, expert.act(robot.scene_of(environment)), None)
+    now = environment.physics_state()
+    assert np.abs(now - earlier).max() > 1e-3
+    robot.frames(environment, earlier)
+    np.testing.assert_array_equal(environment.physics_state(), now)
 
 
 def test_the_expert_s_targets_are_recorded_and_not_the_noise_on_them():
