@@ -30,6 +30,7 @@ WITH_SHIPPED := --robot $(ROBOT) --checkpoint checkpoints/$(SHIPPED)
 # Of folders: _pi05, _panda, or nothing.
 OF_SHIPPED := $(if $(filter panda,$(ROBOT)),_panda,$(if $(filter pi05,$(POLICY)),_pi05))
 
+# From the objects' places of seed 0 the Panda does not stack.
 demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/; POLICY=pi05 for π0.5, ROBOT=panda
 	@$(IN_ENVIRONMENT) python -m pi0_tools.demo $(WITH_SHIPPED) $(if $(filter panda,$(ROBOT)),--seed 1) --output target/demo$(OF_SHIPPED)
 

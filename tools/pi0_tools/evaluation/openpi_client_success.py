@@ -19,8 +19,8 @@ from pi0_sim.skills import SKILLS, EpisodeJudge
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.policy_server import policy_server
 from pi0_tools.evaluation.processes import RunFailed
+from pi0_tools.train.aloha.robot import TASK
 
-TASK = "transfer_cube"
 CAMERA = "top"
 # Half of the shipped policy's horizon, which the node plays by default.
 EXECUTION_HORIZON = 25

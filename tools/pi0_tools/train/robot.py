@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import yaml
 
+from pi0_tools import CHECKOUT
 from pi0_tools.reference.architecture import Architecture
 
 # The simulated robots' cameras send a picture so often by default.
@@ -98,6 +100,16 @@ class Robot(ABC):
     @abstractmethod
     def frames(self, environment, physics_state):
         """What the cameras send, by the name of each: uint8 [height, width, 3]. The simulation stays as it is."""
+
+    def node_parameters(self):
+        """Those of the node's configuration for this robot, which has the name of its robot_type."""
+        text = (CHECKOUT / f"config/{self.robot_type}.yaml").read_text(encoding="utf-8")
+        return yaml.safe_load(text)["/**"]["ros__parameters"]
+
+    @property
+    def execution_horizon(self):
+        """Actions of a chunk that the node plays before it infers the next: its configuration's, or half."""
+        return self.node_parameters().get("execution_horizon") or self.horizon // 2
 
     def draw(self, environment, physics_state):
         """What the policy sees of each camera, by its name: uint8 [size, size, 3]."""

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import vla_eval
-import yaml
 
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.policy_server import policy_server
@@ -21,12 +20,6 @@ from pi0_tools.vla_eval.served_policy import ServedPolicy
 BENCHMARK = "pi0_tools.vla_eval.robot_tasks:RobotTasks"
 # How the policy's actions become the benchmark's.
 ACTIONS = {"aloha": "as_they_are", "panda": "absolute_poses"}
-
-
-def played_actions(robot):
-    """Of a chunk, until the next: as the node's configuration has it, or half, as is the node's default."""
-    parameters = yaml.safe_load(SIMULATED_ROBOTS[robot].config.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
-    return parameters.get("execution_horizon") or round(robot_named(robot).horizon / 2)
 
 
 def server_settings(robot):
@@ -54,7 +47,9 @@ def evaluate(robot, address, output, tasks, episodes, first_seed):
             }
         ],
     }
-    policy = ServedPolicy(address, keys="aloha", actions=ACTIONS[robot], chunk_size=played_actions(robot))
+    policy = ServedPolicy(
+        address, keys="aloha", actions=ACTIONS[robot], chunk_size=robot_named(robot).execution_horizon
+    )
     (result,) = vla_eval.evaluate(policy, configuration, docker=False)
     return result
 

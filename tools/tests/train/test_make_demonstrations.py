@@ -43,6 +43,11 @@ def test_the_shipped_checkpoints_have_the_facts_of_the_demonstrations(checkpoint
     assert json.loads(shipped.read_text(encoding="utf-8")) == robot_named(robot).dataset_info()
 
 
+@pytest.mark.parametrize(("name", "played"), [("panda", 8), ("aloha", 25)])
+def test_as_many_actions_of_a_chunk_are_played_as_the_node_plays(name, played):
+    assert robot_named(name).execution_horizon == played
+
+
 @pytest.mark.parametrize("name", ROBOTS)
 def test_a_file_holds_what_the_readme_says(name, tmp_path):
     robot, file = robot_named(name), saved(name, tmp_path)

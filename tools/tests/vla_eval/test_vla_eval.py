@@ -6,7 +6,7 @@ import pytest
 from pi0_tools.evaluation.foreign_server import foreign_server
 from pi0_tools.evaluation.processes import RunFailed
 from pi0_tools.train.panda.pose_actions import relative_actions
-from pi0_tools.vla_eval.evaluate import evaluate, played_actions, summary
+from pi0_tools.vla_eval.evaluate import evaluate, summary
 from pi0_tools.vla_eval.served_policy import ServedPolicy, absolute_poses, aloha_observation, libero_observation
 
 
@@ -16,11 +16,6 @@ def test_the_harness_counts_what_an_expert_behind_a_policy_server_does(tmp_path)
     table = summary(result)
     assert table["harness"].startswith("vla-eval ")
     assert table["tasks"] == {"lift": {"episodes": 1, "success": 1.0}}
-
-
-@pytest.mark.parametrize(("robot", "played"), [("panda", 8), ("aloha", 25)])
-def test_as_many_actions_of_a_chunk_are_played_as_the_node_plays(robot, played):
-    assert played_actions(robot) == played
 
 
 def test_an_episode_that_ended_with_an_error_is_not_taken_for_the_policy_s_failure():

@@ -4,12 +4,10 @@ from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
-import yaml
 
 from pi0_sim.aloha_environment import JOINT_NAMES, STEP_SECONDS, AlohaEnvironment
 from pi0_sim.aloha_scene import DEFAULT_HEIGHT, DEFAULT_WIDTH, AlohaScene
 from pi0_sim.skills import ARMS, SKILLS, EpisodeJudge, is_done
-from pi0_tools import CHECKOUT
 from pi0_tools.reference.architecture import Architecture, GemmaSizes, VisionSizes
 from pi0_tools.train.aloha.kinematics import gripper_pose
 from pi0_tools.train.aloha.mishaps import cause_mishap
@@ -18,17 +16,10 @@ from pi0_tools.train.aloha.scripted_expert import ScriptedExpert
 from pi0_tools.train.robot import Picture, Robot
 from pi0_tools.train.smooth_noise import SmoothNoise
 
-NODE_CONFIG = CHECKOUT / "config/aloha_sim.yaml"
 TASK = "transfer_cube"
 NOISE_RAD = 0.006
 # The arm that goes for the cube first.
 FIRST_ARM = {"right_pick": "right", "left_pick": "left", "hand_over": "right"}
-
-
-def camera_crop():
-    """The part of each frame that the node shows the policy: x, y, width and height."""
-    parameters = yaml.safe_load(NODE_CONFIG.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
-    return tuple(parameters["cameras"]["top"]["crop"])
 
 
 class Aloha(Robot):
@@ -47,7 +38,7 @@ class Aloha(Robot):
 
     @cached_property
     def cameras(self):
-        crop = camera_crop()
+        crop = tuple(self.node_parameters()["cameras"]["top"]["crop"])
         return {"top": Picture((DEFAULT_WIDTH, DEFAULT_HEIGHT), crop, crop[2])}
 
     def architecture(self, vocab_size):
