@@ -155,7 +155,16 @@ impl JointMapping {
         self.commanded_joints().chain(poses)
     }
 
-    /// Converts a robot's state of any length to the policy's.
+    /// Values that a state of the robot has at least: of its joints, of its poses, and of what `state_order` names.
+    pub fn fewest_state_values(&self) -> usize {
+        let others = self.state_order.iter().filter_map(|part| match part {
+            StatePart::Other(values) => Some(values.end),
+            StatePart::Joint(_) | StatePart::Pose(_) => None,
+        });
+        others.fold(self.pose_values(self.poses.len()).start, usize::max)
+    }
+
+    /// Converts a robot's state to the policy's. What a shorter one lacks is left out.
     pub fn state_to_policy(&self, state: &[f32]) -> Vec<f32> {
         let in_order;
         let parts = match self.state_order.is_empty() {

@@ -34,11 +34,16 @@ impl<P: DerefMut<Target: Policy>> RobotPolicy<P> {
         }
     }
 
-    fn to_policy(&self, observation: &Observation) -> Observation {
-        Observation {
+    /// Fails when the state is not the robot's: what the policy would say of its own has other numbers.
+    fn to_policy(&self, observation: &Observation) -> Result<Observation, PolicyError> {
+        let [found, expected] = [observation.state.len(), self.joint_mapping.fewest_state_values()];
+        if found < expected {
+            return Err(PolicyError::StateLength { found, expected });
+        }
+        Ok(Observation {
             state: self.joint_mapping.state_to_policy(&observation.state),
             ..observation.clone()
-        }
+        })
     }
 }
 
@@ -48,7 +53,7 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
     }
 
     fn predict(&mut self, observation: &Observation) -> Result<ActionChunk, PolicyError> {
-        let of_policy = self.to_policy(observation);
+        let of_policy = self.to_policy(observation)?;
         let actions = self.policy.predict(&of_policy)?;
         Ok(self.joint_mapping.actions_to_robot(&actions, &observation.state))
     }
@@ -60,7 +65,7 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
     ) -> Result<ActionChunk, PolicyError> {
         prefix.check(&self.info)?;
         let state = &observation.state;
-        let of_policy = self.to_policy(observation);
+        let of_policy = self.to_policy(observation)?;
         let prefix = ActionPrefix {
             actions: self.joint_mapping.actions_to_policy(&prefix.actions, state),
             conditioning: prefix.conditioning,
@@ -109,7 +114,7 @@ impl<P: DerefMut<Target: Policy>> Policy for RobotPolicy<P> {
         if found != expected {
             return Err(PolicyError::RecordedActions { found, expected });
         }
-        let of_policy = self.to_policy(observation);
+        let of_policy = self.to_policy(observation)?;
         if of_policy.state.len() != self.info.state_dim {
             return Err(PolicyError::StateLength {
                 found: of_policy.state.len(),
@@ -126,7 +131,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::policy::{ActionMode, ActionValue, Conditioning, Guidance, UnitTransform};
+    use crate::policy::{ActionMode, ActionValue, Conditioning, Guidance, PoseMapping, UnitTransform};
 
     /// Its chunks are the prefix and then rows of 0.5.
     struct StandIn(PolicyInfo);
@@ -216,6 +221,19 @@ mod tests {
     #[test]
     fn the_report_is_that_of_the_policy() {
         assert_eq!(policy().report().device, "a device");
+    }
+
+    #[test]
+    fn a_state_without_the_robot_s_poses_is_refused_with_the_number_of_the_robot_s_values() {
+        let RobotPolicy {
+            policy,
+            joint_mapping,
+            ..
+        } = policy();
+        let poses = vec![PoseMapping::default()];
+        let mut policy = RobotPolicy::new(policy, JointMapping { poses, ..joint_mapping });
+        let refused = policy.predict(&observation()).unwrap_err();
+        assert_eq!(refused.to_string(), "the state has 2 values, expected 9");
     }
 
     #[test]
