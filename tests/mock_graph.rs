@@ -51,7 +51,7 @@ fn trained_operations_a_step(graph: &CardGraph) -> usize {
     let (norms, gates) = (2 * 18 + 1, 2 * 18);
     let is_tuned = graph.tuning != "none";
     velocity
-        + match graph.model_type {
+        + match graph.chunk.model_type {
             ModelType::Pi0 => 2,
             // A norm in blocks is brought to the cores and back.
             ModelType::Pi05 if is_tuned => norms * (3 + 1) + gates,
@@ -69,7 +69,7 @@ fn check_policy(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
         [operations],
         "one read-back, behind the last operation"
     );
-    let (beside_images, what) = match graph.model_type {
+    let (beside_images, what) = match graph.chunk.model_type {
         ModelType::Pi0 => (2, "images, state and noise"),
         ModelType::Pi05 => (
             8,
@@ -79,10 +79,10 @@ fn check_policy(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
     let uploads = cameras + beside_images;
     assert_eq!(graph.uploads, uploads, "{what}");
     let pixels = (cameras * 3 * 224 * 224) as u64;
-    let prefix = (cameras * 256 + graph.prompt_tokens.next_multiple_of(32)) as u64;
+    let prefix = (cameras * 256 + graph.chunk.prompt_tokens.next_multiple_of(32)) as u64;
     let (suffix, head_dim) = (64, 256);
     let most_bytes = 2 * pixels
-        + match graph.model_type {
+        + match graph.chunk.model_type {
             ModelType::Pi0 => 11_000,
             ModelType::Pi05 => {
                 2 * (prefix * prefix + suffix * (prefix + suffix) + 4 * suffix * head_dim) + 11_000
@@ -103,7 +103,7 @@ fn check_policy(card: &str, cameras: usize, policy: &[&str]) -> CardGraph {
         commands(0, uploads),
         "nothing but uploads, traces and one read-back"
     );
-    let steps = 10;
+    let steps = graph.chunk.denoise_steps.get();
     // Guidance: the actions that x_t leads to, their error, its product with the weights, and a second Euler update, with
     // one more upcast of the velocity.
     for (what, found, operations_a_step, tables) in [

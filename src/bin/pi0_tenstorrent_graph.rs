@@ -1,10 +1,11 @@
 //! Counts what a chunk of π0 or π0.5 does on a Tenstorrent card, without one: `pi0_tenstorrent_graph --card p150 --cameras 3`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pi0_node::benchmark::card::{CardGraph, MockedCard};
+use pi0_node::benchmark::card::{CardGraph, MockedCard, RecordedChunk};
 use pi0_node::device::{AttentionSoftmax, CardTuning, TenstorrentOptions};
 use pi0_node::model::{ModelType, Pi0Config};
 
@@ -24,6 +25,9 @@ struct Arguments {
     /// Cameras, each with a new frame.
     #[arg(long, default_value_t = 3)]
     cameras: usize,
+    /// Euler steps from noise to actions.
+    #[arg(long, default_value = "10")]
+    denoise_steps: NonZeroUsize,
     /// Ways of computing: all, layout, none, or names with commas between them; all,-name leaves one out.
     #[arg(long, default_value_t)]
     tuning: CardTuning,
@@ -64,11 +68,15 @@ fn record(arguments: &Arguments) -> anyhow::Result<()> {
         attention: arguments.softmax,
         ..TenstorrentOptions::DEFAULT
     };
+    let chunk = RecordedChunk {
+        model_type: arguments.policy,
+        cameras: arguments.cameras,
+        prompt_tokens: arguments.prompt_tokens.unwrap_or(limit),
+        denoise_steps: arguments.denoise_steps,
+    };
     let graph = CardGraph::record(
         arguments.card,
-        arguments.policy,
-        arguments.cameras,
-        arguments.prompt_tokens.unwrap_or(limit),
+        chunk,
         &options,
         (&descriptors, &cache),
     )?;

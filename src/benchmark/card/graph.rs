@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -20,21 +21,30 @@ use crate::model::parameters::parameters;
 use crate::model::prompt::PromptEmbedding;
 use crate::model::{ActionPrefix, Conditioning, ModelType, Pi0, Pi0Config, Session, Weights};
 
-const STEPS: usize = 10;
 /// Actions of the chunk before that a chunk goes on from.
 const PREFIX: usize = 7;
 
-/// Operations, transfers and memory of one chunk on a card.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CardGraph {
-    /// The mocked card.
-    pub card: MockedCard,
+/// A chunk that is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedChunk {
     /// The network.
     pub model_type: ModelType,
     /// Cameras, each with a new frame.
     pub cameras: usize,
     /// Tokens of the prompt, at most where they change from chunk to chunk.
     pub prompt_tokens: usize,
+    /// Euler steps from noise to actions.
+    pub denoise_steps: NonZeroUsize,
+}
+
+/// Operations, transfers and memory of one chunk on a card.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CardGraph {
+    /// The mocked card.
+    pub card: MockedCard,
+    /// The chunk.
+    #[serde(flatten)]
+    pub chunk: RecordedChunk,
     /// Operations by TT-NN's name.
     pub kinds: BTreeMap<String, Kind>,
     /// Tensors sent to the card.
@@ -140,12 +150,16 @@ impl CardGraph {
     /// When TT-NN is missing, or refuses an operation.
     pub fn record(
         card: MockedCard,
-        model_type: ModelType,
-        cameras: usize,
-        prompt_tokens: usize,
+        recorded: RecordedChunk,
         options: &TenstorrentOptions,
         (folder, cache): (&Path, &Path),
     ) -> Result<Self> {
+        let RecordedChunk {
+            model_type,
+            cameras,
+            prompt_tokens,
+            denoise_steps,
+        } = recorded;
         let mock = MockCard {
             descriptor: folder.join(card.descriptor()),
             cache: cache.to_owned(),
@@ -163,7 +177,7 @@ impl CardGraph {
         let model = Pi0::new(config, device, &weights)?;
         let device = &model.device;
         let (before, _) = device.card().memory()?;
-        let schedule = model.schedule(STEPS)?;
+        let schedule = model.schedule(denoise_steps.get())?;
         let mut embedded = CameraEmbeddings::default();
         let all: Vec<usize> = (0..cameras).collect();
         let tokens = vec![0; prompt_tokens];
@@ -237,9 +251,7 @@ impl CardGraph {
         let (dram, l1) = device.card().memory()?;
         Ok(Self {
             card,
-            model_type,
-            cameras,
-            prompt_tokens,
+            chunk: recorded,
             uploads: graph.uploads,
             uploaded_bytes: graph.uploaded_bytes,
             read_backs: graph.read_backs.clone(),
@@ -305,8 +317,13 @@ impl fmt::Display for CardGraph {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
         writeln!(
             f,
-            "### {} on {}, {} cameras, {} prompt tokens, tuning {}\n",
-            self.model_type, self.estimate.chip, self.cameras, self.prompt_tokens, self.tuning
+            "### {} on {}, {} cameras, {} prompt tokens, {} steps, tuning {}\n",
+            self.chunk.model_type,
+            self.estimate.chip,
+            self.chunk.cameras,
+            self.chunk.prompt_tokens,
+            self.chunk.denoise_steps,
+            self.tuning
         )?;
         writeln!(
             f,

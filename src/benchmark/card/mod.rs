@@ -16,7 +16,7 @@ mod work;
 
 pub use chip::Chip;
 #[cfg(feature = "tenstorrent")]
-pub use graph::{CardGraph, Estimate, HostCommands, Kind};
+pub use graph::{CardGraph, Estimate, HostCommands, Kind, RecordedChunk};
 #[cfg(feature = "tenstorrent")]
 pub use mocked_card::MockedCard;
 pub use work::{Attention, Movement, Product, Work};
