@@ -11,6 +11,8 @@ COLOURS = {
     "inpaint": "#8250df",
     "rtc": "#1a7f37",
 }
+# Where every point is above this, the axis begins there.
+HIGH_PERCENT = 80
 # Lines that lie on one another stay visible.
 DODGE_PX = 2.0
 
@@ -30,19 +32,20 @@ def plot(rows):
     latencies = sorted({latency for _, latency in points})
     strategies = [strategy for strategy in COLOURS if any(name == strategy for name, _ in points)]
     longest = max([*latencies, 1])
+    lowest_percent = HIGH_PERCENT if 100 * min(points.values()) >= HIGH_PERCENT else 0
 
     def x(latency):
         return LEFT + (WIDTH - LEFT - RIGHT) * latency / longest
 
     def y(share):
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share) / (1 - lowest_percent / 100)
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
     ]
-    for percent in range(0, 101, 20):
+    for percent in range(lowest_percent, 101, (100 - lowest_percent) // 5):
         height = y(percent / 100)
         parts.append(f'<path d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}" stroke="#e1e4e8"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{height + 4:.1f}" text-anchor="end">{percent} %</text>')

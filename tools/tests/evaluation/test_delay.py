@@ -1,5 +1,7 @@
 import xml.etree.ElementTree as ElementTree
 
+import pytest
+
 from pi0_tools.evaluation.delay import STRATEGIES, key, node_parameters
 from pi0_tools.evaluation.delay_plot import COLOURS, plot, success
 
@@ -36,6 +38,19 @@ def test_the_plot_has_a_line_for_every_strategy_and_a_mark_for_every_latency():
     assert len(circles) == 6
     heights = sorted({float(circle.get("cy")) for circle in circles})
     assert len(heights) == 2 and heights[0] < heights[1]
+
+
+@pytest.mark.parametrize(("failed", "lowest"), [([], "80 %"), ([200], "80 %"), ([200, 201], "0 %")])
+def test_the_axis_begins_at_80_percent_where_no_point_is_below(failed, lowest):
+    rows = [result("rtc", latency, "right_pick", 5, failed) for latency in (0, 100)]
+    drawing = ElementTree.fromstring(plot(rows))
+    percents = {element.text: element.get("y") for element in drawing.iter() if (element.text or "").endswith("%")}
+    assert max(percents, key=lambda text: float(percents[text])) == lowest
+    assert len(percents) == 6
+    (height,) = {float(element.get("cy")) for element in drawing.iter() if element.tag.endswith("circle")}
+    share = 1 - len(failed) / 5
+    assert f"{100 * share:.0f} %" in percents
+    assert height == pytest.approx(float(percents[f"{100 * share:.0f} %"]) - 4, abs=0.1)
 
 
 def test_every_strategy_has_a_colour():
