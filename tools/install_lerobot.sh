@@ -25,7 +25,8 @@ if ! cmp -s "$requirements" "$environment/requirements.txt"; then
     python=$(find_python)
     [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
     "$environment/bin/pip" install --disable-pip-version-check -r "$requirements"
-    "$environment/bin/pip" install --disable-pip-version-check --no-deps "$(grep '^robosuite==' tools/requirements/python.txt)"
+    "$environment/bin/pip" install --disable-pip-version-check --no-deps \
+        $(grep -E '^(metaworld|robosuite)==' tools/requirements/python.txt)
     cp "$requirements" "$environment/requirements.txt"
 fi
 "$environment/bin/python" tools/install_packages.py

@@ -18,8 +18,9 @@ rm -rf "$small"
 "$environment/bin/python" -m pi0_tools.reference.make_fixtures "$small"
 "$environment/bin/python" -m pi0_tools.reference.compare_fixtures tests/fixtures/reference "$small"
 
-say "Training with clean prefixes"
+say "Training with clean prefixes, and Meta-World as LeRobot has it"
 "$environment/bin/python" -m unittest --quiet tools/tests/lerobot/prefixes_of_training.py
+"$environment/bin/python" -m unittest --quiet tools/tests/lerobot/metaworld_environment.py
 
 say "Comparing with them"
 PI0_FIXTURES=$PWD/$small cargo test --release --no-default-features --test parity -- --quiet

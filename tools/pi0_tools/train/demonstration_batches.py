@@ -26,20 +26,23 @@ class Batch:
 class Demonstrations:
     """The episodes of some skills of a robot, in memory: all steps of all files in one row.
 
-    images: of each camera, uint8 [pictures, height, width, 3]. state: f32 [steps, …].
+    images: of each camera, uint8 [pictures, height, width, 3]. object_places: f32 [pictures, …]. state: f32 [steps, …].
     """
 
-    def __init__(self, folder, robot, skills):
-        """Raises FileNotFoundError when the file of a skill is missing."""
-        files = [_load(Path(folder) / f"{skill}.npz") for skill in skills]
+    def __init__(self, folders, robot, skills):
+        """folders: of one skill or more each. Raises FileNotFoundError when a skill is in none of them."""
+        by_skill = [_files_of(skill, folders) for skill in skills]
+        files = [file for of_skill in by_skill for file in of_skill]
         self._robot = robot
-        self.prompts = [str(file["prompt"]) for file in files]
+        self.prompts = [str(of_skill[0]["prompt"]) for of_skill in by_skill]
         self.images = {camera: np.concatenate([file[f"images.{camera}"] for file in files]) for camera in robot.cameras}
+        self.object_places = np.concatenate([file["object_places"] for file in files])
         self.state = np.concatenate([file["state"] for file in files])
         self._target = np.concatenate([file["target"] for file in files])
         lengths = [len(file["state"]) for file in files]
         first_steps = np.cumsum([0, *lengths[:-1]])
-        self.skill = np.repeat(np.arange(len(files)), lengths)
+        skill_of_file = np.repeat(np.arange(len(skills)), [len(of_skill) for of_skill in by_skill])
+        self.skill = np.repeat(skill_of_file, lengths)
         image_step = np.concatenate(
             [file["image_step"] + first for file, first in zip(files, first_steps, strict=True)]
         )
@@ -116,8 +119,14 @@ def _with_shares(skills, shares):
     return (shares / shares.sum() / steps_of_skill)[skills]
 
 
+def _files_of(skill, folders):
+    paths = [Path(folder) / f"{skill}.npz" for folder in folders]
+    found = [_load(path) for path in paths if path.is_file()]
+    if not found:
+        raise FileNotFoundError(f"{' or '.join(map(str, paths))} is missing; make_demonstrations makes it")
+    return found
+
+
 def _load(path):
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; make_demonstrations makes it")
     with np.load(path) as file:
-        return dict(file)
+        return {"object_places": np.zeros((len(file["image_step"]), 0), np.float32), **file}

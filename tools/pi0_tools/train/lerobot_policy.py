@@ -26,8 +26,13 @@ class LeRobotPolicy:
             feature, name = key.rsplit(".", 1)
             statistics.setdefault(feature, {})[name] = value
         self._before, self._after = build_processors(self._policy.config, tokenizer, statistics)
-        self.horizon = self._policy.config.chunk_size
-        self.action_values = self._policy.config.max_action_dim
+
+    def noise(self, seed):
+        """What `actions` takes, for one chunk after the other, without end."""
+        generator = torch.Generator().manual_seed(seed)
+        config = self._policy.config
+        while True:
+            yield torch.randn(config.chunk_size, config.max_action_dim, generator=generator)
 
     def actions(self, pictures, state, prompt, noise):
         """Actions in the robot's units, [horizon, actions].

@@ -1,7 +1,4 @@
-"""Runs a checkpoint in LeRobot's PyTorch code on a simulated robot, and counts how often it does each skill.
-
-The simulation stands still while the policy thinks: no ROS and no node takes part.
-"""
+"""Runs a checkpoint in LeRobot's PyTorch code on a simulated robot, and counts how often it does each skill."""
 
 import argparse
 from pathlib import Path
@@ -10,34 +7,20 @@ import numpy as np
 import torch
 
 from pi0_tools.train.lerobot_policy import LeRobotPolicy
-from pi0_tools.train.robot import PICTURE_SECONDS, add_robot_arguments, take_robot
-
-# Of a chunk is played until the next one is there: a half, and what the node plays while it infers.
-PLAYED_SHARE = 0.52
+from pi0_tools.train.policy_motion import played_actions, policy_motion
+from pi0_tools.train.robot import add_robot_arguments, take_robot
 
 
 def run_episode(robot, policy, skill, prompt, seed, actions_to_execute, black_cameras):
     """The outcome of one start pose. Ends early when the skill is done and kept."""
     environment = robot.environment(skill, seed)
     judge = robot.judge(environment, seed)
-    generator = torch.Generator().manual_seed(seed)
-    step = 0
-    steps_a_picture = round(PICTURE_SECONDS / robot.step_seconds)
-    pictured = environment.physics_state()
-    while step * robot.step_seconds < robot.skills[skill].seconds and skill not in judge.outcome.kept:
-        pictures = robot.draw(environment, pictured)
-        for camera in black_cameras:
-            pictures[camera] = np.zeros_like(pictures[camera])
-        state = robot.state_row(robot.scene_of(environment))
-        noise = torch.randn(policy.horizon, policy.action_values, generator=generator)
-        for action in policy.actions(pictures, state, prompt, noise)[:actions_to_execute]:
-            target = robot.target_of(state, action)
-            for _ in range(robot.steps_an_action):
-                reward = robot.execute(environment, target, None)
-                step += 1
-                if step % steps_a_picture == 0:
-                    pictured = environment.physics_state()
-                judge.stepped(environment, reward, step * robot.step_seconds)
+    motion = policy_motion(robot, environment, policy, prompt, seed, actions_to_execute, black_cameras)
+    steps = 0
+    while skill not in judge.outcome.kept and steps * robot.step_seconds < robot.skills[skill].seconds:
+        reward = next(motion)
+        steps += 1
+        judge.stepped(environment, reward, steps * robot.step_seconds)
     return judge.outcome
 
 
@@ -50,7 +33,7 @@ def main():
     parser.add_argument(
         "--actions-to-execute",
         type=int,
-        help="of each chunk (default: half of them, and what the node plays more while it infers the next chunk)",
+        help="of each chunk (default: as many as the node plays)",
     )
     parser.add_argument("--prompt-of", metavar="SKILL", help="the policy is asked for this skill, whatever is judged")
     parser.add_argument("--black", action="append", default=[], metavar="CAMERA", help="this one sees nothing")
@@ -59,7 +42,7 @@ def main():
     robot = arguments.robot
     torch.set_num_threads(1)
     policy = LeRobotPolicy(arguments.checkpoint)
-    actions_to_execute = arguments.actions_to_execute or round(PLAYED_SHARE * robot.horizon)
+    actions_to_execute = arguments.actions_to_execute or played_actions(robot)
     for name in arguments.skills:
         prompt = robot.skills[arguments.prompt_of or name].prompt
         outcomes = [

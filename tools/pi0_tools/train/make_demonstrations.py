@@ -14,6 +14,10 @@ from pi0_tools.train.robot import add_robot_arguments, take_robot
 FIRST_SEED = 1000
 
 
+# A policy does a skill in about half of the time that is enough for it, and fails later.
+LONGEST_POLICY_SHARE = 0.6
+
+
 class TooManyFailures(RuntimeError):
     """The expert fails so often that the demonstrations would not end."""
 
@@ -28,6 +32,7 @@ class DemonstrationWriter:
         # save() reads them again.
         self._pictures = {camera: tempfile.TemporaryFile(dir=folder) for camera in cameras}  # noqa: SIM115
         self._image_step, self._state, self._target, self._episode = [], [], [], []
+        self._object_places = []
         self._seeds, self._success = [], []
         self.kept = 0
         self._steps = 0
@@ -51,6 +56,7 @@ class DemonstrationWriter:
         for by_camera in pictures:
             for camera, picture in by_camera.items():
                 self._pictures[camera].write(picture.tobytes())
+        self._object_places.append(episode.object_places[::image_every])
         self._state.append(episode.state)
         self._target.append(episode.target)
         self._episode.append(np.full(steps, self.attempts - 1, np.int32))
@@ -69,6 +75,7 @@ class DemonstrationWriter:
             prompt=self.prompt,
             **images,
             image_step=np.array(self._image_step, np.int32),
+            object_places=np.concatenate(self._object_places),
             state=np.concatenate(self._state),
             target=np.concatenate(self._target),
             episode=np.concatenate(self._episode),
@@ -78,14 +85,32 @@ class DemonstrationWriter:
         unfinished.rename(path)
 
 
-def demonstrate(robot, skill, arguments, report):
+def policy_first(robot, folder):
+    """What lets a checkpoint's policy move the robot for a random time, for `record_episode`."""
+    # LeRobot has an environment of its own, where nothing else here is needed.
+    from pi0_tools.train.lerobot_policy import LeRobotPolicy
+    from pi0_tools.train.policy_motion import played_actions, policy_motion
+
+    policy = LeRobotPolicy(folder)
+
+    def move(environment, skill, random):
+        prompt, seed = robot.skills[skill].prompt, int(random.integers(2**31))
+        seconds = random.uniform(0, LONGEST_POLICY_SHARE * robot.skills[skill].seconds)
+        motion = policy_motion(robot, environment, policy, prompt, seed, played_actions(robot))
+        for _ in range(round(seconds / robot.step_seconds)):
+            next(motion)
+
+    return move
+
+
+def demonstrate(robot, skill, arguments, report, move_first=None):
     """Runs seeds until the episodes are there. report(demonstrations) is called after every attempt."""
     demonstrations = DemonstrationWriter(robot.skills[skill].prompt, robot.cameras, arguments.output)
     while demonstrations.kept < arguments.episodes:
         if demonstrations.attempts > 10 + 2 * arguments.episodes:
             raise TooManyFailures(f"{skill}: {demonstrations.kept} successes in {demonstrations.attempts} attempts")
         seed = arguments.first_seed + demonstrations.attempts
-        episode = record_episode(robot, skill, seed, arguments.perturbed)
+        episode = record_episode(robot, skill, seed, arguments.perturbed, move_first)
         pictures = []
         if episode is not None:
             states = episode.physics_states[:: arguments.image_every]
@@ -140,6 +165,12 @@ def parse_arguments(words=None):
     parser.add_argument(
         "--without-perturbation", action="store_false", dest="perturbed", help="no mishaps and no noise"
     )
+    parser.add_argument(
+        "--after-policy",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="the expert takes over from this policy at a random moment, in place of mishaps; in LeRobot's environment",
+    )
     arguments = parser.parse_args(words)
     if arguments.first_seed < FIRST_SEED:
         parser.error(f"--first-seed is {arguments.first_seed}; the seeds below {FIRST_SEED} are for evaluation")
@@ -153,9 +184,11 @@ def parse_arguments(words=None):
 def main():
     arguments = parse_arguments()
     arguments.output.mkdir(parents=True, exist_ok=True)
+    checkpoint = arguments.after_policy
+    move_first = None if checkpoint is None else policy_first(arguments.robot, checkpoint)
     for skill in arguments.skills:
         progress = Progress(skill, arguments.episodes)
-        demonstrations = demonstrate(arguments.robot, skill, arguments, progress.report)
+        demonstrations = demonstrate(arguments.robot, skill, arguments, progress.report, move_first)
         path = arguments.output / f"{skill}.npz"
         demonstrations.save(path)
         progress.finished(demonstrations, path)

@@ -30,7 +30,7 @@ from pi0_tools.train.small_robot_policy import (
     small_config,
     small_tokenizer,
 )
-from pi0_tools.train.vision_pretraining import pretrain_vision
+from pi0_tools.train.vision_pretraining import pretrain_vision, vision_labels
 
 HELD_OUT_EPISODES = 20
 WEIGHT_DECAY = 1e-4
@@ -49,7 +49,8 @@ class Trainer:
         torch.manual_seed(arguments.seed)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.robot = arguments.robot
-        self.demonstrations = Demonstrations(arguments.demonstrations, self.robot, arguments.skills)
+        folders = [arguments.demonstrations, *arguments.more_demonstrations]
+        self.demonstrations = Demonstrations(folders, self.robot, arguments.skills)
         self.skills = arguments.skills
         held_out = self.demonstrations.held_out_episodes(HELD_OUT_EPISODES)
         self.held_out_starts = self.demonstrations.episode_starts[held_out]
@@ -64,8 +65,8 @@ class Trainer:
         self.processors = build_processors(self.policy.config, self.tokenizer, self.statistics)
         if arguments.start_from is None:
             images = list(self.demonstrations.images.values())
-            colours, steps = self.robot.colours, arguments.vision_steps
-            pretrain_vision(self.policy, images, colours, steps, arguments.seed, report_vision)
+            labels = vision_labels(self.demonstrations, self.robot.colours)
+            pretrain_vision(self.policy, images, labels, arguments.vision_steps, arguments.seed, report_vision)
             if policy_type.state_in_prompt:
                 start_numbers(self.policy, self.tokenizer, arguments.seed)
         else:
@@ -125,7 +126,7 @@ class Trainer:
         errors_m = [[] for _ in self.skills]
         for skill, state, chunk, expected in zip(batch.skill, batch.state, predicted, batch.actions, strict=True):
             there, wanted = (
-                self.robot.tool_position_m(self.skills[skill], state, actions[-1]) for actions in (chunk, expected)
+                self.robot.tool_position_m(self.skills[skill], state, actions) for actions in (chunk, expected)
             )
             errors_m[skill].append(float(np.linalg.norm(there - wanted)))
         return [(float(np.median(errors)), max(errors)) for errors in errors_m]
@@ -163,7 +164,7 @@ class Trainer:
 
 
 def report_vision(step, error):
-    print(f"vision, step {step}: an object is found within {50 * error:.2f} % of the picture's side", flush=True)
+    print(f"vision, step {step}: an object is found within {50 * error:.2f} % of the range of places", flush=True)
 
 
 def report_prompt(step, error):
@@ -241,6 +242,14 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demonstrations", type=Path, help="folder that make_demonstrations wrote")
     parser.add_argument("output", type=Path, help="folder of the checkpoint")
+    parser.add_argument(
+        "--more-demonstrations",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="further episodes of some skills; may be repeated",
+    )
     add_robot_arguments(parser)
     parser.add_argument("--policy", choices=POLICY_TYPES, default="pi0")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """One episode of a scripted expert, as training needs it.
 
-What goes wrong on purpose is no label: mishaps happen before an episode is recorded, and noise is on what the robot
-executes while the expert's own targets are recorded.
+What goes wrong on purpose is no label: mishaps, and what a policy did, happen before an episode is recorded, and noise
+is on what the robot executes while the expert's own targets are recorded.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,29 @@ LONGEST_EPISODE_STEPS = 800
 class RecordedEpisode:
     """state and target: shape (steps, …), float32, what the robot was and what the expert wanted at each step.
 
-    physics_states: what the robot's scene draws, for every step. environment: in which it was recorded.
+    physics_states: what the robot's scene draws, for every step. object_places: as the robot has them, for every step.
+    environment: in which it was recorded.
     """
 
     state: np.ndarray
     target: np.ndarray
     physics_states: list[np.ndarray]
+    object_places: np.ndarray
     reward_max: float
     environment: object
 
 
-def record_episode(robot, skill, seed, perturbed):
-    """Runs the expert on the start pose of a seed; returns None when it failed."""
+def record_episode(robot, skill, seed, perturbed, move_first=None):
+    """Runs the expert on the start pose of a seed; returns None when it failed.
+
+    move_first(environment, skill, random): what moves the robot before, in place of mishaps.
+    """
     random = np.random.default_rng((seed, robot.index_of(skill)))
     environment = robot.environment(skill, seed)
     try:
-        if perturbed:
+        if move_first is not None:
+            move_first(environment, skill, random)
+        elif perturbed:
             robot.cause_mishap(environment, skill, random)
         return _record(robot, environment, skill, robot.noise(random) if perturbed else None)
     except OutOfReach:
@@ -44,7 +51,7 @@ def record_episode(robot, skill, seed, perturbed):
 def _record(robot, environment, skill, noise):
     scene = robot.scene_of(environment)
     expert = robot.expert(skill, scene)
-    states, targets, physics_states = [], [], []
+    states, targets, physics_states, object_places = [], [], [], []
     reward_max, still_steps, done_steps = 0.0, 0, 0
     steps_to_stay = round(STILL_SECONDS / robot.step_seconds)
     while still_steps < steps_to_stay:
@@ -54,6 +61,7 @@ def _record(robot, environment, skill, noise):
         states.append(robot.state_row(scene))
         targets.append(robot.target_row(target))
         physics_states.append(environment.physics_state())
+        object_places.append(robot.object_places(environment))
         reward = robot.execute(environment, target, None if noise is None else noise.next())
         reward_max = max(reward_max, reward)
         scene = robot.scene_of(environment)
@@ -63,4 +71,5 @@ def _record(robot, environment, skill, noise):
     # Contacts come and go from one step to the next while an object is held.
     if done_steps <= steps_to_stay / 2:
         return None
-    return RecordedEpisode(np.float32(states), np.float32(targets), physics_states, reward_max, environment)
+    states, targets, object_places = map(np.float32, (states, targets, object_places))
+    return RecordedEpisode(states, targets, physics_states, object_places, reward_max, environment)

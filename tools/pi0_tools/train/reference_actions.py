@@ -30,13 +30,13 @@ def main():
     for name in arguments.skills:
         prompt = robot.skills[name].prompt
         environment = robot.environment(name, SEED)
-        generator = torch.Generator().manual_seed(SEED)
+        noises = policy.noise(SEED)
 
-        def observe(prompt=prompt, environment=environment, generator=generator):
+        def observe(prompt=prompt, environment=environment, noises=noises):
             frames = robot.frames(environment, environment.physics_state())
             pictures = {camera: cropped(frames[camera], picture) for camera, picture in robot.cameras.items()}
             state = robot.state_row(robot.scene_of(environment))
-            noise = torch.randn(policy.horizon, policy.action_values, generator=generator)
+            noise = next(noises)
             return frames, state, noise, policy.actions(pictures, state, prompt, noise)
 
         _, state, _, actions = observe()

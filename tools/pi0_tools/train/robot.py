@@ -13,7 +13,11 @@ from pi0_tools.reference.architecture import Architecture
 
 # The simulated robots' cameras send a picture so often by default.
 PICTURE_SECONDS = 0.1
-ROBOTS = {"aloha": "pi0_tools.train.aloha.robot", "panda": "pi0_tools.train.panda.robot"}
+ROBOTS = {
+    "aloha": "pi0_tools.train.aloha.robot",
+    "panda": "pi0_tools.train.panda.robot",
+    "metaworld": "pi0_tools.train.metaworld.robot",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Robot(ABC):
     policy. state_names, target_names: of a demonstration's values. action_names: of the policy's. horizon: actions of
     a chunk. steps_an_action: simulation steps from one to the next. smallest_std: what hardly moves would be
     normalised by almost nothing, and its noise would be all that is learned of it; one number for the state and one
-    for actions. colours: of objects whose places the vision tower learns to find first.
+    for actions. colours: of objects whose places in the pictures the vision tower learns to find first; none where the
+    simulation's own `object_places` are learned.
     """
 
     name: str
@@ -97,6 +102,11 @@ class Robot(ABC):
     def target_row(self, target):
         """A target as demonstrations have it, of the length of target_names."""
 
+    def object_places(self, environment):
+        """Places of objects in metres, shape (objects · 3,), which pictures show and the policy is not told."""
+        del environment
+        return np.zeros(0)
+
     @abstractmethod
     def frames(self, environment, physics_state):
         """What the cameras send, by the name of each: uint8 [height, width, 3]. The simulation stays as it is."""
@@ -132,8 +142,8 @@ class Robot(ABC):
         """What watches an episode that begins now: stepped(environment, reward, seconds), and outcome with kept."""
 
     @abstractmethod
-    def tool_position_m(self, skill, state, action):
-        """Where an action leads the tool that does a skill, from a state, shape (3,)."""
+    def tool_position_m(self, skill, state, actions):
+        """Where a chunk [horizon, …] leads the tool that does a skill, from a state, shape (3,)."""
 
     def index_of(self, skill):
         return list(self.skills).index(skill)

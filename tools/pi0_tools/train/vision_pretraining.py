@@ -15,22 +15,39 @@ from pi0_tools.train.object_places import places
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
 WARM_UP_STEPS = 50
+# What does not move is not to be found to a hair's breadth.
+SMALLEST_RANGE_M = 0.01
 
 
-def pretrain_vision(policy, images, colours, steps, seed, report):
-    """Trains tower and projector so that a linear reading of the mean image token is each coloured object's place.
+def vision_labels(demonstrations, colours):
+    """What each camera's pictures show where, [pictures, objects, axes], NaN where an object is not seen.
 
-    images: uint8 [pictures, height, width, 3] of every camera. report(step, error) is called now and then; error: the
-    mean distance from a place, in halves of a picture.
+    In the picture, x and y from −1 to 1, of what has a colour. Without colours in space, from about −1 to 1, of all
+    objects that the simulation names.
+    """
+    images = demonstrations.images.values()
+    if colours:
+        return [places(of_camera, colours) for of_camera in images]
+    of_objects = demonstrations.object_places
+    # Most of what is normally distributed is within two deviations.
+    in_space = (of_objects - of_objects.mean(axis=0)) / np.maximum(2 * of_objects.std(axis=0), SMALLEST_RANGE_M)
+    return [in_space.reshape(len(in_space), -1, 3)] * len(images)
+
+
+def pretrain_vision(policy, images, labels, steps, seed, report):
+    """Trains tower and projector so that a linear reading of the mean image token is each object's place.
+
+    images: uint8 [pictures, height, width, 3] of every camera. labels: of `vision_labels`. report(step, error) is
+    called now and then; error: the mean distance from a place, in halves of the range of places.
     """
     device = next(policy.parameters()).device
-    found_places = np.concatenate([places(of_camera, colours) for of_camera in images])
+    found_places = np.concatenate(labels)
     pictures_of = _Rows(images)
     visible = np.flatnonzero(~np.isnan(found_places[:, :, 0]).all(axis=1))
     random = np.random.default_rng(seed)
     paligemma = policy.model.paligemma_with_expert
     width = paligemma.paligemma.config.text_config.hidden_size
-    reading = nn.Linear(width, 2 * len(colours)).to(device)
+    reading = nn.Linear(width, found_places[0].size).to(device)
     trained = [
         *paligemma.paligemma.model.vision_tower.parameters(),
         *paligemma.paligemma.model.multi_modal_projector.parameters(),

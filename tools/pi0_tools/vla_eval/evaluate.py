@@ -19,7 +19,7 @@ from pi0_tools.vla_eval.served_policy import ServedPolicy
 
 BENCHMARK = "pi0_tools.vla_eval.robot_tasks:RobotTasks"
 # How the policy's actions become the benchmark's.
-ACTIONS = {"aloha": "as_they_are", "panda": "absolute_poses"}
+ACTIONS = {"aloha": "as_they_are", "panda": "absolute_poses", "metaworld": "as_they_are"}
 
 
 def server_settings(robot):
@@ -76,15 +76,18 @@ def summary(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--robot", choices=ACTIONS, default="aloha", help="which (default aloha)")
-    parser.add_argument("--checkpoint", type=Path, help="folder of another one than the robot's shipped one")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="folder of another one than the robot's shipped one; Meta-World has none"
+    )
     parser.add_argument("--task", action="append", default=[], dest="tasks", help="only this; may be repeated")
     parser.add_argument("--episodes", type=int, default=50, help="seeds of each task (default 50)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--output", type=Path, default=CHECKOUT / "target/vla_eval", help="folder for what it writes")
     arguments = parser.parse_args()
+    if arguments.checkpoint is None and arguments.robot not in SIMULATED_ROBOTS:
+        parser.error(f"--checkpoint: no policy is shipped for {arguments.robot}")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    robot = SIMULATED_ROBOTS[arguments.robot]
-    checkpoint = arguments.checkpoint or robot.checkpoint
+    checkpoint = arguments.checkpoint or SIMULATED_ROBOTS[arguments.robot].checkpoint
     try:
         with policy_server(
             arguments.output / "pi0_server.log", *server_settings(arguments.robot), checkpoint=checkpoint

@@ -1,9 +1,9 @@
-"""The skills of a simulated robot of sim/ as a benchmark of vla-eval.
+"""The skills of a robot of pi0_tools.train as a benchmark of vla-eval.
 
-An action is what the robot is to do next: the ALOHA's 14 joint positions, or the Panda's tool position in metres,
-axis-angle vector and gripper from -1 (open) to 1 (closed) in the base frame. An episode is a success when the skill is
-done in most steps of half a second: by sim/README.md's rules, for the Panda by robosuite's own check. The simulation
-stands still while the policy thinks.
+An action is what the robot is to do next: the ALOHA's 14 joint positions, the Panda's tool position in metres,
+axis-angle vector and gripper from -1 (open) to 1 (closed) in the base frame, or Meta-World's own. An episode is a
+success when the skill is done in most steps of half a second: by sim/README.md's rules, for the Panda by robosuite's
+own check; in Meta-World when it was done in any step. The simulation stands still while the policy thinks.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from pi0_tools.train.panda.scripted_expert import Target
 from pi0_tools.train.robot import PICTURE_SECONDS, robot_named
 
 
-def joint_target(values):
+def as_it_is(values):
     return values
 
 
@@ -26,7 +26,7 @@ def pose_target(values):
     return Target(Pose(values[:3], Rotation.from_rotvec(values[3:6]).as_quat()), gripper_opening(values[6]))
 
 
-TARGETS = {"aloha": joint_target, "panda": pose_target}
+TARGETS = {"aloha": as_it_is, "panda": pose_target, "metaworld": as_it_is}
 
 
 class RobotTasks(StepBenchmark):

@@ -39,7 +39,7 @@ def robot(steps_an_action=1, actions=lambda state, targets: targets):
 def demonstrations(tmp_path):
     write_skill(tmp_path, "one", [10, 7], 0)
     write_skill(tmp_path, "two", [5], 100)
-    return Demonstrations(tmp_path, robot(), ["one", "two"])
+    return Demonstrations([tmp_path], robot(), ["one", "two"])
 
 
 def test_a_sample_is_the_state_and_the_actions_from_there_on(demonstrations):
@@ -58,7 +58,7 @@ def test_after_an_episode_s_end_its_last_action_goes_on(demonstrations):
 def test_actions_are_as_far_apart_and_relative_to_the_state_as_the_robot_has_them(tmp_path):
     write_skill(tmp_path, "one", [10], 0)
     panda = robot(steps_an_action=2, actions=lambda state, targets: targets - state[:, None])
-    demonstrations = Demonstrations(tmp_path, panda, ["one"])
+    demonstrations = Demonstrations([tmp_path], panda, ["one"])
     assert demonstrations.batch([1], 0).actions[0, :, 0].tolist() == [0.5, 2.5, 4.5, 6.5, 8.5, 8.5]
     assert demonstrations.sampled_actions().shape == (10 * HORIZON, 14)
 
@@ -89,6 +89,22 @@ def test_a_skill_s_samples_are_as_many_as_its_share_whatever_the_length_of_its_e
     np.testing.assert_allclose(of_skill, [0.25, 0.75], atol=0.03)
 
 
+def test_a_skill_s_episodes_may_be_in_several_folders(tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    write_skill(folders[0], "one", [10, 7], 0)
+    write_skill(folders[0], "two", [5], 100)
+    write_skill(folders[1], "one", [6], 50)
+    demonstrations = Demonstrations(folders, robot(), ["one", "two"])
+    batch = demonstrations.batch([2, 16, 17, 22, 23], 0)
+    assert batch.state[:, 0].tolist() == [2, 16, 50, 55, 100]
+    assert batch.images["eye"][:, 0, 0, 0].tolist() == [0, 14, 50, 54, 100]
+    assert batch.skill.tolist() == [0, 0, 0, 0, 1]
+    assert demonstrations.prompts == ["do one", "do two"]
+    assert demonstrations.held_out_episodes(1).tolist() == [2, 3]
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"right_pick\.npz is missing; make_demonstrations makes it"):
-        Demonstrations(tmp_path, robot(), ["right_pick"])
+        Demonstrations([tmp_path], robot(), ["right_pick"])

@@ -15,7 +15,7 @@ from pi0_tools.train.robot import ROBOTS, Picture, cropped, robot_named, shrunk
 
 SEED = 1000
 # The shortest of each robot.
-SKILL = {"aloha": "right_pick", "panda": "lift"}
+SKILL = {"aloha": "right_pick", "panda": "lift", "metaworld": "drawer-close-v3"}
 ALOHA = robot_named("aloha")
 
 
@@ -32,7 +32,8 @@ def saved(name, folder):
 
 
 def some_episode(steps):
-    return RecordedEpisode(np.zeros((steps, 14), np.float32), np.zeros((steps, 14), np.float32), [], 2.0, None)
+    rows = np.zeros((steps, 14), np.float32)
+    return RecordedEpisode(rows, rows, [], np.zeros((steps, 0), np.float32), 2.0, None)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,8 @@ def test_a_file_holds_what_the_readme_says(name, tmp_path):
         assert file[f"images.{camera}"].dtype == np.uint8
     for values, names in (("state", robot.state_names), ("target", robot.target_names)):
         assert file[values].shape == (steps, len(names)) and file[values].dtype == np.float32
+    environment = robot.environment(SKILL[name], SEED)
+    assert file["object_places"].shape == (pictures, len(robot.object_places(environment)))
     assert file["episode"].shape == (steps,)
     assert file["seed"].tolist() == list(range(SEED, SEED + len(file["seed"])))
     assert file["success"].sum() == 2
@@ -95,6 +98,23 @@ def test_the_expert_s_targets_are_recorded_and_not_the_noise_on_them():
     still = episode.target[-20:]
     assert (still == still[0]).all()
     assert np.ptp(episode.state[-20:], axis=0).max() > 1e-3
+
+
+def test_a_demonstration_begins_where_what_moved_before_it_left_the_robot():
+    moved = ALOHA.environment("right_pick", SEED)
+    here = moved.physics_state()
+    left_at = []
+
+    def move_first(environment, skill, random):
+        assert skill == "right_pick"
+        np.testing.assert_array_equal(environment.physics_state(), here)
+        expert = ALOHA.expert(skill, ALOHA.scene_of(environment))
+        for _ in range(random.integers(30, 40)):
+            ALOHA.execute(environment, expert.act(ALOHA.scene_of(environment)), None)
+        left_at.append(environment.physics_state())
+
+    episode = record_episode(ALOHA, "right_pick", SEED, perturbed=True, move_first=move_first)
+    np.testing.assert_array_equal(episode.physics_states[0], left_at[0])
 
 
 def test_pictures_are_what_the_node_s_configuration_cuts_out_of_the_simulation_s_camera():

@@ -1,11 +1,18 @@
 """vla-eval's own client and runner, with a policy server that is none of ours."""
 
+import socket
+import threading
+import time
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
-from pi0_tools.evaluation.foreign_server import foreign_server
+from pi0_tools.evaluation.foreign_server import foreign_server, serve_policy
 from pi0_tools.evaluation.processes import RunFailed
 from pi0_tools.train.panda.pose_actions import relative_actions
+from pi0_tools.train.recorded_episode import record_episode
+from pi0_tools.train.robot import robot_named
 from pi0_tools.vla_eval.evaluate import evaluate, summary
 from pi0_tools.vla_eval.served_policy import ServedPolicy, absolute_poses, aloha_observation, libero_observation
 
@@ -16,6 +23,35 @@ def test_the_harness_counts_what_an_expert_behind_a_policy_server_does(tmp_path)
     table = summary(result)
     assert table["harness"].startswith("vla-eval ")
     assert table["tasks"] == {"lift": {"episodes": 1, "success": 1.0}}
+
+
+def served_in_a_thread(infer):
+    """The address of a policy server in this process, for the rest of it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    threading.Thread(target=serve_policy, args=(infer, *address), daemon=True).start()
+    while True:
+        with suppress(ConnectionRefusedError), socket.create_connection(address):
+            return f"ws://{address[0]}:{address[1]}"
+        time.sleep(0.01)
+
+
+def test_meta_world_s_expert_succeeds_in_the_harness(tmp_path):
+    robot, task, seed = robot_named("metaworld"), "drawer-close-v3", 5
+    targets = record_episode(robot, task, seed, perturbed=False).target
+    observations = []
+
+    def infer(observation):
+        ahead = len(observations) * robot.execution_horizon + np.arange(robot.horizon)
+        observations.append(observation)
+        return {"actions": targets[np.minimum(ahead, len(targets) - 1)].astype(np.float64)}
+
+    result = evaluate("metaworld", served_in_a_thread(infer), tmp_path, tasks=[task], episodes=1, first_seed=seed)
+    assert summary(result)["tasks"] == {task: {"episodes": 1, "success": 1.0}}
+    first = observations[0]
+    assert first["images"]["image"].shape == (480, 480, 3)
+    assert first["state"] == pytest.approx(robot.environment(task, seed).observation[:4], abs=1e-6)
+    assert first["prompt"] == "Push and close a drawer"
 
 
 def test_an_episode_that_ended_with_an_error_is_not_taken_for_the_policy_s_failure():

@@ -100,10 +100,10 @@ class Aloha(Robot):
     def judge(self, environment, seed):
         return EpisodeJudge(seed, environment.joint_positions())
 
-    def tool_position_m(self, skill, state, action):
+    def tool_position_m(self, skill, state, actions):
         del state
         side = FIRST_ARM[skill]
-        return np.array(gripper_pose(side, action[ARMS[side]]).position_m)
+        return np.array(gripper_pose(side, actions[-1, ARMS[side]]).position_m)
 
 
 ROBOT = Aloha()

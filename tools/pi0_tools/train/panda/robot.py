@@ -120,9 +120,9 @@ class Panda(Robot):
     def judge(self, environment, seed):
         return PandaEpisodeJudge(seed, environment.task_name)
 
-    def tool_position_m(self, skill, state, action):
+    def tool_position_m(self, skill, state, actions):
         del skill
-        return state[:3] + action[:3]
+        return state[:3] + actions[-1, :3]
 
 
 ROBOT = Panda()

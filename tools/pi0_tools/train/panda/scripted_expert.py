@@ -1,7 +1,8 @@
 """A scripted expert for each skill of the simulated Panda. It knows where the objects are.
 
 Every motion leads the tool along a line with minimum jerk from where it was sent last, so an expert can start from
-any pose; and each script looks at what came of a motion, so that it tries again after a grasp that missed.
+any pose. Each script looks at what came of a motion, so that it tries again after a grasp that missed, and at what is
+done already, so that one that begins in the middle of a skill goes on as one that has come so far itself.
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,19 @@ OPEN, CLOSED = 1.0, 0.0
 APPROACH_M = 0.09
 # A gripper this far from the object, seen from above, closes on nothing or on a corner.
 GRASP_TOLERANCE_M = 0.015
+# With its fingers turned less than this from square to the object, and so far open, a gripper can go down to it.
+GRASP_TOLERANCE_RAD = 0.1
+LEAST_OPENING_TO_GRASP = 0.9
 LIFT_M = 0.12
 # Of the red cube's middle above the green cube's, on top of it.
 STACKED_M = 0.045
 STACK_TOLERANCE_M = 0.02
+# So near, seen from above, the red cube is over the green one and needs no more height to be centred.
+NEAR_STACK_M = 0.03
+# What is carried is brought over its place until it is so near, seen from above.
+CENTRED_CUBE_M = 0.005
+CENTRED_CAN_M = 0.03
+MOST_MOTIONS_TO_CENTRE = 3
 # Let go this much above the place, so that the fingers do not press the object onto it.
 RELEASE_ABOVE_M = 0.004
 # Of the can's middle: over the walls of the bins, and where it is let go.
@@ -81,18 +91,19 @@ class ScriptedExpert:
         while not self._is_stacked():
             if not self._scene.holds("red_cube"):
                 yield from self._grasp("red_cube")
-            yield from self._rise(LIFT_M)
-            yield from self._carry_over(self._scene.objects["green_cube"].position_m[:2])
+            green_m = self._scene.objects["green_cube"].position_m
+            release_z_m = green_m[2] + STACKED_M + RELEASE_ABOVE_M
+            is_near = self._way_to("red_cube", green_m[:2], NEAR_STACK_M) is None
+            height_m = release_z_m if is_near else green_m[2] + LIFT_M
+            yield from self._carry_over("red_cube", green_m[:2], height_m, CENTRED_CUBE_M)
             if self._scene.holds("red_cube"):
-                height_m = self._scene.objects["green_cube"].position_m[2] + STACKED_M + RELEASE_ABOVE_M
-                yield from self._let_go_at("red_cube", height_m)
+                yield from self._let_go_at("red_cube", release_z_m)
 
     def _place_can(self):
         while not self._is_can_placed():
             if not self._scene.holds("can"):
                 yield from self._grasp("can")
-            yield from self._rise_to("can", CARRIED_CAN_Z_M)
-            yield from self._carry_over(CAN_PLACE_M)
+            yield from self._carry_over("can", CAN_PLACE_M, CARRIED_CAN_Z_M, CENTRED_CAN_M)
             if self._scene.holds("can"):
                 yield from self._let_go_at("can", RELEASED_CAN_Z_M)
 
@@ -108,12 +119,23 @@ class ScriptedExpert:
     def _grasp(self, name):
         """Ends with the fingers closed where the object is; the object still stands."""
         while True:
-            yield from self._approach(name)
+            if not self._can_go_down_to(name):
+                yield from self._approach(name)
             yield from self._move(self._at_grasp(name), OPEN)
             yield from self._hold(SETTLE_STEPS)
             if self._scene.distance_from_grasp_m(name) < GRASP_TOLERANCE_M:
                 break
         yield from self._grip(CLOSED)
+
+    def _can_go_down_to(self, name):
+        """Whether the open gripper is above the object already, square to it."""
+        grasp, tool = self._at_grasp(name), self._scene.tool
+        return (
+            self._scene.opening > LEAST_OPENING_TO_GRASP
+            and self._scene.distance_from_grasp_m(name) < GRASP_TOLERANCE_M
+            and tool.position_m[2] > grasp.position_m[2]
+            and (grasp.rotation * tool.rotation.inv()).magnitude() < GRASP_TOLERANCE_RAD
+        )
 
     def _approach(self, name):
         """Ends with the open gripper above the object."""
@@ -132,14 +154,24 @@ class ScriptedExpert:
     def _rise(self, height_m, opening=CLOSED):
         yield from self._move(self._moved_by([0.0, 0.0, height_m]), opening)
 
-    def _rise_to(self, name, height_m):
-        yield from self._rise(max(0.0, height_m - self._scene.objects[name].position_m[2]))
+    def _carry_over(self, name, place_m, height_m, within_m):
+        """Brings what is held over a place, at a height of its middle where it is not there yet.
 
-    def _carry_over(self, position_m):
-        """Brings the tool over a place, at the height that it has."""
-        way_m = np.append(position_m - self._target.pose.position_m[:2], 0.0)
-        yield from self._move(self._moved_by(way_m), CLOSED)
-        yield from self._hold(SETTLE_STEPS)
+        place_m: shape (2,). within_m: as near as this, unless it was lost on the way.
+        """
+        lacking_m = height_m - self._scene.objects[name].position_m[2]
+        if lacking_m > 0 and self._way_to(name, place_m, within_m) is not None:
+            yield from self._rise(lacking_m)
+        for _ in range(MOST_MOTIONS_TO_CENTRE):
+            if not self._scene.holds(name) or (way_m := self._way_to(name, place_m, within_m)) is None:
+                return
+            yield from self._move(self._moved_by(way_m), CLOSED)
+            yield from self._hold(SETTLE_STEPS)
+
+    def _way_to(self, name, place_m, within_m):
+        """From an object to a place, seen from above, or None where it is as near as this."""
+        way_m = place_m - self._scene.objects[name].position_m[:2]
+        return None if np.linalg.norm(way_m) < within_m else np.append(way_m, 0.0)
 
     def _let_go_at(self, name, height_m):
         """Puts an object down so that its middle is at a height, and leaves it upwards."""

@@ -74,3 +74,51 @@ def test_an_expert_that_starts_with_the_cube_between_its_fingers_does_not_put_it
         ROBOT.execute(environment, expert.act(scene))
         scene = scene_of(environment)
         assert scene.holds("red_cube") and environment.is_lifted()
+
+
+def is_over_the_green_cube(scene):
+    above_m = scene.objects["red_cube"].position_m - scene.objects["green_cube"].position_m
+    return scene.holds("red_cube") and np.linalg.norm(above_m[:2]) < 0.01 and above_m[2] < 0.07
+
+
+def test_an_expert_that_takes_over_above_the_green_cube_puts_the_red_one_down_from_there():
+    environment = ROBOT.environment("stack", 0)
+    scene = scene_of(environment)
+    first = ScriptedExpert("stack", scene)
+    while not is_over_the_green_cube(scene):
+        ROBOT.execute(environment, first.act(scene))
+        scene = scene_of(environment)
+    second = ScriptedExpert("stack", scene)
+    highest_m = scene.tool.position_m[2] + 0.005
+    while scene.holds("red_cube"):
+        ROBOT.execute(environment, second.act(scene))
+        scene = scene_of(environment)
+        assert scene.tool.position_m[2] < highest_m
+    while not second.finished:
+        ROBOT.execute(environment, second.act(scene))
+        scene = scene_of(environment)
+    assert ROBOT.is_done("stack", environment)
+
+
+def test_a_cube_that_is_held_beside_its_middle_is_brought_over_the_other_by_its_own_middle():
+    environment = ROBOT.environment("stack", 0)
+    scene = scene_of(environment)
+    expert = ScriptedExpert("stack", scene)
+    while not (scene.holds("red_cube") and environment.is_lifted()):
+        ROBOT.execute(environment, expert.act(scene))
+        scene = scene_of(environment)
+    beside_m = np.array([0.01, -0.005, 0.0])
+
+    def slipped(scene):
+        cube = scene.objects["red_cube"]
+        moved = replace(cube, position_m=cube.position_m + beside_m)
+        return replace(scene, objects=scene.objects | {"red_cube": moved})
+
+    expert = ScriptedExpert("stack", slipped(scene))
+    while scene.opening < 0.9:
+        held = scene
+        ROBOT.execute(environment, expert.act(slipped(scene)))
+        scene = scene_of(environment)
+    cubes = slipped(held).objects
+    between_m = cubes["red_cube"].position_m - cubes["green_cube"].position_m
+    assert np.linalg.norm(between_m[:2]) < 0.007
