@@ -21,10 +21,13 @@ MOVED_BY_HAND = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class MetaWorldEnvironment:
-    """observation: Meta-World's, shape (39,). is_solved: whether the task has succeeded in a step since the reset."""
+    """task: a name as drawer-open-v3. observation: Meta-World's, shape (39,).
+
+    is_solved: whether the task has succeeded in a step since the reset.
+    """
 
     def __init__(self, task):
-        """task: a name as drawer-open-v3."""
+        self.task = task
         benchmark = metaworld.MT1(task, seed=42)
         self._environment = benchmark.train_classes[task]()
         self._environment.set_task(benchmark.train_tasks[0])

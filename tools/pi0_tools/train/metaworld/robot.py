@@ -184,8 +184,7 @@ class MetaWorld(Robot):
         return action
 
     def judge(self, environment, seed):
-        (task,) = [task for task, known in self._environments.items() if known is environment]
-        return Judge(seed, task)
+        return Judge(seed, environment.task)
 
     def tool_position_m(self, skill, state, actions):
         return state[:3] + ACTION_M * np.clip(actions[:, :3], -1, 1).sum(axis=0)
