@@ -74,12 +74,7 @@ fn record(arguments: &Arguments) -> anyhow::Result<()> {
         prompt_tokens: arguments.prompt_tokens.unwrap_or(limit),
         denoise_steps: arguments.denoise_steps,
     };
-    let graph = CardGraph::record(
-        arguments.card,
-        chunk,
-        &options,
-        (&descriptors, &cache),
-    )?;
+    let graph = CardGraph::record(arguments.card, chunk, &options, (&descriptors, &cache))?;
     if arguments.json {
         println!("{}", serde_json::to_string(&graph)?);
     } else {

@@ -231,7 +231,13 @@ mod tests {
             ..
         } = policy();
         let poses = vec![PoseMapping::default()];
-        let mut policy = RobotPolicy::new(policy, JointMapping { poses, ..joint_mapping });
+        let mut policy = RobotPolicy::new(
+            policy,
+            JointMapping {
+                poses,
+                ..joint_mapping
+            },
+        );
         let refused = policy.predict(&observation()).unwrap_err();
         assert_eq!(refused.to_string(), "the state has 2 values, expected 9");
     }
