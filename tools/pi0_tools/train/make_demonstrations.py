@@ -12,8 +12,6 @@ from pi0_tools.train.robot import add_robot_arguments, take_robot
 
 # The seeds below are for evaluation.
 FIRST_SEED = 1000
-
-
 # A policy does a skill in about half of the time that is enough for it, and fails later.
 LONGEST_POLICY_SHARE = 0.6
 

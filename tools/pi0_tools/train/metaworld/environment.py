@@ -6,6 +6,8 @@ import numpy as np
 from dm_control.mujoco import Physics
 from dm_control.mujoco.wrapper import MjModel
 
+from pi0_sim.panda_scene import state_of
+
 # MT1's own steps: five of 2.5 ms.
 STEP_SECONDS = 0.0125
 # Values of an observation: the hand's position (3) and how far it is open, then its first and second object.
@@ -17,7 +19,6 @@ CAMERA_POSITION_M = (0.75, 0.075, 0.7)
 PICTURE_SIZE = 480
 # Meta-World ends an episode after 500 steps by itself, and refuses another.
 NEVER = 1_000_000_000
-MOVED_BY_HAND = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class MetaWorldEnvironment:
@@ -58,9 +59,7 @@ class MetaWorldEnvironment:
 
     def physics_state(self):
         """What MetaWorldScene draws."""
-        state = np.zeros(mujoco.mj_stateSize(self.model, MOVED_BY_HAND))
-        mujoco.mj_getState(self.model, self._environment.data, state, MOVED_BY_HAND)
-        return state
+        return state_of(self.model, self._environment.data)
 
 
 class MetaWorldScene:
@@ -72,6 +71,6 @@ class MetaWorldScene:
 
     def draw(self, physics_state):
         """uint8 RGB [480, 480, 3], as LeRobot turns it: this camera hangs upside down."""
-        mujoco.mj_setState(self._model, self._data, physics_state, MOVED_BY_HAND)
+        mujoco.mj_setState(self._model, self._data, physics_state, mujoco.mjtState.mjSTATE_FULLPHYSICS)
         mujoco.mj_forward(self._model, self._data)
         return np.flip(self._physics.render(PICTURE_SIZE, PICTURE_SIZE, CAMERA), (0, 1))

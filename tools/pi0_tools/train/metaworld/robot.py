@@ -1,7 +1,7 @@
 """Meta-World's MT10, the ten tasks of one arm, as training has to know them."""
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -85,9 +85,6 @@ class Outcome:
     reward_max: float
     kept: list[str]
     seconds: float
-
-    def as_dict(self):
-        return asdict(self)
 
 
 class Judge:
