@@ -13,7 +13,7 @@ MODULES = {
 
 
 # Packages of the robots that policies are trained for: what has the same part in each has the same name.
-ROBOTS = ("aloha", "panda")
+ROBOTS = ("aloha", "panda", "metaworld")
 
 
 def repeated(names):

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-# A picture that the robot's camera sends is up to this old when the policy gets it: drawing and waiting for the next.
-OLDEST_PICTURE_STEPS = 12
 MOST_SAMPLED_ACTIONS = 1_000_000
 
 
@@ -33,7 +31,7 @@ class Demonstrations:
         """folders: of one skill or more each. Raises FileNotFoundError when a skill is in none of them."""
         by_skill = [_files_of(skill, folders) for skill in skills]
         files = [file for of_skill in by_skill for file in of_skill]
-        self._robot = robot
+        self.robot = robot
         self.prompts = [str(of_skill[0]["prompt"]) for of_skill in by_skill]
         self.images = {camera: np.concatenate([file[f"images.{camera}"] for file in files]) for camera in robot.cameras}
         self.object_places = np.concatenate([file["object_places"] for file in files])
@@ -74,7 +72,7 @@ class Demonstrations:
 
     def actions(self, steps):
         """The chunks of actions that begin at steps, as the robot's policy has them, [steps, horizon, …]."""
-        robot = self._robot
+        robot = self.robot
         # After an episode's end the robot stays where it was told to be.
         ahead = steps[:, None] + robot.steps_an_action * np.arange(robot.horizon)
         ahead = np.minimum(ahead, self._episode_end[self.episode_of_step[steps]][:, None] - 1)
@@ -82,7 +80,7 @@ class Demonstrations:
 
     def sampled_actions(self):
         """Actions of chunks that begin all over the episodes, for statistics, [samples, …]."""
-        every = 1 + len(self.state) * self._robot.horizon // MOST_SAMPLED_ACTIONS
+        every = 1 + len(self.state) * self.robot.horizon // MOST_SAMPLED_ACTIONS
         actions = self.actions(np.arange(0, len(self.state), every))
         return actions.reshape(-1, actions.shape[-1])
 
@@ -104,11 +102,12 @@ class BatchSampler:
         self._steps = np.flatnonzero(~held_out)
         self._probabilities = None if shares is None else _with_shares(demonstrations.skill[self._steps], shares)
         self._batch_size = batch_size
+        self._oldest_picture_steps = demonstrations.robot.oldest_picture_steps
         self._random = np.random.default_rng(seed)
 
     def next(self):
         steps = self._random.choice(self._steps, self._batch_size, p=self._probabilities)
-        ages = self._random.integers(0, OLDEST_PICTURE_STEPS, self._batch_size, endpoint=True)
+        ages = self._random.integers(0, self._oldest_picture_steps, self._batch_size, endpoint=True)
         return self._demonstrations.batch(steps, ages)
 
 

@@ -61,6 +61,8 @@ class Robot(ABC):
     colours: tuple[str, ...]
     vocab_sizes: Mapping[str, int]
     prompt_tokens: Mapping[str, int]
+    # What a camera of the node sends is up to this old when the policy gets it: drawing, and waiting for the next.
+    oldest_picture_steps = 12
 
     @abstractmethod
     def architecture(self, vocab_size) -> Architecture:

@@ -12,7 +12,7 @@ SEED = 1000
 ACTION = np.array([0.5, -0.5, 0.2, 0.0], np.float32)
 
 
-class MetaWorldEnvironment(unittest.TestCase):
+class MetaWorldBesideLeRobot(unittest.TestCase):
     def test_prompts_are_lerobot_s(self):
         for task, known in TASKS.items():
             self.assertEqual(known.prompt, TASK_DESCRIPTIONS[task])

@@ -30,9 +30,15 @@ def write_skill(folder, name, lengths, first_value):
     )
 
 
-def robot(steps_an_action=1, actions=lambda state, targets: targets):
+def robot(steps_an_action=1, actions=lambda state, targets: targets, oldest_picture_steps=3):
     """What batches ask of a robot."""
-    return SimpleNamespace(cameras={"eye": None}, horizon=HORIZON, steps_an_action=steps_an_action, actions=actions)
+    return SimpleNamespace(
+        cameras={"eye": None},
+        horizon=HORIZON,
+        steps_an_action=steps_an_action,
+        actions=actions,
+        oldest_picture_steps=oldest_picture_steps,
+    )
 
 
 @pytest.fixture
@@ -66,6 +72,15 @@ def test_actions_are_as_far_apart_and_relative_to_the_state_as_the_robot_has_the
 def test_a_picture_is_the_newest_that_is_old_enough_and_of_the_same_episode(demonstrations):
     batch = demonstrations.batch([9, 9, 9, 11], np.array([0, 2, 6, 5]))
     assert batch.images["eye"][:, 0, 0, 0].tolist() == [8, 4, 0, 10]
+
+
+@pytest.mark.parametrize(("oldest_picture_steps", "oldest"), [(0, 3), (2, 5)])
+def test_sampled_pictures_are_as_old_as_the_robot_s_may_be_when_due(tmp_path, oldest_picture_steps, oldest):
+    write_skill(tmp_path, "one", [40], 0)
+    late = robot(oldest_picture_steps=oldest_picture_steps)
+    batch = BatchSampler(Demonstrations([tmp_path], late, ["one"]), [], batch_size=400, seed=0).next()
+    ages = batch.state[:, 0] - batch.images["eye"][:, 0, 0, 0]
+    assert set(ages.tolist()) == set(range(oldest + 1))
 
 
 def test_the_last_episodes_of_each_skill_are_held_out_of_training(demonstrations):

@@ -113,6 +113,8 @@ class MetaWorld(Robot):
     horizon = 24
     execution_horizon = 12
     steps_an_action = 1
+    # The simulation of a benchmark stands still while the policy thinks.
+    oldest_picture_steps = 0
     smallest_std = (0.005, 0.02)
     colours = ()
     vocab_sizes = MappingProxyType({"pi0": 512, "pi05": 768})
