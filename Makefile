@@ -19,16 +19,16 @@ setup: ## install what is missing, in .env/ of the checkout
 build: setup ## build the node for use
 	@$(IN_ENVIRONMENT) cargo build --release --locked
 
-# What is shown, measured and benchmarked: the aloha with pi0 or pi05, or the panda with pi05.
+# What is shown, measured and benchmarked: the aloha with pi0 or pi05, the panda with pi05, or metaworld with pi0, by vla-eval alone.
 ROBOT := aloha
 POLICY ?= $(if $(filter panda,$(ROBOT)),pi05,pi0)
-ifeq ($(filter aloha+pi0 aloha+pi05 panda+pi05,$(ROBOT)+$(POLICY)),)
-$(error ROBOT is $(ROBOT) and POLICY is $(POLICY); they are aloha with pi0 or pi05, or panda with pi05)
+ifeq ($(filter aloha+pi0 aloha+pi05 panda+pi05 metaworld+pi0,$(ROBOT)+$(POLICY)),)
+$(error ROBOT is $(ROBOT) and POLICY is $(POLICY); they are aloha with pi0 or pi05, panda with pi05, or metaworld with pi0)
 endif
 SHIPPED := $(ROBOT)_sim$(if $(filter pi05,$(POLICY)),_pi05)
 WITH_SHIPPED := --robot $(ROBOT) --checkpoint checkpoints/$(SHIPPED)
-# Of folders: _pi05, _panda, or nothing.
-OF_SHIPPED := $(if $(filter panda,$(ROBOT)),_panda,$(if $(filter pi05,$(POLICY)),_pi05))
+# Of folders: _pi05, _panda, _metaworld, or nothing.
+OF_SHIPPED := $(if $(filter-out aloha,$(ROBOT)),_$(ROBOT),$(if $(filter pi05,$(POLICY)),_pi05))
 
 # From the objects' places of seed 0 the Panda does not stack.
 demo: build ## the shipped policy does each of its skills on the simulated robot, filmed, in target/demo/; POLICY=pi05 for π0.5, ROBOT=panda
@@ -40,7 +40,7 @@ EPISODES_OR_50 := $(if $(filter command line environment,$(origin EPISODES)),$(E
 eval-demo: build ## how often the shipped policy does each skill, as JSON; EPISODES=50 for a shorter one, POLICY=pi05 for π0.5, ROBOT=panda
 	@$(IN_ENVIRONMENT) python -m pi0_tools.evaluation.success_rate $(WITH_SHIPPED) --episodes $(EPISODES) --output target/eval_demo$(OF_SHIPPED)
 
-vla-eval: build ## the shipped policy in pi0_server, evaluated by Ai2's harness vla-eval, as JSON; EPISODES=50 by default
+vla-eval: build ## the shipped policy in pi0_server, evaluated by Ai2's harness vla-eval, as JSON; EPISODES=50 by default, ROBOT=metaworld for MT10
 	@$(IN_ENVIRONMENT) python -m pi0_tools.vla_eval.evaluate $(WITH_SHIPPED) --episodes $(EPISODES_OR_50) --output target/vla_eval$(OF_SHIPPED)
 
 # Further arguments, for example DELAY="--skill right_pick --strategy rtc --latency-ms 200".

@@ -1,4 +1,4 @@
-//! The policies that come with the package equal LeRobot's PyTorch code on the simulated robot.
+//! The policies that come with the package equal LeRobot's PyTorch code on the simulated robots.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +25,12 @@ const PANDA_SKILLS: Skills = [
     ("pick_place_can", "put the can into its bin"),
 ];
 
+const METAWORLD_SKILLS: Skills = [
+    ("reach-v3", "Reach a goal position"),
+    ("drawer-open-v3", "Open a drawer"),
+    ("pick-place-v3", "Pick and place a puck to a goal"),
+];
+
 #[test]
 fn every_skill_of_pi0_gets_the_reference_s_actions_from_the_same_noise() {
     every_skill_gets_the_reference_s_actions_from_the_same_noise(
@@ -49,6 +55,16 @@ fn every_skill_of_the_panda_s_pi05_gets_the_reference_s_actions_from_the_same_no
     every_skill_gets_the_reference_s_actions_from_the_same_noise("panda_sim_pi05", &cameras, &PANDA_SKILLS);
 }
 
+#[test]
+fn meta_world_s_pi0_gets_the_reference_s_actions_from_the_same_noise() {
+    let cameras = [CameraOptions::new("image")];
+    every_skill_gets_the_reference_s_actions_from_the_same_noise(
+        "metaworld_sim",
+        &cameras,
+        &METAWORLD_SKILLS,
+    );
+}
+
 /// With what `config/aloha_sim.yaml` cuts out of the frames.
 fn aloha_cameras() -> [CameraOptions; 1] {
     let crop = Some(Crop {
@@ -63,7 +79,7 @@ fn aloha_cameras() -> [CameraOptions; 1] {
     }]
 }
 
-/// Actions are in radians, or metres and radians.
+/// Actions are in radians, metres and radians, or centimetres.
 fn every_skill_gets_the_reference_s_actions_from_the_same_noise(
     name: &str,
     cameras: &[CameraOptions],

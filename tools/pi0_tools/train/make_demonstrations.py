@@ -159,7 +159,9 @@ def parse_arguments(words=None):
     parser.add_argument(
         "--first-seed", type=int, default=FIRST_SEED, help=f"of the start poses (default and least {FIRST_SEED})"
     )
-    parser.add_argument("--image-every", type=int, default=10, help="steps of 20 ms from one picture to the next")
+    parser.add_argument(
+        "--image-every", type=int, default=10, help="simulated steps from a picture to the next (default 10)"
+    )
     parser.add_argument(
         "--without-perturbation", action="store_false", dest="perturbed", help="no mishaps and no noise"
     )

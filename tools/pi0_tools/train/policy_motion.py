@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from pi0_tools.train.robot import PICTURE_SECONDS
-
 # While the node infers a chunk it plays on from the one before.
 ACTIONS_PLAYED_WHILE_INFERRING = 1
 
@@ -20,7 +18,6 @@ def policy_motion(robot, environment, policy, prompt, seed, actions_to_execute, 
     """
     noise = policy.noise(seed)
     step = 0
-    steps_a_picture = round(PICTURE_SECONDS / robot.step_seconds)
     pictured = environment.physics_state()
     while True:
         pictures = robot.draw(environment, pictured)
@@ -32,6 +29,6 @@ def policy_motion(robot, environment, policy, prompt, seed, actions_to_execute, 
             for _ in range(robot.steps_an_action):
                 reward = robot.execute(environment, target, None)
                 step += 1
-                if step % steps_a_picture == 0:
+                if step % robot.steps_a_picture == 0:
                     pictured = environment.physics_state()
                 yield reward

@@ -11,8 +11,6 @@ import yaml
 from pi0_tools import CHECKOUT
 from pi0_tools.reference.architecture import Architecture
 
-# The simulated robots' cameras send a picture so often by default.
-PICTURE_SECONDS = 0.1
 ROBOTS = {
     "aloha": "pi0_tools.train.aloha.robot",
     "panda": "pi0_tools.train.panda.robot",
@@ -61,6 +59,8 @@ class Robot(ABC):
     colours: tuple[str, ...]
     vocab_sizes: Mapping[str, int]
     prompt_tokens: Mapping[str, int]
+    # The simulated robots' cameras send a picture so often by default.
+    picture_seconds = 0.1
     # What a camera of the node sends is up to this old when the policy gets it: drawing, and waiting for the next.
     oldest_picture_steps = 12
 
@@ -117,6 +117,11 @@ class Robot(ABC):
         """Those of the node's configuration for this robot, which has the name of its robot_type."""
         text = (CHECKOUT / f"config/{self.robot_type}.yaml").read_text(encoding="utf-8")
         return yaml.safe_load(text)["/**"]["ros__parameters"]
+
+    @property
+    def steps_a_picture(self):
+        """Simulation steps from one picture of a camera to the next."""
+        return round(self.picture_seconds / self.step_seconds)
 
     @property
     def execution_horizon(self):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import vla_eval
+from vla_eval.protocol.numpy_codec import set_image_format
 
 from pi0_tools import CHECKOUT
 from pi0_tools.evaluation.policy_server import policy_server
@@ -18,6 +19,10 @@ from pi0_tools.train.robot import robot_named
 from pi0_tools.vla_eval.served_policy import ServedPolicy
 
 BENCHMARK = "pi0_tools.vla_eval.robot_tasks:RobotTasks"
+CHECKPOINTS = {
+    **{name: robot.checkpoint for name, robot in SIMULATED_ROBOTS.items()},
+    "metaworld": CHECKOUT / "checkpoints/metaworld_sim",
+}
 # How the policy's actions become the benchmark's.
 ACTIONS = {"aloha": "as_they_are", "panda": "absolute_poses", "metaworld": "as_they_are"}
 
@@ -50,6 +55,8 @@ def evaluate(robot, address, output, tasks, episodes, first_seed):
     policy = ServedPolicy(
         address, keys="aloha", actions=ACTIONS[robot], chunk_size=robot_named(robot).execution_horizon
     )
+    # Within one machine a picture is sent faster than PNG is made of it, and comes out the same.
+    set_image_format("raw")
     (result,) = vla_eval.evaluate(policy, configuration, docker=False)
     return result
 
@@ -76,18 +83,14 @@ def summary(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--robot", choices=ACTIONS, default="aloha", help="which (default aloha)")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="folder of another one than the robot's shipped one; Meta-World has none"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="folder of another one than the robot's shipped one")
     parser.add_argument("--task", action="append", default=[], dest="tasks", help="only this; may be repeated")
     parser.add_argument("--episodes", type=int, default=50, help="seeds of each task (default 50)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--output", type=Path, default=CHECKOUT / "target/vla_eval", help="folder for what it writes")
     arguments = parser.parse_args()
-    if arguments.checkpoint is None and arguments.robot not in SIMULATED_ROBOTS:
-        parser.error(f"--checkpoint: no policy is shipped for {arguments.robot}")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    checkpoint = arguments.checkpoint or SIMULATED_ROBOTS[arguments.robot].checkpoint
+    checkpoint = arguments.checkpoint or CHECKPOINTS[arguments.robot]
     try:
         with policy_server(
             arguments.output / "pi0_server.log", *server_settings(arguments.robot), checkpoint=checkpoint

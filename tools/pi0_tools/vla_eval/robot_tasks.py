@@ -15,7 +15,7 @@ from vla_eval.specs import IMAGE_RGB, LANGUAGE, RAW
 from pi0_sim.pose import Pose
 from pi0_tools.train.panda.pose_actions import gripper_opening
 from pi0_tools.train.panda.scripted_expert import Target
-from pi0_tools.train.robot import PICTURE_SECONDS, robot_named
+from pi0_tools.train.robot import robot_named
 
 
 def as_it_is(values):
@@ -73,7 +73,7 @@ class RobotTasks(StepBenchmark):
             reward = robot.execute(self._environment, target, None)
             self._steps += 1
             self._judge.stepped(self._environment, reward, self._steps * robot.step_seconds)
-            if self._steps % round(PICTURE_SECONDS / robot.step_seconds) == 0:
+            if self._steps % robot.steps_a_picture == 0:
                 self._draw()
         is_done = self._is_done()
         self._recorder.record_step(reward=reward, success=is_done, action=values.astype(np.float32))

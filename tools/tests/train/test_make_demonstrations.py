@@ -37,7 +37,13 @@ def some_episode(steps):
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "robot"), [("aloha_sim", "aloha"), ("aloha_sim_pi05", "aloha"), ("panda_sim_pi05", "panda")]
+    ("checkpoint", "robot"),
+    [
+        ("aloha_sim", "aloha"),
+        ("aloha_sim_pi05", "aloha"),
+        ("panda_sim_pi05", "panda"),
+        ("metaworld_sim", "metaworld"),
+    ],
 )
 def test_the_shipped_checkpoints_have_the_facts_of_the_demonstrations(checkpoint, robot):
     shipped = CHECKOUT / "checkpoints" / checkpoint / "dataset_info.json"

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from pi0_tools.evaluation.foreign_server import foreign_server, serve_policy
+from pi0_tools.evaluation.policy_server import policy_server
 from pi0_tools.evaluation.processes import RunFailed
 from pi0_tools.train.panda.pose_actions import relative_actions
 from pi0_tools.train.recorded_episode import record_episode
 from pi0_tools.train.robot import robot_named
-from pi0_tools.vla_eval.evaluate import evaluate, summary
+from pi0_tools.vla_eval.evaluate import CHECKPOINTS, evaluate, summary
 from pi0_tools.vla_eval.served_policy import ServedPolicy, absolute_poses, aloha_observation, libero_observation
 
 
@@ -52,6 +53,12 @@ def test_meta_world_s_expert_succeeds_in_the_harness(tmp_path):
     assert first["images"]["image"].shape == (480, 480, 3)
     assert first["state"] == pytest.approx(robot.environment(task, seed).observation[:4], abs=1e-6)
     assert first["prompt"] == "Push and close a drawer"
+
+
+def test_the_shipped_policy_closes_a_drawer_of_meta_world_in_the_harness(tmp_path):
+    with policy_server(tmp_path / "pi0_server.log", checkpoint=CHECKPOINTS["metaworld"]) as (_, address):
+        result = evaluate("metaworld", address, tmp_path, tasks=["drawer-close-v3"], episodes=1, first_seed=0)
+    assert summary(result)["tasks"] == {"drawer-close-v3": {"episodes": 1, "success": 1.0}}
 
 
 def test_an_episode_that_ended_with_an_error_is_not_taken_for_the_policy_s_failure():

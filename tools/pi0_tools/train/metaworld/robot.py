@@ -113,6 +113,8 @@ class MetaWorld(Robot):
     horizon = 24
     execution_horizon = 12
     steps_an_action = 1
+    # One for every chunk; LeRobot's environment draws in every step, also those that nobody looks at.
+    picture_seconds = execution_horizon * STEP_SECONDS
     # The simulation of a benchmark stands still while the policy thinks.
     oldest_picture_steps = 0
     smallest_std = (0.005, 0.02)
