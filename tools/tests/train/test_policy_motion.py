@@ -13,7 +13,7 @@ HORIZON = 5
 class CountingRobot:
     """One whose picture is the step at which it was taken, and whose reward is what it executes."""
 
-    step_seconds = 0.02
+    steps_a_picture = 5
     steps_an_action = 2
 
     def draw(self, environment, physics_state):
@@ -64,7 +64,12 @@ def test_so_many_actions_of_a_chunk_are_played_each_for_its_steps(policy):
     assert played == [(first, action) for first in (0, 6) for action in (0, 0, 1, 1, 2, 2)]
 
 
-def test_the_policy_sees_the_newest_picture_of_ten_a_second_and_new_noise(policy):
+@pytest.mark.parametrize(("name", "steps"), [("aloha", 5), ("panda", 5), ("metaworld", 12)])
+def test_a_robot_has_ten_pictures_a_second_and_meta_world_one_for_each_chunk(name, steps):
+    assert robot_named(name).steps_a_picture == steps
+
+
+def test_the_policy_sees_the_newest_picture_and_new_noise(policy):
     moved(policy, 13)
     assert policy.seen == [(0, 0, 0, "lift", 7), (5, 5, 6, "lift", 8), (10, 10, 12, "lift", 9)]
 
