@@ -4,6 +4,8 @@ import ast
 from collections import Counter
 from pathlib import Path
 
+from pi0_tools.train.robot import ROBOTS
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = {
     path: ast.parse(path.read_text(encoding="utf-8"))
@@ -12,15 +14,12 @@ MODULES = {
 }
 
 
-# Packages of the robots that policies are trained for: what has the same part in each has the same name.
-ROBOTS = ("aloha", "panda", "metaworld")
-
-
 def repeated(names):
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def within_robot(path, name):
+    """Packages of the robots that policies are trained for: what has the same part in each has the same name."""
     return f"{path.parent.name}.{name}" if path.parent.name in ROBOTS else name
 
 

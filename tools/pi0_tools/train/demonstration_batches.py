@@ -102,12 +102,12 @@ class BatchSampler:
         self._steps = np.flatnonzero(~held_out)
         self._probabilities = None if shares is None else _with_shares(demonstrations.skill[self._steps], shares)
         self._batch_size = batch_size
-        self._oldest_picture_steps = demonstrations.robot.oldest_picture_steps
         self._random = np.random.default_rng(seed)
 
     def next(self):
         steps = self._random.choice(self._steps, self._batch_size, p=self._probabilities)
-        ages = self._random.integers(0, self._oldest_picture_steps, self._batch_size, endpoint=True)
+        oldest = self._demonstrations.robot.oldest_picture_steps
+        ages = self._random.integers(0, oldest, self._batch_size, endpoint=True)
         return self._demonstrations.batch(steps, ages)
 
 
