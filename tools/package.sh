@@ -45,17 +45,32 @@ export CXXFLAGS="$CFLAGS"
 rm -rf "$stage"
 mkdir -p "$stage$prefix"/{lib/pi0_node,share/pi0_node,share/ament_index/resource_index/packages}
 
-cargo build --release --locked --target-dir "$build" "${programs[@]/#/--bin=}"
+cc -shared -fPIC -O2 -o "$output/constant_random.so" tools/constant_random.c
+LD_PRELOAD="$output/constant_random.so" cargo build --release --locked --target-dir "$build" "${programs[@]/#/--bin=}"
+rm "$output/constant_random.so"
 install -m 755 "${programs[@]/#/$build/release/}" "$stage$prefix/lib/pi0_node"
 
-"$checkout/tools/build_interfaces.sh" "$environment" "$stage$prefix"
+# The generators of messages write their includes in the order of a set; a build's identity holds the folder it was made in.
+PYTHONHASHSEED=0 LDFLAGS=-Wl,--build-id=none "$checkout/tools/build_interfaces.sh" "$environment" "$stage$prefix"
 find "$stage" -name __pycache__ -prune -exec rm -rf {} +
+
+# CMake writes where it found what the messages are made with. Where they are installed, that is ROS 2 and Ubuntu's own Python.
+found_ros="$(cd "$environment" && pwd -P)"
+found_headers="$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')"
+find "$stage$prefix/share" -type f -exec sed -i \
+  -e "s#$stage##g" \
+  -e "s#$found_headers#/usr/include/python3.12#g" \
+  -e "s#$found_ros/lib/python3.12/site-packages/numpy#/usr/lib/python3/dist-packages/numpy#g" \
+  -e "s#$found_ros#/opt/ros/$distribution#g" {} +
 
 # What git does not know is not released.
 git ls-files -z package.xml LICENSE launch config checkpoints sim |
   tar --create --null --files-from=- | tar --extract --directory "$stage$prefix/share/pi0_node"
 touch "$stage$prefix/share/ament_index/resource_index/packages/pi0_node"
 install -m 644 tools/package_setup.bash "$stage$prefix/setup.bash"
+if named="$(grep --recursive --files-with-matches --fixed-strings -e "$checkout" -e "$found_ros" -e "$cargo_home" "$stage")"; then
+  fail "folders of this machine are named in"$'\n'"$named"
+fi
 find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 chmod -R u=rwX,go=rX "$stage"
 
@@ -69,8 +84,8 @@ dpkg-deb --root-owner-group --build "$stage" "$output/pi0-node-${distribution}_$
 
 tools/install_cargo_tool.sh cargo-cyclonedx 0.5.9
 .env/cargo/bin/cargo-cyclonedx cyclonedx --quiet --format json --override-filename sbom
-mv sbom.json "$output/$name.cdx.json"
-rm crates/tt-metal-sys/sbom.json
+sed "s#path+file://$checkout#path+file:///pi0_node#g" sbom.json >"$output/$name.cdx.json"
+rm sbom.json crates/tt-metal-sys/sbom.json
 
 cd "$output"
 sha256sum "$name.tar.gz" "$name.cdx.json" ./*.deb >SHA256SUMS
