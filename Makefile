@@ -101,7 +101,7 @@ loom: setup ## the mailboxes between inference and control, in every order in wh
 	@$(IN_ENVIRONMENT) RUSTFLAGS="--cfg loom" cargo test --release --locked --manifest-path loom/Cargo.toml --target-dir target/loom
 
 # The compiler's own switch for what is not stable yet; its runtime comes with the stable compiler.
-SANITIZED := RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" cargo test --release --locked --no-default-features --features cli \
+SANITIZED := ASAN_OPTIONS=handle_sigbus=0 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" cargo test --release --locked --no-default-features --features cli \
 	--target x86_64-unknown-linux-gnu --target-dir target/sanitize
 sanitize: setup ## kernels, threads and mapped files, whose code is unsafe, under AddressSanitizer
 	@$(IN_ENVIRONMENT) $(SANITIZED) --lib -- device:: checkpoint::mapped_file checkpoint::tensor_files
