@@ -46,7 +46,9 @@ rm -rf "$stage"
 mkdir -p "$stage$prefix"/{lib/pi0_node,share/pi0_node,share/ament_index/resource_index/packages}
 
 cc -shared -fPIC -O2 -o "$output/constant_random.so" tools/constant_random.c
-LD_PRELOAD="$output/constant_random.so" cargo build --release --locked --target-dir "$build" "${programs[@]/#/--bin=}"
+# Found by its name: the wrapper's path becomes part of what is built.
+PATH="$checkout/tools:$PATH" RUSTC_WORKSPACE_WRAPPER=package_rustc.sh LD_PRELOAD="$output/constant_random.so" \
+  cargo build --release --locked --target-dir "$build" "${programs[@]/#/--bin=}"
 rm "$output/constant_random.so"
 install -m 755 "${programs[@]/#/$build/release/}" "$stage$prefix/lib/pi0_node"
 
@@ -78,8 +80,8 @@ tar --create --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --num
   --directory "$stage$(dirname "$prefix")" --transform "s,^pi0_node,$name," pi0_node | gzip --no-name >"$output/$name.tar.gz"
 
 mkdir "$stage/DEBIAN"
-"$environment/bin/python" -m pi0_tools.debian_control --package-xml package.xml --version "$release" --architecture "$architecture" \
-  --distribution "$distribution" "$stage$prefix"/lib/pi0_node/* >"$stage/DEBIAN/control"
+"$environment/bin/python" -m pi0_tools.debian_control --package-xml package.xml --package-xml pi0_interfaces/package.xml \
+  --version "$release" --architecture "$architecture" --distribution "$distribution" "$stage$prefix"/lib/pi0_node/* >"$stage/DEBIAN/control"
 dpkg-deb --root-owner-group --build "$stage" "$output/pi0-node-${distribution}_${release}_$architecture.deb"
 
 tools/install_cargo_tool.sh cargo-cyclonedx 0.5.9

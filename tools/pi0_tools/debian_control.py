@@ -1,4 +1,4 @@
-"""Prints the control file of the Debian package: what it needs of ROS 2 is what package.xml says.
+"""Prints the control file of the Debian package: its needs of ROS 2 are in package.xml, the node's and its messages'.
 
 The packages of ROS 2 for Debian and Ubuntu are named ros-DISTRIBUTION-NAME, with - in the place of _.
 """
@@ -13,11 +13,11 @@ from pathlib import Path
 OWN = {"pi0_interfaces"}
 
 
-def ros_dependencies(package_xml, distribution):
-    """The Debian packages that the node needs to run, in the order of package.xml."""
-    root = ElementTree.parse(package_xml).getroot()
-    names = [element.text for tag in ("depend", "exec_depend") for element in root.iter(tag)]
-    return [f"ros-{distribution}-{name.replace('_', '-')}" for name in names if name not in OWN]
+def ros_dependencies(package_xmls, distribution):
+    """The Debian packages that these packages need to run, each once, in their order."""
+    roots = [ElementTree.parse(path).getroot() for path in package_xmls]
+    names = [element.text for root in roots for tag in ("depend", "exec_depend") for element in root.iter(tag)]
+    return [f"ros-{distribution}-{name.replace('_', '-')}" for name in dict.fromkeys(names) if name not in OWN]
 
 
 def newest_glibc(symbols):
@@ -28,9 +28,10 @@ def newest_glibc(symbols):
     return ".".join(str(part) for part in max(versions))
 
 
-def control(package_xml, version, architecture, distribution, glibc):
-    root = ElementTree.parse(package_xml).getroot()
-    dependencies = [f"libc6 (>= {glibc})", "libgcc-s1", *ros_dependencies(package_xml, distribution)]
+def control(package_xmls, version, architecture, distribution, glibc):
+    """The control file. package_xmls: the node's, and those of the packages that come with it."""
+    root = ElementTree.parse(package_xmls[0]).getroot()
+    dependencies = [f"libc6 (>= {glibc})", "libgcc-s1", *ros_dependencies(package_xmls, distribution)]
     maintainer = root.find("maintainer")
     return "\n".join(
         [
@@ -50,7 +51,7 @@ def control(package_xml, version, architecture, distribution, glibc):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--package-xml", type=Path, required=True)
+    parser.add_argument("--package-xml", type=Path, required=True, action="append", help="the node's first")
     parser.add_argument("--version", required=True)
     parser.add_argument("--architecture", required=True)
     parser.add_argument("--distribution", required=True)
