@@ -25,7 +25,7 @@ TRIPLE = "x86_64-unknown-linux-gnu"
 # Those of cargo-fuzz, without the sanitizers, which need a nightly compiler.
 FLAGS = ["--cfg=fuzzing", "-Cpasses=sancov-module"]
 COVERAGE = ("level=4", "inline-8bit-counters", "pc-table")
-# Guides the fuzzer to the values that an input is compared with, and takes about half of the time.
+# Guides the fuzzer to the values that an input is compared with, and takes a quarter to half of the time.
 COMPARES = "trace-compares"
 HANG_S = 1
 # Of the process, with all that is kept of earlier inputs. An input's own bound is in fuzz/src/memory.rs.
@@ -132,7 +132,7 @@ def main():
     parser.add_argument(
         "--without-compares",
         action="store_true",
-        help="twice as many executions a second, which are not guided by what an input is compared with",
+        help="more executions a second, which are not guided by what an input is compared with",
     )
     arguments = parser.parse_args()
     names = arguments.targets or list(TARGETS)
