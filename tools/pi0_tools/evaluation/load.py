@@ -39,7 +39,7 @@ CAMERAS = ("top", "left_wrist", "right_wrist")
 WIDTH, HEIGHT = 640, 480
 CAMERA_HZ, JOINTS_HZ, CONTROL_HZ = 30, 500, 50
 PRIORITY = 50
-# The robot is not what is measured: where it may, it goes before inference, so that its messages come at their rate.
+# The robot is not what is measured: where it may, it goes before inference, which then does not delay its messages.
 ROBOT_NICENESS = -15
 # Allocators keep what the first minute needs.
 WARM_UP_S = 30.0
