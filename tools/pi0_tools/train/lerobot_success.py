@@ -1,6 +1,7 @@
 """Runs a checkpoint in LeRobot's PyTorch code on a simulated robot, and counts how often it does each skill."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,10 @@ def main():
             for seed in range(arguments.first_seed, arguments.first_seed + arguments.episodes)
         ]
         failed = [outcome.seed for outcome in outcomes if name not in outcome.kept]
-        others = {kept for outcome in outcomes for kept in outcome.kept} - {name}
+        others = Counter(kept for outcome in outcomes for kept in outcome.kept if kept != name)
         print(
             f"{name}, asked to {prompt}: done {len(outcomes) - len(failed)} of {len(outcomes)}, "
-            f"others done {sorted(others)}, mean of the best rewards {np.mean([o.reward_max for o in outcomes]):.2f}, "
+            f"others done {dict(others)}, mean of the best rewards {np.mean([o.reward_max for o in outcomes]):.2f}, "
             f"median {np.median([o.seconds for o in outcomes]):.1f} s, failed seeds {failed}",
             flush=True,
         )
