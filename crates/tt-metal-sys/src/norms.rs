@@ -1,7 +1,7 @@
 //! Norms over the width of `[batch, heads, rows, width]`.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::Call;
 use crate::{ComputeKernel, Device, Memory, Result, Tensor};
@@ -90,8 +90,8 @@ impl Device {
         })
     }
 
-    /// A norm in blocks of rows and columns: for few rows. Three programs: `x` goes to the cores' L1 in their blocks, is
-    /// normalised there, and comes back tile by tile.
+    /// A norm in blocks of rows and columns: for few rows. Three programs: `x` goes to the cores' L1 in their blocks, unless it is
+    /// there, is normalised there, and comes back tile by tile.
     ///
     /// # Errors
     /// When the blocks do not divide `x`, TT-NN refuses the shapes, or the card fails.
@@ -119,6 +119,32 @@ impl Device {
         self.call("sharded_to_interleaved", &[&normalised], |call| {
             let arguments = (normalised.bind(call.python), memory.object(&call.ttnn)?);
             call.run("sharded_to_interleaved", arguments).map(Tensor::new)
+        })
+    }
+}
+
+impl Device {
+    /// `x + y`, or `x + gate · y`, the gate's dimensions of 1 repeated: in the blocks of a norm that follows, which then need not be
+    /// brought there. All of one shape and element type.
+    ///
+    /// # Errors
+    /// When the blocks do not divide `x`, TT-NN refuses the shapes, or the card fails.
+    pub fn add_in_blocks(
+        &self,
+        x: &Tensor,
+        gate: Option<&Tensor>,
+        y: &Tensor,
+        blocks: &NormBlocks,
+    ) -> Result<Tensor> {
+        let operation = match gate {
+            Some(_) => "addcmul",
+            None => "add",
+        };
+        let tensors: Vec<&Tensor> = [Some(x), gate, Some(y)].into_iter().flatten().collect();
+        self.call(operation, &tensors, |call| {
+            call.keyword("memory_config", call.block_sharded(x, blocks)?)?;
+            let arguments = PyTuple::new(call.python, tensors.iter().map(|tensor| tensor.bind(call.python)))?;
+            call.run(operation, arguments).map(Tensor::new)
         })
     }
 }

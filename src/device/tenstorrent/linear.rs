@@ -279,10 +279,8 @@ impl TenstorrentDevice {
                 None,
                 self.wide_compute(rows),
             )?;
-            let sum = match gate {
-                Some(gate) => self.card.add_gated(&residual.tensor, &gate.tensor, &y)?,
-                None => self.card.add(&residual.tensor, &y)?,
-            };
+            let gate = gate.map(|gate| &gate.tensor);
+            let sum = self.add_residual(&residual.tensor, gate, &y, (rows, layer.outputs))?;
             return Ok(self.matrix(sum, rows, layer.outputs));
         };
         let gate = gate.unwrap_or(ones);

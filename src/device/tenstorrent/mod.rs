@@ -37,8 +37,8 @@ use super::{
 /// TT-NN's name of the type of the weights.
 const PRECISION: &str = "bfloat8_b";
 
-/// DRAM for traces: 15,000 operations (a chunk has at most 4,600, denoising with inpainted actions some 3,750 more and in
-/// real-time chunking up to 5,700 more, and the vision tower is captured again for each combination of cameras with a new
+/// DRAM for traces: 15,000 operations (a chunk has at most 4,100, denoising with inpainted actions some 3,350 more and in
+/// real-time chunking up to 4,850 more, and the vision tower is captured again for each combination of cameras with a new
 /// frame) on 130 cores with three kernels each and 64 arguments of 4 bytes for each kernel.
 const TRACE_BYTES: u64 = 15_000 * 130 * 3 * 64 * 4;
 

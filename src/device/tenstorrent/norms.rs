@@ -66,12 +66,8 @@ impl TenstorrentDevice {
             bias: bias.map(|bias| &bias.tensor),
             eps,
         };
-        let blocks = match self.tuning.has(Tuning::WideNorms) && self.traces.is_working() {
-            true => norm_blocks(rows, width, self.grid),
-            false => None,
-        };
         let x: &tt::Tensor = &x.tensor;
-        let y = match blocks {
+        let y = match self.norm_blocks(rows, width) {
             Some(blocks) => {
                 let memory = self.memory(rows, width);
                 self.card
@@ -80,6 +76,30 @@ impl TenstorrentDevice {
             None => self.card.norm(norm, x, weights, COMPUTE)?,
         };
         Ok(self.matrix(y, rows, width))
+    }
+
+    /// Blocks of a norm of `[rows, width]`, where it is divided into some: only within captured work, whose tensors go when it ends.
+    fn norm_blocks(&self, rows: usize, width: usize) -> Option<NormBlocks> {
+        match self.tuning.has(Tuning::WideNorms) && self.traces.is_working() {
+            true => norm_blocks(rows, width, self.grid),
+            false => None,
+        }
+    }
+
+    /// `residual + gate · y` of `[rows, width]`: in the blocks of the norm that follows every residual, where it has some.
+    pub(super) fn add_residual(
+        &self,
+        residual: &tt::Tensor,
+        gate: Option<&tt::Tensor>,
+        y: &tt::Tensor,
+        (rows, width): (usize, usize),
+    ) -> Result<tt::Tensor> {
+        let sum = match (self.norm_blocks(rows, width), gate) {
+            (Some(blocks), gate) => self.card.add_in_blocks(residual, gate, y, &blocks),
+            (None, Some(gate)) => self.card.add_gated(residual, gate, y),
+            (None, None) => self.card.add(residual, y),
+        };
+        Ok(sum?)
     }
 }
 
