@@ -1,6 +1,6 @@
 """Loads the node for an hour or longer and prints, as JSON, how well it kept its rate and whether it grew.
 
-Three cameras of 640 x 480 pixels at 30 Hz and joint states at 500 Hz come from a process of their own; the policy sees
+Three cameras of 640 x 480 pixels at 30 Hz and joint states at 500 Hz come from two other processes; the policy sees
 all three and infers without a pause, a benchmark of inference keeps every core busy beside it, and parameters change
 every second. A thread of the same priority that only sleeps is measured at the same time: what it misses is the
 machine's.
@@ -68,36 +68,41 @@ def checkpoint_of_three_cameras(folder):
     return folder
 
 
-class RobotUnderLoad(Node):
-    """Three cameras, and joints that are at once where they are told to be."""
+class CamerasUnderLoad(Node):
+    """Three cameras. sent: numbers of messages, by input."""
 
     def __init__(self):
-        super().__init__("robot_under_load")
-        self.positions = np.array(BEGIN)
+        super().__init__("cameras_under_load")
         self.noise = np.random.default_rng(0)
         self.pixels = self.noise.integers(256, size=HEIGHT * WIDTH * 3, dtype=np.uint8)
-        self.trajectory, self.start_s = None, 0.0
-        self.sent = dict.fromkeys((*CAMERAS, "joints"), 0)
+        self.sent = dict.fromkeys(CAMERAS, 0)
         self.cameras = {
             name: self.create_publisher(Image, f"/camera/{name}/image_raw", qos_profile_sensor_data) for name in CAMERAS
         }
-        self.joints = self.create_publisher(JointState, "/joint_states", 10)
-        self.create_subscription(JointTrajectory, "/joint_trajectory", self._follow, 1)
         for name in CAMERAS:
             self.create_timer(1 / CAMERA_HZ, lambda name=name: self._show(name))
-        self.create_timer(1 / JOINTS_HZ, self._report)
-
-    def _stamp(self):
-        return self.get_clock().now().to_msg()
 
     def _show(self, name):
         # No two pictures are the same, so that nothing of one is used again.
         self.pixels[self.noise.integers(self.pixels.size, size=64)] += 1
         message = Image(width=WIDTH, height=HEIGHT, step=3 * WIDTH, encoding="rgb8")
         message._data = _bytes(self.pixels)
-        message.header.stamp = self._stamp()
+        message.header.stamp = self.get_clock().now().to_msg()
         self.cameras[name].publish(message)
         self.sent[name] += 1
+
+
+class JointsUnderLoad(Node):
+    """Joints that are at once where they are told to be. sent: numbers of messages, by input."""
+
+    def __init__(self):
+        super().__init__("joints_under_load")
+        self.positions = np.array(BEGIN)
+        self.trajectory, self.start_s = None, 0.0
+        self.sent = {"joints": 0}
+        self.joints = self.create_publisher(JointState, "/joint_states", 10)
+        self.create_subscription(JointTrajectory, "/joint_trajectory", self._follow, 1)
+        self.create_timer(1 / JOINTS_HZ, self._report)
 
     def _follow(self, message):
         self.trajectory = np.array([point.positions for point in message.points])
@@ -105,11 +110,12 @@ class RobotUnderLoad(Node):
         self.start_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
 
     def _report(self):
+        now = self.get_clock().now()
         if self.trajectory is not None:
-            elapsed = self.get_clock().now().nanoseconds * 1e-9 - self.start_s
+            elapsed = now.nanoseconds * 1e-9 - self.start_s
             self.positions = np.array([np.interp(elapsed, self.times, joint) for joint in self.trajectory.T])
         message = JointState(name=list(JOINT_NAMES), position=self.positions.tolist())
-        message.header.stamp = self._stamp()
+        message.header.stamp = now.to_msg()
         self.joints.publish(message)
         self.sent["joints"] += 1
 
@@ -121,16 +127,19 @@ def _bytes(pixels):
     return values
 
 
-def run_robot(ended, sent):
-    """The robot's process. sent: numbers of messages, by input."""
+def run_part(part, ended, sent):
+    """The process of a part of the robot. sent: numbers of messages, by input."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, ROBOT_NICENESS)
     rclpy.init(args=[])
-    robot = RobotUnderLoad()
+    node = part()
+    told_s = time.monotonic()
     while not ended.is_set():
-        rclpy.spin_once(robot, timeout_sec=0.1)
-        sent.update(robot.sent) if robot.sent["joints"] % JOINTS_HZ == 0 else None
-    sent.update(robot.sent)
+        rclpy.spin_once(node, timeout_sec=0.1)
+        if (now_s := time.monotonic()) - told_s > 1:
+            sent.update(node.sent)
+            told_s = now_s
+    sent.update(node.sent)
     rclpy.shutdown()
 
 
@@ -193,6 +202,14 @@ def regularity(ticks_ns):
     }
 
 
+def means(samples, seconds):
+    """The mean of (seconds, value) in each of sixty equal parts of the time; parts without a sample are left out."""
+    parts = {}
+    for at, value in samples:
+        parts.setdefault(int(60 * at / seconds), []).append(value)
+    return [round(sum(values) / len(values), 2) for values in parts.values()]
+
+
 def load_hogs(folder):
     """Inference on every core, which ends with the block that it is entered in."""
     program = CHECKOUT / "target/release/pi0_bench"
@@ -207,9 +224,12 @@ def measure(hours):
         checkpoint = checkpoint_of_three_cameras(folder / "checkpoint")
         manager = stack.enter_context(multiprocessing.Manager())
         ended, sent = multiprocessing.Event(), manager.dict()
-        robot = multiprocessing.Process(target=run_robot, args=(ended, sent), daemon=True)
-        robot.start()
-        stack.callback(robot.kill)
+        robot = []
+        for part in (CamerasUnderLoad, JointsUnderLoad):
+            process = multiprocessing.Process(target=run_part, args=(part, ended, sent), daemon=True)
+            process.start()
+            stack.callback(process.kill)
+            robot.append(process)
         crop = [WIDTH // 2 - 120, HEIGHT // 2 - 120, 240, 240]
         parameters = {
             "checkpoint": checkpoint,
@@ -252,8 +272,8 @@ def watch(operator, node, hog, robot, sent, seconds):
             for program in (node, hog):
                 if program.exit_status() is not None:
                     raise program.failure("it ended")
-            if not robot.is_alive():
-                raise RunFailed("the robot's process ended")
+            if not all(process.is_alive() for process in robot):
+                raise RunFailed("a process of the robot ended")
             root = Path(f"/proc/{node.process.pid}")
             counts = [len(os.listdir(root / kind)) for kind in ("fd", "task")]
             samples.append((passed, resident_mib(node), *counts))
@@ -267,6 +287,7 @@ def watch(operator, node, hog, robot, sent, seconds):
         sleeping.wait()
     passed = time.monotonic() - began
     memory = [(at, mib) for at, mib, *_ in samples]
+    last_half = [sample for sample in memory if sample[0] >= passed / 2]
     return {
         "seconds": round(passed, 1),
         "control": regularity(operator.ticks_ns)
@@ -278,6 +299,8 @@ def watch(operator, node, hog, robot, sent, seconds):
             "first_mib": round(memory[0][1], 1),
             "last_mib": round(memory[-1][1], 1),
             "mib_an_hour": slope(memory),
+            "mib_an_hour_of_the_last_half": slope(last_half),
+            "means_mib": means(memory, passed),
         },
         **{
             name: {"first": samples[0][index], "last": samples[-1][index], "most": max(s[index] for s in samples)}
