@@ -121,9 +121,7 @@ impl Device {
             call.run("sharded_to_interleaved", arguments).map(Tensor::new)
         })
     }
-}
 
-impl Device {
     /// `x + y`, or `x + gate · y`, the gate's dimensions of 1 repeated: in the blocks of a norm that follows, which then need not be
     /// brought there. All of one shape and element type.
     ///

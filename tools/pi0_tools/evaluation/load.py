@@ -287,7 +287,6 @@ def watch(operator, node, hog, robot, sent, seconds):
         sleeping.wait()
     passed = time.monotonic() - began
     memory = [(at, mib) for at, mib, *_ in samples]
-    last_half = [sample for sample in memory if sample[0] >= passed / 2]
     return {
         "seconds": round(passed, 1),
         "control": regularity(operator.ticks_ns)
@@ -299,7 +298,6 @@ def watch(operator, node, hog, robot, sent, seconds):
             "first_mib": round(memory[0][1], 1),
             "last_mib": round(memory[-1][1], 1),
             "mib_an_hour": slope(memory),
-            "mib_an_hour_of_the_last_half": slope(last_half),
             "means_mib": means(memory, passed),
         },
         **{
